@@ -1,0 +1,375 @@
+# barewire's one Makefile. `make help` lists what it can do.
+#
+# While it is being read it calls no other program, so that git and make are enough to start with;
+# whatever must be asked of the machine is asked inside a recipe. Everything built lands in $(OUT).
+#
+#   V=1       show the commands           OUT=dir      build there instead of in build/
+#   YES=1     install without asking      CMDLINE='…'  words for the kernel in the ISO's grub.cfg
+
+OUT ?= build
+CC = gcc
+LD = ld
+AR = ar
+NM = nm
+OBJCOPY = objcopy
+# Debian's own: another one in PATH would lack scapy and pytest. -B: no byte code beside the sources.
+PYTHON = /usr/bin/python3 -B
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+
+Q := $(if $(V),,@)
+say = @printf '  %-7s %s\n'
+
+# ---- The modules ------------------------------------------------------------------------------
+# A new file is one more word here; `make check` reports files that stand in no list.
+
+# boot: from the loader's first instruction to C, and one boot_info out of three protocols
+BOOT_SOURCES := \
+	boot/headers.S boot/entry.S boot/boot_info.c
+
+# kernel: what the machine offers
+KERNEL_SOURCES := \
+	kernel/main.c kernel/config.c \
+	kernel/image.c kernel/memory.c kernel/paging.c \
+	kernel/trap.S kernel/trap.c kernel/panic.c kernel/backtrace.c kernel/fault.c \
+	kernel/clock.c kernel/calibrate.c kernel/acpi.c kernel/power.c \
+	kernel/uart.c kernel/console.c kernel/log.c \
+	kernel/syscalls.c kernel/string.c
+
+# drivers: PCI and virtio
+DRIVERS_SOURCES := \
+	drivers/pci.c drivers/virtqueue.c drivers/virtio.c drivers/virtio_pci_legacy.c \
+	drivers/virtio_net_features.c drivers/virtio_net_control.c drivers/virtio_net_data.c \
+	drivers/virtio_net.c
+
+# net: packets, lanes and the loop that moves them
+NET_SOURCES := \
+	net/pool.c net/allot.c net/assembly.c net/forward.c net/lane.c net/loop.c net/stats.c net/wiring.c
+
+IMAGE_SOURCES := $(BOOT_SOURCES) $(KERNEL_SOURCES) $(DRIVERS_SOURCES) $(NET_SOURCES)
+
+# ---- Flags ------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wvla -Wformat=2 -Wundef -Werror
+
+# The flags that decide the machine code: newlib and the kernel share them.
+#   -ffreestanding -fbuiltin   no operating system, but memcpy of six bytes is still two moves
+#   -fno-pic -mcmodel=small    linked to run where linker.ld puts it, below 2 GiB
+#   -mno-red-zone              an exception without a stack of its own would overwrite it
+#   -fno-stack-protector, -fcf-protection=none, -U_FORTIFY_SOURCE
+#                              distributions switch these on; they want a C library's help
+#   -fno-asynchronous-unwind-tables, -fno-omit-frame-pointer
+#                              backtraces walk frame pointers; nothing reads unwind tables
+#   -ffunction-sections -fdata-sections
+#                              with --gc-sections: what nobody calls is not in the image
+MACHINE_FLAGS := -std=gnu11 -O2 -m64 -ffreestanding -fbuiltin -fno-pic -fno-pie -mcmodel=small \
+	-mno-red-zone -fno-stack-protector -fcf-protection=none -U_FORTIFY_SOURCE \
+	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer -ffunction-sections -fdata-sections
+
+#   -fno-strict-aliasing       frames and rings are byte arrays that are read as structures
+#   -ffile-prefix-map          no trace of where checkout and $(OUT) lie: builds are reproducible
+#   -nostdinc                  no header of the host; gcc's own and newlib's are named instead
+KERNEL_FLAGS := $(MACHINE_FLAGS) -g -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. \
+	-ffile-prefix-map=$(OUT)=build $(WARNINGS)
+# newlib's headers before gcc's: both have a <stdint.h>, and PRIu64 goes with newlib's. The shell asks
+# gcc for the place of its own, so that make need not while it reads this.
+KERNEL_INCLUDES := -nostdinc -I. -Ikernel -I$(OUT)/include \
+	-isystem $(OUT)/newlib/include -isystem $$($(CC) -print-file-name=include)
+
+#   --gc-sections              linker.ld keeps the headers
+#   -z noexecstack             newlib's assembler files do not say that they need none
+#   --build-id=none            linker.ld has no place for it
+LINK_FLAGS := -m elf_x86_64 -static -nostdlib --gc-sections --fatal-warnings --build-id=none \
+	-z noexecstack -z max-page-size=4096
+
+# ---- The kernel -------------------------------------------------------------------------------
+
+NEWLIB_KEY := $(OUT)/newlib/key
+NEWLIB := $(OUT)/newlib/libc.a
+KERNEL_OBJECTS := $(IMAGE_SOURCES:%=$(OUT)/obj/%.o)
+# -MD and not -MMD: `make check` reads the lists of headers to see that none is the host's.
+COMPILE = $(CC) $(KERNEL_FLAGS) $(FILE_FLAGS) $(KERNEL_INCLUDES) -MD -MP
+
+.PHONY: all elf iso FORCE
+all: elf iso ## The kernel and the ISO image (what plain `make` does)
+
+elf: $(OUT)/barewire.elf ## The kernel: build/barewire.elf (symbols for gdb: barewire.debug)
+
+# gcc sees the copying loop in memcpy and would replace it by a call of memcpy.
+$(OUT)/obj/kernel/string.c.o: FILE_FLAGS := -fno-builtin -fno-tree-loop-distribute-patterns
+
+$(OUT)/obj/%.c.o: %.c $(NEWLIB_KEY) $(OUT)/flags $(OUT)/include/version.h
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(COMPILE) -c $< -o $@
+
+$(OUT)/obj/%.S.o: %.S $(NEWLIB_KEY) $(OUT)/flags
+	@mkdir -p $(@D)
+	$(say) AS $<
+	$(Q)$(COMPILE) -c $< -o $@
+
+# The image is linked twice: the names in backtraces come from a table, and the table comes from the
+# first link, whose own is empty. The table lies behind the text, so that no function moves; the
+# comparison makes sure. The map is the second link's.
+LINK = $(LD) $(LINK_FLAGS) -T linker.ld $(KERNEL_OBJECTS)
+
+$(OUT)/link/pass1.elf: $(KERNEL_OBJECTS) $(OUT)/link/symbols1.o $(NEWLIB_KEY) linker.ld
+	$(Q)$(LINK) $(OUT)/link/symbols1.o $(NEWLIB) -o $@
+
+$(OUT)/barewire.debug: $(OUT)/link/pass1.elf $(OUT)/link/symbols2.o
+	$(say) LD $@
+	$(Q)$(LINK) $(OUT)/link/symbols2.o $(NEWLIB) -Map $(OUT)/barewire.map -o $@
+	@$(NM) $< | grep -i ' t ' >$(OUT)/link/text1; $(NM) $@ | grep -i ' t ' >$(OUT)/link/text2
+	@cmp -s $(OUT)/link/text1 $(OUT)/link/text2 || { \
+		echo '$@: functions moved between the two links, so the table of symbols is wrong:' \
+			'linker.ld must place .rodata behind .text' >&2; exit 1; }
+
+$(OUT)/link/symbols1.c: tools/symbols
+	@mkdir -p $(@D)
+	$(Q)tools/symbols </dev/null >$@
+
+$(OUT)/link/symbols2.c: $(OUT)/link/pass1.elf tools/symbols
+	$(Q)$(NM) $< | tools/symbols >$@
+
+$(OUT)/link/%.o: $(OUT)/link/%.c $(NEWLIB_KEY) $(OUT)/flags
+	$(Q)$(COMPILE) -c $< -o $@
+
+# What is booted carries no symbols: it is read whole at every start.
+$(OUT)/barewire.elf: $(OUT)/barewire.debug tools/check-elf
+	$(say) STRIP $@
+	$(Q)$(OBJCOPY) --strip-all $< $@
+	@tools/check-elf $@
+
+-include $(KERNEL_OBJECTS:.o=.d)
+
+# ---- newlib -----------------------------------------------------------------------------------
+# One script that looks every time whether its inputs are still the same (a few milliseconds) and
+# touches the key only when they are not. The + passes make's -j on to it.
+
+$(NEWLIB_KEY): FORCE | packages
+	@mkdir -p $(OUT)
+	+$(Q)CC='$(CC)' AR='$(AR)' MAKE='$(MAKE)' V='$(V)' NEWLIB_FLAGS='-g0 $(MACHINE_FLAGS)' \
+		NEWLIB_TARBALL='$(NEWLIB_TARBALL)' tools/newlib/build $(OUT)/newlib
+
+# ---- Files that change only when their content does ---------------------------------------------
+
+# $(call update,FILE): stdin becomes FILE unless it is that already
+update = mkdir -p $(@D) && cat >$@.new && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# Other flags mean other objects.
+$(OUT)/flags: FORCE
+	@printf '%s\n' '$(CC) $(KERNEL_FLAGS) $(LINK_FLAGS)' | { $(update); }
+
+$(OUT)/include/version.h: FORCE
+	@version=$$(git describe --always --dirty --tags 2>/dev/null || echo unknown); \
+	printf '#define BAREWIRE_VERSION "%s"\n' "$$version" | { $(update); }
+
+FORCE:
+
+# ---- The ISO image ----------------------------------------------------------------------------
+
+iso: $(OUT)/barewire.iso ## The GRUB image for BIOS and UEFI; CMDLINE='…' puts words into grub.cfg
+
+$(OUT)/grub.cfg: boot/grub.cfg tools/grub-config FORCE
+	@CMDLINE='$(subst ','\'',$(CMDLINE))' tools/grub-config $< >$@.words
+	@{ $(update); } <$@.words && rm $@.words
+
+# newlib's licence asks that its notices go wherever its code goes.
+$(OUT)/NOTICES: LICENSE $(NEWLIB_KEY)
+	@{ echo 'barewire'; echo; cat LICENSE; echo; echo 'newlib (the C library inside)'; echo; \
+		cat $(OUT)/newlib/NOTICES; } >$@
+
+$(OUT)/barewire.iso: $(OUT)/barewire.elf $(OUT)/grub.cfg $(OUT)/NOTICES tools/image
+	$(say) ISO $@
+	$(Q)tools/image $@ $(OUT)/barewire.elf $(OUT)/grub.cfg $(OUT)/NOTICES
+
+# ---- Packages ---------------------------------------------------------------------------------
+# The goals that do something with the kernel may install what is missing; building never does.
+
+PURPOSES := run test debug demo check
+INSTALLING := deps run debug demo $(filter test% check%,$(MAKECMDGOALS))
+
+.PHONY: packages deps
+packages:
+	@tools/deps $(if $(filter $(INSTALLING),$(MAKECMDGOALS)),install,check) build \
+		$(if $(filter deps,$(MAKECMDGOALS)),$(PURPOSES),\
+			$(foreach p,$(PURPOSES),$(if $(filter $(p)%,$(MAKECMDGOALS)),$(p))))
+
+deps: packages ## Install every package that any of this needs; YES=1 asks nothing
+
+# ---- Running ----------------------------------------------------------------------------------
+.PHONY: run debug demo
+
+export CMDLINE DURATION PCAP TAP0 TAP1
+
+run: $(OUT)/barewire.elf $(OUT)/capture.pcap ## Boot in QEMU, send frames across and compare them
+	@tools/run --kernel $(OUT)/barewire.elf --capture $(OUT)/capture.pcap
+
+debug: $(OUT)/barewire.elf $(OUT)/barewire.debug ## QEMU stopped at the kernel's entry, gdb attached
+	@tools/debug --kernel $(OUT)/barewire.elf --symbols $(OUT)/barewire.debug
+
+demo: $(OUT)/barewire.elf ## As root: ping, iperf3 and HTTP between two network namespaces
+	@tools/demo --kernel $(OUT)/barewire.elf
+
+$(OUT)/capture.pcap: tools/make-capture | packages
+	@mkdir -p $(@D)
+	$(say) PCAP $@
+	$(Q)tools/make-capture $@
+
+# ---- Host tests -------------------------------------------------------------------------------
+# Units on Linux, under ASAN and UBSAN. tests/host/machine/ takes the place of the kernel's half of
+# the seam by standing first in the include path. HOST_TEST_name lists what tests/host/test_name.c
+# is linked with.
+
+SIMULATION := tests/host/machine.c tests/host/sim_bus.c
+
+HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_net_data \
+	virtio_net_breach virtio_net_control lane assembly wiring loop \
+	config log clock calibrate acpi string
+HOST_TEST_boot_info := boot/boot_info.c tests/host/boot/physical.c
+HOST_TEST_memory := kernel/memory.c
+HOST_TEST_paging := kernel/paging.c
+HOST_TEST_backtrace := kernel/backtrace.c
+HOST_TEST_config := kernel/config.c $(SIMULATION)
+HOST_TEST_log := kernel/log.c kernel/console.c kernel/uart.c
+HOST_TEST_clock := kernel/clock.c
+HOST_TEST_calibrate := kernel/calibrate.c
+HOST_TEST_acpi := kernel/acpi.c $(SIMULATION)
+HOST_TEST_string := # the test includes kernel/string.c itself, under other names
+HOST_TEST_pci := drivers/pci.c $(SIMULATION)
+HOST_TEST_virtqueue := drivers/virtqueue.c $(SIMULATION)
+VIRTIO_BENCH := $(DRIVERS_SOURCES) net/pool.c tests/host/virtio_bench.c \
+	tests/host/sim_virtio_net.c tests/host/sim_virtqueue.c $(SIMULATION)
+HOST_TEST_virtio_net := $(VIRTIO_BENCH)
+HOST_TEST_virtio_net_data := $(VIRTIO_BENCH)
+HOST_TEST_virtio_net_breach := $(VIRTIO_BENCH)
+HOST_TEST_virtio_net_control := $(VIRTIO_BENCH)
+HOST_TEST_lane := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
+HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c net/memory_port.c \
+	$(SIMULATION)
+HOST_TEST_assembly := net/assembly.c net/allot.c net/wiring.c net/lane.c net/forward.c net/pool.c \
+	net/memory_port.c $(SIMULATION)
+HOST_TEST_loop := net/loop.c net/stats.c net/lane.c net/forward.c net/pool.c net/memory_port.c \
+	$(SIMULATION)
+
+HOST_FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing \
+	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARNINGS)
+HOST_INCLUDES := -Itests/host -I. -Ikernel
+HOST_SOURCES = $(sort $(foreach t,$(HOST_TESTS),tests/host/test_$(t).c $(HOST_TEST_$(t))))
+HOST_OBJECTS = $(HOST_SOURCES:%=$(OUT)/host/%.o)
+HOST_PROGRAMS = $(HOST_TESTS:%=$(OUT)/host/test_%)
+
+$(OUT)/host/%.c.o: %.c $(OUT)/host/flags | packages
+	@mkdir -p $(@D)
+	$(say) HOSTCC $<
+	$(Q)$(CC) $(HOST_FLAGS) $(HOST_INCLUDES) -MMD -MP -c $< -o $@
+
+$(OUT)/host/flags: FORCE
+	@printf '%s\n' '$(CC) $(HOST_FLAGS)' | { $(update); }
+
+define host_program
+$(OUT)/host/test_$(1): $(patsubst %,$(OUT)/host/%.o,tests/host/test_$(1).c $(HOST_TEST_$(1)))
+	$$(say) HOSTLD $$@
+	$$(Q)$$(CC) $$(HOST_FLAGS) $$^ -lcmocka -o $$@
+endef
+$(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t))))
+
+-include $(HOST_OBJECTS:.o=.d)
+
+# ---- Tests ------------------------------------------------------------------------------------
+.PHONY: test test-host test-qemu
+
+test: $(HOST_PROGRAMS) all $(OUT)/capture.pcap ## Units and system tests; ends with 'N passed, N failed'
+	@PYTHON='$(PYTHON)' tools/test $(OUT) $(HOST_PROGRAMS) --system $(TESTS)
+
+test-host: $(HOST_PROGRAMS) ## Only the units, on this machine; a few seconds
+	@tools/test $(OUT) $(HOST_PROGRAMS)
+
+test-qemu: all $(OUT)/capture.pcap ## Only the system tests; TESTS='-k pvh' goes to pytest
+	@PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
+
+# ---- Checks -----------------------------------------------------------------------------------
+# One stamp a check, so that -j runs them side by side and nothing is checked twice.
+.PHONY: check check-reproducible format
+
+C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers/*.[ch] net/*.[ch] \
+	tests/host/*.[ch] tests/host/*/*.h))
+KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
+ALL_SOURCES = $(sort $(IMAGE_SOURCES) $(HOST_SOURCES))
+
+check: check-format check-layers check-headers check-newlib check-readme check-tidy \
+	check-cppcheck $(HOST_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README
+	@echo 'check: all passed'
+
+.PHONY: check-format check-layers check-headers check-newlib check-readme check-tidy check-cppcheck
+
+check-format: | packages
+	$(say) CHECK 'formatting (mended by `make format`)'
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
+
+check-layers: | packages
+	$(say) CHECK 'layers, top level, lists of sources'
+	$(Q)tools/check-layers $(ALL_SOURCES)
+
+# Each header must be enough by itself. The kernel's are compiled as the kernel is.
+check-headers: $(NEWLIB_KEY) $(OUT)/include/version.h
+	$(say) CHECK 'each header compiles alone'
+	$(Q)status=0; for header in $(filter-out tests/%,$(filter %.h,$(C_FILES))); do \
+		printf '#include "%s"\n' $$header | $(COMPILE_ONLY) -x c - || status=1; \
+	done; exit $$status
+
+COMPILE_ONLY = $(CC) $(KERNEL_FLAGS) $(KERNEL_INCLUDES) -fsyntax-only
+
+check-newlib: $(OUT)/barewire.elf
+	$(say) CHECK 'newlib is linked, and no header of the host'
+	$(Q)tools/check-newlib $(OUT)
+
+check-readme: | packages
+	$(say) CHECK "README's tables"
+	$(Q)tools/check-readme
+
+# -nostdlibinc where gcc has -nostdinc: clang's own headers stay, the host's go.
+TIDY_INCLUDES := -I. -Ikernel -I$(OUT)/include -nostdlibinc -isystem $(OUT)/newlib/include
+TIDY_STAMPS = $(KERNEL_C_FILES:%=$(OUT)/tidy/%.ok)
+
+check-tidy: $(TIDY_STAMPS)
+
+$(OUT)/tidy/%.ok: % $(OUT)/obj/%.o .clang-tidy
+	@mkdir -p $(@D)
+	$(say) TIDY $<
+	$(Q)clang-tidy --quiet $< -- -std=gnu11 -ffreestanding -fno-builtin $(TIDY_INCLUDES) 2>$@.log \
+		|| { cat $@.log >&2; exit 1; }
+	@touch $@
+
+check-cppcheck: | packages
+	$(say) CHECK cppcheck
+	$(Q)mkdir -p $(OUT)/cppcheck
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+		--library=tools/cppcheck.cfg --suppress=missingInclude --cppcheck-build-dir=$(OUT)/cppcheck \
+		-I. -Ikernel $(KERNEL_C_FILES)
+
+check-reproducible: all ## Build a second time elsewhere, later, and compare every byte
+	@tools/check-reproducible $(OUT)
+
+format: ## Bring all C files into the form that `make check` asks for
+	clang-format -i $(C_FILES)
+
+# ---- The rest ---------------------------------------------------------------------------------
+.PHONY: clean distclean help
+
+clean: ## Remove everything that was built, but not newlib from the user's cache
+	rm -rf $(OUT)
+
+distclean: clean ## clean, and newlib out of the user's cache
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/barewire"
+
+help: ## Show this
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^[a-z-]+:.*## / || joined { if (joined) { $$0 = joined $$0; joined = "" } } \
+		/^[a-z-]+:.*\\$$/ { joined = $$0; sub(/\\$$/, "", joined); next } \
+		/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@sed -n 's/^#   \([A-Z].*\)/  \1/p' $(firstword $(MAKEFILE_LIST)) | grep =

@@ -1,0 +1,122 @@
+/* One command at a time over the control queue. */
+#include "drivers/virtio_net_control.h"
+
+#include <string.h>
+
+#include <machine/clock.h>
+#include <machine/io.h>
+#include <machine/panic.h>
+
+#define ACK_NONE 0xff /* neither OK nor ERR: the device has not written it */
+
+/* A part of the command: descriptors in the order of the list. */
+struct part {
+    const void *start;
+    uint32_t length;
+};
+
+static void describe(struct virtq_desc *desc, struct part part, uint16_t flags)
+{
+    desc->addr = io_physical(part.start);
+    desc->len = part.length;
+    desc->flags = flags;
+}
+
+/* Waits for the one command that is out. */
+static enum virtio_net_control_result wait_for_answer(struct virtio_net_control *control)
+{
+    struct virtqueue *queue = &control->queue;
+    const uint64_t start = clock_ns();
+
+    while (virtqueue_pending(queue) == 0) {
+        if (queue->breach != VIRTQUEUE_SOUND)
+            return CONTROL_BROKEN;
+        if (clock_ns() - start > VIRTIO_PATIENCE_NS) {
+            control->silent = true;
+            return CONTROL_SILENT;
+        }
+        clock_relax();
+    }
+    const struct virtqueue_run run = virtqueue_finished(queue, 1);
+    if (virtqueue_pop(queue, queue->tokens, &run, 0, run.used[0].id) == NULL)
+        return CONTROL_BROKEN;
+    virtqueue_popped(queue, 1);
+    virtqueue_park(queue);
+    return *(volatile uint8_t *)&control->buffer->ack == VIRTIO_NET_OK ? CONTROL_OK
+                                                                       : CONTROL_REFUSED;
+}
+
+/* Sends the command in the buffer with `count` (1 or 2) parts of data. */
+static enum virtio_net_control_result send(struct virtio_net_control *control,
+                                           struct virtio_net_ctrl_hdr command,
+                                           const struct part *data, unsigned count)
+{
+    struct virtqueue *queue = &control->queue;
+    struct virtio_net_control_buffer *buffer = control->buffer;
+
+    if (control->silent)
+        return CONTROL_SILENT;
+    (void)virtqueue_pending(queue); /* nothing is out: an answer now is a breach, not ours */
+    if (queue->breach != VIRTQUEUE_SOUND)
+        return CONTROL_BROKEN;
+    ensure(virtqueue_free(queue) != 0 && count + 2 <= VIRTIO_NET_CONTROL_CHAIN);
+    const uint32_t id = *virtqueue_next(queue);
+    struct virtq_desc *desc = &queue->desc[id];
+
+    buffer->command = command;
+    buffer->ack = ACK_NONE;
+    describe(desc++, (struct part){&buffer->command, sizeof(command)}, VIRTQ_DESC_F_NEXT);
+    for (unsigned i = 0; i < count; i++)
+        describe(desc++, data[i], VIRTQ_DESC_F_NEXT);
+    describe(desc, (struct part){&buffer->ack, sizeof(buffer->ack)}, VIRTQ_DESC_F_WRITE);
+    queue->tokens[id] = buffer;
+    virtqueue_offer(queue, 1);
+    virtio_kick(control->device, queue);
+    return wait_for_answer(control);
+}
+
+enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_control *control,
+                                                          uint8_t command, bool on)
+{
+    const struct part data = {control->buffer->data, 1};
+
+    if (!control->silent)
+        control->buffer->data[0] = on;
+    return send(control, (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_RX, command}, &data, 1);
+}
+
+enum virtio_net_control_result virtio_net_control_clear_table(struct virtio_net_control *control)
+{
+    struct virtio_net_control_buffer *buffer = control->buffer;
+    const struct part tables[] = {
+        {&buffer->unicast_entries, sizeof(buffer->unicast_entries)},
+        {&buffer->multicast_entries, sizeof(buffer->multicast_entries)},
+    };
+
+    return send(control,
+                (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET},
+                tables, 2);
+}
+
+enum virtio_net_control_result virtio_net_control_set_mac(struct virtio_net_control *control,
+                                                          struct mac_address mac)
+{
+    const struct part data = {control->buffer->data, sizeof(mac.bytes)};
+
+    if (!control->silent)
+        memcpy(control->buffer->data, mac.bytes, sizeof(mac.bytes));
+    return send(control,
+                (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET},
+                &data, 1);
+}
+
+const char *virtio_net_control_result_name(enum virtio_net_control_result result)
+{
+    static const char *const names[] = {
+        [CONTROL_OK] = "ok",
+        [CONTROL_REFUSED] = "refused",
+        [CONTROL_SILENT] = "no-answer",
+        [CONTROL_BROKEN] = "breach",
+    };
+    return names[result];
+}

@@ -1,0 +1,93 @@
+/* One table for all that is to be known of a feature bit. */
+#include "drivers/virtio_net_features.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <machine/panic.h>
+
+#include "drivers/virtio.h"
+#include "drivers/virtio_spec.h"
+
+#define FEATURE(bit) [VIRTIO_NET_F_##bit] = {#bit, false, 0}
+#define TAKEN(bit) [VIRTIO_NET_F_##bit] = {#bit, true, 0}
+#define TAKEN_WITH(bit, needed)                                                                    \
+    [VIRTIO_NET_F_##bit] = {#bit, true, VIRTIO_BIT(VIRTIO_NET_F_##needed)}
+
+/*
+ * Not taken, with the reason: GUEST_CSUM and the segmentation bits, so that no frame with an
+ * unfinished checksum comes in; MRG_RXBUF, since one buffer holds any frame we let in;
+ * NOTIFY_ON_EMPTY, since it overrides the suppression of interrupts; CTRL_VLAN, since it filters
+ * every tagged frame once taken; GUEST_ANNOUNCE and MQ have no function here; INDIRECT_DESC saves
+ * nothing where a frame is one descriptor.
+ */
+static const struct feature {
+    const char *name;
+    bool wanted;
+    uint64_t needs; /* §5.1.3.1 "Feature bit requirements" */
+} features[] = {
+    FEATURE(CSUM),
+    FEATURE(GUEST_CSUM),
+    FEATURE(CTRL_GUEST_OFFLOADS),
+    TAKEN(MTU),
+    TAKEN(MAC),
+    FEATURE(GSO),
+    FEATURE(GUEST_TSO4),
+    FEATURE(GUEST_TSO6),
+    FEATURE(GUEST_ECN),
+    FEATURE(GUEST_UFO),
+    FEATURE(HOST_TSO4),
+    FEATURE(HOST_TSO6),
+    FEATURE(HOST_ECN),
+    FEATURE(HOST_UFO),
+    FEATURE(MRG_RXBUF),
+    TAKEN(STATUS),
+    TAKEN(CTRL_VQ),
+    TAKEN_WITH(CTRL_RX, CTRL_VQ),
+    FEATURE(CTRL_VLAN),
+    TAKEN_WITH(CTRL_RX_EXTRA, CTRL_RX),
+    FEATURE(GUEST_ANNOUNCE),
+    FEATURE(MQ),
+    TAKEN_WITH(CTRL_MAC_ADDR, CTRL_VQ),
+    [VIRTIO_F_NOTIFY_ON_EMPTY] = {"NOTIFY_ON_EMPTY", false, 0},
+    [VIRTIO_F_ANY_LAYOUT] = {"ANY_LAYOUT", true, 0},
+    [VIRTIO_F_INDIRECT_DESC] = {"INDIRECT_DESC", false, 0},
+    [VIRTIO_F_EVENT_IDX] = {"EVENT_IDX", true, 0},
+};
+
+#define FEATURES (sizeof(features) / sizeof(features[0]))
+
+uint64_t virtio_net_features_choose(uint64_t offered)
+{
+    uint64_t taken = 0;
+
+    /* What a bit needs has a lower number throughout, so one pass settles chains of needs. */
+    for (unsigned bit = 0; bit < FEATURES; bit++) {
+        const struct feature *feature = &features[bit];
+        if (feature->wanted && (offered & VIRTIO_BIT(bit)) &&
+            (taken & feature->needs) == feature->needs)
+            taken |= VIRTIO_BIT(bit);
+    }
+    return taken;
+}
+
+void virtio_net_features_text(uint64_t features_set, char text[VIRTIO_NET_FEATURES_TEXT])
+{
+    size_t used = 0;
+
+    snprintf(text, VIRTIO_NET_FEATURES_TEXT, "none");
+    for (unsigned bit = 0; bit < 64; bit++) {
+        char unnamed[8];
+        const char *name = bit < FEATURES ? features[bit].name : NULL;
+        if (!(features_set & VIRTIO_BIT(bit)))
+            continue;
+        if (name == NULL) {
+            snprintf(unnamed, sizeof(unnamed), "bit%u", bit);
+            name = unnamed;
+        }
+        int length = snprintf(text + used, VIRTIO_NET_FEATURES_TEXT - used, "%s%s",
+                              used != 0 ? "," : "", name);
+        ensure(length > 0 && (size_t)length < VIRTIO_NET_FEATURES_TEXT - used);
+        used += (size_t)length;
+    }
+}

@@ -1,0 +1,22 @@
+/*
+ * The network device's feature bits (virtio 1.2 §5.1.3): which of them barewire takes, what each
+ * depends on, and their names.
+ */
+#ifndef DRIVERS_VIRTIO_NET_FEATURES_H
+#define DRIVERS_VIRTIO_NET_FEATURES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define VIRTIO_NET_FEATURES_TEXT 400 /* bytes for all names of a 32-bit set */
+
+/*
+ * The bits to take out of `offered`: those that barewire has a use for, as far as everything that
+ * they depend on (§5.1.3.1) is offered too, whatever the device says.
+ */
+uint64_t virtio_net_features_choose(uint64_t offered);
+
+/* The names of the bits set in `features_set`, with commas, or "none"; unnamed ones as "bitN". */
+void virtio_net_features_text(uint64_t features_set, char text[VIRTIO_NET_FEATURES_TEXT]);
+
+#endif

@@ -1,0 +1,120 @@
+/* The parts of the split virtqueue that are not in the data path: layout and making. */
+#include "drivers/virtqueue.h"
+
+#include <machine/panic.h>
+
+bool virtqueue_size_valid(uint32_t size)
+{
+    return size >= 1 && size <= VIRTQ_SIZE_MAX && (size & (size - 1)) == 0;
+}
+
+struct virtqueue_layout virtqueue_layout(uint32_t size)
+{
+    const size_t align = VIRTIO_PCI_LEGACY_QUEUE_ALIGN;
+    struct virtqueue_layout layout;
+
+    /* §2.7.2: descriptors and available ring (with used_event) together, then, on the next page,
+     * the used ring (with avail_event); each of the two parts is padded to whole pages. */
+    layout.desc = 0;
+    layout.avail = size * sizeof(struct virtq_desc);
+    layout.used_event = layout.avail + sizeof(struct virtq_avail) + size * sizeof(uint16_t);
+    layout.used = (layout.used_event + sizeof(uint16_t) + align - 1) & ~(align - 1);
+    layout.avail_event =
+        layout.used + sizeof(struct virtq_used) + size * sizeof(struct virtq_used_elem);
+    layout.total = (layout.avail_event + sizeof(uint16_t) + align - 1) & ~(align - 1);
+    return layout;
+}
+
+size_t virtqueue_private_bytes(uint32_t size)
+{
+    return size * (sizeof(void *) + sizeof(uint32_t));
+}
+
+/* Links each chain's descriptors, and lays out the ids in the order in which they are first used. */
+static void make_chains(struct virtqueue *queue)
+{
+    for (uint32_t i = 0; i < queue->size; i++) {
+        queue->ids[i] = i % queue->capacity * queue->chain;
+        queue->avail->ring[i] = (uint16_t)queue->ids[i];
+    }
+    for (uint32_t chain = 0; chain < queue->capacity; chain++) {
+        uint32_t id = chain * queue->chain;
+        for (uint32_t link = id; link + 1 < id + queue->chain; link++) {
+            queue->desc[link].flags = VIRTQ_DESC_F_NEXT;
+            queue->desc[link].next = (uint16_t)(link + 1);
+        }
+    }
+}
+
+void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape, void *ring,
+                    void *private)
+{
+    const struct virtqueue_layout layout = virtqueue_layout(shape->size);
+    uint8_t *base = ring;
+    void **tokens = private;
+
+    ensure(virtqueue_size_valid(shape->size) && shape->chain >= 1 && shape->chain <= shape->size);
+    *queue = (struct virtqueue){
+        .desc = (struct virtq_desc *)(base + layout.desc),
+        .avail = (struct virtq_avail *)(base + layout.avail),
+        .used = (struct virtq_used *)(base + layout.used),
+        .used_event = (_Atomic uint16_t *)(base + layout.used_event),
+        .avail_event = (_Atomic uint16_t *)(base + layout.avail_event),
+        .tokens = tokens,
+        .ids = (uint32_t *)(tokens + shape->size),
+        .size = shape->size,
+        .mask = shape->size - 1,
+        .capacity = shape->size / shape->chain,
+        .chain = shape->chain,
+        .event_idx = shape->event_idx,
+        .index = shape->index,
+    };
+    for (uint32_t i = 0; i < shape->size; i++)
+        tokens[i] = NULL;
+    make_chains(queue);
+
+    /* §2.7.7.1: with EVENT_IDX the flags stay 0 and used_event does it, else NO_INTERRUPT. */
+    if (shape->event_idx)
+        atomic_store_explicit(queue->used_event, (uint16_t)(queue->parked - 1),
+                              memory_order_relaxed);
+    else
+        queue->avail->flags = VIRTQ_AVAIL_F_NO_INTERRUPT;
+}
+
+void virtqueue_break(struct virtqueue *queue, enum virtqueue_breach breach, uint32_t value)
+{
+    if (queue->breach == VIRTQUEUE_SOUND) {
+        queue->breach = breach;
+        queue->breach_value = value;
+    }
+}
+
+bool virtqueue_reorder(struct virtqueue *queue, uint32_t id, uint32_t *place)
+{
+    if (id >= queue->size) {
+        virtqueue_break(queue, VIRTQUEUE_ID_RANGE, id);
+        return false;
+    }
+    if (queue->tokens[id] == NULL) { /* the second descriptor of a chain never has one */
+        virtqueue_break(queue, VIRTQUEUE_ID_NOT_OUT, id);
+        return false;
+    }
+    /* The entry is ours to write: the device fetches in order, and has fetched at least as many
+     * entries as it has finished chains. */
+    *place = id;
+    queue->avail->ring[place - queue->ids] = (uint16_t)id;
+    return true;
+}
+
+const char *virtqueue_breach_name(enum virtqueue_breach breach)
+{
+    static const char *const names[VIRTQUEUE_BREACHES] = {
+        [VIRTQUEUE_SOUND] = "none",
+        [VIRTQUEUE_USED_IDX] = "used-idx",
+        [VIRTQUEUE_ID_RANGE] = "used-id-range",
+        [VIRTQUEUE_ID_NOT_OUT] = "used-id-not-outstanding",
+        [VIRTQUEUE_LENGTH_SHORT] = "used-length-short",
+        [VIRTQUEUE_LENGTH_LONG] = "used-length-long",
+    };
+    return names[breach];
+}

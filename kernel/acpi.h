@@ -1,0 +1,51 @@
+/*
+ * What we want of ACPI: how to switch the machine off and how to reset it. No interpreter.
+ */
+#ifndef KERNEL_ACPI_H
+#define KERNEL_ACPI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "boot/boot_info.h"
+
+enum acpi_space { ACPI_NONE, ACPI_MEMORY, ACPI_IO };
+
+/* A register of one byte or two, in memory or among the I/O ports. ACPI_NONE: the machine has none. */
+struct acpi_register {
+    enum acpi_space space;
+    uint64_t address;
+};
+
+struct acpi_power {
+    struct acpi_register reset; /* one byte wide */
+    uint8_t reset_value;
+    struct acpi_register sleep_control; /* one byte; on machines without the PM1 registers */
+    uint16_t pm1a_control;              /* I/O ports of two bytes; 0: none */
+    uint16_t pm1b_control;
+    uint16_t smi_command; /* I/O port where acpi_enable hands the machine over to ACPI; 0: is so */
+    uint8_t acpi_enable;
+    bool s5_known; /* the two values that _S5_ wants in the SLP_TYP fields */
+    uint8_t s5_type_a;
+    uint8_t s5_type_b;
+};
+
+/*
+ * Finds the tables (by what the boot loader told, else by the BIOS areas) and copies what
+ * acpi_power() returns. Call it while the first 4 GiB are mapped and before the allocator may have
+ * given the tables' memory away. Tables that are missing, broken or above 4 GiB leave their part
+ * empty, with a `warn` where something is wrong rather than absent.
+ */
+void acpi_init(const struct boot_info *info);
+
+/* What acpi_init found; valid for ever, all zero before. */
+const struct acpi_power *acpi_power(void);
+
+/*
+ * The address of a valid root pointer in [start, start + length), or 0. Looks at every 16th byte;
+ * `start` is a multiple of 16.
+ */
+uint64_t acpi_scan_rsdp(uint64_t start, size_t length);
+
+#endif

@@ -1,0 +1,221 @@
+/*
+ * How fast the time-stamp counter counts: asked of the hypervisor, or measured against the 8254.
+ */
+#include "kernel/calibrate.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <machine/clock.h>
+#include <machine/io.h>
+
+#define NS_PER_S 1000000000ULL
+
+/* Hypervisor leaves (KVM documentation, "KVM CPUID bits"; 0x40000010 is VMware's, used by many). */
+#define CPUID_FEATURES 1
+#define CPUID_FEATURES_ECX_HYPERVISOR (1u << 31)
+#define CPUID_HYPERVISOR 0x40000000
+#define CPUID_HYPERVISOR_STEP 0x100 /* KVM's leaves lie here when Hyper-V's take the first place */
+#define CPUID_FREQUENCY 0x40000010
+#define KVM_FEATURE_CLOCKSOURCE2 (1u << 3)
+
+#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
+#define MSR_KVM_SYSTEM_TIME_ENABLE 1
+
+struct cpuid {
+    uint32_t eax, ebx, ecx, edx;
+};
+
+static struct cpuid cpuid(uint32_t leaf)
+{
+    struct cpuid result;
+    __asm__ volatile("cpuid"
+                     : "=a"(result.eax), "=b"(result.ebx), "=c"(result.ecx), "=d"(result.edx)
+                     : "a"(leaf), "c"(0));
+    return result;
+}
+
+static void wrmsr(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr"
+                     :
+                     : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
+}
+
+static bool hypervisor_present(void)
+{
+    return (cpuid(CPUID_FEATURES).ecx & CPUID_FEATURES_ECX_HYPERVISOR) != 0;
+}
+
+/* The first of KVM's leaves, or 0. */
+static uint32_t kvm_leaf(void)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t leaf = CPUID_HYPERVISOR + i * CPUID_HYPERVISOR_STEP;
+        struct cpuid id = cpuid(leaf);
+        char signature[12];
+        memcpy(signature, &id.ebx, 4);
+        memcpy(signature + 4, &id.ecx, 4);
+        memcpy(signature + 8, &id.edx, 4);
+        if (memcmp(signature, "KVMKVMKVM\0\0\0", sizeof(signature)) == 0)
+            return leaf;
+    }
+    return 0;
+}
+
+/* What KVM keeps up to date for each processor (KVM documentation, "KVM-specific MSRs"). */
+struct pvclock_vcpu_time_info {
+    uint32_t version; /* odd while an update is under way */
+    uint32_t pad0;
+    uint64_t tsc_timestamp;
+    uint64_t system_time;
+    uint32_t tsc_to_system_mul;
+    int8_t tsc_shift;
+    uint8_t flags;
+    uint8_t pad[2];
+};
+_Static_assert(sizeof(struct pvclock_vcpu_time_info) == 32, "KVM's layout");
+_Static_assert(offsetof(struct pvclock_vcpu_time_info, tsc_to_system_mul) == 24, "KVM's layout");
+
+/* Aligned so that it lies in one page, as KVM wants it. */
+static volatile struct pvclock_vcpu_time_info pvclock __attribute__((aligned(32)));
+
+uint64_t calibrate_pvclock_hz(uint32_t mul, int8_t shift)
+{
+    if (mul == 0 || shift <= -32 || shift >= 32)
+        return 0;
+    uint64_t rate_hz = (NS_PER_S << 32) / mul;
+    return shift >= 0 ? rate_hz >> shift : rate_hz << -shift;
+}
+
+/* A consistent reading, or 0. The update takes KVM no time that we could see: 1000 is ample. */
+static uint64_t pvclock_read_hz(void)
+{
+    for (int i = 0; i < 1000; i++) {
+        uint32_t version = pvclock.version;
+        uint32_t mul = pvclock.tsc_to_system_mul;
+        int8_t shift = pvclock.tsc_shift;
+        if (version != 0 && version % 2 == 0 && version == pvclock.version)
+            return calibrate_pvclock_hz(mul, shift);
+        clock_relax();
+    }
+    return 0;
+}
+
+uint64_t calibrate_kvmclock(void)
+{
+    if (!hypervisor_present())
+        return 0;
+    uint32_t leaf = kvm_leaf();
+    if (leaf == 0 || (cpuid(leaf + 1).eax & KVM_FEATURE_CLOCKSOURCE2) == 0)
+        return 0;
+
+    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, io_physical(&pvclock) | MSR_KVM_SYSTEM_TIME_ENABLE);
+    uint64_t rate_hz = pvclock_read_hz();
+    /* Off again: from here on nobody but us writes to our memory. */
+    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, 0);
+    return rate_hz;
+}
+
+uint64_t calibrate_cpuid(void)
+{
+    if (!hypervisor_present() || cpuid(CPUID_HYPERVISOR).eax < CPUID_FREQUENCY)
+        return 0;
+    return cpuid(CPUID_FREQUENCY).eax * 1000ULL; /* told in kHz */
+}
+
+/* The 8254's channel 0 (Intel 8254 data sheet). Channel 2 would need port 0x61, which microvm lacks. */
+#define PIT_HZ 1193182
+#define PIT_COUNTER_0 0x40
+#define PIT_CONTROL 0x43
+#define PIT_SELECT_0_LATCH 0x00
+#define PIT_SELECT_0_BOTH_BYTES_MODE_2 0x34
+
+#define PIT_WINDOWS 5
+#define PIT_WINDOW_TICKS (PIT_HZ / 500) /* 2 ms: far below the counter's 55 ms */
+#define PIT_WINDOW_READS 100000 /* a reading takes some 100 ns at least: then it stands still */
+
+/* One reading: the counter had this value at some moment between the two time stamps. */
+struct pit_sample {
+    uint16_t counter;
+    uint64_t before;
+    uint64_t after;
+};
+
+static struct pit_sample pit_read(void)
+{
+    struct pit_sample sample;
+
+    sample.before = clock_cycles();
+    io_write8(PIT_CONTROL, PIT_SELECT_0_LATCH);
+    sample.after = clock_cycles();
+    sample.counter = io_read8(PIT_COUNTER_0);
+    sample.counter |= (uint16_t)(io_read8(PIT_COUNTER_0) << 8);
+    return sample;
+}
+
+/* The sharpest of a few readings: the others were interrupted by something outside of us. */
+static struct pit_sample pit_read_sharp(void)
+{
+    struct pit_sample best = pit_read();
+
+    for (int i = 0; i < 4; i++) {
+        struct pit_sample next = pit_read();
+        if (next.after - next.before < best.after - best.before)
+            best = next;
+    }
+    return best;
+}
+
+/* What a window says: between low and high cycles for `ticks`. ticks is 0 if nothing moved. */
+struct pit_window {
+    uint16_t ticks;
+    uint64_t low;
+    uint64_t high;
+};
+
+static struct pit_window pit_measure(void)
+{
+    struct pit_window window = {0};
+    struct pit_sample start = pit_read_sharp();
+    uint16_t ticks = 0;
+
+    for (int i = 0; i < PIT_WINDOW_READS && ticks < PIT_WINDOW_TICKS; i++)
+        ticks = (uint16_t)(start.counter - pit_read().counter); /* it counts down, and wraps */
+    if (ticks < PIT_WINDOW_TICKS)
+        return window;
+
+    struct pit_sample end = pit_read_sharp();
+    window.ticks = (uint16_t)(start.counter - end.counter);
+    window.low = end.before - start.after;
+    window.high = end.after - start.before;
+    return window;
+}
+
+/*
+ * Several short windows rather than a long one. The true rate is never above what a window's upper
+ * bound says: a host that takes the processor away in between can only raise that, be it by a
+ * reading spread out or by a counter gone round unseen. So the lowest upper bound is the best.
+ */
+uint64_t calibrate_pit(void)
+{
+    uint64_t rate_hz = 0;
+    uint64_t lowest_hz = UINT64_MAX;
+
+    io_write8(PIT_CONTROL, PIT_SELECT_0_BOTH_BYTES_MODE_2);
+    io_write8(PIT_COUNTER_0, 0); /* 0 stands for 65536, the whole range of 16 bits */
+    io_write8(PIT_COUNTER_0, 0);
+    for (int i = 0; i < PIT_WINDOWS; i++) {
+        struct pit_window window = pit_measure();
+        if (window.ticks == 0)
+            return 0;
+        uint64_t high_hz = window.high * PIT_HZ / window.ticks;
+        if (high_hz >= lowest_hz)
+            continue;
+        lowest_hz = high_hz;
+        rate_hz = (window.low + window.high) / 2 * PIT_HZ / window.ticks;
+    }
+    return rate_hz;
+}

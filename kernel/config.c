@@ -1,0 +1,294 @@
+/*
+ * Reads the command line: a table of keys, each with its own reader and the text that says what it
+ * takes.
+ */
+#include "kernel/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/fault.h"
+
+#define WORD_MAX 1024 /* bytes with the NUL; no key takes as much */
+#define STATS_SECONDS_MAX 86400
+#define STATS_SECONDS_DEFAULT 10
+#define BLANKS " \t\r\n"
+
+/* Reads decimal digits only: strtoull would also take blanks, signs and a base of its own. */
+static bool read_number(const char *text, unsigned max, unsigned *value, const char **end)
+{
+    char *after;
+
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    errno = 0;
+    unsigned long long number = strtoull(text, &after, 10);
+    if (errno != 0 || number > max)
+        return false;
+    *value = (unsigned)number;
+    *end = after;
+    return true;
+}
+
+/* The position of `value` in `names` (which ends with NULL), or -1. */
+static int read_choice(const char *value, const char *const *names)
+{
+    for (int i = 0; names[i] != NULL; i++)
+        if (strcmp(value, names[i]) == 0)
+            return i;
+    return -1;
+}
+
+static bool read_mode(struct config *config, const char *value)
+{
+    static const char *const names[] = {"wire", "reflect", NULL};
+    int choice = read_choice(value, names);
+
+    if (choice < 0)
+        return false;
+    config->mode = choice == 0 ? MODE_WIRE : MODE_REFLECT;
+    return true;
+}
+
+/* What the pairs mean is judged where the ports are known. */
+static bool read_wire(struct config *config, const char *value)
+{
+    size_t length = strlen(value);
+
+    if (length == 0 || length >= CONFIG_WIRE_MAX)
+        return false;
+    memcpy(config->wire, value, length + 1);
+    return true;
+}
+
+static bool read_stats(struct config *config, const char *value)
+{
+    unsigned seconds;
+    const char *end;
+
+    if (!read_number(value, STATS_SECONDS_MAX, &seconds, &end) || *end != '\0')
+        return false;
+    config->stats_seconds = seconds;
+    return true;
+}
+
+static bool read_log(struct config *config, const char *value)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug", NULL};
+    static const enum log_level levels[] = {LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG};
+    int choice = read_choice(value, names);
+
+    if (choice < 0)
+        return false;
+    config->log = levels[choice];
+    return true;
+}
+
+static bool read_switch(const char *value, bool *on)
+{
+    static const char *const names[] = {"off", "on", NULL};
+    int choice = read_choice(value, names);
+
+    if (choice < 0)
+        return false;
+    *on = choice == 1;
+    return true;
+}
+
+static bool read_promisc(struct config *config, const char *value)
+{
+    return read_switch(value, &config->promisc);
+}
+
+static bool read_allmulti(struct config *config, const char *value)
+{
+    return read_switch(value, &config->allmulti);
+}
+
+/* Reads `xx:xx:xx:xx:xx:xx`, the whole of `text`. */
+static bool read_address(const char *text, uint8_t address[static 6])
+{
+    if (strlen(text) != sizeof("xx:xx:xx:xx:xx:xx") - 1)
+        return false;
+    for (int i = 0; i < 6; i++) {
+        const char *digits = text + 3 * i;
+        if (!isxdigit((unsigned char)digits[0]) || !isxdigit((unsigned char)digits[1]))
+            return false;
+        if (digits[2] != (i < 5 ? ':' : '\0'))
+            return false;
+        address[i] = (uint8_t)strtoull(digits, NULL, 16);
+    }
+    return true;
+}
+
+/* Only a port of its own can have it: not a group's address, not the address of nobody. */
+static bool address_usable(const uint8_t address[static 6])
+{
+    static const uint8_t nobody[6];
+    bool multicast = (address[0] & 1) != 0;
+
+    return !multicast && memcmp(address, nobody, sizeof(nobody)) != 0;
+}
+
+static void warn_repeated(const char *word)
+{
+    log_event(LOG_WARN, "warn", "reason=repeated-word word=%s effect=\"this one counts\"",
+              log_quote(word).text);
+}
+
+static bool read_mac(struct config *config, const char *value)
+{
+    struct config_mac mac;
+    const char *end;
+
+    if (!read_number(value, CONFIG_MACS_MAX - 1, &mac.port, &end) || *end != '/')
+        return false;
+    if (!read_address(end + 1, mac.address) || !address_usable(mac.address))
+        return false;
+
+    size_t i = 0;
+    while (i < config->mac_count && config->macs[i].port != mac.port)
+        i++;
+    if (i < config->mac_count)
+        warn_repeated(value);
+    else
+        config->mac_count++; /* never beyond the array: ports are smaller than its size */
+    config->macs[i] = mac;
+    return true;
+}
+
+static bool read_panic(struct config *config, const char *value)
+{
+    static const char *const names[] = {"reboot", "halt", "poweroff", NULL};
+    static const enum config_panic actions[] = {PANIC_REBOOT, PANIC_HALT, PANIC_POWEROFF};
+    int choice = read_choice(value, names);
+
+    if (choice < 0)
+        return false;
+    config->panic = actions[choice];
+    return true;
+}
+
+static bool read_buffers(struct config *config, const char *value)
+{
+    static const char *const names[] = {"low", "high", NULL};
+    int choice = read_choice(value, names);
+
+    if (choice < 0)
+        return false;
+    config->buffers_high = choice == 1;
+    return true;
+}
+
+static bool read_fault(struct config *config, const char *value)
+{
+    static char name[32]; /* outlives the command line */
+
+    if (!fault_known(value) || strlen(value) >= sizeof(name))
+        return false;
+    memcpy(name, value, strlen(value) + 1);
+    config->fault = name;
+    return true;
+}
+
+struct key {
+    const char *name;
+    bool (*read)(struct config *config, const char *value); /* false: bad value, nothing changed */
+    const char *accepted;                                   /* NULL: fault_list() */
+    bool many; /* may be given more than once; watches for repetitions by itself */
+};
+
+static const struct key keys[] = {
+    {"mode", read_mode, "wire|reflect", false},
+    {"wire", read_wire, "A-B,... (port number, PCI address or MAC), 1 to 511 characters", false},
+    {"stats", read_stats, "seconds from 0 (off) to 86400", false},
+    {"log", read_log, "error|warn|info|debug", false},
+    {"promisc", read_promisc, "on|off", false},
+    {"allmulti", read_allmulti, "on|off", false},
+    {"mac", read_mac, "PORT/xx:xx:xx:xx:xx:xx (port 0 to 31, unicast, not zero)", true},
+    {"panic", read_panic, "reboot|halt|poweroff", false},
+    {"buffers", read_buffers, "low|high", false},
+    {"fault", read_fault, NULL, false},
+};
+#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
+
+static void warn_unknown(const char *word)
+{
+    log_event(LOG_WARN, "warn",
+              "reason=unknown-word word=%s accepted=\"mode= wire= stats= log= promisc= allmulti= "
+              "mac= panic= buffers= fault=\"",
+              log_quote(word).text);
+}
+
+static void warn_bad_value(const char *word, const struct key *key)
+{
+    const char *accepted = key->accepted != NULL ? key->accepted : fault_list();
+
+    log_event(LOG_WARN, "warn", "reason=bad-value word=%s accepted=%s", log_quote(word).text,
+              log_quote(accepted).text);
+}
+
+static const struct key *key_find(const char *word, size_t length)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        if (strlen(keys[i].name) == length && memcmp(keys[i].name, word, length) == 0)
+            return &keys[i];
+    return NULL;
+}
+
+/* `seen` has a flag for each key: a good value was read before. */
+static void word_parse(struct config *config, const char *word, bool seen[static KEY_COUNT])
+{
+    const char *equals = strchr(word, '=');
+    const struct key *key = equals != NULL ? key_find(word, (size_t)(equals - word)) : NULL;
+
+    if (key == NULL) {
+        warn_unknown(word);
+        return;
+    }
+    if (!key->read(config, equals + 1)) {
+        warn_bad_value(word, key);
+        return;
+    }
+    if (seen[key - keys] && !key->many)
+        warn_repeated(word);
+    seen[key - keys] = true;
+}
+
+/* QEMU and GRUB put the name of the file first. No key has a '/' or a '.'. */
+static bool is_path(const char *word)
+{
+    size_t before_value = strcspn(word, "=");
+    return strcspn(word, "/.") < before_value;
+}
+
+void config_parse(struct config *config, const char *cmdline)
+{
+    bool seen[KEY_COUNT] = {false};
+    bool first = true;
+
+    *config = (struct config){
+        .mode = MODE_WIRE,
+        .stats_seconds = STATS_SECONDS_DEFAULT,
+        .log = LOG_INFO,
+        .promisc = true,
+        .panic = PANIC_REBOOT,
+    };
+    for (;;) {
+        cmdline += strspn(cmdline, BLANKS);
+        size_t length = strcspn(cmdline, BLANKS);
+        if (length == 0)
+            return;
+
+        char word[WORD_MAX];
+        size_t kept = length < WORD_MAX ? length : WORD_MAX - 1;
+        memcpy(word, cmdline, kept);
+        word[kept] = '\0';
+        cmdline += length;
+        if (!first || !is_path(word))
+            word_parse(config, word, seen);
+        first = false;
+    }
+}

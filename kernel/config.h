@@ -1,0 +1,47 @@
+/*
+ * The command line, read once at start-up into one structure that main hands round in parts.
+ */
+#ifndef KERNEL_CONFIG_H
+#define KERNEL_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <machine/log.h>
+
+#define CONFIG_MACS_MAX 32 /* mac= may be given once a port */
+#define CONFIG_WIRE_MAX 512
+
+enum config_mode { MODE_WIRE, MODE_REFLECT };
+enum config_panic { PANIC_REBOOT, PANIC_HALT, PANIC_POWEROFF };
+
+/* mac=PORT/xx:xx:xx:xx:xx:xx */
+struct config_mac {
+    unsigned port;
+    uint8_t address[6];
+};
+
+struct config {
+    enum config_mode mode;      /* mode=wire|reflect */
+    char wire[CONFIG_WIRE_MAX]; /* wire=A-B,…: as given; net/wiring.c reads it. "": by PCI order */
+    unsigned stats_seconds;     /* stats=0…86400, 0: off */
+    enum log_level log;         /* log=error|warn|info|debug */
+    bool promisc;               /* promisc=on|off */
+    bool allmulti;              /* allmulti=on|off */
+    enum config_panic panic;    /* panic=reboot|halt|poweroff */
+    struct config_mac macs[CONFIG_MACS_MAX];
+    size_t mac_count;
+    bool buffers_high; /* debug: buffers=high takes memory from the top of RAM */
+    const char *fault; /* debug: fault=NAME, one that fault_known() knows; NULL: none */
+};
+
+/*
+ * Reads `cmdline` (NUL-terminated; not kept, not changed) into `config`, defaults first. Words are
+ * separated by blanks; a first word with a '/' or '.' before any '=' is the file's own path and
+ * passed over. Each unknown word or bad value gives one `warn` event with the word and what would be
+ * accepted, and the default stays; a key given twice: the last one counts, with a warn.
+ */
+void config_parse(struct config *config, const char *cmdline);
+
+#endif

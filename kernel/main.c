@@ -1,0 +1,195 @@
+/* barewire's table of contents: from the boot loader to the loop, one call a step. */
+#include <inttypes.h>
+#include <string.h>
+
+#include <machine/clock.h>
+#include <machine/log.h>
+#include <machine/memory.h>
+#include <machine/panic.h>
+
+#include "boot/boot_info.h"
+#include "boot/entry.h"
+#include "drivers/pci.h"
+#include "drivers/virtio_net.h"
+#include "kernel/acpi.h"
+#include "kernel/clock.h"
+#include "kernel/config.h"
+#include "kernel/console.h"
+#include "kernel/fault.h"
+#include "kernel/log.h"
+#include "kernel/memory.h"
+#include "kernel/paging.h"
+#include "kernel/panic.h"
+#include "kernel/power.h"
+#include "kernel/syscalls.h"
+#include "kernel/trap.h"
+#include "net/assembly.h"
+#include "net/loop.h"
+#include "version.h"
+
+#define PCI_FUNCTIONS_MAX 256
+#define MIB (1024 * 1024)
+
+/* Page tables for device memory, and whatever else comes, before all goes into packet buffers. */
+#define MEMORY_RESERVE (256 * 1024)
+
+static struct boot_info boot_info;
+static struct config config;
+static struct pci_device pci_devices[PCI_FUNCTIONS_MAX];
+static struct assembly assembly;
+static struct loop loop;
+
+static void warn_of_boot_losses(void)
+{
+    if (boot_info.cmdline_cut)
+        log_event(LOG_WARN, "warn", "reason=command-line-cut accepted=\"up to %d bytes\"",
+                  BOOT_CMDLINE_MAX - 1);
+    if (boot_info.memory_lost != 0)
+        log_event(LOG_WARN, "warn", "reason=memory-map-entries-not-used count=%zu",
+                  boot_info.memory_lost);
+    if (boot_info.modules_lost != 0)
+        log_event(LOG_WARN, "warn", "reason=modules-not-kept count=%zu", boot_info.modules_lost);
+}
+
+/* All that the loader and the firmware left is read and copied, before anything can overwrite it. */
+static void read_boot_data(uint32_t protocol, uint64_t start)
+{
+    const char *problem = boot_info_parse(&boot_info, (enum boot_protocol)protocol, start);
+    const char *clock = clock_init(boot_entry_cycles);
+
+    if (problem != NULL)
+        panic("boot: %s", problem);
+    log_event(LOG_REPORT, "boot",
+              "version=%s protocol=%s ram_mib=%" PRIu64 " clock=%s tsc_hz=%" PRIu64,
+              BAREWIRE_VERSION, boot_protocol_name((enum boot_protocol)protocol),
+              boot_info_ram(&boot_info) / MIB, clock, clock_hz());
+    config_parse(&config, boot_info.cmdline);
+    log_set_level(config.log);
+    panic_set_action(config.panic);
+    warn_of_boot_losses();
+    acpi_init(&boot_info);
+}
+
+/* From here on memory_alloc works, and RAM and nothing else is mapped. */
+static void init_memory(void)
+{
+    memory_init(&boot_info, config.buffers_high);
+    paging_init(&boot_info);
+    power_init();
+    log_event(LOG_DEBUG, "memory", "ram=%" PRIu64 " available=%" PRIu64, boot_info_ram(&boot_info),
+              memory_available());
+}
+
+static void add_port(const struct pci_device *pci)
+{
+    const unsigned id = assembly.port_count;
+
+    if (id == NETDEV_PORTS_MAX) {
+        log_event(LOG_WARN, "warn", "pci=%s reason=too-many-ports accepted=\"up to %u\"",
+                  pci_address(pci).text, NETDEV_PORTS_MAX);
+        return;
+    }
+    assembly.ports[id] = virtio_net_probe(pci, id);
+    assembly.port_count++;
+}
+
+/* All ports get their numbers before any is started, so that one that fails moves no other. */
+static void find_ports(void)
+{
+    const size_t count = pci_scan(pci_devices, PCI_FUNCTIONS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct pci_device *pci = &pci_devices[i];
+        if (virtio_net_matches(pci))
+            add_port(pci);
+        else if (pci_is_network(pci))
+            log_event(LOG_WARN, "warn",
+                      "pci=%s vendor=0x%04x device=0x%04x reason=\"not virtio: use model virtio\" "
+                      "remedy=\"QEMU: -device virtio-net-pci\"",
+                      pci_address(pci).text, pci->vendor, pci->device_id);
+    }
+}
+
+static void allot_memory(void)
+{
+    const uint64_t available = memory_available();
+    const uint64_t missing =
+        assembly_allot(&assembly, available > MEMORY_RESERVE ? available - MEMORY_RESERVE : 0);
+
+    if (missing != 0) /* rounded up, and a MiB for page tables and what lies between */
+        log_event(LOG_WARN, "warn",
+                  "reason=memory detail=\"too little RAM for full rings\" enough_mib=%" PRIu64,
+                  (boot_info_ram(&boot_info) + missing) / MIB + 2);
+}
+
+/* What the command line asks of a port. Each refusal is a `warn`, and the port goes on. */
+static void apply_settings(struct netdev *port)
+{
+    for (size_t i = 0; i < config.mac_count; i++) {
+        struct mac_address mac;
+        if (config.macs[i].port != port->id)
+            continue;
+        memcpy(mac.bytes, config.macs[i].address, sizeof(mac.bytes));
+        port->ops->set_mac_addr(port, mac);
+    }
+    if (port->ops->set_promisc(port, config.promisc) || config.allmulti)
+        port->ops->set_allmulti(port, config.allmulti);
+}
+
+static void apply_all_settings(void)
+{
+    for (unsigned i = 0; i < assembly.port_count; i++) {
+        if (assembly.ports[i]->state == NETDEV_RUNNING)
+            apply_settings(assembly.ports[i]);
+    }
+    for (size_t i = 0; i < config.mac_count; i++) {
+        if (config.macs[i].port >= assembly.port_count)
+            log_event(LOG_WARN, "warn", "word=mac port=%u reason=\"no such port\" ports=%u",
+                      config.macs[i].port, assembly.port_count);
+    }
+}
+
+static void bring_up_ports(void)
+{
+    const bool reflect = config.mode == MODE_REFLECT;
+
+    find_ports();
+    assembly_plan(&assembly, config.wire, reflect);
+    allot_memory();
+    assembly_start(&assembly);
+    apply_all_settings();
+    assembly_settle(&assembly);
+    if (assembly_usable(&assembly) < (reflect ? 1 : 2))
+        log_event(LOG_WARN, "warn",
+                  "reason=too-few-ports usable=%u remedy=\"QEMU: -netdev tap,id=nN,ifname=TAP,"
+                  "script=no,downscript=no -device virtio-net-pci,netdev=nN for each port\"",
+                  assembly_usable(&assembly));
+}
+
+static void report_ready(void)
+{
+    char wires[WIRING_TEXT], idle[WIRING_TEXT];
+
+    wiring_wires_text(&assembly.wiring, wires);
+    wiring_idle_text(&assembly.wiring, idle);
+    log_event(LOG_REPORT, "ready",
+              "mode=%s ports=%u cores=1 boot_us=%" PRIu64 " wires=%s idle_ports=%s",
+              config.mode == MODE_REFLECT ? "reflect" : "wire", assembly.port_count,
+              clock_ns() / CLOCK_NS_PER_US, wires, idle);
+}
+
+_Noreturn void boot_main(uint32_t protocol, uint64_t start)
+{
+    trap_init();                     /* from here on an exception is a report */
+    console_init();                  /* from here on there is somebody to report to */
+    read_boot_data(protocol, start); /* boot_info, clock, command line, ACPI */
+    init_memory();                   /* allocator, final page tables */
+    bring_up_ports();                /* PCI, virtio-net, wiring, buffers */
+    heap_seal();                     /* whatever is allocated later is our bug */
+    loop_init(&loop, assembly.ports, assembly.port_lanes, assembly.port_count,
+              config.stats_seconds);
+    report_ready();
+    if (config.fault != NULL)
+        fault_inject(config.fault); /* debug: shows that the panic report works */
+    loop_run(&loop);
+}

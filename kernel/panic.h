@@ -1,0 +1,19 @@
+/*
+ * What else the panic report offers, beside machine/panic.h: the entry for exceptions and the
+ * choice of what follows the report.
+ */
+#ifndef KERNEL_PANIC_H
+#define KERNEL_PANIC_H
+
+#include <machine/panic.h>
+
+#include "kernel/config.h"
+#include "kernel/trap.h"
+
+/* What to do after the report: panic= of the command line. Before it is called: reboot. */
+void panic_set_action(enum config_panic action);
+
+/* Reports exception `frame` (trap.S calls it) and acts. Does not return. */
+_Noreturn void panic_exception(const struct trap_frame *frame);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * The 32 exception entries, and the few instructions that C has no words for.
+ */
+        .section .text.trap, "ax", @progbits
+
+/*
+ * One entry a vector, 16 bytes apart, so that trap.c computes their addresses. Ten vectors come
+ * with an error code from the processor; for the others we push 0, so that the frame looks the same.
+ */
+        .balign 16
+        .globl  trap_entries
+        .type   trap_entries, @function
+trap_entries:
+        .set    vector, 0
+        .rept   32
+        .balign 16
+        .if     ((0x60227d00 >> vector) & 1) == 0
+        pushq   $0
+        .endif
+        pushq   $vector
+        jmp     trap_common
+        .set    vector, vector + 1
+        .endr
+        .size   trap_entries, . - trap_entries
+
+/*
+ * Completes struct trap_frame (kernel/trap.h) and reports. The processor aligned the stack to 16
+ * bytes and 22 words lie on it, so the call finds it as the ABI wants it.
+ */
+        .type   trap_common, @function
+trap_common:
+        pushq   %rax
+        pushq   %rbx
+        pushq   %rcx
+        pushq   %rdx
+        pushq   %rbp
+        pushq   %rdi
+        pushq   %rsi
+        pushq   %r8
+        pushq   %r9
+        pushq   %r10
+        pushq   %r11
+        pushq   %r12
+        pushq   %r13
+        pushq   %r14
+        pushq   %r15
+        cld                             /* the ABI's state, whatever the interrupted code had */
+        movq    %rsp, %rdi
+        call    panic_exception
+        ud2                             /* it doesn't return */
+        .size   trap_common, . - trap_common
+
+/*
+ * void trap_capture(struct trap_frame *frame): rip and rsp as after our return. The registers that
+ * a call may change have no meaning for the caller any more; they are shown as they are.
+ */
+        .globl  trap_capture
+        .type   trap_capture, @function
+trap_capture:
+        movq    %r15, 0(%rdi)
+        movq    %r14, 8(%rdi)
+        movq    %r13, 16(%rdi)
+        movq    %r12, 24(%rdi)
+        movq    %r11, 32(%rdi)
+        movq    %r10, 40(%rdi)
+        movq    %r9, 48(%rdi)
+        movq    %r8, 56(%rdi)
+        movq    %rdi, 64(%rdi)
+        movq    %rsi, 72(%rdi)
+        movq    %rbp, 80(%rdi)
+        movq    %rdx, 88(%rdi)
+        movq    %rcx, 96(%rdi)
+        movq    %rbx, 104(%rdi)
+        movq    %rax, 112(%rdi)
+        movq    $-1, 120(%rdi)          /* vector: TRAP_NONE */
+        movq    $0, 128(%rdi)           /* error */
+        movq    (%rsp), %rax
+        movq    %rax, 136(%rdi)         /* rip */
+        movq    $0, 144(%rdi)
+        movw    %cs, 144(%rdi)
+        pushfq
+        popq    152(%rdi)               /* rflags */
+        leaq    8(%rsp), %rax
+        movq    %rax, 160(%rdi)         /* rsp */
+        movq    $0, 168(%rdi)
+        movw    %ss, 168(%rdi)
+        ret
+        .size   trap_capture, . - trap_capture
+
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,45 @@
+/*
+ * Frames on their way from an rx ring to a tx ring. A batch lies on the stack of the lane, so that
+ * forwarding a frame touches no memory but the rings and, if the function asks for it, the frame.
+ */
+#ifndef NET_BATCH_H
+#define NET_BATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CACHE_LINE 64
+
+/* A lane takes, changes and sends at most this many frames at a time. */
+#define BURST 32
+
+/*
+ * A received frame starts this many bytes into its buffer. In front of it is room for the device's
+ * header, which so shares a cache line with the Ethernet header, and for headers put on in passing.
+ */
+#define PACKET_HEADROOM 80
+
+/* Ethernet, as barewire counts it: without preamble and FCS. */
+#define ETHERNET_ADDRESS_SIZE 6
+#define ETHERNET_HEADER_SIZE 14
+#define ETHERNET_VLAN_SIZE 4
+#define ETHERNET_MTU 1500
+
+/*
+ * Whoever holds the batch owns the buffers in it. They and the lengths stand in two arrays, so that
+ * a loop over the frames needs one index.
+ */
+struct batch {
+    uint32_t count;
+    bool odd; /* some frame is shorter than its header, or longer than the lane's tx may send */
+    uint8_t *buffers[BURST]; /* as the pool gave them out; a frame starts PACKET_HEADROOM into it */
+    uint32_t lengths[BURST]; /* of the frames, destination MAC to end of payload, bytes */
+};
+
+/* The first byte of frame `i`. Data path. */
+static inline uint8_t *batch_frame(const struct batch *batch, uint32_t i)
+{
+    return batch->buffers[i] + PACKET_HEADROOM;
+}
+
+#endif

@@ -1,0 +1,100 @@
+/* One round of a lane, and the admission that odd frames pass before any function sees them. */
+#include "net/lane.h"
+
+#include <stdbool.h>
+
+#define ETHERTYPE_VLAN 0x8100
+#define ETHERTYPE_SERVICE_VLAN 0x88a8
+#define VLAN_TAGS_MAX 2
+
+void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_fn *forward)
+{
+    *lane = (struct lane){
+        .forward = forward,
+        .rx = rx,
+        .tx = tx,
+        .payload_max = tx->mtu != 0 ? tx->mtu : UINT32_MAX - ETHERNET_HEADER_SIZE,
+    };
+}
+
+const char *drop_reason_name(enum drop_reason reason)
+{
+    static const char *const names[DROP_REASONS] = {
+        [DROP_RUNT] = "drop_runt",
+        [DROP_OVERSIZE] = "drop_oversize",
+        [DROP_IDLE] = "drop_idle",
+    };
+    return names[reason];
+}
+
+void lane_drop(struct lane *lane, uint8_t *buffer, enum drop_reason reason)
+{
+    lane->drops[reason]++;
+    pool_put(&lane->pool, buffer);
+}
+
+/* Bytes of VLAN tags in front of the payload. They do not count against the mtu (802.1Q, 802.1ad). */
+static uint32_t vlan_bytes(const uint8_t *frame, uint32_t length)
+{
+    uint32_t tags = 0;
+
+    while (tags < VLAN_TAGS_MAX) {
+        uint32_t at = 2 * ETHERNET_ADDRESS_SIZE + tags * ETHERNET_VLAN_SIZE;
+        if (at + ETHERNET_VLAN_SIZE + 2 > length)
+            break;
+        unsigned type = (unsigned)frame[at] << 8 | frame[at + 1];
+        if (type != ETHERTYPE_VLAN && type != ETHERTYPE_SERVICE_VLAN)
+            break;
+        tags++;
+    }
+    return tags * ETHERNET_VLAN_SIZE;
+}
+
+/* True if frame `i` may go on; else it has been dropped. */
+static bool admit(struct lane *lane, const struct batch *batch, uint32_t i)
+{
+    const uint32_t length = batch->lengths[i];
+
+    if (length < ETHERNET_HEADER_SIZE) {
+        lane_drop(lane, batch->buffers[i], DROP_RUNT);
+        return false;
+    }
+    uint32_t payload = length - ETHERNET_HEADER_SIZE;
+    if (payload > lane->payload_max &&
+        payload - vlan_bytes(batch_frame(batch, i), length) > lane->payload_max) {
+        lane_drop(lane, batch->buffers[i], DROP_OVERSIZE);
+        return false;
+    }
+    return true;
+}
+
+/* The rare case, a batch with an odd frame in it: what may go on closes up to the front. */
+static void admit_each(struct lane *lane, struct batch *batch)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (!admit(lane, batch, i))
+            continue;
+        batch->buffers[kept] = batch->buffers[i];
+        batch->lengths[kept++] = batch->lengths[i];
+    }
+    batch->count = kept;
+}
+
+void lane_run(struct lane *lane)
+{
+    struct batch batch;
+
+    /* No more is taken in than can leave: under overload frames wait in the rx ring, where the host
+     * sees that it is full, and are not taken and lost here. */
+    uint32_t room = netdev_tx_room(lane->tx, lane->tx_queue, BURST);
+    netdev_rx_batch(lane->rx, lane->rx_queue, &batch, room);
+    if (batch.count == 0)
+        return;
+    if (__builtin_expect(batch.odd, 0))
+        admit_each(lane, &batch);
+    lane->forward(lane, &batch);
+    uint32_t sent = netdev_tx_batch(lane->tx, lane->tx_queue, &batch);
+    ensure(sent == batch.count); /* tx_room has promised it, and nobody else sends there */
+}

@@ -1,0 +1,54 @@
+/*
+ * A lane: one rx queue, a forwarding function, one tx queue, a pool and counters of its own. The
+ * unit that a core runs; two lanes share nothing that is written.
+ */
+#ifndef NET_LANE_H
+#define NET_LANE_H
+
+#include <stdint.h>
+
+#include "net/netdev.h"
+#include "net/batch.h"
+#include "net/pool.h"
+
+/* Why a lane discarded a frame; drop_reason_name gives the key in the stats event. */
+enum drop_reason {
+    DROP_RUNT,     /* shorter than an Ethernet header */
+    DROP_OVERSIZE, /* larger than the mtu that the port it should leave by has stated */
+    DROP_IDLE,     /* came in on a port without a partner */
+    DROP_REASONS
+};
+
+struct lane;
+
+/*
+ * A forwarding function: looks at, changes or discards the frames of `batch` (there may be none) in
+ * place, and leaves in it those that are to be sent. What it discards it gives to lane_drop. Every
+ * frame has at least ETHERNET_HEADER_SIZE bytes. Data path: no log, no allocation, no wait.
+ */
+typedef void forward_fn(struct lane *lane, struct batch *batch);
+
+struct lane {
+    forward_fn *forward;
+    struct netdev *rx;
+    struct netdev *tx;
+    unsigned rx_queue;
+    unsigned tx_queue;
+    uint32_t payload_max; /* bytes behind the Ethernet header that tx may send, tags not counted */
+    struct pool pool;
+    uint64_t drops[DROP_REASONS];
+} __attribute__((aligned(CACHE_LINE)));
+
+/* Makes the lane from `rx` to `tx` (queue 0 of each), with an empty pool. Start-up only. */
+void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_fn *forward);
+
+/* One round: at most a burst in, through the function, out. Data path. */
+void lane_run(struct lane *lane);
+
+/* Counts one frame as discarded for `reason` and returns its buffer to the lane. Data path. */
+void lane_drop(struct lane *lane, uint8_t *buffer, enum drop_reason reason);
+
+/* "drop_runt", … */
+const char *drop_reason_name(enum drop_reason reason);
+
+#endif

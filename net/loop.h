@@ -1,0 +1,40 @@
+/* The loop: what one core does for ever once the machine is ready. */
+#ifndef NET_LOOP_H
+#define NET_LOOP_H
+
+#include <stdint.h>
+
+#include "net/lane.h"
+#include "net/netdev.h"
+#include "net/stats.h"
+
+/* Made before `ready`, not changed while a round runs. */
+struct loop {
+    unsigned lane_count;
+    struct lane *lanes[NETDEV_PORTS_MAX];
+
+    /* Housekeeping: at a fixed slow rate, for a port access is an exit to the hypervisor. */
+    uint64_t due_cycles; /* the next time, in clock_cycles */
+    uint64_t period_cycles;
+    uint64_t stats_period_ns; /* 0: no stats events */
+    uint64_t stats_due_ns;
+    unsigned port_count;
+    struct netdev *ports[NETDEV_PORTS_MAX];
+    struct lane *port_lanes[NETDEV_PORTS_MAX]; /* by port; NULL: none */
+    struct stats stats;
+};
+
+/*
+ * Prepares `loop` for `port_count` ports with the lane of each in `port_lanes` (NULL: none); takes
+ * over neither ports nor lanes. A stats event every `stats_seconds`, 0: never. Start-up only.
+ */
+void loop_init(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
+               unsigned port_count, unsigned stats_seconds);
+
+/* Runs every lane once, and housekeeping if it is due. The body of loop_run, and its test. */
+void loop_round(struct loop *loop);
+
+/* For ever. */
+_Noreturn void loop_run(struct loop *loop);
+
+#endif

@@ -1,0 +1,204 @@
+/* A port that ends in memory. */
+#include "net/memory_port.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <machine/log.h>
+#include <machine/panic.h>
+
+static struct memory_port *of(struct netdev *dev)
+{
+    return (struct memory_port *)dev;
+}
+
+static const struct memory_port *of_const(const struct netdev *dev)
+{
+    return (const struct memory_port *)dev;
+}
+
+/* ---- rings ---- */
+
+static uint32_t ring_count(const struct memory_ring *ring)
+{
+    return ring->tail - ring->head;
+}
+
+static void ring_put(struct memory_ring *ring, uint8_t *buffer, uint32_t length)
+{
+    ring->frames[ring->tail++ % MEMORY_PORT_RING] = (struct memory_frame){buffer, length};
+}
+
+static struct memory_frame ring_take(struct memory_ring *ring)
+{
+    return ring->frames[ring->head++ % MEMORY_PORT_RING];
+}
+
+/* ---- the port interface ---- */
+
+static void post(struct memory_port *port)
+{
+    ring_put(&port->posted, *pool_take(port->rx_pool, 1), 0);
+}
+
+static bool start(struct netdev *dev, const struct netdev_setup *setup)
+{
+    struct memory_port *port = of(dev);
+
+    if (setup->rx_queues > 1 || setup->tx_queues > 1) {
+        log_event(LOG_ERROR, "error", "port=%u reason=queues rx_queues=%u tx_queues=%u", dev->id,
+                  setup->rx_queues, setup->tx_queues);
+        dev->state = NETDEV_FAILED;
+        return false;
+    }
+    port->rx_pool = setup->rx[0].pool;
+    port->tx_pool = setup->tx[0].pool;
+    port->payload_max = setup->rx[0].payload_max;
+    for (uint32_t i = 0; i < setup->rx[0].buffers; i++)
+        post(port);
+    dev->state = NETDEV_RUNNING;
+    return true;
+}
+
+static void rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n)
+{
+    struct memory_port *port = of(dev);
+
+    (void)queue;
+    batch->count = 0;
+    batch->odd = false;
+    while (batch->count < n && ring_count(&port->arrived) != 0 && port->rx_pool->count != 0) {
+        const struct memory_frame frame = ring_take(&port->arrived);
+        batch->buffers[batch->count] = frame.buffer;
+        batch->lengths[batch->count++] = frame.length;
+        batch->odd |= frame.length - ETHERNET_HEADER_SIZE > port->payload_max; /* a runt wraps */
+        port->stats.rx_packets++;
+        port->stats.rx_bytes += frame.length;
+        post(port);
+    }
+}
+
+static uint32_t tx_room(struct netdev *dev, unsigned queue, uint32_t n)
+{
+    uint32_t room = MEMORY_PORT_RING - ring_count(&of(dev)->sent);
+
+    (void)queue;
+    return n < room ? n : room;
+}
+
+static uint32_t tx_batch(struct netdev *dev, unsigned queue, const struct batch *batch)
+{
+    struct memory_port *port = of(dev);
+    const uint32_t n = tx_room(dev, queue, batch->count);
+
+    for (uint32_t i = 0; i < n; i++) {
+        ring_put(&port->sent, batch->buffers[i], batch->lengths[i]);
+        port->stats.tx_packets++;
+        port->stats.tx_bytes += batch->lengths[i];
+    }
+    return n;
+}
+
+static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
+{
+    *stats = of_const(dev)->stats;
+}
+
+static bool set_promisc(struct netdev *dev, bool on)
+{
+    of(dev)->promisc = on;
+    return true;
+}
+
+static bool set_allmulti(struct netdev *dev, bool on)
+{
+    of(dev)->allmulti = on;
+    return true;
+}
+
+static uint32_t get_link_speed(const struct netdev *dev)
+{
+    (void)dev;
+    return 0;
+}
+
+static bool get_link_up(const struct netdev *dev)
+{
+    return of_const(dev)->link_up;
+}
+
+static struct mac_address get_mac_addr(const struct netdev *dev)
+{
+    return of_const(dev)->mac;
+}
+
+static bool set_mac_addr(struct netdev *dev, struct mac_address mac)
+{
+    of(dev)->mac = mac;
+    return true;
+}
+
+static void report(const struct netdev *dev)
+{
+    log_event(LOG_INFO, "port", "id=%u driver=%s link=%s", dev->id, dev->ops->driver,
+              get_link_up(dev) ? "up" : "down");
+}
+
+static const struct netdev_ops memory_port_ops = {
+    .driver = "memory",
+    .start = start,
+    .rx_batch = rx_batch,
+    .tx_room = tx_room,
+    .tx_batch = tx_batch,
+    .read_stats = read_stats,
+    .set_promisc = set_promisc,
+    .set_allmulti = set_allmulti,
+    .get_link_speed = get_link_speed,
+    .get_link_up = get_link_up,
+    .get_mac_addr = get_mac_addr,
+    .set_mac_addr = set_mac_addr,
+    .report = report,
+};
+
+/* ---- the other side ---- */
+
+void memory_port_init(struct memory_port *port, unsigned id, struct mac_address mac)
+{
+    *port = (struct memory_port){
+        .netdev =
+            {
+                .ops = &memory_port_ops,
+                .id = id,
+                .num_rx_queues = 1,
+                .num_tx_queues = 1,
+                .rx_size = MEMORY_PORT_RING,
+                .tx_size = MEMORY_PORT_RING,
+                .frame_max = 2048,
+            },
+        .mac = mac,
+        .link_up = true,
+    };
+    snprintf(port->netdev.address, sizeof(port->netdev.address), "memory%u", id);
+}
+
+bool memory_port_inject(struct memory_port *port, const void *data, uint32_t length)
+{
+    if (ring_count(&port->posted) == 0 || ring_count(&port->arrived) == MEMORY_PORT_RING)
+        return false;
+    ensure(length <= port->rx_pool->frame_max);
+    uint8_t *buffer = ring_take(&port->posted).buffer;
+    memcpy(buffer + PACKET_HEADROOM, data, length);
+    ring_put(&port->arrived, buffer, length);
+    return true;
+}
+
+uint32_t memory_port_collect(struct memory_port *port, void *data, uint32_t size)
+{
+    if (ring_count(&port->sent) == 0)
+        return 0;
+    const struct memory_frame frame = ring_take(&port->sent);
+    ensure(frame.length <= size);
+    memcpy(data, frame.buffer + PACKET_HEADROOM, frame.length);
+    pool_put(port->tx_pool, frame.buffer);
+    return frame.length;
+}

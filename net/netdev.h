@@ -1,0 +1,146 @@
+/*
+ * The port interface: what a driver offers and all that net/ knows of it. The table of functions
+ * has ixy's shape; the count that a batch function returns is the transfer of ownership.
+ *
+ * A port is used by the one core that runs its lanes, so nothing here locks.
+ */
+#ifndef NET_NETDEV_H
+#define NET_NETDEV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/batch.h"
+#include "net/pool.h"
+
+#define NETDEV_PORTS_MAX 32
+#define NETDEV_QUEUES_MAX 1 /* of each direction, for a port of any driver so far */
+#define NETDEV_ADDRESS_TEXT 24
+
+struct mac_address {
+    uint8_t bytes[ETHERNET_ADDRESS_SIZE];
+};
+
+/* Counted since start, frames and frame bytes (without FCS and device header). */
+struct netdev_stats {
+    uint64_t rx_packets; /* frames handed to the lane */
+    uint64_t rx_bytes;
+    uint64_t tx_packets; /* frames taken over from a lane and given to the device */
+    uint64_t tx_bytes;
+    uint64_t rx_dropped; /* frames the driver itself discarded after the device delivered them */
+    uint64_t tx_dropped; /* frames it took over and could not or can no longer send */
+};
+
+/* What a lane wants of its rx queue. */
+struct netdev_rx_setup {
+    struct pool *pool;    /* where buffers come from */
+    uint32_t buffers;     /* to post to the device, at most rx_size */
+    uint32_t payload_max; /* bytes; a batch with a frame that has more is marked as odd */
+};
+
+/* What a lane wants of its tx queue. */
+struct netdev_tx_setup {
+    struct pool *pool; /* where buffers return to */
+};
+
+/* What a port is started with. A direction without a lane has count 0. */
+struct netdev_setup {
+    unsigned rx_queues;
+    unsigned tx_queues;
+    struct netdev_rx_setup rx[NETDEV_QUEUES_MAX];
+    struct netdev_tx_setup tx[NETDEV_QUEUES_MAX];
+};
+
+struct netdev;
+
+struct netdev_ops {
+    const char *driver; /* driver= of the port event */
+
+    /*
+     * Brings the port into service: buffers posted, device running. Refuses, naming the number, more
+     * queues than the port has. Returns false after an `error` event; the port is out then
+     * (NETDEV_FAILED). Start-up only. Pools stay the lane's; what is posted is the device's.
+     */
+    bool (*start)(struct netdev *dev, const struct netdev_setup *setup);
+
+    /*
+     * Fills `batch` with up to `n` (at most BURST) received frames of rx queue `queue`; the caller
+     * owns them. It may be fewer than there are: the next call gives the rest. Buffers to refill
+     * the ring come out of the queue's pool. Data path.
+     */
+    void (*rx_batch)(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
+
+    /*
+     * How many frames tx_batch would take now, at most `n` (at most BURST). Buffers that the device
+     * is done with return to the queue's pool here, when chains or buffers run short. Data path,
+     * every round.
+     */
+    uint32_t (*tx_room)(struct netdev *dev, unsigned queue, uint32_t n);
+
+    /*
+     * Sends the frames of `batch`: the first r of them, r being the result, are the driver's now,
+     * the others stay the caller's. The bytes in front of a frame are the driver's to overwrite
+     * (its header goes there). One doorbell at most. Data path.
+     */
+    uint32_t (*tx_batch)(struct netdev *dev, unsigned queue, const struct batch *batch);
+
+    /* Cumulative, never reset. May be called between two rounds. */
+    void (*read_stats)(const struct netdev *dev, struct netdev_stats *stats);
+
+    /* Receive all frames / all multicast frames, or only one's own. False: not possible, or the
+     * device refused (a `warn` was given). Waits for the device (bounded): not for the data path. */
+    bool (*set_promisc)(struct netdev *dev, bool on);
+    bool (*set_allmulti)(struct netdev *dev, bool on);
+
+    /* Mbit/s; 0: unknown. */
+    uint32_t (*get_link_speed)(const struct netdev *dev);
+
+    bool (*get_link_up)(const struct netdev *dev);
+
+    struct mac_address (*get_mac_addr)(const struct netdev *dev);
+
+    /* As set_promisc. `mac` is a unicast address. */
+    bool (*set_mac_addr)(struct netdev *dev, struct mac_address mac);
+
+    /* Queues the `port` event. */
+    void (*report)(const struct netdev *dev);
+};
+
+enum netdev_state {
+    NETDEV_PROBED,  /* known, negotiated, not in service yet */
+    NETDEV_RUNNING, /* in service */
+    NETDEV_FAILED   /* out of service: receives nothing, swallows and counts what it is given */
+};
+
+/* The part of a port that net/ sees; a driver has it as the first member of its own structure. */
+struct netdev {
+    const struct netdev_ops *ops;
+    unsigned id;                       /* port number, in PCI order */
+    char address[NETDEV_ADDRESS_TEXT]; /* "BB:DD.F", or a name for ports that are not on PCI */
+    enum netdev_state state;
+    uint16_t num_rx_queues; /* that the port has */
+    uint16_t num_tx_queues;
+    uint32_t rx_size; /* frames that fit into an rx ring, a tx ring; 0 before negotiation */
+    uint32_t tx_size;
+    uint32_t mtu;       /* payload of the largest frame it sends, VLAN tags not counted */
+    uint32_t frame_max; /* bytes: buffers for its rx must hold frames of this size */
+};
+
+static inline void netdev_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch,
+                                   uint32_t n)
+{
+    dev->ops->rx_batch(dev, queue, batch, n);
+}
+
+static inline uint32_t netdev_tx_room(struct netdev *dev, unsigned queue, uint32_t n)
+{
+    return dev->ops->tx_room(dev, queue, n);
+}
+
+static inline uint32_t netdev_tx_batch(struct netdev *dev, unsigned queue,
+                                       const struct batch *batch)
+{
+    return dev->ops->tx_batch(dev, queue, batch);
+}
+
+#endif

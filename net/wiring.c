@@ -1,0 +1,209 @@
+/* Pairs of ports, from their order or from the text of wire=. */
+#include "net/wiring.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <machine/log.h>
+
+#define END_NOT_FOUND (-1)
+#define END_AMBIGUOUS (-2)
+#define END_MAX 32 /* bytes of one end's text, with NUL */
+#define ACCEPTED "wire=A-B,C-D with each end a port number, a PCI address or a MAC, used once"
+
+static void warn_pair(const char *pair, const char *reason)
+{
+    log_event(LOG_WARN, "warn", "word=wire pair=%s reason=\"%s\" accepted=\"%s\"",
+              log_quote(pair).text, reason, ACCEPTED);
+}
+
+static bool parse_port_number(const char *text, unsigned long long *number)
+{
+    char *end;
+
+    if (text[0] < '0' || text[0] > '9')
+        return false; /* strtoull takes blanks and signs, we do not */
+    *number = strtoull(text, &end, 10);
+    return *end == '\0';
+}
+
+static void mac_text(const struct netdev *port, char text[END_MAX])
+{
+    struct mac_address mac = port->ops->get_mac_addr(port);
+
+    snprintf(text, END_MAX, "%02x:%02x:%02x:%02x:%02x:%02x", mac.bytes[0], mac.bytes[1],
+             mac.bytes[2], mac.bytes[3], mac.bytes[4], mac.bytes[5]);
+}
+
+static bool port_is_named(const struct netdev *port, const char *name)
+{
+    char mac[END_MAX];
+    const char *address = strncmp(name, "0000:", 5) == 0 ? name + 5 : name;
+
+    mac_text(port, mac);
+    return strcasecmp(address, port->address) == 0 || strcasecmp(name, mac) == 0;
+}
+
+/* The number of the port that `name` means, or END_… */
+static int find_end(struct netdev *const *ports, unsigned count, const char *name)
+{
+    unsigned long long number;
+    int found = END_NOT_FOUND;
+
+    if (parse_port_number(name, &number))
+        return number < count ? (int)number : END_NOT_FOUND;
+    for (unsigned i = 0; i < count; i++) {
+        if (port_is_named(ports[i], name))
+            found = found == END_NOT_FOUND ? (int)i : END_AMBIGUOUS;
+    }
+    return found;
+}
+
+static const char *why_not(const struct wiring *wiring, int a, int b)
+{
+    if (a == END_NOT_FOUND || b == END_NOT_FOUND)
+        return "no such port";
+    if (a == END_AMBIGUOUS || b == END_AMBIGUOUS)
+        return "several ports have this address";
+    if (a == b)
+        return "a port joined to itself";
+    if (wiring->partner[a] != WIRING_IDLE || wiring->partner[b] != WIRING_IDLE)
+        return "a port used twice";
+    return NULL;
+}
+
+static void join(struct wiring *wiring, int a, int b)
+{
+    wiring->partner[a] = b;
+    wiring->partner[b] = a;
+}
+
+/* One "A-B", changed in place. */
+static void plan_pair(struct wiring *wiring, struct netdev *const *ports, char *pair)
+{
+    char whole[2 * END_MAX];
+    char *dash = strchr(pair, '-');
+
+    snprintf(whole, sizeof(whole), "%s", pair);
+    if (dash == NULL) {
+        warn_pair(whole, "no '-' between two ends");
+        return;
+    }
+    *dash = '\0';
+    int a = find_end(ports, wiring->count, pair);
+    int b = find_end(ports, wiring->count, dash + 1);
+    const char *reason = why_not(wiring, a, b);
+    if (reason != NULL)
+        warn_pair(whole, reason);
+    else
+        join(wiring, a, b);
+}
+
+static void plan_by_text(struct wiring *wiring, struct netdev *const *ports, const char *text)
+{
+    char pair[2 * END_MAX];
+
+    for (;;) {
+        size_t length = strcspn(text, ",");
+        snprintf(pair, sizeof(pair), "%.*s", (int)length, text);
+        if (length >= sizeof(pair))
+            warn_pair(pair, "too long");
+        else
+            plan_pair(wiring, ports, pair);
+        if (text[length] == '\0')
+            return;
+        text += length + 1;
+    }
+}
+
+void wiring_plan(struct wiring *wiring, struct netdev *const *ports, unsigned count,
+                 const char *text)
+{
+    wiring->count = count;
+    for (unsigned i = 0; i < count; i++)
+        wiring->partner[i] = WIRING_IDLE;
+    if (text[0] != '\0') {
+        plan_by_text(wiring, ports, text);
+        return;
+    }
+    for (unsigned i = 0; i + 1 < count; i += 2)
+        join(wiring, (int)i, (int)i + 1);
+}
+
+void wiring_loopback(struct wiring *wiring, unsigned count)
+{
+    wiring->count = count;
+    for (unsigned i = 0; i < count; i++)
+        wiring->partner[i] = (int)i;
+}
+
+static bool is_out(const struct netdev *port)
+{
+    return port->state == NETDEV_FAILED;
+}
+
+/* A port that works but has nobody to send to. A failed one has had its `error` already. */
+static void warn_idle(const struct netdev *port, int partner)
+{
+    if (is_out(port))
+        return;
+    if (partner == WIRING_IDLE)
+        log_event(LOG_WARN, "warn", "port=%u reason=idle detail=\"no partner\"", port->id);
+    else
+        log_event(LOG_WARN, "warn",
+                  "port=%u reason=idle detail=\"its partner, port %d, is out of service\"",
+                  port->id, partner);
+}
+
+void wiring_settle(struct wiring *wiring, struct netdev *const *ports)
+{
+    for (unsigned i = 0; i < wiring->count; i++) {
+        int partner = wiring->partner[i];
+        if (partner == WIRING_IDLE) {
+            warn_idle(ports[i], WIRING_IDLE);
+        } else if (is_out(ports[i]) || is_out(ports[partner])) {
+            warn_idle(ports[i], partner);
+            wiring->partner[i] = WIRING_IDLE;
+        }
+    }
+}
+
+/* Appends to a list whose room was computed for the largest number of ports. */
+static void append(char text[WIRING_TEXT], const char *entry)
+{
+    size_t used = strlen(text);
+    int length = snprintf(text + used, WIRING_TEXT - used, "%s%s", used != 0 ? "," : "", entry);
+
+    ensure(length > 0 && (size_t)length < WIRING_TEXT - used);
+}
+
+void wiring_wires_text(const struct wiring *wiring, char text[WIRING_TEXT])
+{
+    char entry[24];
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < wiring->count; i++) {
+        if (wiring->partner[i] <= (int)i)
+            continue; /* idle, or named from its partner's side */
+        snprintf(entry, sizeof(entry), "%u-%d", i, wiring->partner[i]);
+        append(text, entry);
+    }
+    if (text[0] == '\0')
+        snprintf(text, WIRING_TEXT, "none");
+}
+
+void wiring_idle_text(const struct wiring *wiring, char text[WIRING_TEXT])
+{
+    char entry[24];
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < wiring->count; i++) {
+        if (wiring->partner[i] != WIRING_IDLE)
+            continue;
+        snprintf(entry, sizeof(entry), "%u", i);
+        append(text, entry);
+    }
+    if (text[0] == '\0')
+        snprintf(text, WIRING_TEXT, "none");
+}

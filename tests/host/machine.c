@@ -1,0 +1,314 @@
+/* The simulated machine: memory, clock, log, panic. Its ports are in sim_bus.c. */
+#include "tests/host/machine.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <machine/clock.h>
+#include <machine/io.h>
+#include <machine/memory.h>
+#include <machine/panic.h>
+
+#include "tests/host/sim_bus.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
+/*
+ * Low, so that page numbers of 32 bits reach it (the address sanitizer leaves this range to the
+ * program), and shown to devices above 4 GiB, so that no address cut to 32 bits goes unnoticed.
+ */
+#define ARENA_BASE 0x10000000ULL
+#define ARENA_SIZE 0x20000000ULL
+#define GUARD 64 /* bytes behind each piece that nobody may touch */
+#define PIECES_MAX 4096
+#define LOG_LINES_MAX 4096
+
+struct piece {
+    uintptr_t start;
+    size_t size;
+};
+
+static struct {
+    uint8_t *arena;
+    size_t used;
+    size_t limit;
+    struct piece pieces[PIECES_MAX];
+    size_t piece_count;
+
+    uint64_t now_ns;
+    uint64_t step_ns;
+    void (*work)(void *context);
+    void *work_context;
+    bool working;
+
+    enum log_level level;
+    char *lines[LOG_LINES_MAX];
+    size_t line_count;
+
+    bool panic_expected;
+    jmp_buf panic_return;
+    char panic_text[512];
+} machine;
+
+/* Driver structures live as long as the machine, so what malloc gave at start-up never returns. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+void machine_reset(void)
+{
+    if (machine.arena == NULL) {
+        machine.arena =
+            mmap((void *)ARENA_BASE, ARENA_SIZE, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+        if (machine.arena != (void *)ARENA_BASE) {
+            perror("machine: no memory at the arena's address");
+            abort();
+        }
+    }
+    /* Fresh pages are zero pages. */
+    ASAN_UNPOISON_MEMORY_REGION(machine.arena, machine.used);
+    madvise(machine.arena, machine.used, MADV_DONTNEED);
+    ASAN_POISON_MEMORY_REGION(machine.arena, ARENA_SIZE);
+    machine.used = 0;
+    machine.limit = ARENA_SIZE;
+    machine.piece_count = 0;
+    machine.now_ns = 0;
+    machine.step_ns = 100;
+    machine.work = NULL;
+    machine.level = LOG_DEBUG;
+    while (machine.line_count > 0)
+        free(machine.lines[--machine.line_count]);
+    machine.panic_expected = false;
+    sim_bus_reset();
+}
+
+/* --- memory --- */
+
+void machine_memory_limit(size_t bytes)
+{
+    machine.limit = machine.used + bytes < ARENA_SIZE ? machine.used + bytes : ARENA_SIZE;
+}
+
+uint64_t memory_available(void)
+{
+    return machine.limit - machine.used;
+}
+
+void *memory_alloc(size_t size, size_t alignment)
+{
+    size_t start;
+
+    ensure(alignment != 0 && (alignment & (alignment - 1)) == 0);
+    ensure(machine.arena != NULL);
+    start = (machine.used + alignment - 1) & ~(alignment - 1);
+    if (size == 0 || start > machine.limit || size > machine.limit - start)
+        return NULL;
+    ensure(machine.piece_count < PIECES_MAX);
+    machine.pieces[machine.piece_count++] =
+        (struct piece){.start = (uintptr_t)machine.arena + start, .size = size};
+    machine.used = start + size + GUARD;
+    if (machine.used > machine.limit)
+        machine.used = machine.limit;
+    ASAN_UNPOISON_MEMORY_REGION(machine.arena + start, size);
+    return machine.arena + start;
+}
+
+/* Nothing of the host's first units sits behind device memory. */
+volatile void *memory_map_device(uint64_t physical, uint64_t size)
+{
+    (void)physical;
+    (void)size;
+    return NULL;
+}
+
+void *machine_dma(uint64_t physical, uint64_t size)
+{
+    uint64_t start = physical - PHYSICAL_OFFSET;
+
+    for (size_t i = 0; i < machine.piece_count; i++) {
+        const struct piece *piece = &machine.pieces[i];
+
+        if (start >= piece->start && size <= piece->size &&
+            start - piece->start <= piece->size - size)
+            return (void *)(uintptr_t)start;
+    }
+    return NULL;
+}
+
+/* --- clock --- */
+
+void machine_clock_step(uint64_t ns)
+{
+    machine.step_ns = ns;
+}
+
+void machine_clock_advance(uint64_t ns)
+{
+    machine.now_ns += ns;
+}
+
+uint64_t machine_clock_now(void)
+{
+    return machine.now_ns;
+}
+
+void machine_clock_hook(void (*work)(void *context), void *context)
+{
+    machine.work = work;
+    machine.work_context = context;
+}
+
+/* The work may itself look at the clock: that calls it no second time. */
+static void pass_time(void)
+{
+    machine.now_ns += machine.step_ns;
+    if (machine.work != NULL && !machine.working) {
+        machine.working = true;
+        machine.work(machine.work_context);
+        machine.working = false;
+    }
+}
+
+uint64_t clock_cycles(void)
+{
+    pass_time();
+    return machine.now_ns * (MACHINE_CLOCK_HZ / CLOCK_NS_PER_S);
+}
+
+uint64_t clock_hz(void)
+{
+    return MACHINE_CLOCK_HZ;
+}
+
+uint64_t clock_ns(void)
+{
+    pass_time();
+    return machine.now_ns;
+}
+
+uint64_t clock_cycles_of_ns(uint64_t ns)
+{
+    return ns * (MACHINE_CLOCK_HZ / CLOCK_NS_PER_S);
+}
+
+void clock_relax(void)
+{
+    pass_time();
+}
+
+/* --- log --- */
+
+void machine_log_level(enum log_level level)
+{
+    machine.level = level;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= machine.level;
+}
+
+/* Keeps the line as the console would print it, so that its length is the real one. */
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    char line[2 * LOG_LINE_MAX];
+    va_list arguments;
+    int length;
+
+    if (!log_enabled(level))
+        return;
+    length = snprintf(line, sizeof(line), "%s t=%llu.%06llu ", event,
+                      (unsigned long long)(machine.now_ns / CLOCK_NS_PER_S),
+                      (unsigned long long)(machine.now_ns % CLOCK_NS_PER_S / CLOCK_NS_PER_US));
+    va_start(arguments, format);
+    length += vsnprintf(line + length, sizeof(line) - (size_t)length, format, arguments);
+    va_end(arguments);
+    if (length + 2 > LOG_LINE_MAX || machine.line_count == LOG_LINES_MAX) {
+        fprintf(stderr, "machine: line too long or one too many: %s\n", line);
+        abort();
+    }
+    machine.lines[machine.line_count++] = strdup(line);
+}
+
+/* The shape that the contract asks for; the kernel's own is tested with the kernel's log. */
+struct log_quoted log_quote(const char *raw)
+{
+    struct log_quoted quoted;
+
+    if (raw[0] == '\0' || strpbrk(raw, " \"=") != NULL)
+        snprintf(quoted.text, sizeof(quoted.text), "\"%s\"", raw);
+    else
+        snprintf(quoted.text, sizeof(quoted.text), "%s", raw);
+    return quoted;
+}
+
+void log_drain(void)
+{
+}
+
+size_t machine_log_count(const char *event, const char *fragment)
+{
+    size_t length = strlen(event);
+    size_t count = 0;
+
+    for (size_t i = 0; i < machine.line_count; i++) {
+        const char *line = machine.lines[i];
+
+        if (strncmp(line, event, length) == 0 && line[length] == ' ' &&
+            strstr(line, fragment) != NULL)
+            count++;
+    }
+    return count;
+}
+
+void machine_log_print(void)
+{
+    for (size_t i = 0; i < machine.line_count; i++)
+        fprintf(stderr, "    %s\n", machine.lines[i]);
+}
+
+/* --- panic --- */
+
+jmp_buf *machine_panic_expect(void)
+{
+    machine.panic_expected = true;
+    return &machine.panic_return;
+}
+
+bool machine_panic_missed(void)
+{
+    machine.panic_expected = false;
+    return false;
+}
+
+const char *machine_panic_text(void)
+{
+    return machine.panic_text;
+}
+
+_Noreturn void panic(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(machine.panic_text, sizeof(machine.panic_text), format, arguments);
+    va_end(arguments);
+    if (machine.panic_expected) {
+        machine.panic_expected = false;
+        longjmp(machine.panic_return, 1);
+    }
+    fprintf(stderr, "machine: panic: %s\n", machine.panic_text);
+    machine_log_print();
+    abort();
+}

@@ -1,0 +1,26 @@
+/*
+ * The seam, 1 of 5, on the host: port I/O goes to the simulated bus (tests/host/sim_bus.h), and
+ * physical addresses differ from pointers, so that a driver that confuses the two is found out.
+ * The contract is that of kernel/machine/io.h.
+ */
+#ifndef MACHINE_IO_H
+#define MACHINE_IO_H
+
+#include <stdint.h>
+
+uint8_t io_read8(uint16_t port);
+uint16_t io_read16(uint16_t port);
+uint32_t io_read32(uint16_t port);
+void io_write8(uint16_t port, uint8_t value);
+void io_write16(uint16_t port, uint16_t value);
+void io_write32(uint16_t port, uint32_t value);
+
+/* What a device must add to a pointer of ours: never nothing, so that confusing the two shows. */
+#define PHYSICAL_OFFSET 0x200000000ULL
+
+static inline uint64_t io_physical(const volatile void *pointer)
+{
+    return (uint64_t)(uintptr_t)pointer + PHYSICAL_OFFSET;
+}
+
+#endif

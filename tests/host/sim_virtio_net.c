@@ -1,0 +1,588 @@
+/*
+ * A virtio-net device as virtio 1.2 describes it: registers §4.1.4.10, network §5.1, each with its
+ * "Legacy Interface" notes. Its rings are in sim_virtqueue.c.
+ */
+#include "tests/host/sim_virtio_net.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/host/machine.h"
+
+#define DEVICES_MAX 8
+#define FRAME_MAX 65550
+#define MSIX_CAPABILITY 0x11
+
+enum {
+    /* registers in BAR 0 */
+    DEVICE_FEATURES = 0,
+    DRIVER_FEATURES = 4,
+    QUEUE_ADDRESS = 8,
+    QUEUE_SIZE = 12,
+    QUEUE_SELECT = 14,
+    QUEUE_NOTIFY = 16,
+    DEVICE_STATUS = 18,
+    ISR_STATUS = 19,
+    CONFIG = 20,
+    CONFIG_WITH_MSIX = 24,
+    BAR_SIZE = 64,
+
+    /* device status */
+    ACKNOWLEDGE = 1,
+    DRIVER = 2,
+    DRIVER_OK = 4,
+    FAILED = 128,
+
+    /* commands */
+    CLASS_RX = 0,
+    CLASS_MAC = 1,
+    RX_PROMISC = 0,
+    RX_ALLMULTI = 1,
+    MAC_TABLE_SET = 0,
+    MAC_ADDR_SET = 1,
+};
+
+static struct sim_virtio_net *all[DEVICES_MAX];
+static unsigned count;
+
+/* The first complaint stays: what follows is often its consequence. */
+static void __attribute__((format(printf, 2, 3)))
+complain(struct sim_virtio_net *net, const char *format, ...)
+{
+    va_list arguments;
+
+    if (net->complaint[0] != '\0')
+        return;
+    va_start(arguments, format);
+    vsnprintf(net->complaint, sizeof(net->complaint), format, arguments);
+    va_end(arguments);
+}
+
+static bool negotiated(const struct sim_virtio_net *net, unsigned feature)
+{
+    return (net->driver_features >> feature & 1) != 0;
+}
+
+static uint32_t header_size(const struct sim_virtio_net *net)
+{
+    return negotiated(net, SIM_F_MRG_RXBUF) ? 12 : 10;
+}
+
+static bool live(const struct sim_virtio_net *net, const struct sim_queue *queue)
+{
+    return (net->status & DRIVER_OK) && queue->page != 0;
+}
+
+/* --- rx --- */
+
+/* Writes `length` bytes of `data` into the chain from byte `at` on. */
+static void scatter(const struct sim_chain *chain, uint32_t at, const void *data, uint32_t length)
+{
+    const uint8_t *from = data;
+
+    for (unsigned i = 0; i < chain->count && length > 0; i++) {
+        const struct sim_span *span = &chain->spans[i];
+        uint32_t part = 0;
+
+        if (at < span->length) {
+            part = span->length - at < length ? span->length - at : length;
+            memcpy(span->bytes + at, from, part);
+        }
+        at = at > span->length ? at - span->length : 0;
+        from += part;
+        length -= part;
+    }
+}
+
+/* §2.7.4.1: without ANY_LAYOUT the header is a descriptor of its own. */
+static void check_header_layout(struct sim_virtio_net *net, const struct sim_chain *chain)
+{
+    if (!negotiated(net, SIM_F_ANY_LAYOUT) &&
+        (chain->count != 2 || chain->spans[0].length != header_size(net)))
+        complain(net, "without ANY_LAYOUT: %u descriptors, the first of %u bytes", chain->count,
+                 chain->spans[0].length);
+}
+
+bool sim_virtio_net_deliver(struct sim_virtio_net *net, const void *frame, uint32_t length)
+{
+    struct sim_queue *queue = &net->queues[SIM_RX];
+    struct sim_chain chain;
+
+    if (sim_virtio_net_available(net, SIM_RX) == 0 || !sim_queue_take(queue, &chain))
+        return false;
+    check_header_layout(net, &chain);
+    for (unsigned i = 0; i < chain.count; i++)
+        if (!chain.spans[i].write)
+            complain(net, "receive buffer %u is not for writing", chain.head);
+    if (length > chain.capacity - header_size(net))
+        length = chain.capacity - header_size(net);
+    scatter(&chain, 0, net->header, header_size(net));
+    scatter(&chain, header_size(net), frame, length);
+    sim_queue_finish(queue, chain.head, header_size(net) + length, chain.capacity);
+    sim_queue_ask_for_doorbells(queue);
+    return true;
+}
+
+/* --- tx --- */
+
+/* The chain's bytes for reading in a row; returns how many. */
+static uint32_t gather(struct sim_virtio_net *net, const struct sim_chain *chain, uint8_t *to)
+{
+    uint32_t total = 0;
+
+    for (unsigned i = 0; i < chain->count && !chain->spans[i].write; i++) {
+        const struct sim_span *span = &chain->spans[i];
+
+        if (span->length > FRAME_MAX - total) {
+            complain(net, "chain of more than %u bytes", FRAME_MAX);
+            break;
+        }
+        memcpy(to + total, span->bytes, span->length);
+        total += span->length;
+    }
+    return total;
+}
+
+static void record(struct sim_virtio_net *net, const struct sim_chain *chain)
+{
+    static uint8_t bytes[FRAME_MAX];
+    static const uint8_t zero[12];
+    uint32_t size = header_size(net);
+    uint32_t total = gather(net, chain, bytes);
+    struct sim_frame *frame = &net->sent[net->sent_count];
+
+    if (chain->spans[chain->count - 1].write)
+        complain(net, "frame in a descriptor for writing");
+    if (total <= size || memcmp(bytes, zero, size) != 0) {
+        complain(net, "header of a sent frame is not zero, or nothing behind it: %u bytes", total);
+        return;
+    }
+    if (net->sent_count == SIM_SENT_MAX)
+        return;
+    net->sent_count++;
+    frame->length = total - size;
+    frame->data = malloc(frame->length);
+    memcpy(frame->data, bytes + size, frame->length);
+    frame->physical =
+        chain->count == 1 ? chain->spans[0].physical + size : chain->spans[1].physical;
+}
+
+unsigned sim_virtio_net_transmit(struct sim_virtio_net *net, unsigned max)
+{
+    struct sim_queue *queue = &net->queues[SIM_TX];
+    struct sim_chain chain;
+    unsigned done;
+
+    for (done = 0; done < max && sim_virtio_net_available(net, SIM_TX) > 0; done++) {
+        if (!sim_queue_take(queue, &chain))
+            break;
+        check_header_layout(net, &chain);
+        record(net, &chain);
+        sim_queue_finish(queue, chain.head, 0, 0);
+    }
+    if (queue->page != 0)
+        sim_queue_ask_for_doorbells(queue);
+    return done;
+}
+
+unsigned sim_virtio_net_available(struct sim_virtio_net *net, unsigned queue)
+{
+    return live(net, &net->queues[queue]) ? sim_queue_available(&net->queues[queue]) : 0;
+}
+
+void sim_virtio_net_suppress(struct sim_virtio_net *net, unsigned queue, bool suppress)
+{
+    net->queues[queue].suppress = suppress;
+    if (net->queues[queue].page != 0)
+        sim_queue_ask_for_doorbells(&net->queues[queue]);
+}
+
+void sim_virtio_net_forget_sent(struct sim_virtio_net *net)
+{
+    while (net->sent_count > 0)
+        free(net->sent[--net->sent_count].data);
+}
+
+/* --- control --- */
+
+/* §5.1.6.5 with its legacy note: the parts of a command each in a descriptor of its own. */
+static void check_command_layout(struct sim_virtio_net *net, const struct sim_chain *chain)
+{
+    const struct sim_span *first = &chain->spans[0];
+    const struct sim_span *last = &chain->spans[chain->count - 1];
+    bool table =
+        first->length >= 2 && first->bytes[0] == CLASS_MAC && first->bytes[1] == MAC_TABLE_SET;
+
+    if (!last->write)
+        complain(net, "command without a place for the answer");
+    if (!negotiated(net, SIM_F_ANY_LAYOUT) &&
+        (chain->count != (table ? 4u : 3u) || first->length != 2 || last->length != 1))
+        complain(net, "command in %u descriptors, the first of %u and the last of %u bytes",
+                 chain->count, first->length, last->length);
+}
+
+static bool do_rx_mode(struct sim_virtio_net *net, uint8_t command, const uint8_t *data,
+                       uint32_t size)
+{
+    if (!negotiated(net, SIM_F_CTRL_RX))
+        complain(net, "command of CTRL_RX, which was not negotiated");
+    if (size != 1 || command > RX_ALLMULTI)
+        return false;
+    *(command == RX_PROMISC ? &net->promisc : &net->allmulti) = data[0] != 0;
+    return true;
+}
+
+/* Two tables, each a number of addresses and the addresses. */
+static bool do_mac_table(struct sim_virtio_net *net, const uint8_t *data, uint32_t size)
+{
+    uint32_t entries, at = 0;
+
+    net->table_entries = 0;
+    for (unsigned table = 0; table < 2; table++) {
+        if (size - at < 4)
+            return false;
+        memcpy(&entries, data + at, 4);
+        at += 4;
+        if (entries > (size - at) / 6)
+            return false;
+        at += 6 * entries;
+        net->table_entries += entries;
+    }
+    return at == size;
+}
+
+static bool do_command(struct sim_virtio_net *net, const uint8_t *bytes, uint32_t size)
+{
+    const uint8_t *data = bytes + 2;
+
+    if (size < 2)
+        return false;
+    size -= 2;
+    if (bytes[0] == CLASS_RX)
+        return do_rx_mode(net, bytes[1], data, size);
+    if (bytes[0] == CLASS_MAC && bytes[1] == MAC_TABLE_SET) {
+        if (!negotiated(net, SIM_F_CTRL_RX))
+            complain(net, "MAC_TABLE_SET without CTRL_RX");
+        return do_mac_table(net, data, size);
+    }
+    if (bytes[0] == CLASS_MAC && bytes[1] == MAC_ADDR_SET && size == 6) {
+        if (!negotiated(net, SIM_F_CTRL_MAC_ADDR))
+            complain(net, "MAC_ADDR_SET without CTRL_MAC_ADDR");
+        memcpy(net->filter_mac, data, 6);
+        return true;
+    }
+    return false;
+}
+
+static void answer_command(struct sim_virtio_net *net)
+{
+    static uint8_t bytes[FRAME_MAX];
+    struct sim_queue *queue = &net->queues[SIM_CONTROL];
+    struct sim_chain chain;
+    struct sim_span *last;
+    bool done;
+
+    if (!sim_queue_take(queue, &chain))
+        return;
+    check_command_layout(net, &chain);
+    net->commands++;
+    done = net->answer != SIM_ANSWER_REFUSE && do_command(net, bytes, gather(net, &chain, bytes));
+    last = &chain.spans[chain.count - 1];
+    if (net->answer != SIM_ANSWER_BLANK && last->write)
+        last->bytes[0] = done ? 0 : 1;
+    if (net->answer == SIM_ANSWER_BAD_ID)
+        queue->fault = SIM_USED_ID_HUGE;
+    sim_queue_finish(queue, chain.head, 1, 1);
+    if (net->answer == SIM_ANSWER_TWICE)
+        sim_virtio_net_answer_again(net);
+}
+
+void sim_virtio_net_answer_again(struct sim_virtio_net *net)
+{
+    sim_queue_finish(&net->queues[SIM_CONTROL], net->queues[SIM_CONTROL].last_id, 1, 1);
+}
+
+static void work_on_commands(struct sim_virtio_net *net)
+{
+    while (sim_virtio_net_available(net, SIM_CONTROL) > 0 && net->answer != SIM_ANSWER_NEVER) {
+        if (net->answer == SIM_ANSWER_LATE && machine_clock_now() < net->answer_due_ns)
+            return;
+        answer_command(net);
+    }
+    sim_queue_ask_for_doorbells(&net->queues[SIM_CONTROL]);
+}
+
+/* While the driver waits, time passes for all devices. */
+static void work_in_time(void *context)
+{
+    (void)context;
+    for (unsigned i = 0; i < count; i++)
+        if (all[i]->answer == SIM_ANSWER_LATE && live(all[i], &all[i]->queues[SIM_CONTROL]))
+            work_on_commands(all[i]);
+}
+
+/* --- registers --- */
+
+static bool msix_enabled(const struct sim_virtio_net *net)
+{
+    for (unsigned at = net->pci->config[0x34]; at != 0; at = net->pci->config[at + 1])
+        if (net->pci->config[at] == MSIX_CAPABILITY)
+            return (net->pci->config[at + 3] & 0x80) != 0;
+    return false;
+}
+
+static uint16_t config_start(const struct sim_virtio_net *net)
+{
+    return msix_enabled(net) ? CONFIG_WITH_MSIX : CONFIG;
+}
+
+static void config_bytes(const struct sim_virtio_net *net, uint8_t bytes[12])
+{
+    memcpy(bytes, net->mac, 6);
+    memcpy(bytes + 6, &net->link_status, 2);
+    memcpy(bytes + 8, &net->max_pairs, 2);
+    memcpy(bytes + 10, &net->mtu, 2);
+}
+
+static uint32_t read_config(struct sim_virtio_net *net, uint16_t offset, unsigned width)
+{
+    /* By field: 6 bytes of mac, then three words, each there only with its feature (§5.1.4). */
+    static const uint8_t feature[] = {SIM_F_MAC,    SIM_F_MAC, SIM_F_MAC,
+                                      SIM_F_STATUS, SIM_F_MQ,  SIM_F_MTU};
+    uint8_t bytes[16] = {0};
+    uint32_t value = 0;
+
+    /* Twice: the driver may compare two readings to be sure that it has got one value whole. */
+    if (offset == 10 && net->mtu_later != 0 && ++net->mtu_reads > 2)
+        net->mtu = net->mtu_later;
+    config_bytes(net, bytes);
+    if (offset + width > 12)
+        return 0xffffffffu;
+    if (!(net->features >> feature[offset / 2] & 1))
+        complain(net, "configuration byte %u read, whose feature was not offered", offset);
+    memcpy(&value, bytes + offset, width);
+    return value;
+}
+
+static uint8_t read_status(struct sim_virtio_net *net)
+{
+    if (net->status == 0 && machine_clock_now() < net->reset_done_ns)
+        return DRIVER_OK;
+    if (net->status & DRIVER_OK)
+        return (uint8_t)((net->status | net->status_set) & ~net->status_cleared);
+    return net->status;
+}
+
+static uint32_t port_read(void *context, uint16_t offset, unsigned width)
+{
+    struct sim_virtio_net *net = context;
+    struct sim_queue *queue = net->selected < SIM_QUEUES ? &net->queues[net->selected] : NULL;
+
+    if (offset >= config_start(net))
+        return read_config(net, (uint16_t)(offset - config_start(net)), width);
+    if (offset == DEVICE_FEATURES && width == 4)
+        return net->features;
+    if (offset == DRIVER_FEATURES && width == 4)
+        return net->driver_features;
+    if (offset == QUEUE_ADDRESS && width == 4)
+        return queue != NULL ? queue->page : 0;
+    if (offset == QUEUE_SIZE && width == 2)
+        return queue != NULL ? queue->size : 0;
+    if (offset == QUEUE_SELECT && width == 2)
+        return net->selected;
+    if (offset == DEVICE_STATUS && width == 1)
+        return read_status(net);
+    if (offset == ISR_STATUS && width == 1)
+        return 0;
+    complain(net, "read of %u bytes at register %u", width, offset);
+    return 0xffffffffu;
+}
+
+static void reset(struct sim_virtio_net *net)
+{
+    net->status = 0;
+    net->resets++;
+    net->reset_done_ns = machine_clock_now() + net->reset_delay_ns;
+    net->driver_features = 0;
+    net->selected = 0;
+    net->promisc = true; /* as QEMU has it */
+    net->allmulti = false;
+    net->table_entries = 0;
+    memcpy(net->filter_mac, net->mac, 6);
+    for (unsigned i = 0; i < SIM_QUEUES; i++)
+        sim_queue_reset(&net->queues[i]);
+}
+
+/* §3.1.1, §4.1.3.1: what must be so when the driver says that it is ready. */
+static void check_driver_ok(struct sim_virtio_net *net)
+{
+    uint16_t command = (uint16_t)sim_pci_get(net->pci, 0x04, 2);
+
+    if (!(command & 0x0004) || !(command & 0x0400))
+        complain(net, "DRIVER_OK with PCI command 0x%04x: no bus master, or INTx not off", command);
+    if (net->queues[SIM_RX].page == 0 || net->queues[SIM_TX].page == 0)
+        complain(net, "DRIVER_OK with queues that were never set up");
+    else
+        net->rx_posted_at_driver_ok = sim_queue_posted(&net->queues[SIM_RX]);
+}
+
+static void write_status(struct sim_virtio_net *net, uint8_t value)
+{
+    if (net->status_write_count < SIM_STATUS_WRITES_MAX)
+        net->status_writes[net->status_write_count++] = value;
+    if (value == 0) {
+        reset(net);
+        if (net->reset_stuck)
+            net->status = ACKNOWLEDGE | DRIVER | DRIVER_OK; /* as somebody left it */
+        return;
+    }
+    if ((value & read_status(net)) != read_status(net))
+        complain(net, "status 0x%02x written over 0x%02x: bits lost", value, read_status(net));
+    if ((value & DRIVER_OK) && !(net->status & DRIVER_OK)) {
+        if ((value & (ACKNOWLEDGE | DRIVER)) != (ACKNOWLEDGE | DRIVER))
+            complain(net, "DRIVER_OK without ACKNOWLEDGE and DRIVER: 0x%02x", value);
+        check_driver_ok(net);
+    }
+    net->status = value;
+}
+
+static void write_features(struct sim_virtio_net *net, uint32_t value)
+{
+    if (value & ~net->features)
+        complain(net, "features 0x%x taken that were not offered", value & ~net->features);
+    if ((net->status & (ACKNOWLEDGE | DRIVER)) != (ACKNOWLEDGE | DRIVER) || net->status & DRIVER_OK)
+        complain(net, "features written at status 0x%02x", net->status);
+    net->driver_features = value;
+}
+
+static void write_page(struct sim_virtio_net *net, uint32_t page)
+{
+    struct sim_queue *queue = net->selected < SIM_QUEUES ? &net->queues[net->selected] : NULL;
+
+    if (queue == NULL || queue->size == 0) {
+        complain(net, "address of queue %u, which does not exist", net->selected);
+        return;
+    }
+    if (net->status & DRIVER_OK)
+        complain(net, "queue %u set up after DRIVER_OK", net->selected);
+    if (net->page_refused)
+        return;
+    if (!sim_queue_place(queue, page, negotiated(net, SIM_F_EVENT_IDX)))
+        return;
+    if (net->scribbles)
+        sim_queue_scribble(queue);
+    sim_queue_ask_for_doorbells(queue);
+}
+
+static void doorbell(struct sim_virtio_net *net, uint16_t index)
+{
+    if (index >= SIM_QUEUES || !live(net, &net->queues[index])) {
+        complain(net, "doorbell of queue %u at status 0x%02x", index, net->status);
+        return;
+    }
+    net->queues[index].doorbells++;
+    if (index == SIM_TX && net->transmit_at_once)
+        sim_virtio_net_transmit(net, SIM_RING_MAX);
+    if (index == SIM_RX && !net->queues[index].suppress) {
+        sim_queue_available(&net->queues[index]);
+        sim_queue_ask_for_doorbells(&net->queues[index]);
+    }
+    if (index == SIM_CONTROL) {
+        net->answer_due_ns = machine_clock_now() + net->answer_delay_ns;
+        work_on_commands(net);
+    }
+}
+
+/* Without the command the MAC may be written byte by byte: §5.1.4.3. */
+static void write_config(struct sim_virtio_net *net, uint16_t offset, unsigned width,
+                         uint32_t value)
+{
+    if (offset + width > 6 || negotiated(net, SIM_F_CTRL_MAC_ADDR)) {
+        complain(net, "configuration byte %u written", offset);
+        return;
+    }
+    memcpy(net->mac + offset, &value, width);
+    memcpy(net->filter_mac, net->mac, 6);
+}
+
+static void port_write(void *context, uint16_t offset, unsigned width, uint32_t value)
+{
+    struct sim_virtio_net *net = context;
+
+    if (offset >= config_start(net))
+        write_config(net, (uint16_t)(offset - config_start(net)), width, value);
+    else if (offset == DRIVER_FEATURES && width == 4)
+        write_features(net, value);
+    else if (offset == QUEUE_ADDRESS && width == 4)
+        write_page(net, value);
+    else if (offset == QUEUE_SELECT && width == 2)
+        net->selected = (uint16_t)value;
+    else if (offset == QUEUE_NOTIFY && width == 2)
+        doorbell(net, (uint16_t)value);
+    else if (offset == DEVICE_STATUS && width == 1)
+        write_status(net, (uint8_t)value);
+    else
+        complain(net, "write of %u bytes at register %u", width, offset);
+}
+
+/* --- making --- */
+
+struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint32_t features)
+{
+    static const uint8_t mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x00};
+    struct sim_virtio_net *net = calloc(1, sizeof(*net));
+    uint8_t msix;
+
+    if (net == NULL || count == DEVICES_MAX)
+        abort();
+    all[count++] = net;
+    net->features = features;
+    memcpy(net->mac, mac, 6);
+    net->mac[5] = slot;
+    net->link_status = 1;
+    net->max_pairs = 1;
+    net->mtu = 1500;
+    net->transmit_at_once = true;
+    net->queues[SIM_RX].size = net->queues[SIM_TX].size = 256;
+    net->queues[SIM_CONTROL].size = 64;
+
+    net->pci = sim_pci_add(0, slot, 0, SIM_PCI_ID(0x1af4, 0x1000), 0x020000);
+    sim_pci_set(net->pci, 0x2c, 2, 0x1af4);
+    sim_pci_set(net->pci, 0x2e, 2, 1);
+    sim_pci_add_bar(net->pci, 0, 1, BAR_SIZE, 0xc000u + BAR_SIZE * slot);
+    sim_pci_add_bar(net->pci, 1, 0, 4096, 0xfeb00000u + 4096u * slot);
+    msix = sim_pci_add_capability(net->pci, MSIX_CAPABILITY, 12);
+    net->pci->writable[msix + 3] = 0xc0;
+    net->pci->port_read = port_read;
+    net->pci->port_write = port_write;
+    net->pci->context = net;
+    machine_clock_hook(work_in_time, NULL);
+    return net;
+}
+
+const char *sim_virtio_net_complaint(void)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (all[i]->complaint[0] != '\0')
+            return all[i]->complaint;
+        for (unsigned queue = 0; queue < SIM_QUEUES; queue++)
+            if (all[i]->queues[queue].complaint[0] != '\0')
+                return all[i]->queues[queue].complaint;
+    }
+    return NULL;
+}
+
+void sim_virtio_net_remove_all(void)
+{
+    while (count > 0) {
+        sim_virtio_net_forget_sent(all[--count]);
+        free(all[count]);
+    }
+}
+
+void sim_virtio_net_enable_msix(struct sim_virtio_net *net)
+{
+    net->pci->config[net->pci->config[0x34] + 3] = 0x80;
+}

@@ -1,0 +1,156 @@
+/*
+ * The device side of virtio-net, legacy interface, written from virtio 1.2 and not from drivers/:
+ * numbers and layouts are typed in a second time, so that a mistake has to be made twice.
+ *
+ * It works only when asked to: a test delivers frames and lets it transmit (or lets doorbells start
+ * it). It watches the driver and keeps the first thing that the specification forbids as a
+ * complaint. And it breaks the rules itself when told to.
+ */
+#ifndef TESTS_HOST_SIM_VIRTIO_NET_H
+#define TESTS_HOST_SIM_VIRTIO_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tests/host/sim_bus.h"
+#include "tests/host/sim_virtqueue.h"
+
+#define SIM_QUEUES 3
+#define SIM_RX 0
+#define SIM_TX 1
+#define SIM_CONTROL 2
+#define SIM_SENT_MAX 4096
+#define SIM_STATUS_WRITES_MAX 32
+
+/* Feature bits by number, virtio 1.2 §5.1.3 and §6. */
+#define SIM_F(bit) (1u << SIM_F_##bit)
+enum {
+    SIM_F_CSUM = 0,
+    SIM_F_GUEST_CSUM = 1,
+    SIM_F_MTU = 3,
+    SIM_F_MAC = 5,
+    SIM_F_HOST_TSO4 = 11,
+    SIM_F_MRG_RXBUF = 15,
+    SIM_F_STATUS = 16,
+    SIM_F_CTRL_VQ = 17,
+    SIM_F_CTRL_RX = 18,
+    SIM_F_CTRL_VLAN = 19,
+    SIM_F_CTRL_RX_EXTRA = 20,
+    SIM_F_GUEST_ANNOUNCE = 21,
+    SIM_F_MQ = 22,
+    SIM_F_CTRL_MAC_ADDR = 23,
+    SIM_F_NOTIFY_ON_EMPTY = 24,
+    SIM_F_ANY_LAYOUT = 27,
+    SIM_F_INDIRECT_DESC = 28,
+    SIM_F_EVENT_IDX = 29,
+};
+
+/* What QEMU's virtio-net-pci offers on a tap with vnet headers. */
+#define SIM_FEATURES_USUAL                                                                         \
+    (SIM_F(CSUM) | SIM_F(GUEST_CSUM) | SIM_F(MAC) | SIM_F(HOST_TSO4) | SIM_F(MRG_RXBUF) |          \
+     SIM_F(STATUS) | SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_VLAN) | SIM_F(CTRL_RX_EXTRA) |   \
+     SIM_F(GUEST_ANNOUNCE) | SIM_F(CTRL_MAC_ADDR) | SIM_F(NOTIFY_ON_EMPTY) | SIM_F(ANY_LAYOUT) |   \
+     SIM_F(INDIRECT_DESC) | SIM_F(EVENT_IDX))
+
+/* How commands are answered. */
+enum sim_answer {
+    SIM_ANSWER_OK,
+    SIM_ANSWER_REFUSE, /* acknowledged with an error */
+    SIM_ANSWER_NEVER,
+    SIM_ANSWER_LATE,  /* after answer_delay_ns of the simulated clock */
+    SIM_ANSWER_TWICE, /* the used element again */
+    SIM_ANSWER_BLANK, /* finished, the acknowledge byte left as it was */
+    SIM_ANSWER_BAD_ID,
+};
+
+/* One frame that the driver sent. */
+struct sim_frame {
+    uint64_t physical; /* of its first byte */
+    uint32_t length;
+    uint8_t *data; /* a copy */
+};
+
+struct sim_virtio_net {
+    /* set by the test before the driver looks */
+    uint32_t features;
+    uint8_t mac[6];
+    uint16_t link_status;
+    uint16_t max_pairs;
+    uint16_t mtu;
+    uint16_t mtu_later;    /* if not 0: what mtu becomes once it was read twice */
+    uint8_t header[12];    /* what is written in front of delivered frames; zero */
+    bool transmit_at_once; /* a doorbell of the tx queue finishes all that is there; on */
+    enum sim_answer answer;
+    uint64_t answer_delay_ns;
+
+    /* ways to go wrong that are no queue's */
+    bool reset_stuck;        /* the status never reads 0 again */
+    uint64_t reset_delay_ns; /* or only after so long */
+    uint8_t status_set;      /* bits that read as set once DRIVER_OK is written */
+    uint8_t status_cleared;  /* bits that read as clear then */
+    bool page_refused;       /* the queue address register stays 0 */
+    bool scribbles;          /* the descriptor table is overwritten as soon as it is known */
+
+    /* what the driver did */
+    struct sim_pci_function *pci;
+    uint8_t status;
+    uint32_t driver_features;
+    uint16_t selected;
+    struct sim_queue queues[SIM_QUEUES];
+    uint8_t status_writes[SIM_STATUS_WRITES_MAX]; /* since sim_virtio_net_add */
+    unsigned status_write_count;
+    unsigned resets;
+    uint16_t rx_posted_at_driver_ok;
+    struct sim_frame sent[SIM_SENT_MAX];
+    unsigned sent_count;
+    char complaint[SIM_COMPLAINT_MAX]; /* "": none; a ring's are in queues[] */
+
+    /* what commands have brought about */
+    unsigned commands;
+    bool promisc, allmulti;
+    uint8_t filter_mac[6];
+    uint32_t table_entries;
+
+    unsigned mtu_reads;
+    uint64_t reset_done_ns;
+    uint64_t answer_due_ns;
+};
+
+/*
+ * A transitional device at 00:`slot`.0 with I/O BAR 0, MSI-X in its capabilities (not enabled), and
+ * rings of 256, 256 and 64. Lives until the next machine_reset, which must have come before.
+ */
+struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint32_t features);
+
+/* The first complaint of any device about its driver, or NULL. */
+const char *sim_virtio_net_complaint(void);
+
+/* Frees what the devices of this test have recorded. */
+void sim_virtio_net_remove_all(void);
+
+/* Switches MSI-X on, as firmware may have left it: the configuration is at offset 24 then. */
+void sim_virtio_net_enable_msix(struct sim_virtio_net *net);
+
+/*
+ * Delivers one frame to the rx queue: next available buffer, header, frame, used ring. False, and
+ * nothing happens, if there is no buffer.
+ */
+bool sim_virtio_net_deliver(struct sim_virtio_net *net, const void *frame, uint32_t length);
+
+/* Finishes up to `max` chains of the tx queue; returns how many. */
+unsigned sim_virtio_net_transmit(struct sim_virtio_net *net, unsigned max);
+
+/* Chains of `queue` that the driver has made available and the device has not finished. */
+unsigned sim_virtio_net_available(struct sim_virtio_net *net, unsigned queue);
+
+/* Finishes the last command a second time. */
+void sim_virtio_net_answer_again(struct sim_virtio_net *net);
+
+/* Wants doorbells of `queue` no more, or again (from what was seen of the available ring on). */
+void sim_virtio_net_suppress(struct sim_virtio_net *net, unsigned queue, bool suppress);
+
+/* Forgets the frames in sent[]. */
+void sim_virtio_net_forget_sent(struct sim_virtio_net *net);
+
+#endif

@@ -1,0 +1,108 @@
+/*
+ * The device's side of a split virtqueue (virtio 1.2 §2.7, legacy layout §2.7.2), written from the
+ * specification and by bytes: nothing is shared with drivers/. It watches the driver, keeps the
+ * first thing that is forbidden as a complaint, and breaks the rules itself when told to.
+ */
+#ifndef TESTS_HOST_SIM_VIRTQUEUE_H
+#define TESTS_HOST_SIM_VIRTQUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SIM_RING_MAX 32768
+#define SIM_CHAIN_MAX 64 /* descriptors that a chain of a sane driver never has */
+#define SIM_COMPLAINT_MAX 200
+
+/* In which order chains are finished. */
+enum sim_order { SIM_IN_ORDER, SIM_REVERSED, SIM_SHUFFLED };
+
+/* What goes wrong with the next chain that a queue finishes. sim_fault_names has the names. */
+enum sim_fault {
+    SIM_SOUND,
+    SIM_USED_ID_SIZE,      /* the first id that is none */
+    SIM_USED_ID_HUGE,      /* 2^32 - 1 */
+    SIM_USED_ID_HIGH_BITS, /* right in the low 16 bits only */
+    SIM_USED_ID_FREE,      /* of a descriptor that the driver has not made available */
+    SIM_USED_ID_TWICE,     /* of the chain finished before it */
+    SIM_USED_ID_SECOND,    /* of the second descriptor of a chain */
+    SIM_USED_IDX_AHEAD,    /* one more than is outstanding */
+    SIM_USED_IDX_BACK,     /* one less than before */
+    SIM_USED_IDX_FAR,      /* 0x8000 further */
+    SIM_LENGTH_ZERO,
+    SIM_LENGTH_BELOW_HEADER, /* 9 */
+    SIM_LENGTH_ABOVE_BUFFER, /* one more than the buffer has */
+    SIM_LENGTH_MAX,          /* 2^32 - 1 */
+    SIM_FAULTS
+};
+
+extern const char *const sim_fault_names[SIM_FAULTS];
+
+struct sim_queue {
+    /* the test's */
+    uint16_t size; /* as the device states it */
+    enum sim_order order;
+    enum sim_fault fault; /* for the next chain finished; then SIM_SOUND again */
+    bool held;            /* finished chains are not shown until sim_queue_show */
+    bool suppress;        /* doorbells are not wanted */
+
+    /* the device's */
+    uint32_t page;       /* where the ring is; 0: not in use */
+    bool event_idx;      /* as negotiated */
+    uint16_t avail_seen; /* how far the available ring was followed */
+    uint16_t used_next;  /* how far the used ring was filled */
+    uint16_t used_shown; /* used.idx as the driver can see it */
+    uint16_t last_id;    /* of the chain finished last */
+    uint32_t random;
+    uint32_t pending_count;
+    uint16_t pending[SIM_RING_MAX]; /* heads fetched and not finished */
+    bool out[SIM_RING_MAX];         /* by id: head of a chain that the device has */
+
+    /* for the test to look at */
+    uint64_t doorbells;
+    uint64_t interrupts;               /* that a device which can raise them would have raised */
+    char complaint[SIM_COMPLAINT_MAX]; /* "": none */
+};
+
+/* One descriptor, looked through to the bytes. */
+struct sim_span {
+    uint8_t *bytes;
+    uint64_t physical;
+    uint32_t length;
+    bool write;
+};
+
+struct sim_chain {
+    uint16_t head;
+    unsigned count;    /* of spans; never 0 */
+    uint32_t capacity; /* bytes in all of them */
+    struct sim_span spans[SIM_CHAIN_MAX];
+};
+
+/* As after a device reset: not in use. What the test has set stays. */
+void sim_queue_reset(struct sim_queue *queue);
+
+/* The driver has said where the ring is. False after a complaint. */
+bool sim_queue_place(struct sim_queue *queue, uint32_t page, bool event_idx);
+
+/* Overwrites the descriptor table. */
+void sim_queue_scribble(struct sim_queue *queue);
+
+/* The available ring's index as the driver has written it. */
+uint16_t sim_queue_posted(struct sim_queue *queue);
+
+/* Chains that the driver has made available and sim_queue_take has not taken. */
+unsigned sim_queue_available(struct sim_queue *queue);
+
+/* Takes one of them (there must be one). False after a complaint. */
+bool sim_queue_take(struct sim_queue *queue, struct sim_chain *chain);
+
+/* Hands chain `head` back, `length` bytes written into its `capacity`. */
+void sim_queue_finish(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity);
+
+/* Shows the driver all that was finished. */
+void sim_queue_show(struct sim_queue *queue);
+
+/* Writes the suppression word: doorbells from what was seen on, or none (queue->suppress). */
+void sim_queue_ask_for_doorbells(struct sim_queue *queue);
+
+#endif

@@ -1,0 +1,168 @@
+/* Ports and lanes put together, on ports in memory: net/assembly.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "net/assembly.h"
+#include "net/forward.h"
+#include "net/memory_port.h"
+#include "tests/host/machine.h"
+
+#define PORTS 5
+#define FRAME 60
+
+static struct memory_port ports[PORTS];
+static struct assembly assembly;
+static uint8_t out[FRAME];
+
+static int setup(void **state)
+{
+    (void)state;
+    machine_reset();
+    memset(&assembly, 0, sizeof(assembly));
+    for (unsigned i = 0; i < PORTS; i++) {
+        const struct mac_address mac = {{2, 0, 0, 0, 0, (uint8_t)i}};
+        memory_port_init(&ports[i], i, mac);
+        assembly.ports[i] = &ports[i].netdev;
+    }
+    return 0;
+}
+
+static void assemble(unsigned count, const char *wire, bool reflect)
+{
+    assembly.port_count = count;
+    assembly_plan(&assembly, wire, reflect);
+    assert_int_equal(assembly_allot(&assembly, UINT64_MAX), 0);
+    assembly_start(&assembly);
+    assembly_settle(&assembly);
+}
+
+static void run_all(void)
+{
+    for (unsigned i = 0; i < assembly.port_count; i++) {
+        if (assembly.port_lanes[i] != NULL)
+            lane_run(assembly.port_lanes[i]);
+    }
+}
+
+static void send_from_each(void)
+{
+    for (unsigned i = 0; i < assembly.port_count; i++) {
+        const uint8_t frame[FRAME] = {4, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, (uint8_t)i};
+        if (ports[i].netdev.state == NETDEV_RUNNING)
+            assert_true(memory_port_inject(&ports[i], frame, sizeof(frame)));
+    }
+    run_all();
+}
+
+/* The number of the port whose frame came out of `port`, or -1. */
+static int source_of_frame_at(unsigned port)
+{
+    return memory_port_collect(&ports[port], out, sizeof(out)) == FRAME ? out[11] : -1;
+}
+
+static void pairs_forward_to_each_other_and_the_odd_port_swallows(void **state)
+{
+    (void)state;
+    assemble(5, "", false);
+    send_from_each();
+    assert_int_equal(source_of_frame_at(0), 1);
+    assert_int_equal(source_of_frame_at(1), 0);
+    assert_int_equal(source_of_frame_at(2), 3);
+    assert_int_equal(source_of_frame_at(3), 2);
+    assert_int_equal(source_of_frame_at(4), -1);
+    assert_int_equal(assembly.lanes[4].drops[DROP_IDLE], 1);
+    assert_int_equal(machine_log_count("port", ""), 5);
+    assert_int_equal(assembly_usable(&assembly), 5);
+}
+
+static void wire_words_choose_the_pairs(void **state)
+{
+    (void)state;
+    assemble(4, "0-3,1-2", false);
+    send_from_each();
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(source_of_frame_at((unsigned)i), 3 - i);
+}
+
+static void reflection_leads_every_port_back_to_itself(void **state)
+{
+    (void)state;
+    assemble(3, "", true);
+    send_from_each();
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(memory_port_collect(&ports[i], out, sizeof(out)), FRAME);
+        assert_int_equal(out[5], i); /* swapped */
+    }
+}
+
+static void a_port_that_failed_before_leaves_its_partner_idle(void **state)
+{
+    (void)state;
+    ports[1].netdev.state = NETDEV_FAILED;
+    assemble(4, "", false);
+    send_from_each();
+    assert_int_equal(source_of_frame_at(0), -1);
+    assert_int_equal(source_of_frame_at(2), 3);
+    assert_int_equal(source_of_frame_at(3), 2);
+    assert_int_equal(assembly.lanes[0].drops[DROP_IDLE], 1);
+    assert_null(assembly.port_lanes[1]);
+    assert_int_equal(assembly_usable(&assembly), 3);
+}
+
+static void a_port_that_fails_at_the_start_leaves_its_partner_idle(void **state)
+{
+    (void)state;
+    assembly.port_count = 4;
+    assembly_plan(&assembly, "", false);
+    assembly_allot(&assembly, UINT64_MAX);
+    assembly_start(&assembly);
+    ports[1].netdev.state = NETDEV_FAILED;
+    assembly_settle(&assembly);
+    send_from_each();
+    assert_int_equal(memory_port_collect(&ports[1], out, sizeof(out)), 0);
+    assert_int_equal(assembly.lanes[0].drops[DROP_IDLE], 1);
+    assert_int_equal(source_of_frame_at(2), 3);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=idle"), 1);
+}
+
+static void no_ports_make_no_lanes(void **state)
+{
+    (void)state;
+    assemble(0, "", false);
+    assert_int_equal(assembly_usable(&assembly), 0);
+}
+
+/* Buffers of one lane sit in its rx ring and in its partner's tx ring; none may stay behind. */
+static void every_buffer_comes_back_to_its_own_lane(void **state)
+{
+    (void)state;
+    assemble(2, "", false);
+    for (unsigned round = 0; round < 1000; round++) {
+        send_from_each();
+        assert_int_equal(source_of_frame_at(1), 0);
+        assert_int_equal(source_of_frame_at(0), 1);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        const struct pool *pool = &assembly.lanes[i].pool;
+        assert_int_equal(pool->capacity - pool->count, assembly.rx_buffers[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(pairs_forward_to_each_other_and_the_odd_port_swallows, setup),
+        cmocka_unit_test_setup(wire_words_choose_the_pairs, setup),
+        cmocka_unit_test_setup(reflection_leads_every_port_back_to_itself, setup),
+        cmocka_unit_test_setup(a_port_that_failed_before_leaves_its_partner_idle, setup),
+        cmocka_unit_test_setup(a_port_that_fails_at_the_start_leaves_its_partner_idle, setup),
+        cmocka_unit_test_setup(no_ports_make_no_lanes, setup),
+        cmocka_unit_test_setup(every_buffer_comes_back_to_its_own_lane, setup),
+    };
+    return cmocka_run_group_tests_name("assembly", tests, NULL, NULL);
+}

@@ -1,0 +1,178 @@
+/* kernel/clock.c: the arithmetic behind the time stamps, and the order of the sources. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <machine/log.h>
+
+#include "kernel/calibrate.h"
+#include "kernel/clock.h"
+
+static uint64_t now_cycles;
+static uint64_t kvmclock_hz, cpuid_hz, pit_hz;
+static unsigned warnings;
+
+uint64_t clock_cycles(void)
+{
+    return now_cycles;
+}
+
+uint64_t calibrate_kvmclock(void)
+{
+    return kvmclock_hz;
+}
+
+uint64_t calibrate_cpuid(void)
+{
+    return cpuid_hz;
+}
+
+uint64_t calibrate_pit(void)
+{
+    return pit_hz;
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    (void)format;
+    assert_int_equal(level, LOG_WARN);
+    assert_string_equal(event, "warn");
+    warnings++;
+}
+
+static const char *init(uint64_t kvmclock, uint64_t cpuid, uint64_t pit)
+{
+    kvmclock_hz = kvmclock;
+    cpuid_hz = cpuid;
+    pit_hz = pit;
+    warnings = 0;
+    return clock_init(0);
+}
+
+/* `cycles` in nanoseconds by division, which is exact. */
+static uint64_t exact_ns(uint64_t hz, uint64_t cycles)
+{
+    return (uint64_t)((unsigned __int128)cycles * CLOCK_NS_PER_S / hz);
+}
+
+static const uint64_t rates[] = {
+    1,          3,          999999999,  1000000000, 1000000001, 100000000,  1193182,
+    2095324363, 2000000000, 3999999999, 4294967296, 4294967297, 9999999999, INT64_MAX,
+};
+#define RATES (sizeof(rates) / sizeof(rates[0]))
+
+static void before_the_start_time_is_zero_and_the_rate_is_not(void **state)
+{
+    (void)state;
+    now_cycles = 123456789;
+    assert_int_equal(clock_ns(), 0);
+    assert_true(clock_hz() > 0);
+    assert_true(clock_cycles_of_ns(CLOCK_NS_PER_S) == clock_hz());
+}
+
+static void scale_never_drifts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < RATES; i++) {
+        struct clock_scale scale = clock_scale_of(rates[i]);
+        assert_true(scale.shift <= 64);
+        assert_int_equal(clock_scale_ns(scale, 0), 0);
+        /* A second, an hour, a year, a thousand years; never ahead, and less than 2 ns behind. */
+        static const uint64_t seconds[] = {1, 3600, 31557600, 31557600000};
+        for (size_t s = 0; s < 4; s++) {
+            uint64_t cycles;
+            if (__builtin_mul_overflow(rates[i], seconds[s], &cycles) ||
+                seconds[s] > UINT64_MAX / CLOCK_NS_PER_S)
+                continue;
+            uint64_t expected = exact_ns(rates[i], cycles);
+            uint64_t got = clock_scale_ns(scale, cycles);
+            assert_true(got <= expected && expected - got < 2);
+        }
+    }
+}
+
+static void scale_uses_the_whole_range_of_the_counter(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < RATES; i++) {
+        if (rates[i] < CLOCK_NS_PER_S)
+            continue; /* 2^64 cycles are more nanoseconds than 64 bits hold */
+        uint64_t expected = exact_ns(rates[i], UINT64_MAX);
+        uint64_t got = clock_scale_ns(clock_scale_of(rates[i]), UINT64_MAX);
+        assert_true(got <= expected && expected - got < 2);
+    }
+}
+
+static void time_runs_from_the_entry_on(void **state)
+{
+    (void)state;
+    kvmclock_hz = cpuid_hz = 0;
+    pit_hz = 2500000000;
+    now_cycles = 7000000000;
+    clock_init(5000000000);
+    assert_int_equal(clock_ns(), 799999999); /* rounded down */
+    now_cycles++;
+    assert_int_equal(clock_ns(), 800000000);
+}
+
+static void cycles_are_rounded_up_and_saturate(void **state)
+{
+    (void)state;
+    init(0, 0, 2500000000);
+    assert_int_equal(clock_cycles_of_ns(0), 0);
+    assert_int_equal(clock_cycles_of_ns(1), 3);
+    assert_int_equal(clock_cycles_of_ns(2), 5);
+    assert_int_equal(clock_cycles_of_ns(CLOCK_NS_PER_S), 2500000000);
+    assert_int_equal(clock_cycles_of_ns(CLOCK_NS_PER_S + 1), 2500000003);
+    assert_true(clock_cycles_of_ns(UINT64_MAX) == UINT64_MAX);
+    init(0, 0, 10000000000);
+    assert_int_equal(clock_cycles_of_ns(999999999), 9999999990);
+}
+
+static void surest_source_is_taken(void **state)
+{
+    (void)state;
+    assert_string_equal(init(2000000000, 2100000000, 2200000000), "kvmclock");
+    assert_true(clock_hz() == 2000000000);
+    assert_string_equal(init(0, 2100000000, 2200000000), "cpuid");
+    assert_true(clock_hz() == 2100000000);
+    assert_string_equal(init(0, 0, 2200000000), "pit");
+    assert_true(clock_hz() == 2200000000);
+    assert_int_equal(warnings, 0);
+}
+
+static void absurd_rates_are_not_believed(void **state)
+{
+    (void)state;
+    assert_string_equal(init(99999999, 10000000001, 2200000000), "pit");
+    assert_string_equal(init(UINT64_MAX, 1, 100000000), "pit");
+    assert_int_equal(warnings, 0);
+}
+
+static void no_source_at_all_is_told(void **state)
+{
+    (void)state;
+    assert_string_equal(init(0, 0, 0), "assumed");
+    assert_int_equal(warnings, 1);
+    assert_true(clock_hz() > 1000000000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(before_the_start_time_is_zero_and_the_rate_is_not),
+        cmocka_unit_test(scale_never_drifts),
+        cmocka_unit_test(scale_uses_the_whole_range_of_the_counter),
+        cmocka_unit_test(time_runs_from_the_entry_on),
+        cmocka_unit_test(cycles_are_rounded_up_and_saturate),
+        cmocka_unit_test(surest_source_is_taken),
+        cmocka_unit_test(absurd_rates_are_not_believed),
+        cmocka_unit_test(no_source_at_all_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,327 @@
+/* kernel/config.c: every key with what it takes and what it refuses, and who gets told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernel/config.h"
+#include "kernel/fault.h"
+#include "tests/host/machine.h"
+
+static struct config config;
+
+bool fault_known(const char *name)
+{
+    return strcmp(name, "text") == 0 || strcmp(name, "divide") == 0;
+}
+
+const char *fault_list(void)
+{
+    return "text|divide";
+}
+
+static size_t warnings(void)
+{
+    return machine_log_count("warn", "");
+}
+
+/* Parses, and expects as many `warn` events. */
+static void parse(const char *cmdline, size_t warnings_expected)
+{
+    machine_reset();
+    config_parse(&config, cmdline);
+    if (warnings() != warnings_expected) {
+        machine_log_print();
+        fail_msg("%s: %zu warnings", cmdline, warnings());
+    }
+}
+
+static void assert_defaults(void)
+{
+    assert_int_equal(config.mode, MODE_WIRE);
+    assert_string_equal(config.wire, "");
+    assert_int_equal(config.stats_seconds, 10);
+    assert_int_equal(config.log, LOG_INFO);
+    assert_true(config.promisc);
+    assert_false(config.allmulti);
+    assert_int_equal(config.panic, PANIC_REBOOT);
+    assert_int_equal(config.mac_count, 0);
+    assert_false(config.buffers_high);
+    assert_null(config.fault);
+}
+
+/* Each is refused with one `warn` that holds the word and what is accepted. */
+static void assert_refused(const char *const *words, const char *accepted)
+{
+    for (; *words != NULL; words++) {
+        char shown[256];
+        parse(*words, 1);
+        snprintf(shown, sizeof(shown), "word=\"%s\" accepted=%s", *words, accepted);
+        if (machine_log_count("warn", shown) != 1) {
+            machine_log_print();
+            fail_msg("no such warning: %s", shown);
+        }
+        assert_defaults();
+    }
+}
+
+static void empty_line_gives_the_defaults(void **state)
+{
+    (void)state;
+    parse("", 0);
+    assert_defaults();
+    parse(" \t  ", 0);
+    assert_defaults();
+}
+
+static void mode_takes_wire_and_reflect(void **state)
+{
+    (void)state;
+    parse("mode=reflect", 0);
+    assert_int_equal(config.mode, MODE_REFLECT);
+    parse("mode=wire", 0);
+    assert_int_equal(config.mode, MODE_WIRE);
+    assert_refused((const char *const[]){"mode=", "mode=Wire", "mode=wires", "mode=wir", NULL},
+                   "wire|reflect");
+}
+
+static void wire_is_kept_as_given_up_to_its_longest(void **state)
+{
+    (void)state;
+    char word[CONFIG_WIRE_MAX + 16] = "wire=";
+
+    parse("wire=0-3,00:03.0-52:54:00:12:34:56", 0);
+    assert_string_equal(config.wire, "0-3,00:03.0-52:54:00:12:34:56");
+    memset(word + 5, '1', CONFIG_WIRE_MAX - 1);
+    parse(word, 0);
+    assert_int_equal(strlen(config.wire), CONFIG_WIRE_MAX - 1);
+    word[5 + CONFIG_WIRE_MAX - 1] = '1';
+    parse(word, 1);
+    assert_defaults();
+    assert_refused((const char *const[]){"wire=", NULL}, "\"A-B");
+}
+
+static void stats_takes_seconds_from_0_to_86400(void **state)
+{
+    (void)state;
+    parse("stats=0", 0);
+    assert_int_equal(config.stats_seconds, 0);
+    parse("stats=86400", 0);
+    assert_int_equal(config.stats_seconds, 86400);
+    parse("stats=007", 0);
+    assert_int_equal(config.stats_seconds, 7);
+    assert_refused((const char *const[]){"stats=", "stats=86401", "stats=-1", "stats=+1",
+                                         "stats=1s", "stats=0x10", "stats=1.5",
+                                         "stats=18446744073709551616",
+                                         "stats=99999999999999999999999999", NULL},
+                   "\"seconds from 0 (off) to 86400\"");
+}
+
+static void log_takes_the_four_levels(void **state)
+{
+    (void)state;
+    parse("log=error", 0);
+    assert_int_equal(config.log, LOG_ERROR);
+    parse("log=warn", 0);
+    assert_int_equal(config.log, LOG_WARN);
+    parse("log=info", 0);
+    assert_int_equal(config.log, LOG_INFO);
+    parse("log=debug", 0);
+    assert_int_equal(config.log, LOG_DEBUG);
+    assert_refused((const char *const[]){"log=", "log=report", "log=4", NULL},
+                   "error|warn|info|debug");
+}
+
+static void switches_take_on_and_off(void **state)
+{
+    (void)state;
+    parse("promisc=off allmulti=on", 0);
+    assert_false(config.promisc);
+    assert_true(config.allmulti);
+    parse("promisc=on allmulti=off", 0);
+    assert_true(config.promisc);
+    assert_false(config.allmulti);
+    assert_refused((const char *const[]){"promisc=1", "promisc=", "allmulti=yes", NULL}, "on|off");
+}
+
+static void panic_takes_the_three_actions(void **state)
+{
+    (void)state;
+    parse("panic=halt", 0);
+    assert_int_equal(config.panic, PANIC_HALT);
+    parse("panic=poweroff", 0);
+    assert_int_equal(config.panic, PANIC_POWEROFF);
+    parse("panic=reboot", 0);
+    assert_int_equal(config.panic, PANIC_REBOOT);
+    assert_refused((const char *const[]){"panic=reset", "panic=", NULL}, "reboot|halt|poweroff");
+}
+
+static void mac_takes_a_port_and_a_unicast_address(void **state)
+{
+    (void)state;
+    parse("mac=0/52:54:00:AB:cd:0f mac=31/02:00:00:00:00:01", 0);
+    assert_int_equal(config.mac_count, 2);
+    assert_int_equal(config.macs[0].port, 0);
+    assert_memory_equal(config.macs[0].address, "\x52\x54\x00\xab\xcd\x0f", 6);
+    assert_int_equal(config.macs[1].port, 31);
+    assert_memory_equal(config.macs[1].address, "\x02\0\0\0\0\1", 6);
+}
+
+static void mac_refuses_what_no_port_can_have(void **state)
+{
+    (void)state;
+    assert_refused((const char *const[]){"mac=",
+                                         "mac=0",
+                                         "mac=0/",
+                                         "mac=/52:54:00:12:34:56",
+                                         "mac=52:54:00:12:34:56",
+                                         "mac=32/52:54:00:12:34:56",
+                                         "mac=-1/52:54:00:12:34:56",
+                                         "mac=0/52:54:00:12:34",
+                                         "mac=0/52:54:00:12:34:56:78",
+                                         "mac=0/52:54:00:12:34:5",
+                                         "mac=0/52:54:00:12:34:5g",
+                                         "mac=0/52-54-00-12-34-56",
+                                         "mac=0/52:54:00:12:34:+6",
+                                         "mac=0/5:254:00:12:34:56",
+                                         "mac=0/00:00:00:00:00:00",
+                                         "mac=0/01:00:00:00:00:00",
+                                         "mac=0/ff:ff:ff:ff:ff:ff",
+                                         "mac=0/33:33:00:00:00:01",
+                                         "mac=99999999999999999999/52:54:00:12:34:56",
+                                         NULL},
+                   "\"PORT/xx:xx:xx:xx:xx:xx (port 0 to 31, unicast, not zero)\"");
+}
+
+static void mac_of_one_port_given_twice_counts_the_last_time(void **state)
+{
+    (void)state;
+    parse("mac=3/02:00:00:00:00:01 mac=4/02:00:00:00:00:02 mac=3/02:00:00:00:00:03", 1);
+    assert_int_equal(machine_log_count("warn", "reason=repeated-word"), 1);
+    assert_int_equal(config.mac_count, 2);
+    assert_int_equal(config.macs[0].port, 3);
+    assert_int_equal(config.macs[0].address[5], 3);
+    assert_int_equal(config.macs[1].port, 4);
+}
+
+static void every_port_may_have_a_mac(void **state)
+{
+    (void)state;
+    char line[CONFIG_MACS_MAX * 32] = "";
+
+    for (unsigned port = 0; port < CONFIG_MACS_MAX; port++) {
+        char word[32];
+        snprintf(word, sizeof(word), "mac=%u/02:00:00:00:00:%02x ", port, port);
+        strcat(line, word);
+    }
+    parse(line, 0);
+    assert_int_equal(config.mac_count, CONFIG_MACS_MAX);
+    assert_int_equal(config.macs[CONFIG_MACS_MAX - 1].address[5], CONFIG_MACS_MAX - 1);
+}
+
+static void debug_words_are_checked_like_the_others(void **state)
+{
+    (void)state;
+    parse("buffers=high fault=divide", 0);
+    assert_true(config.buffers_high);
+    assert_string_equal(config.fault, "divide");
+    parse("buffers=low", 0);
+    assert_false(config.buffers_high);
+    assert_refused((const char *const[]){"fault=", "fault=unheard-of", NULL}, "text|divide");
+    assert_refused((const char *const[]){"buffers=", "buffers=top", NULL}, "low|high");
+}
+
+static void unknown_words_are_named_with_what_would_be_known(void **state)
+{
+    (void)state;
+    static const char *const words[] = {
+        "idle=adaptive", "offload=on", "transport=modern", "quiet",   "=",
+        "=on",           "stat=1",     "stats =1",         "STATS=1", NULL};
+    for (const char *const *word = words; *word != NULL; word++) {
+        size_t pieces = strcmp(*word, "stats =1") == 0 ? 2 : 1;
+        parse(*word, pieces);
+        assert_int_equal(machine_log_count("warn", "reason=unknown-word"), pieces);
+        assert_int_equal(machine_log_count("warn", "accepted=\"mode= wire= stats= log= promisc= "
+                                                   "allmulti= mac= panic= buffers= fault=\""),
+                         pieces);
+        assert_defaults();
+    }
+}
+
+static void good_words_count_beside_bad_ones(void **state)
+{
+    (void)state;
+    parse("foo stats=5 mode=none\tlog=warn\nbar=1", 3);
+    assert_int_equal(config.stats_seconds, 5);
+    assert_int_equal(config.log, LOG_WARN);
+    assert_int_equal(config.mode, MODE_WIRE);
+}
+
+static void path_is_passed_over_as_first_word_only(void **state)
+{
+    (void)state;
+    parse("/boot/barewire.elf stats=1", 0);
+    assert_int_equal(config.stats_seconds, 1);
+    parse("  barewire.elf", 0);
+    parse("build/a=b/barewire.elf stats=1", 0);
+    parse("stats=1 /boot/barewire.elf", 1);
+    parse("barewire stats=1", 1);
+    parse("wire=00:03.0-1", 0);
+    assert_string_equal(config.wire, "00:03.0-1");
+}
+
+static void key_given_twice_counts_the_last_time_with_a_warning(void **state)
+{
+    (void)state;
+    parse("stats=1 mode=reflect stats=2", 1);
+    assert_int_equal(machine_log_count("warn", "reason=repeated-word word=\"stats=2\""), 1);
+    assert_int_equal(config.stats_seconds, 2);
+    parse("stats=1 stats=x", 1);
+    assert_int_equal(config.stats_seconds, 1);
+    parse("stats=x stats=1", 1);
+    assert_int_equal(config.stats_seconds, 1);
+}
+
+static void monstrous_words_are_refused_whole(void **state)
+{
+    (void)state;
+    static char line[4096];
+
+    memset(line, 'x', sizeof(line) - 1);
+    parse(line, 1);
+    memcpy(line, "stats=1", 7);
+    memset(line + 7, '0', sizeof(line) - 8);
+    memcpy(line + 3000, " log=warn ", 10);
+    parse(line, 2);
+    assert_int_equal(config.log, LOG_WARN);
+    assert_int_equal(config.stats_seconds, 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(empty_line_gives_the_defaults),
+        cmocka_unit_test(mode_takes_wire_and_reflect),
+        cmocka_unit_test(wire_is_kept_as_given_up_to_its_longest),
+        cmocka_unit_test(stats_takes_seconds_from_0_to_86400),
+        cmocka_unit_test(log_takes_the_four_levels),
+        cmocka_unit_test(switches_take_on_and_off),
+        cmocka_unit_test(panic_takes_the_three_actions),
+        cmocka_unit_test(mac_takes_a_port_and_a_unicast_address),
+        cmocka_unit_test(mac_refuses_what_no_port_can_have),
+        cmocka_unit_test(mac_of_one_port_given_twice_counts_the_last_time),
+        cmocka_unit_test(every_port_may_have_a_mac),
+        cmocka_unit_test(debug_words_are_checked_like_the_others),
+        cmocka_unit_test(unknown_words_are_named_with_what_would_be_known),
+        cmocka_unit_test(good_words_count_beside_bad_ones),
+        cmocka_unit_test(path_is_passed_over_as_first_word_only),
+        cmocka_unit_test(key_given_twice_counts_the_last_time_with_a_warning),
+        cmocka_unit_test(monstrous_words_are_refused_whole),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

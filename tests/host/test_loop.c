@@ -1,0 +1,175 @@
+/* The loop and the stats event on a simulated clock: net/loop.c, net/stats.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include <machine/clock.h>
+
+#include "net/forward.h"
+#include "net/loop.h"
+#include "net/memory_port.h"
+#include "tests/host/machine.h"
+
+#define BUFFERS (2 * MEMORY_PORT_RING + BURST)
+
+static struct memory_port memory_ports[2];
+static struct netdev *ports[2];
+static struct lane lanes[2];
+static struct lane *port_lanes[2];
+static struct loop loop;
+
+/* Two ports on a wire. */
+static int setup(void **state)
+{
+    (void)state;
+    machine_reset();
+    for (unsigned i = 0; i < 2; i++) {
+        struct mac_address mac = {{2, 0, 0, 0, 0, (uint8_t)i}};
+        memory_port_init(&memory_ports[i], i, mac);
+        ports[i] = &memory_ports[i].netdev;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        lane_init(&lanes[i], ports[i], ports[1 - i], forward_wire);
+        assert_true(pool_create(&lanes[i].pool, BUFFERS, 1600));
+        port_lanes[i] = &lanes[i];
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        const struct netdev_setup wire = {
+            .rx_queues = 1,
+            .tx_queues = 1,
+            .rx = {{.pool = &lanes[i].pool, .buffers = MEMORY_PORT_RING, .payload_max = 1600}},
+            .tx = {{.pool = &lanes[1 - i].pool}},
+        };
+        assert_true(ports[i]->ops->start(ports[i], &wire));
+    }
+    return 0;
+}
+
+static void a_round_runs_every_lane(void **state)
+{
+    uint8_t frame[100] = {2}, out[100];
+
+    (void)state;
+    loop_init(&loop, ports, port_lanes, 2, 0);
+    frame[50] = 1;
+    assert_true(memory_port_inject(&memory_ports[0], frame, sizeof(frame)));
+    frame[50] = 2;
+    assert_true(memory_port_inject(&memory_ports[1], frame, 60));
+    loop_round(&loop);
+    assert_int_equal(memory_port_collect(&memory_ports[1], out, sizeof(out)), 100);
+    assert_int_equal(out[50], 1);
+    assert_int_equal(memory_port_collect(&memory_ports[0], out, sizeof(out)), 60);
+    assert_int_equal(out[50], 2);
+}
+
+static void a_port_without_a_lane_is_reported_all_the_same(void **state)
+{
+    struct lane *const one[] = {&lanes[0], NULL};
+
+    (void)state;
+    loop_init(&loop, ports, one, 2, 1);
+    assert_int_equal(loop.lane_count, 1);
+    machine_clock_advance(CLOCK_NS_PER_S);
+    loop_round(&loop);
+    assert_int_equal(machine_log_count("stats", "port=1 "), 1);
+}
+
+static void stats_come_at_their_period_and_never_twice(void **state)
+{
+    (void)state;
+    loop_init(&loop, ports, port_lanes, 2, 10);
+    machine_clock_advance(9 * CLOCK_NS_PER_S);
+    loop_round(&loop);
+    assert_int_equal(machine_log_count("stats", ""), 0);
+    machine_clock_advance(CLOCK_NS_PER_S);
+    loop_round(&loop);
+    loop_round(&loop);
+    assert_int_equal(machine_log_count("stats", ""), 2); /* one a port */
+}
+
+static void a_pause_of_the_machine_gives_one_report_not_many(void **state)
+{
+    (void)state;
+    loop_init(&loop, ports, port_lanes, 2, 1);
+    machine_clock_advance(1000 * CLOCK_NS_PER_S);
+    for (unsigned i = 0; i < 10; i++)
+        loop_round(&loop);
+    assert_int_equal(machine_log_count("stats", ""), 2);
+}
+
+static void no_stats_when_they_are_off(void **state)
+{
+    (void)state;
+    loop_init(&loop, ports, port_lanes, 2, 0);
+    machine_clock_advance(1000 * CLOCK_NS_PER_S);
+    loop_round(&loop);
+    assert_int_equal(machine_log_count("stats", ""), 0);
+}
+
+static void stats_show_counters_drops_and_rates_of_the_interval(void **state)
+{
+    struct stats stats = {0};
+
+    (void)state;
+    machine_clock_step(0);
+    memory_ports[0].stats =
+        (struct netdev_stats){.rx_packets = 1000, .rx_bytes = 1000000, .rx_dropped = 1};
+    memory_ports[1].stats =
+        (struct netdev_stats){.tx_packets = 400, .tx_bytes = 50000, .tx_dropped = 7};
+    lanes[0].drops[DROP_RUNT] = 2;
+    lanes[0].drops[DROP_OVERSIZE] = 3;
+    lanes[1].drops[DROP_IDLE] = 5;
+    machine_clock_advance(2 * CLOCK_NS_PER_S);
+    stats_report(&stats, ports, port_lanes, 2);
+    assert_int_equal(
+        machine_log_count("stats",
+                          "port=0 rx_packets=1000 rx_bytes=1000000 tx_packets=0 tx_bytes=0 "
+                          "rx_dropped=6 tx_dropped=0 rx_pps=500 tx_pps=0 rx_mbps=4 tx_mbps=0 "
+                          "drop_runt=2 drop_oversize=3 drop_idle=0 drop_stopped=0"),
+        1);
+    assert_int_equal(
+        machine_log_count("stats", "port=1 rx_packets=0 rx_bytes=0 tx_packets=400 tx_bytes=50000 "
+                                   "rx_dropped=5 tx_dropped=7 rx_pps=0 tx_pps=200 rx_mbps=0 "
+                                   "tx_mbps=0 drop_runt=0 drop_oversize=0 drop_idle=5 "
+                                   "drop_stopped=7"),
+        1);
+
+    /* The next line's rates are of the next interval alone. */
+    memory_ports[0].stats.rx_packets += 30;
+    machine_clock_advance(CLOCK_NS_PER_S);
+    stats_report(&stats, ports, port_lanes, 2);
+    assert_int_equal(machine_log_count("stats", "rx_packets=1030 "), 1);
+    assert_int_equal(machine_log_count("stats", "rx_pps=30 "), 1);
+}
+
+static void rates_hold_for_a_day_of_a_fast_port(void **state)
+{
+    struct stats stats = {0};
+    const uint64_t day = 86400;
+
+    (void)state;
+    machine_clock_step(0);
+    memory_ports[0].stats.rx_packets = day * 150000000;
+    memory_ports[0].stats.rx_bytes = day * 12500000000; /* 100 Gbit/s */
+    machine_clock_advance(day * CLOCK_NS_PER_S);
+    stats_report(&stats, ports, port_lanes, 2);
+    assert_int_equal(machine_log_count("stats", "rx_pps=150000000 tx_pps=0 rx_mbps=100000 "), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_round_runs_every_lane, setup),
+        cmocka_unit_test_setup(a_port_without_a_lane_is_reported_all_the_same, setup),
+        cmocka_unit_test_setup(stats_come_at_their_period_and_never_twice, setup),
+        cmocka_unit_test_setup(a_pause_of_the_machine_gives_one_report_not_many, setup),
+        cmocka_unit_test_setup(no_stats_when_they_are_off, setup),
+        cmocka_unit_test_setup(stats_show_counters_drops_and_rates_of_the_interval, setup),
+        cmocka_unit_test_setup(rates_hold_for_a_day_of_a_fast_port, setup),
+    };
+    return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
+}

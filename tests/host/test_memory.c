@@ -1,0 +1,307 @@
+/* kernel/memory.c over real memory at the addresses where a machine has it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include <machine/memory.h>
+#include <machine/panic.h>
+
+#include "kernel/image.h"
+#include "kernel/memory.h"
+
+#define KIB 1024ULL
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define PAGE 4096ULL
+
+/* The machine: 1 to 64 MiB, and as much far above 4 GiB, where sanitizers leave room. */
+#define LOW_BASE MIB
+#define LOW_END (64 * MIB)
+#define HIGH_BASE 0x200000000000ULL
+#define HIGH_END (HIGH_BASE + 64 * MIB)
+#define IMAGE_START MIB
+#define IMAGE_END (MIB + 600 * KIB)
+
+static jmp_buf panic_return;
+static char panic_text[256];
+
+_Noreturn void panic(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(panic_text, sizeof(panic_text), format, arguments);
+    va_end(arguments);
+    longjmp(panic_return, 1);
+}
+
+#define assert_panics(statement)                                                                   \
+    do {                                                                                           \
+        if (setjmp(panic_return) == 0) {                                                           \
+            statement;                                                                             \
+            fail_msg("no panic: %s", #statement);                                                  \
+        }                                                                                          \
+    } while (0)
+
+void image_layout_get(struct image_layout *layout)
+{
+    memset(layout, 0, sizeof(*layout));
+    layout->image = (struct image_span){IMAGE_START, IMAGE_END};
+}
+
+static struct boot_info info;
+
+static void ram_add(uint64_t base, uint64_t end)
+{
+    info.memory[info.memory_count++] = (struct boot_range){base, end - base};
+}
+
+static void map_fresh(uint64_t start, uint64_t end)
+{
+    void *at = (void *)(uintptr_t)start;
+    void *got = mmap(at, end - start, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+    assert_ptr_equal(got, at);
+}
+
+/* What is handed out was used by others before us: nothing is zero. */
+static void dirty(uint64_t start, uint64_t end)
+{
+    memset((void *)(uintptr_t)start, 0xa5, end - start);
+}
+
+static int group_setup(void **state)
+{
+    (void)state;
+    map_fresh(LOW_BASE, LOW_END);
+    map_fresh(HIGH_BASE, HIGH_END);
+    return 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&info, 0, sizeof(info));
+    return 0;
+}
+
+static uint64_t address_of(const void *pointer)
+{
+    return (uintptr_t)pointer;
+}
+
+/* Takes all there is in pieces of `size`; none may touch [start, end). Returns how many. */
+static size_t drain_avoiding(size_t size, uint64_t start, uint64_t end)
+{
+    size_t count = 0;
+    void *piece;
+
+    while ((piece = memory_alloc(size, 64)) != NULL) {
+        assert_true(address_of(piece) >= end || address_of(piece) + size <= start);
+        count++;
+    }
+    return count;
+}
+
+static void pieces_are_zeroed_aligned_and_apart(void **state)
+{
+    (void)state;
+    ram_add(LOW_BASE, 16 * MIB);
+    dirty(LOW_BASE, 16 * MIB);
+    memory_init(&info, false);
+
+    uint64_t end_before = 0;
+    for (size_t alignment = 1; alignment <= 64 * KIB; alignment *= 2) {
+        size_t size = 3 * alignment + 5;
+        uint8_t *piece = memory_alloc(size, alignment);
+
+        assert_non_null(piece);
+        assert_int_equal(address_of(piece) % alignment, 0);
+        assert_int_equal(address_of(piece) % 64, 0);
+        assert_true(address_of(piece) >= end_before || alignment > 64);
+        for (size_t i = 0; i < size; i++)
+            assert_int_equal(piece[i], 0);
+        memset(piece, 0xff, size);
+        end_before = address_of(piece) + size;
+    }
+}
+
+static void what_alignment_skips_is_given_out_later(void **state)
+{
+    (void)state;
+    ram_add(LOW_BASE, 16 * MIB);
+    memory_init(&info, false);
+
+    uint64_t before = memory_available();
+    assert_non_null(memory_alloc(64, 64));
+    void *aligned = memory_alloc(MIB, MIB);
+    assert_int_equal(address_of(aligned) % MIB, 0);
+    assert_int_equal(memory_available(), before - 64 - MIB);
+    assert_true(address_of(memory_alloc(64, 64)) < address_of(aligned));
+}
+
+static void first_mib_is_never_given_out(void **state)
+{
+    (void)state;
+    ram_add(0, 0x9fc00);
+    ram_add(MIB, 16 * MIB);
+    memory_init(&info, false);
+
+    assert_int_equal(memory_available(), 16 * MIB - IMAGE_END);
+    assert_int_equal(drain_avoiding(PAGE, 0, MIB), (16 * MIB - IMAGE_END) / PAGE);
+    assert_int_equal(memory_available(), 0);
+}
+
+static void image_is_never_given_out(void **state)
+{
+    (void)state;
+    ram_add(MIB, 16 * MIB);
+    memory_init(&info, true);
+
+    assert_true(drain_avoiding(64 * KIB, IMAGE_START, IMAGE_END) > 0);
+}
+
+static void modules_are_never_given_out(void **state)
+{
+    (void)state;
+    uint64_t module = 5 * MIB + 123, length = 2 * MIB + 1;
+
+    ram_add(MIB, 16 * MIB);
+    info.modules[info.module_count++] = (struct boot_range){module, length};
+    memory_init(&info, false);
+
+    /* Widened to whole pages. */
+    uint64_t start = module / PAGE * PAGE, end = (module + length + PAGE - 1) / PAGE * PAGE;
+    uint64_t pages = (16 * MIB - IMAGE_END - (end - start)) / PAGE;
+    assert_int_equal(memory_available(), pages * PAGE);
+    assert_int_equal(drain_avoiding(PAGE, start, end), pages);
+}
+
+static void partial_pages_of_the_map_are_left_alone(void **state)
+{
+    (void)state;
+    ram_add(2 * MIB + 1, 20 * MIB - 1);
+    memory_init(&info, false);
+
+    assert_int_equal(memory_available(), 18 * MIB - 2 * PAGE);
+    assert_int_equal(address_of(memory_alloc(PAGE, 1)), 2 * MIB + PAGE);
+    assert_int_equal(memory_ram_bytes(), 18 * MIB - 2);
+}
+
+static void ram_above_the_reach_waits_until_it_is_raised(void **state)
+{
+    (void)state;
+    ram_add(LOW_BASE, 16 * MIB);
+    ram_add(HIGH_BASE, HIGH_END);
+    memory_init(&info, true);
+
+    assert_int_equal(memory_available(), 16 * MIB - IMAGE_END);
+    assert_int_equal(address_of(memory_alloc(PAGE, PAGE)), 16 * MIB - PAGE);
+    memory_set_reach(HIGH_BASE + MIB);
+    assert_int_equal(address_of(memory_alloc(PAGE, PAGE)), HIGH_BASE + MIB - PAGE);
+    memory_set_reach(1ULL << 47);
+    assert_int_equal(address_of(memory_alloc(PAGE, PAGE)), HIGH_END - PAGE);
+    assert_int_equal(memory_ram_bytes(), 15 * MIB + (HIGH_END - HIGH_BASE));
+}
+
+static void from_top_goes_down_to_the_last_piece(void **state)
+{
+    (void)state;
+    ram_add(LOW_BASE, 16 * MIB);
+    ram_add(HIGH_BASE, HIGH_BASE + 8 * MIB);
+    memory_init(&info, true);
+    memory_set_reach(1ULL << 47);
+
+    for (unsigned i = 1; i <= 8; i++)
+        assert_int_equal(address_of(memory_alloc(MIB, MIB)), HIGH_BASE + (8 - i) * MIB);
+    assert_int_equal(address_of(memory_alloc(MIB, MIB)), 15 * MIB);
+}
+
+static void a_piece_too_large_is_null_and_costs_nothing(void **state)
+{
+    (void)state;
+    ram_add(LOW_BASE, 16 * MIB);
+    memory_init(&info, false);
+
+    uint64_t before = memory_available();
+    assert_null(memory_alloc(15 * MIB, 64));
+    assert_null(memory_alloc(SIZE_MAX, 64));
+    assert_null(memory_alloc(SIZE_MAX - 63, 64));
+    assert_null(memory_alloc(64, 1ULL << 63));
+    assert_int_equal(memory_available(), before);
+}
+
+static void size_zero_and_odd_alignments_are_our_own_bugs(void **state)
+{
+    (void)state;
+    ram_add(LOW_BASE, 16 * MIB);
+    memory_init(&info, false);
+
+    assert_panics(memory_alloc(0, 64));
+    assert_panics(memory_alloc(64, 0));
+    assert_panics(memory_alloc(64, 48));
+}
+
+static void too_little_ram_is_told_in_numbers(void **state)
+{
+    (void)state;
+    ram_add(MIB, 4 * MIB);
+    assert_panics(memory_init(&info, false));
+    assert_non_null(strstr(panic_text, "too little RAM: 2472 KiB free"));
+    assert_non_null(strstr(panic_text, "needed 6144 KiB"));
+    assert_null(strchr(panic_text, '\n'));
+}
+
+static void a_machine_without_ram_below_4_gib_is_refused(void **state)
+{
+    (void)state;
+    ram_add(HIGH_BASE, HIGH_END);
+    assert_panics(memory_init(&info, false));
+    assert_non_null(strstr(panic_text, "too little RAM: 0 KiB free"));
+}
+
+static void a_full_list_of_ranges_gives_up_the_smaller_rest(void **state)
+{
+    (void)state;
+    /* Holes of one page between ranges: as many entries as a boot_info can hold. */
+    uint64_t step = 256 * KIB;
+    for (uint64_t i = 0; i < BOOT_MEMORY_MAX; i++)
+        ram_add(4 * MIB + i * step, 4 * MIB + (i + 1) * step - PAGE);
+    memory_init(&info, false);
+
+    /* Each of these splits a range in the middle, far more often than the list has room for. */
+    uint64_t given = 0, before = memory_available();
+    while (memory_alloc(64, 16 * KIB) != NULL)
+        given++;
+    assert_true(given > 2 * BOOT_MEMORY_MAX);
+    assert_true(memory_available() <= before - given * 64);
+    assert_null(memory_alloc(256 * KIB, 64));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(pieces_are_zeroed_aligned_and_apart, setup),
+        cmocka_unit_test_setup(what_alignment_skips_is_given_out_later, setup),
+        cmocka_unit_test_setup(first_mib_is_never_given_out, setup),
+        cmocka_unit_test_setup(image_is_never_given_out, setup),
+        cmocka_unit_test_setup(modules_are_never_given_out, setup),
+        cmocka_unit_test_setup(partial_pages_of_the_map_are_left_alone, setup),
+        cmocka_unit_test_setup(ram_above_the_reach_waits_until_it_is_raised, setup),
+        cmocka_unit_test_setup(from_top_goes_down_to_the_last_piece, setup),
+        cmocka_unit_test_setup(a_piece_too_large_is_null_and_costs_nothing, setup),
+        cmocka_unit_test_setup(size_zero_and_odd_alignments_are_our_own_bugs, setup),
+        cmocka_unit_test_setup(too_little_ram_is_told_in_numbers, setup),
+        cmocka_unit_test_setup(a_machine_without_ram_below_4_gib_is_refused, setup),
+        cmocka_unit_test_setup(a_full_list_of_ranges_gives_up_the_smaller_rest, setup),
+    };
+
+    return cmocka_run_group_tests(tests, group_setup, NULL);
+}

@@ -1,0 +1,480 @@
+/* A virtio-net port's life against the simulated device: from probe to DRIVER_OK. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <machine/clock.h>
+
+#include "tests/host/machine.h"
+#include "tests/host/virtio_bench.h"
+
+/* ---- initialisation ---- */
+
+static void initialisation_writes_status_by_the_book(void **state)
+{
+    static const uint8_t expected[] = {0, 1, 1 | 2, 1 | 2 | 4};
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_int_equal(one->net->status_write_count, sizeof(expected));
+    assert_memory_equal(one->net->status_writes, expected, sizeof(expected));
+}
+
+static void the_rx_ring_is_full_before_driver_ok(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_int_equal(one->net->rx_posted_at_driver_ok, 256);
+    assert_int_equal(one->net->queues[SIM_RX].doorbells, 1);
+    assert_int_equal(one->net->queues[SIM_TX].doorbells, 0);
+}
+
+static void fewer_rx_buffers_are_posted_when_memory_is_short(void **state)
+{
+    (void)state;
+    bench_probe_one(SIM_FEATURES_USUAL);
+    assert_true(bench_start_with(one, 40));
+    assert_int_equal(one->net->rx_posted_at_driver_ok, 40);
+    bench_forward(one, 500);
+}
+
+static void a_slow_reset_is_waited_for(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->reset_delay_ns = 900 * CLOCK_NS_PER_MS;
+    machine_clock_step(CLOCK_NS_PER_US);
+    bench_probe_all(1);
+    assert_int_equal(one->dev->state, NETDEV_PROBED);
+    assert_true(machine_clock_now() >= 900 * CLOCK_NS_PER_MS);
+    assert_true(bench_start(one));
+}
+
+static void a_reset_that_never_ends_is_given_up_after_a_second(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->reset_stuck = true;
+    machine_clock_step(CLOCK_NS_PER_US);
+    bench_probe_all(1);
+    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_true(machine_clock_now() >= CLOCK_NS_PER_S);
+    assert_true(machine_clock_now() < CLOCK_NS_PER_S + CLOCK_NS_PER_MS);
+    assert_int_equal(machine_log_count("error", "port=0 pci=00:01.0 reason=reset-timeout "), 1);
+    assert_true(one->net->status & 0x80);
+}
+
+static void status_after_driver_ok_is_judged_bit_by_bit(void **state)
+{
+    static const struct {
+        uint8_t set, cleared;
+        const char *told;
+    } rows[] = {
+        {0x80, 0, "status=0x87"}, /* FAILED */
+        {0x40, 0, "status=0x47"}, /* DEVICE_NEEDS_RESET */
+        {0, 0x04, "status=0x03"}, /* no DRIVER_OK */
+        {0, 0xff, "status=0x00"}, {0xff, 0, "status=0xff"},
+    };
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_add(0, SIM_FEATURES_USUAL);
+        one->net->status_set = rows[i].set;
+        one->net->status_cleared = rows[i].cleared;
+        bench_probe_all(1);
+        assert_false(bench_start(one));
+        assert_int_equal(one->dev->state, NETDEV_FAILED);
+        assert_int_equal(machine_log_count("error", rows[i].told), 1);
+        assert_true(one->net->status & 0x80);
+    }
+}
+
+static void a_queue_size_that_cannot_be_refuses_the_port(void **state)
+{
+    static const uint16_t bad[] = {0, 3, 100, 257, 32767, 32769, 65535};
+
+    for (unsigned queue = SIM_RX; queue <= SIM_TX; queue++) {
+        for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+            char told[64];
+
+            bench_teardown(state);
+            bench_setup(state);
+            bench_add(0, SIM_FEATURES_USUAL);
+            one->net->queues[queue].size = bad[i];
+            bench_probe_all(1);
+            assert_int_equal(one->dev->state, NETDEV_FAILED);
+            snprintf(told, sizeof(told), "reason=queue-size queue=%u size=%u ", queue, bad[i]);
+            assert_int_equal(machine_log_count("error", told), 1);
+            assert_int_equal(one->net->status, 1 | 2 | 0x80);
+        }
+    }
+}
+
+static void queues_of_every_size_carry_frames(void **state)
+{
+    for (uint32_t size = 1; size <= 32768; size *= 2) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_add(0, SIM_FEATURES_USUAL);
+        one->net->queues[SIM_RX].size = one->net->queues[SIM_TX].size = (uint16_t)size;
+        bench_probe_all(1);
+        assert_int_equal(one->dev->rx_size, size);
+        assert_int_equal(one->dev->tx_size, size);
+        assert_true(bench_start(one));
+        assert_int_equal(one->net->rx_posted_at_driver_ok, size);
+        for (unsigned i = 0; i < 5; i++)
+            bench_forward(one, size < BURST ? size : BURST);
+    }
+}
+
+static void one_descriptor_is_too_few_where_the_header_needs_its_own(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT));
+    one->net->queues[SIM_TX].size = 1;
+    bench_probe_all(1);
+    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(machine_log_count("error", "reason=queue-size queue=1 size=1 "), 1);
+}
+
+static void a_ring_that_the_device_does_not_take_refuses_the_port(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->page_refused = true;
+    bench_probe_all(1);
+    assert_false(bench_start(one));
+    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(machine_log_count("error", "reason=queue-address queue=0 "), 1);
+    assert_int_equal(one->net->status, 1 | 2 | 0x80);
+}
+
+static void a_port_without_memory_for_its_rings_is_refused(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL);
+    machine_memory_limit(20000);
+    bench_probe_all(1);
+    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(machine_log_count("error", "reason=memory queue=1 size=256 "), 1);
+}
+
+static void a_device_without_a_usable_legacy_interface_is_named(void **state)
+{
+    for (unsigned way = 0; way < 3; way++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_add(0, SIM_FEATURES_USUAL);
+        if (way == 0)
+            sim_pci_set(one->net->pci, 0x02, 2, 0x1041);
+        if (way == 1)
+            sim_pci_set(one->net->pci, 0x10, 4, 1); /* the firmware gave it no ports */
+        if (way == 2)
+            sim_pci_add_bar(one->net->pci, 0, 0, 4096, 0xfec00000);
+        bench_probe_all(1);
+        assert_true(virtio_net_matches(&devices[0]));
+        assert_int_equal(one->dev->state, NETDEV_FAILED);
+        assert_int_equal(machine_log_count("error", "port=0 pci=00:01.0 reason=modern-only"), 1);
+        assert_int_equal(machine_log_count("error", "disable-legacy=off"), 1);
+        assert_int_equal(one->net->status_write_count, 0);
+    }
+}
+
+static void a_refused_port_does_not_start_and_swallows_nothing(void **state)
+{
+    struct batch batch;
+    struct netdev_setup nothing = {0};
+
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->queues[SIM_RX].size = 3;
+    bench_probe_all(1);
+    assert_false(one->dev->ops->start(one->dev, &nothing));
+    assert_int_equal(bench_receive(one, &batch), 0);
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+}
+
+static void more_queues_than_the_port_has_are_refused_by_number(void **state)
+{
+    struct netdev_setup with = {.rx_queues = 2, .tx_queues = 1};
+
+    (void)state;
+    bench_probe_one(SIM_FEATURES_USUAL);
+    assert_int_equal(one->dev->num_rx_queues, 1);
+    assert_int_equal(one->dev->num_tx_queues, 1);
+    assert_false(one->dev->ops->start(one->dev, &with));
+    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(machine_log_count("error", "reason=queues rx_queues=2 tx_queues=1 "), 1);
+}
+
+static void only_transitional_and_modern_network_devices_match(void **state)
+{
+    struct pci_device device = {.vendor = 0x1af4, .device_id = 0x1000};
+
+    (void)state;
+    assert_true(virtio_net_matches(&device));
+    device.device_id = 0x1041;
+    assert_true(virtio_net_matches(&device));
+    device.device_id = 0x1001; /* a disk */
+    assert_false(virtio_net_matches(&device));
+    device = (struct pci_device){.vendor = 0x8086, .device_id = 0x1000};
+    assert_false(virtio_net_matches(&device));
+}
+
+/* ---- features ---- */
+
+static void features_are_taken_when_offered_and_wanted(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_int_equal(one->net->driver_features, SIM_FEATURES_USUAL & WANTED);
+    assert_int_equal(machine_log_count("features", "port=0 "), 1);
+}
+
+static void of_all_bits_only_the_wanted_ones_are_taken(void **state)
+{
+    (void)state;
+    bench_start_one(0xffffffff);
+    assert_int_equal(one->net->driver_features, WANTED);
+    bench_forward(one, 100);
+}
+
+static void frames_pass_with_any_one_feature_missing(void **state)
+{
+    for (unsigned bit = 0; bit < 32; bit++) {
+        uint32_t expected = WANTED & ~(1u << bit);
+
+        if (bit == SIM_F_CTRL_VQ)
+            expected &= ~(SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(CTRL_MAC_ADDR));
+        if (bit == SIM_F_CTRL_RX)
+            expected &= ~SIM_F(CTRL_RX_EXTRA);
+        bench_teardown(state);
+        bench_setup(state);
+        bench_start_one(~(1u << bit));
+        assert_int_equal(one->net->features, ~(1u << bit));
+        assert_int_equal(one->net->driver_features, expected);
+        bench_forward(one, 300);
+    }
+}
+
+static void frames_pass_with_any_one_feature_alone(void **state)
+{
+    for (unsigned bit = 0; bit < 32; bit++) {
+        uint32_t expected = WANTED & 1u << bit;
+
+        if (bit == SIM_F_CTRL_RX || bit == SIM_F_CTRL_RX_EXTRA || bit == SIM_F_CTRL_MAC_ADDR)
+            expected = 0; /* §5.1.3.1: nothing without CTRL_VQ */
+        bench_teardown(state);
+        bench_setup(state);
+        bench_start_one(1u << bit);
+        assert_int_equal(one->net->driver_features, expected);
+        bench_forward(one, 300);
+    }
+}
+
+static void frames_pass_without_any_feature(void **state)
+{
+    (void)state;
+    bench_start_one(0);
+    assert_int_equal(one->net->driver_features, 0);
+    assert_int_equal(one->dev->rx_size, 128); /* two descriptors a frame */
+    assert_int_equal(one->dev->tx_size, 128);
+    assert_int_equal(one->net->rx_posted_at_driver_ok, 128);
+    bench_forward(one, 1000);
+}
+
+/* ---- configuration ---- */
+
+static void the_mac_is_the_one_of_the_device(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, one->net->mac, 6);
+}
+
+static void without_a_mac_each_port_gets_a_local_one_of_its_own(void **state)
+{
+    struct mac_address macs[2];
+
+    for (unsigned boot = 0; boot < 16; boot++) { /* each at another moment */
+        bench_teardown(state);
+        bench_setup(state);
+        machine_clock_advance(boot * 12345);
+        bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(MAC));
+        bench_add(1, SIM_FEATURES_USUAL & ~SIM_F(MAC));
+        bench_probe_all(2);
+        for (unsigned i = 0; i < 2; i++) {
+            macs[i] = benches[i].dev->ops->get_mac_addr(benches[i].dev);
+            assert_int_equal(macs[i].bytes[0] & 3, 2); /* local, not a group */
+        }
+        assert_memory_not_equal(&macs[0], &macs[1], 6);
+    }
+}
+
+static void a_group_or_zero_mac_is_replaced_with_a_warning(void **state)
+{
+    for (unsigned way = 0; way < 2; way++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_add(0, SIM_FEATURES_USUAL);
+        memset(one->net->mac, way == 0 ? 0 : 0xff, 6);
+        bench_probe_all(1);
+        assert_int_equal(one->dev->ops->get_mac_addr(one->dev).bytes[0] & 3, 2);
+        assert_int_equal(machine_log_count("warn", "port=0 reason=mac "), 1);
+    }
+}
+
+static void the_configuration_moves_when_msix_is_enabled(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
+    one->net->mtu = 1400;
+    sim_virtio_net_enable_msix(one->net);
+    bench_probe_all(1);
+    assert_true(bench_start(one));
+    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, one->net->mac, 6);
+    assert_int_equal(one->dev->mtu, 1400);
+    assert_true(one->dev->ops->get_link_up(one->dev));
+    bench_forward(one, 100);
+}
+
+static void a_stated_mtu_is_agreed_to_with_buffers_that_hold_it(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
+    one->net->mtu = 9000;
+    bench_probe_all(1);
+    assert_int_equal(one->dev->mtu, 9000);
+    assert_true(one->dev->frame_max >= 14 + 4 + 9000);
+    assert_int_equal(bench_took(0, SIM_F_MTU), 1);
+}
+
+static void an_mtu_that_cannot_be_is_not_agreed_to(void **state)
+{
+    static const uint16_t bad[] = {0, 67, 9217, 65535};
+
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
+        one->net->mtu = bad[i];
+        bench_probe_all(1);
+        assert_int_equal(one->dev->state, NETDEV_PROBED);
+        assert_int_equal(bench_took(0, SIM_F_MTU), 0);
+        assert_int_equal(machine_log_count("warn", "reason=mtu "), 1);
+        assert_true(one->dev->frame_max < 2000);
+    }
+}
+
+static void an_mtu_that_grows_after_it_was_read_makes_no_larger_buffers(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
+    one->net->mtu = 1500;
+    one->net->mtu_later = 65535;
+    bench_probe_all(1);
+    assert_true(one->dev->mtu <= 9216);
+    assert_true(one->dev->frame_max <= 9216 + 14 + 8);
+}
+
+static void registers_beyond_the_bar_are_not_touched(void **state)
+{
+    (void)state;
+    /* 24 bytes of registers and 12 of configuration do not fit into 32 ports. */
+    bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
+    sim_pci_add_bar(one->net->pci, 0, 1, 32, 0xc040);
+    sim_virtio_net_enable_msix(one->net);
+    bench_add(1, SIM_FEATURES_USUAL);
+    sim_pci_add_bar(benches[1].net->pci, 0, 1, 32, 0xc060); /* the neighbour watches */
+    sim_pci_set(benches[1].net->pci, 0x04, 2, 1);
+    bench_probe_all(2);
+    assert_true(one->dev->state == NETDEV_FAILED || bench_took(0, SIM_F_MTU) == 0);
+}
+
+static void link_status_is_read_where_offered_and_else_taken_as_up(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_true(one->dev->ops->get_link_up(one->dev));
+    one->net->link_status = 0;
+    assert_false(one->dev->ops->get_link_up(one->dev));
+    one->net->link_status = 2; /* an announcement is no link */
+    assert_false(one->dev->ops->get_link_up(one->dev));
+    bench_teardown(state);
+    bench_setup(state);
+    bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(STATUS));
+    one->net->link_status = 0;
+    bench_probe_all(1);
+    assert_true(one->dev->ops->get_link_up(one->dev));
+}
+
+static void speed_is_never_invented(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_int_equal(one->dev->ops->get_link_speed(one->dev), 0);
+    one->dev->ops->report(one->dev);
+    assert_int_equal(machine_log_count("port", "link=up speed=unknown duplex=unknown"), 1);
+}
+
+static void the_port_event_tells_what_was_found(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->queues[SIM_RX].size = 512;
+    bench_probe_all(1);
+    assert_true(bench_start_with(one, 300));
+    one->dev->ops->report(one->dev);
+    assert_int_equal(machine_log_count("port",
+                                       " id=0 pci=00:01.0 driver=virtio-net transport=legacy "
+                                       "mac=52:54:00:12:34:01 rx_size=512 tx_size=256 "
+                                       "rx_buffers=300 mtu=1500 link=up "),
+                     1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(initialisation_writes_status_by_the_book),
+        TEST(the_rx_ring_is_full_before_driver_ok),
+        TEST(fewer_rx_buffers_are_posted_when_memory_is_short),
+        TEST(a_slow_reset_is_waited_for),
+        TEST(a_reset_that_never_ends_is_given_up_after_a_second),
+        TEST(status_after_driver_ok_is_judged_bit_by_bit),
+        TEST(a_queue_size_that_cannot_be_refuses_the_port),
+        TEST(queues_of_every_size_carry_frames),
+        TEST(one_descriptor_is_too_few_where_the_header_needs_its_own),
+        TEST(a_ring_that_the_device_does_not_take_refuses_the_port),
+        TEST(a_port_without_memory_for_its_rings_is_refused),
+        TEST(a_device_without_a_usable_legacy_interface_is_named),
+        TEST(a_refused_port_does_not_start_and_swallows_nothing),
+        TEST(more_queues_than_the_port_has_are_refused_by_number),
+        TEST(only_transitional_and_modern_network_devices_match),
+        TEST(features_are_taken_when_offered_and_wanted),
+        TEST(of_all_bits_only_the_wanted_ones_are_taken),
+        TEST(frames_pass_with_any_one_feature_missing),
+        TEST(frames_pass_with_any_one_feature_alone),
+        TEST(frames_pass_without_any_feature),
+        TEST(the_mac_is_the_one_of_the_device),
+        TEST(without_a_mac_each_port_gets_a_local_one_of_its_own),
+        TEST(a_group_or_zero_mac_is_replaced_with_a_warning),
+        TEST(the_configuration_moves_when_msix_is_enabled),
+        TEST(a_stated_mtu_is_agreed_to_with_buffers_that_hold_it),
+        TEST(an_mtu_that_cannot_be_is_not_agreed_to),
+        TEST(an_mtu_that_grows_after_it_was_read_makes_no_larger_buffers),
+        TEST(registers_beyond_the_bar_are_not_touched),
+        TEST(link_status_is_read_where_offered_and_else_taken_as_up),
+        TEST(speed_is_never_invented),
+        TEST(the_port_event_tells_what_was_found),
+    };
+
+    return cmocka_run_group_tests_name("virtio_net", tests, NULL, NULL);
+}

@@ -1,0 +1,236 @@
+/* Devices that break the rules, one way after the other: each costs its own port, by name. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+#include <machine/clock.h>
+
+#include "tests/host/machine.h"
+#include "tests/host/virtio_bench.h"
+
+struct breach_row {
+    enum sim_fault fault;
+    enum virtqueue_breach breach;
+    const char *reason;
+};
+
+static const struct breach_row ring_breaches[] = {
+    {SIM_USED_ID_SIZE, VIRTQUEUE_ID_RANGE, "used-id-range"},
+    {SIM_USED_ID_HUGE, VIRTQUEUE_ID_RANGE, "used-id-range"},
+    {SIM_USED_ID_HIGH_BITS, VIRTQUEUE_ID_RANGE, "used-id-range"},
+    {SIM_USED_ID_FREE, VIRTQUEUE_ID_NOT_OUT, "used-id-not-outstanding"},
+    {SIM_USED_ID_TWICE, VIRTQUEUE_ID_NOT_OUT, "used-id-not-outstanding"},
+    {SIM_USED_IDX_AHEAD, VIRTQUEUE_USED_IDX, "used-idx"},
+    {SIM_USED_IDX_BACK, VIRTQUEUE_USED_IDX, "used-idx"},
+    {SIM_USED_IDX_FAR, VIRTQUEUE_USED_IDX, "used-idx"},
+};
+#define RING_BREACHES (sizeof(ring_breaches) / sizeof(ring_breaches[0]))
+
+static const struct breach_row length_breaches[] = {
+    {SIM_LENGTH_ZERO, VIRTQUEUE_LENGTH_SHORT, "used-length-short"},
+    {SIM_LENGTH_BELOW_HEADER, VIRTQUEUE_LENGTH_SHORT, "used-length-short"},
+    {SIM_LENGTH_ABOVE_BUFFER, VIRTQUEUE_LENGTH_LONG, "used-length-long"},
+    {SIM_LENGTH_MAX, VIRTQUEUE_LENGTH_LONG, "used-length-long"},
+};
+#define LENGTH_BREACHES (sizeof(length_breaches) / sizeof(length_breaches[0]))
+
+/* Two running ports, the first of which has done `n` frames; not all of its buffers are posted. */
+static void start_two(void **state, uint32_t features, unsigned n)
+{
+    bench_teardown(state);
+    bench_setup(state);
+    bench_add(0, features);
+    bench_add(1, features);
+    /* Room for one burst, so that the driver has to look at what is used before the next. */
+    benches[0].net->queues[SIM_TX].size = features & SIM_F(ANY_LAYOUT) ? BURST : 2 * BURST;
+    /* Room for one command, so that the next one has the same id. */
+    benches[0].net->queues[SIM_CONTROL].size = 4;
+    /* Where any length is ordinary, those that cannot be must be found out all the same. */
+    if (features & SIM_F(ANY_LAYOUT))
+        benches[0].payload_max = UINT32_MAX - ETHERNET_HEADER_SIZE;
+    bench_probe_all(2);
+    assert_true(bench_start_with(&benches[0], 100));
+    assert_true(bench_start(&benches[1]));
+    bench_forward(&benches[0], n);
+}
+
+/* The first port is out, for this reason and once; the second one is as before. */
+static void assert_stopped(const struct breach_row *row, unsigned queue)
+{
+    const struct virtio_net *net = (const struct virtio_net *)one->dev;
+    struct batch batch;
+    char told[96];
+
+    snprintf(told, sizeof(told), "port=0 pci=00:01.0 reason=%s queue=%u ", row->reason, queue);
+    if (machine_log_count("error", told) != 1) {
+        print_error("%s on queue %u:\n", sim_fault_names[row->fault], queue);
+        machine_log_print();
+    }
+    assert_int_equal(machine_log_count("error", told), 1);
+    assert_int_equal(machine_log_count("error", ""), 1);
+    assert_int_equal(net->breaches[row->breach], 1);
+    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(one->net->status, 0); /* reset, so that it writes no more */
+    assert_int_equal(bench_receive(one, &batch), 0);
+    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    bench_forward(&benches[1], 200);
+}
+
+static void a_breach_on_the_rx_ring_stops_that_port_by_name(void **state)
+{
+    static const uint32_t features[] = {SIM_FEATURES_USUAL, 0};
+
+    for (unsigned i = 0; i < 2 * (RING_BREACHES + LENGTH_BREACHES); i++) {
+        unsigned at = i / 2;
+        const struct breach_row *row =
+            at < RING_BREACHES ? &ring_breaches[at] : &length_breaches[at - RING_BREACHES];
+        struct batch batch;
+
+        start_two(state, features[i % 2], 64);
+        if (row->fault != SIM_USED_IDX_BACK) /* which nothing may come in front of */
+            bench_deliver(one, 3);
+        one->net->queues[SIM_RX].fault = row->fault;
+        bench_deliver(one, 1);
+        /* The frames before it were sound; an index that is wrong spoils them all. */
+        assert_int_equal(bench_receive(one, &batch), row->breach == VIRTQUEUE_USED_IDX ? 0 : 3);
+        assert_stopped(row, SIM_RX);
+    }
+}
+
+static void a_breach_on_the_tx_ring_stops_that_port_by_name(void **state)
+{
+    for (unsigned i = 0; i < RING_BREACHES; i++) {
+        struct batch batch;
+        uint32_t before;
+
+        start_two(state, SIM_FEATURES_USUAL, 64);
+        one->net->transmit_at_once = false;
+        bench_deliver(one, 10);
+        assert_int_equal(bench_receive(one, &batch), 10);
+        assert_int_equal(netdev_tx_room(one->dev, 0, BURST), BURST);
+        assert_int_equal(bench_transmit(one, &batch), 10);
+        if (ring_breaches[i].fault != SIM_USED_IDX_BACK) /* which nothing may come in front of */
+            sim_virtio_net_transmit(one->net, 3);
+        one->net->queues[SIM_TX].fault = ring_breaches[i].fault;
+        sim_virtio_net_transmit(one->net, 1);
+        before = one->pool.count;
+        assert_int_equal(netdev_tx_room(one->dev, 0, BURST), BURST); /* all will be swallowed */
+        /* What came before the breach is back in the pool, and nothing else is. */
+        assert_int_equal(one->pool.count - before,
+                         ring_breaches[i].breach == VIRTQUEUE_USED_IDX ? 0 : 3);
+        for (uint32_t buffer = 0; buffer < one->pool.count; buffer++)
+            assert_non_null(one->pool.free[buffer]);
+        assert_stopped(&ring_breaches[i], SIM_TX);
+    }
+}
+
+static void an_id_of_a_second_descriptor_stops_the_port(void **state)
+{
+    static const struct breach_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
+                                          "used-id-not-outstanding"};
+    struct batch batch;
+
+    start_two(state, 0, 5);
+    one->net->queues[SIM_RX].fault = row.fault;
+    bench_deliver(one, 1);
+    assert_int_equal(bench_receive(one, &batch), 0);
+    assert_stopped(&row, SIM_RX);
+}
+
+static void descriptors_overwritten_by_the_device_are_not_read_back(void **state)
+{
+    struct batch batch;
+
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->scribbles = true;
+    bench_probe_all(1);
+    assert_true(bench_start(one));
+    bench_deliver(one, BURST); /* the device complains of flags that it had put there itself */
+    assert_int_equal(bench_receive(one, &batch), BURST);
+}
+
+static void a_stopped_port_swallows_counts_and_keeps_no_buffer(void **state)
+{
+    struct batch batch, more;
+    uint64_t dropped;
+    uint32_t count;
+
+    start_two(state, SIM_FEATURES_USUAL, 5);
+    one->net->transmit_at_once = false;
+    bench_deliver(one, 20);
+    assert_int_equal(bench_receive(one, &batch), 20);
+    bench_deliver(one, 8);
+    assert_int_equal(bench_receive(one, &more), 8);
+    netdev_tx_room(one->dev, 0, 20);
+    assert_int_equal(bench_transmit(one, &batch), 20);
+    one->net->queues[SIM_RX].fault = SIM_LENGTH_MAX;
+    bench_deliver(one, 1);
+    assert_int_equal(bench_receive(one, &batch), 0);
+    assert_int_equal(one->dev->state, NETDEV_FAILED);
+
+    dropped = bench_stats_of(one).tx_dropped;
+    assert_int_equal(dropped, 20); /* what was in the tx ring */
+    count = one->pool.count;
+    assert_int_equal(netdev_tx_room(one->dev, 0, 8), 8);
+    assert_int_equal(bench_transmit(one, &more), 8);
+    assert_int_equal(one->pool.count, count + 8);
+    assert_int_equal(bench_stats_of(one).tx_dropped, dropped + 8);
+    assert_int_equal(bench_stats_of(one).tx_packets, 25);
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+}
+
+static void an_answer_with_a_bad_id_stops_the_port(void **state)
+{
+    static const struct breach_row row = {SIM_USED_ID_HUGE, VIRTQUEUE_ID_RANGE, "used-id-range"};
+
+    start_two(state, SIM_FEATURES_USUAL, 5);
+    one->net->answer = SIM_ANSWER_BAD_ID;
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_stopped(&row, SIM_CONTROL);
+}
+
+static void an_answer_that_comes_twice_stops_the_port(void **state)
+{
+    static const struct breach_row row = {SIM_USED_ID_TWICE, VIRTQUEUE_USED_IDX, "used-idx"};
+
+    start_two(state, SIM_FEATURES_USUAL, 5);
+    one->net->answer = SIM_ANSWER_TWICE;
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_stopped(&row, SIM_CONTROL);
+}
+
+static void an_answer_is_not_taken_for_that_of_the_next_command(void **state)
+{
+    static const struct breach_row row = {SIM_USED_ID_TWICE, VIRTQUEUE_USED_IDX, "used-idx"};
+
+    start_two(state, SIM_FEATURES_USUAL, 5);
+    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    sim_virtio_net_answer_again(one->net);
+    one->net->answer = SIM_ANSWER_LATE;
+    one->net->answer_delay_ns = CLOCK_NS_PER_MS;
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_stopped(&row, SIM_CONTROL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_breach_on_the_rx_ring_stops_that_port_by_name),
+        TEST(a_breach_on_the_tx_ring_stops_that_port_by_name),
+        TEST(an_id_of_a_second_descriptor_stops_the_port),
+        TEST(descriptors_overwritten_by_the_device_are_not_read_back),
+        TEST(a_stopped_port_swallows_counts_and_keeps_no_buffer),
+        TEST(an_answer_with_a_bad_id_stops_the_port),
+        TEST(an_answer_that_comes_twice_stops_the_port),
+        TEST(an_answer_is_not_taken_for_that_of_the_next_command),
+    };
+
+    return cmocka_run_group_tests_name("virtio_net_breach", tests, NULL, NULL);
+}

@@ -1,0 +1,197 @@
+/* The control queue of virtio-net against the simulated device: drivers/virtio_net_control.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <machine/clock.h>
+
+#include "tests/host/machine.h"
+#include "tests/host/virtio_bench.h"
+
+static void promiscuous_mode_goes_on_off_and_on_again(void **state)
+{
+    static const uint32_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT),
+                                        SIM_F(CTRL_VQ) | SIM_F(CTRL_RX)};
+
+    for (unsigned i = 0; i < 3; i++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_start_one(features[i]);
+        for (unsigned on = 1; on < 6; on++) {
+            assert_true(one->dev->ops->set_promisc(one->dev, on % 2 != 0));
+            assert_int_equal(one->net->promisc, on % 2);
+            assert_true(one->dev->ops->set_allmulti(one->dev, on % 2 != 0));
+            assert_int_equal(one->net->allmulti, on % 2);
+        }
+        assert_int_equal(machine_log_count("warn", ""), 0);
+    }
+}
+
+static void the_mac_is_set_by_command(void **state)
+{
+    static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
+    static const uint32_t features[] = {SIM_FEATURES_USUAL,
+                                        SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT)};
+
+    for (unsigned i = 0; i < 2; i++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_start_one(features[i]);
+        assert_true(one->dev->ops->set_mac_addr(one->dev, mac));
+        assert_memory_equal(one->net->filter_mac, mac.bytes, 6);
+        assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, mac.bytes, 6);
+        assert_int_equal(one->net->commands, 1);
+    }
+}
+
+static void without_the_command_the_mac_is_written_into_the_configuration(void **state)
+{
+    static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
+    assert_true(one->dev->ops->set_mac_addr(one->dev, mac));
+    assert_memory_equal(one->net->mac, mac.bytes, 6);
+    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, mac.bytes, 6);
+    assert_int_equal(one->net->commands, 0);
+}
+
+static void a_mode_that_was_not_offered_is_refused_with_a_warning(void **state)
+{
+    static const uint32_t missing[] = {SIM_F(CTRL_VQ), SIM_F(CTRL_RX)};
+
+    for (unsigned i = 0; i < 2; i++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_start_one(SIM_FEATURES_USUAL & ~missing[i]);
+        assert_false(one->dev->ops->set_promisc(one->dev, true));
+        assert_false(one->dev->ops->set_allmulti(one->dev, true));
+        assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered "), 2);
+        assert_int_equal(one->net->commands, 0);
+        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    }
+}
+
+static void a_refused_command_is_reported(void **state)
+{
+    struct mac_address before;
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    before = one->dev->ops->get_mac_addr(one->dev);
+    one->net->answer = SIM_ANSWER_REFUSE;
+    assert_false(one->dev->ops->set_promisc(one->dev, false));
+    assert_false(one->dev->ops->set_mac_addr(one->dev, (struct mac_address){{2, 0, 0, 0, 0, 1}}));
+    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, before.bytes, 6);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=control-refused "), 2);
+    one->net->answer = SIM_ANSWER_OK;
+    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    one->net->answer = SIM_ANSWER_BLANK; /* neither yes nor no is no yes, nor the last one's yes */
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+}
+
+static void a_late_answer_is_waited_for(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    machine_clock_step(CLOCK_NS_PER_US);
+    one->net->answer = SIM_ANSWER_LATE;
+    one->net->answer_delay_ns = 900 * CLOCK_NS_PER_MS;
+    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(machine_clock_now() >= 900 * CLOCK_NS_PER_MS);
+}
+
+static void a_command_that_is_never_answered_costs_one_second_once(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    machine_clock_step(CLOCK_NS_PER_US);
+    one->net->answer = SIM_ANSWER_NEVER;
+    before = machine_clock_now();
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(machine_clock_now() - before >= CLOCK_NS_PER_S);
+    assert_true(machine_clock_now() - before < CLOCK_NS_PER_S + CLOCK_NS_PER_MS);
+    before = machine_clock_now();
+    for (unsigned i = 0; i < 100; i++)
+        assert_false(one->dev->ops->set_promisc(one->dev, i % 2 != 0));
+    assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=control-no-answer "), 101);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    bench_forward(one, 100);
+}
+
+static void a_control_queue_that_is_too_small_is_not_used(void **state)
+{
+    static const uint16_t sizes[] = {0, 1, 2, 3, 65535};
+
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_add(0, SIM_FEATURES_USUAL);
+        one->net->queues[SIM_CONTROL].size = sizes[i];
+        bench_probe_all(1);
+        assert_true(bench_start(one));
+        assert_int_equal(machine_log_count("warn", "port=0 reason=control-queue-too-small "), 1);
+        assert_int_equal(
+            one->net->driver_features,
+            SIM_FEATURES_USUAL & WANTED &
+                ~(SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(CTRL_MAC_ADDR)));
+        bench_forward(one, 100);
+    }
+}
+
+static void the_smallest_usable_control_queue_carries_every_command(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT));
+    one->net->queues[SIM_CONTROL].size = 4;
+    bench_probe_all(1);
+    assert_true(bench_start(one));
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(one->dev->ops->set_promisc(one->dev, i % 2 != 0));
+}
+
+static void no_answer_ever_interrupts(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    for (unsigned i = 0; i < 70000; i++) /* once round the 16-bit index */
+        assert_true(one->dev->ops->set_allmulti(one->dev, i % 2 != 0));
+    assert_int_equal(one->net->queues[SIM_CONTROL].interrupts, 0);
+}
+
+static void switching_promiscuous_mode_off_empties_the_address_table(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    one->net->table_entries = 7; /* left by firmware */
+    assert_true(one->dev->ops->set_promisc(one->dev, false));
+    assert_int_equal(one->net->table_entries, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(promiscuous_mode_goes_on_off_and_on_again),
+        TEST(the_mac_is_set_by_command),
+        TEST(without_the_command_the_mac_is_written_into_the_configuration),
+        TEST(a_mode_that_was_not_offered_is_refused_with_a_warning),
+        TEST(a_refused_command_is_reported),
+        TEST(a_late_answer_is_waited_for),
+        TEST(a_command_that_is_never_answered_costs_one_second_once),
+        TEST(a_control_queue_that_is_too_small_is_not_used),
+        TEST(the_smallest_usable_control_queue_carries_every_command),
+        TEST(no_answer_ever_interrupts),
+        TEST(switching_promiscuous_mode_off_empties_the_address_table),
+    };
+
+    return cmocka_run_group_tests_name("virtio_net_control", tests, NULL, NULL);
+}

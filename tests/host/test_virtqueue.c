@@ -1,0 +1,464 @@
+/* The split virtqueue, with the test in the device's place: drivers/virtqueue.c and .h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <machine/memory.h>
+
+#include "drivers/virtqueue.h"
+#include "tests/host/machine.h"
+
+#define CHAINS_MAX 32768
+
+static struct virtqueue queue;
+static int tokens[CHAINS_MAX]; /* only their addresses are of use */
+
+static int setup(void **state)
+{
+    (void)state;
+    machine_reset();
+    return 0;
+}
+
+static void make(uint32_t size, uint16_t chain, bool event_idx)
+{
+    const struct virtqueue_shape shape = {
+        .size = size, .index = 5, .chain = chain, .event_idx = event_idx};
+    void *ring = memory_alloc(virtqueue_layout(size).total, 4096);
+    void *private = memory_alloc(virtqueue_private_bytes(size), 64);
+
+    assert_non_null(ring);
+    assert_non_null(private);
+    virtqueue_init(&queue, &shape, ring, private);
+}
+
+/* Offers `n` chains, with tokens by id; publishes nothing. */
+static void offer(uint32_t n)
+{
+    while (n > 0) {
+        uint32_t side_by_side = virtqueue_smaller(virtqueue_room(&queue), n);
+        const uint32_t *ids = virtqueue_next(&queue);
+
+        assert_true(side_by_side > 0);
+        for (uint32_t i = 0; i < side_by_side; i++)
+            queue.tokens[ids[i]] = &tokens[ids[i]];
+        virtqueue_offer(&queue, side_by_side);
+        n -= side_by_side;
+    }
+}
+
+/* Takes back one chain, as the driver does; NULL on a breach, or if there is none. */
+static void *pop(void)
+{
+    struct virtqueue_run run = virtqueue_finished(&queue, 1);
+    void *token;
+
+    if (run.length == 0)
+        return NULL;
+    token = virtqueue_pop(&queue, queue.tokens, &run, 0, run.used[0].id);
+    virtqueue_popped(&queue, token != NULL);
+    return token;
+}
+
+/* The device's side: one used element, and how far its index is. */
+static void use(uint16_t at, uint32_t id, uint32_t length)
+{
+    queue.used->ring[at % queue.size].id = id;
+    queue.used->ring[at % queue.size].len = length;
+    queue.used->idx = (uint16_t)(at + 1);
+}
+
+static void ring_layout_matches_figures_worked_out_by_hand(void **state)
+{
+    /*
+     * virtio 1.2 §2.7: descriptors 16·n; available ring 4 + 2·n and used_event 2; used ring 4 + 8·n
+     * and avail_event 2. §2.7.2, legacy: the used ring on the next multiple of 4096, and the whole
+     * padded to one.
+     */
+    static const struct {
+        uint32_t size;
+        size_t avail, used_event, used, avail_event, total;
+    } rows[] = {
+        {1, 16, 22, 4096, 4108, 8192},
+        {2, 32, 40, 4096, 4116, 8192},
+        {4, 64, 76, 4096, 4132, 8192},
+        {64, 1024, 1156, 4096, 4612, 8192},
+        {128, 2048, 2308, 4096, 5124, 8192},
+        {256, 4096, 4612, 8192, 10244, 12288},
+        {512, 8192, 9220, 12288, 16388, 20480},
+        {1024, 16384, 18436, 20480, 28676, 32768},
+        {2048, 32768, 36868, 40960, 57348, 61440},
+        {32768, 524288, 589828, 593920, 856068, 860160},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct virtqueue_layout layout = virtqueue_layout(rows[i].size);
+
+        assert_int_equal(layout.desc, 0);
+        assert_int_equal(layout.avail, rows[i].avail);
+        assert_int_equal(layout.used_event, rows[i].used_event);
+        assert_int_equal(layout.used, rows[i].used);
+        assert_int_equal(layout.avail_event, rows[i].avail_event);
+        assert_int_equal(layout.total, rows[i].total);
+    }
+}
+
+static void queue_sizes_are_powers_of_two_up_to_32768(void **state)
+{
+    (void)state;
+    for (uint32_t size = 1; size <= 32768; size *= 2)
+        assert_true(virtqueue_size_valid(size));
+    static const uint32_t bad[] = {0, 3, 5, 255, 257, 32767, 32769, 40000, 65535, 65536, ~0u};
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(virtqueue_size_valid(bad[i]));
+}
+
+static void a_queue_of_a_wrong_shape_is_our_own_bug(void **state)
+{
+    (void)state;
+    assert_true(machine_panics(make(3, 1, false)));
+    assert_true(machine_panics(make(8, 0, false)));
+    assert_true(machine_panics(make(1, 2, false)));
+}
+
+static void a_new_queue_has_all_chains_free_and_interrupts_off(void **state)
+{
+    (void)state;
+    make(8, 1, false);
+    assert_int_equal(virtqueue_free(&queue), 8);
+    assert_int_equal(virtqueue_outstanding(&queue), 0);
+    assert_int_equal(virtqueue_pending(&queue), 0);
+    assert_int_equal(queue.avail->flags, 1);
+    assert_int_equal(queue.index, 5);
+
+    make(8, 1, true); /* §2.7.7.1: the flags must be 0 then, and the event word does it */
+    assert_int_equal(queue.avail->flags, 0);
+    assert_int_equal(*queue.used_event, 0xffff);
+}
+
+static void every_chain_can_be_offered_once(void **state)
+{
+    static const uint16_t chains[] = {1, 2, 4};
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        bool seen[8] = {false};
+
+        make(8, chains[i], false);
+        assert_int_equal(virtqueue_room(&queue), 8 / chains[i]);
+        for (uint32_t chain = 0; chain < 8u / chains[i]; chain++) {
+            uint32_t id = virtqueue_next(&queue)[chain];
+            assert_true(id % chains[i] == 0 && id < 8 && !seen[id]);
+            seen[id] = true;
+        }
+        offer(8 / chains[i]);
+        assert_int_equal(virtqueue_free(&queue), 0);
+        assert_int_equal(virtqueue_room(&queue), 0);
+    }
+}
+
+static void chains_of_two_are_linked_when_the_queue_is_made(void **state)
+{
+    (void)state;
+    make(8, 2, false);
+    assert_int_equal(virtqueue_free(&queue), 4);
+    for (unsigned id = 0; id < 8; id += 2) {
+        assert_int_equal(queue.desc[id].flags, 1);
+        assert_int_equal(queue.desc[id].next, id + 1);
+        assert_int_equal(queue.desc[id + 1].flags, 0);
+    }
+}
+
+static void offered_chains_are_not_seen_before_they_are_published(void **state)
+{
+    (void)state;
+    make(8, 1, false);
+    offer(3);
+    assert_int_equal(queue.avail->idx, 0);
+    assert_true(virtqueue_publish(&queue));
+    assert_int_equal(queue.avail->idx, 3);
+    for (uint16_t i = 0; i < 3; i++)
+        assert_int_equal(queue.avail->ring[i], i);
+    assert_int_equal(virtqueue_outstanding(&queue), 3);
+}
+
+static void no_doorbell_is_wanted_while_the_device_sets_no_notify(void **state)
+{
+    (void)state;
+    make(8, 1, false);
+    queue.used->flags = 1;
+    offer(1);
+    assert_false(virtqueue_publish(&queue));
+    queue.used->flags = 2; /* some other bit */
+    offer(1);
+    assert_true(virtqueue_publish(&queue));
+}
+
+static void with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed(void **state)
+{
+    /* §2.7.10: wanted if the entry that avail_event names is among those just published. */
+    static const struct {
+        uint16_t old, burst, event;
+        bool wanted;
+    } rows[] = {
+        {0, 1, 0, true},          {0, 1, 1, false},        {0, 4, 3, true},
+        {0, 4, 4, false},         {0, 4, 0xffff, false},   {10, 4, 9, false},
+        {10, 4, 10, true},        {10, 4, 13, true},       {10, 4, 14, false},
+        {65534, 4, 65533, false}, {65534, 4, 65534, true}, {65534, 4, 0, true},
+        {65534, 4, 1, true},      {65534, 4, 2, false},    {100, 4, 100 + 0x8000, false},
+    };
+
+    (void)state;
+    make(8, 1, true);
+    queue.used->flags = 1; /* §2.7.10: to be ignored */
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        queue.published = rows[i].old;
+        queue.avail_idx = (uint16_t)(rows[i].old + rows[i].burst);
+        *queue.avail_event = rows[i].event;
+        assert_int_equal(virtqueue_publish(&queue), rows[i].wanted);
+        assert_int_equal(queue.published, queue.avail_idx);
+    }
+}
+
+static void chains_come_back_in_the_order_of_the_device(void **state)
+{
+    static const uint16_t order[] = {2, 0, 3, 1};
+
+    (void)state;
+    make(4, 1, false);
+    offer(4);
+    virtqueue_publish(&queue);
+    for (uint16_t i = 0; i < 4; i++)
+        use(i, order[i], 100u + i);
+    assert_int_equal(virtqueue_pending(&queue), 4);
+    for (unsigned i = 0; i < 4; i++)
+        assert_ptr_equal(pop(), &tokens[order[i]]);
+    assert_int_equal(virtqueue_pending(&queue), 0);
+    assert_int_equal(virtqueue_outstanding(&queue), 0);
+    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    /* They are offered again in that order, and the device is told so. */
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(virtqueue_next(&queue)[i], order[i]);
+        assert_int_equal(queue.avail->ring[i], order[i]);
+    }
+}
+
+static void a_run_ends_where_a_ring_ends(void **state)
+{
+    (void)state;
+    make(8, 1, false);
+    offer(5);
+    virtqueue_publish(&queue);
+    for (uint16_t i = 0; i < 5; i++) {
+        use(i, i, 10);
+        assert_non_null(pop());
+    }
+    assert_int_equal(virtqueue_free(&queue), 8);
+    assert_int_equal(virtqueue_room(&queue), 3);
+
+    make(8, 2, false); /* four chains: ids come back four entries further on */
+    offer(4);
+    virtqueue_publish(&queue);
+    for (uint16_t i = 0; i < 3; i++) {
+        use(i, 2u * i, 10);
+        assert_non_null(pop());
+    }
+    offer(3);
+    virtqueue_publish(&queue);
+    for (uint16_t i = 3; i < 7; i++)
+        use(i, 2u * (i % 4), 10);
+    assert_int_equal(virtqueue_pending(&queue), 4);
+    assert_int_equal(virtqueue_finished(&queue, 8).length, 1);
+    assert_int_equal(virtqueue_finished(&queue, 0).length, 0);
+    assert_non_null(pop());
+    assert_int_equal(virtqueue_finished(&queue, 8).length, 3);
+    assert_int_equal(virtqueue_finished(&queue, 2).length, 2);
+}
+
+/* Three of eight chains out, one used element: the pop must fail for `reason`. */
+static void assert_pop_breaks(uint32_t id, enum virtqueue_breach reason)
+{
+    offer(3);
+    virtqueue_publish(&queue);
+    use(0, id, 10);
+    assert_int_equal(virtqueue_pending(&queue), 1);
+    assert_null(pop());
+    assert_int_equal(queue.breach, reason);
+    assert_int_equal(queue.breach_value, id);
+    assert_int_equal(queue.used_idx, 0);
+}
+
+static void pop_rejects_id_out_of_range(void **state)
+{
+    static const uint32_t bad[] = {8, 9, 0xffff, 0x10000, 0x10001, 0x80000000, 0xffffffff};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        make(8, 1, false);
+        assert_pop_breaks(bad[i], VIRTQUEUE_ID_RANGE);
+    }
+}
+
+static void pop_rejects_id_that_is_not_outstanding(void **state)
+{
+    (void)state;
+    make(8, 1, false);
+    assert_pop_breaks(3, VIRTQUEUE_ID_NOT_OUT);
+    make(8, 1, false);
+    assert_pop_breaks(7, VIRTQUEUE_ID_NOT_OUT);
+}
+
+static void pop_rejects_id_of_a_second_descriptor(void **state)
+{
+    (void)state;
+    make(8, 2, false);
+    assert_pop_breaks(1, VIRTQUEUE_ID_NOT_OUT);
+}
+
+static void pop_rejects_the_same_id_twice(void **state)
+{
+    (void)state;
+    make(8, 1, false);
+    offer(3);
+    virtqueue_publish(&queue);
+    use(0, 1, 10);
+    use(1, 1, 10);
+    assert_int_equal(virtqueue_pending(&queue), 2);
+    assert_ptr_equal(pop(), &tokens[1]);
+    assert_null(pop());
+    assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
+}
+
+static void pending_rejects_an_index_that_moves_too_far(void **state)
+{
+    static const uint16_t steps[] = {4, 8, 9, 0x7fff, 0x8000, 0xffff};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        make(8, 1, false);
+        offer(3);
+        virtqueue_publish(&queue);
+        queue.used->idx = steps[i];
+        assert_int_equal(virtqueue_pending(&queue), 0);
+        assert_int_equal(queue.breach, VIRTQUEUE_USED_IDX);
+        assert_int_equal(queue.breach_value, steps[i]);
+    }
+    make(8, 1, false);
+    queue.used->idx = 1; /* nothing is out at all */
+    assert_int_equal(virtqueue_pending(&queue), 0);
+    assert_int_equal(queue.breach, VIRTQUEUE_USED_IDX);
+}
+
+static void the_first_breach_is_the_one_that_is_told(void **state)
+{
+    (void)state;
+    make(8, 1, false);
+    virtqueue_break(&queue, VIRTQUEUE_LENGTH_LONG, 4711);
+    virtqueue_break(&queue, VIRTQUEUE_USED_IDX, 1);
+    assert_int_equal(queue.breach, VIRTQUEUE_LENGTH_LONG);
+    assert_int_equal(queue.breach_value, 4711);
+}
+
+static void what_the_device_writes_into_our_parts_is_never_read_back(void **state)
+{
+    (void)state;
+    make(8, 1, false);
+    offer(2);
+    virtqueue_publish(&queue);
+    queue.avail->idx = 0x4242;
+    for (unsigned i = 0; i < 8; i++) {
+        queue.avail->ring[i] = 0xffff;
+        queue.desc[i] = (struct virtq_desc){~0ull, ~0u, 0xffff, 0xffff};
+    }
+    use(0, 1, 10);
+    assert_ptr_equal(pop(), &tokens[1]);
+    assert_int_equal(virtqueue_next(&queue)[0], 2);
+    offer(1);
+    virtqueue_publish(&queue);
+    assert_int_equal(queue.avail->idx, 3);
+    assert_int_equal(virtqueue_outstanding(&queue), 2);
+}
+
+/* Everything out and back again and again, past the end of the 16-bit indices more than once. */
+static void go_round(uint32_t size, uint16_t chain, bool backwards)
+{
+    const uint32_t chains = size / chain;
+    uint16_t at = 0;
+
+    make(size, chain, true);
+    for (uint32_t total = 0; total < 3 * 65536; total += chains) {
+        uint16_t before = at;
+
+        assert_int_equal(virtqueue_free(&queue), chains);
+        offer(chains);
+        virtqueue_publish(&queue);
+        for (uint32_t i = 0; i < chains; i++, at++) {
+            uint32_t entry = before + (backwards ? chains - 1 - i : i);
+            use(at, queue.avail->ring[entry % size], 10);
+        }
+        /* §2.7.8.2: the device interrupts if the entry that used_event names is among these. */
+        assert_false((uint16_t)(at - *queue.used_event - 1) < (uint16_t)(at - before));
+        assert_int_equal(virtqueue_pending(&queue), chains);
+        for (uint32_t i = 0; i < chains; i++)
+            assert_non_null(pop());
+        virtqueue_park(&queue);
+    }
+    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+}
+
+static void indices_wrap_and_no_interrupt_is_asked_for(void **state)
+{
+    (void)state;
+    for (unsigned backwards = 0; backwards < 2; backwards++) {
+        go_round(1, 1, backwards != 0);
+        go_round(8, 1, backwards != 0);
+        go_round(4, 4, backwards != 0);
+        go_round(256, 2, backwards != 0);
+        go_round(32768, 1, backwards != 0);
+    }
+}
+
+static void every_breach_has_a_name_of_its_own(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++) {
+        assert_non_null(virtqueue_breach_name((enum virtqueue_breach)i));
+        for (unsigned j = 0; j < i; j++)
+            assert_string_not_equal(virtqueue_breach_name((enum virtqueue_breach)i),
+                                    virtqueue_breach_name((enum virtqueue_breach)j));
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(ring_layout_matches_figures_worked_out_by_hand),
+        TEST(queue_sizes_are_powers_of_two_up_to_32768),
+        TEST(a_queue_of_a_wrong_shape_is_our_own_bug),
+        TEST(a_new_queue_has_all_chains_free_and_interrupts_off),
+        TEST(every_chain_can_be_offered_once),
+        TEST(chains_of_two_are_linked_when_the_queue_is_made),
+        TEST(offered_chains_are_not_seen_before_they_are_published),
+        TEST(no_doorbell_is_wanted_while_the_device_sets_no_notify),
+        TEST(with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed),
+        TEST(chains_come_back_in_the_order_of_the_device),
+        TEST(a_run_ends_where_a_ring_ends),
+        TEST(pop_rejects_id_out_of_range),
+        TEST(pop_rejects_id_that_is_not_outstanding),
+        TEST(pop_rejects_id_of_a_second_descriptor),
+        TEST(pop_rejects_the_same_id_twice),
+        TEST(pending_rejects_an_index_that_moves_too_far),
+        TEST(the_first_breach_is_the_one_that_is_told),
+        TEST(what_the_device_writes_into_our_parts_is_never_read_back),
+        TEST(indices_wrap_and_no_interrupt_is_asked_for),
+        TEST(every_breach_has_a_name_of_its_own),
+    };
+
+    return cmocka_run_group_tests_name("virtqueue", tests, NULL, NULL);
+}

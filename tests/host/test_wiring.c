@@ -1,0 +1,205 @@
+/* Pairs of ports out of wire=, and shares of memory: net/wiring.c, net/allot.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "net/allot.h"
+#include "net/forward.h"
+#include "net/memory_port.h"
+#include "net/wiring.h"
+#include "tests/host/machine.h"
+
+#define PORTS 6
+
+static struct memory_port memory_ports[PORTS];
+static struct netdev *ports[PORTS];
+static struct wiring wiring;
+static char text[WIRING_TEXT];
+
+static int setup(void **state)
+{
+    (void)state;
+    machine_reset();
+    for (unsigned i = 0; i < PORTS; i++) {
+        struct mac_address mac = {{0x52, 0x54, 0, 0, 0xAB, (uint8_t)i}};
+        memory_port_init(&memory_ports[i], i, mac);
+        ports[i] = &memory_ports[i].netdev;
+        snprintf(ports[i]->address, sizeof(ports[i]->address), "00:%02x.0", 10 + i);
+    }
+    return 0;
+}
+
+static void assert_wires(const char *wires, const char *idle)
+{
+    wiring_wires_text(&wiring, text);
+    assert_string_equal(text, wires);
+    wiring_idle_text(&wiring, text);
+    assert_string_equal(text, idle);
+}
+
+static void without_words_ports_pair_in_order(void **state)
+{
+    (void)state;
+    wiring_plan(&wiring, ports, PORTS, "");
+    assert_wires("0-1,2-3,4-5", "none");
+    wiring_plan(&wiring, ports, 3, "");
+    assert_wires("0-1", "2");
+    wiring_plan(&wiring, ports, 0, "");
+    assert_wires("none", "none");
+    assert_int_equal(machine_log_count("warn", ""), 0);
+}
+
+static void ends_are_numbers_pci_addresses_or_macs(void **state)
+{
+    (void)state;
+    wiring_plan(&wiring, ports, PORTS, "5-00:0a.0,52:54:00:00:AB:01-0000:00:0C.0");
+    assert_wires("0-5,1-2", "3,4");
+    assert_int_equal(machine_log_count("warn", ""), 0);
+}
+
+static void a_wrong_pair_is_named_and_stays_idle(void **state)
+{
+    static const struct {
+        const char *words, *reason, *wires, *idle;
+    } cases[] = {
+        {"0-9,2-3", "no such port", "2-3", "0,1,4,5"},
+        {"0-00:1f.0", "no such port", "none", "0,1,2,3,4,5"},
+        {"0-1,1-2", "a port used twice", "0-1", "2,3,4,5"},
+        {"3-3,0-1", "a port joined to itself", "0-1", "2,3,4,5"},
+        {"0,2-3", "no '-' between two ends", "2-3", "0,1,4,5"},
+        {"0-,2-3", "no such port", "2-3", "0,1,4,5"},
+        {"-", "no such port", "none", "0,1,2,3,4,5"},
+        {",2-3", "no '-' between two ends", "2-3", "0,1,4,5"},
+        {"+0-1", "no such port", "none", "0,1,2,3,4,5"},
+        {"0-1-2", "no such port", "none", "0,1,2,3,4,5"},
+        {"0-18446744073709551616", "no such port", "none", "0,1,2,3,4,5"},
+        {"0-1111111111111111111111111111111111111111111111111111111111111111111", "too long",
+         "none", "0,1,2,3,4,5"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        machine_reset();
+        wiring_plan(&wiring, ports, PORTS, cases[i].words);
+        assert_wires(cases[i].wires, cases[i].idle);
+        assert_int_equal(machine_log_count("warn", cases[i].reason), 1);
+        assert_int_equal(machine_log_count("warn", ""), 1);
+    }
+}
+
+static void a_mac_of_two_ports_names_neither(void **state)
+{
+    (void)state;
+    memory_ports[4].mac = memory_ports[3].mac;
+    wiring_plan(&wiring, ports, PORTS, "0-52:54:00:00:ab:03");
+    assert_wires("none", "0,1,2,3,4,5");
+    assert_int_equal(machine_log_count("warn", "several ports"), 1);
+}
+
+static void a_failed_port_leaves_its_partner_idle_and_moves_nobody(void **state)
+{
+    (void)state;
+    ports[1]->state = NETDEV_FAILED;
+    wiring_plan(&wiring, ports, 5, "");
+    wiring_settle(&wiring, ports);
+    assert_wires("2-3", "0,1,4");
+    assert_int_equal(machine_log_count("warn", "port=0 reason=idle detail=\"its partner, port 1"),
+                     1);
+    assert_int_equal(machine_log_count("warn", "port=1 "), 0);
+    assert_int_equal(machine_log_count("warn", "port=4 reason=idle detail=\"no partner"), 1);
+}
+
+static void loopback_has_neither_wires_nor_idle_ports(void **state)
+{
+    (void)state;
+    wiring_loopback(&wiring, 3);
+    wiring_settle(&wiring, ports);
+    assert_wires("none", "none");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(wiring.partner[i], i);
+}
+
+/* ---- shares of memory ---- */
+
+static struct lane lanes[PORTS];
+static struct lane *lane_list[PORTS];
+static uint32_t rx_buffers[PORTS];
+
+static void make_lanes(unsigned count, uint32_t rx_size, uint32_t tx_size)
+{
+    for (unsigned i = 0; i < count; i++) {
+        ports[i]->rx_size = rx_size;
+        ports[i]->tx_size = tx_size;
+        lane_init(&lanes[i], ports[i], ports[i ^ 1], forward_wire);
+        lane_list[i] = &lanes[i];
+    }
+}
+
+static void memory_for_all_fills_the_rings_and_keeps_a_burst(void **state)
+{
+    (void)state;
+    make_lanes(4, 256, 128);
+    assert_int_equal(allot_pools(lane_list, 4, UINT64_MAX, rx_buffers), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(lanes[i].pool.capacity, 256 + 128 + BURST);
+        assert_int_equal(rx_buffers[i], 256);
+    }
+}
+
+static void short_memory_is_shared_fairly_and_the_lack_is_told(void **state)
+{
+    const uint64_t memory = 4 * pool_bytes(100, 2048);
+
+    (void)state;
+    make_lanes(4, 1024, 256);
+    uint64_t missing = allot_pools(lane_list, 4, memory, rx_buffers);
+    assert_int_equal(missing, 4 * pool_bytes(1024 + 256 + BURST, 2048) - memory);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(lanes[i].pool.capacity, 100);
+        assert_int_equal(rx_buffers[i], (100 - BURST) * 1024 / (1024 + 256));
+    }
+}
+
+static void who_wishes_for_less_leaves_the_rest_to_the_others(void **state)
+{
+    (void)state;
+    make_lanes(2, 1024, 256);
+    ports[0]->rx_size = 16; /* its lane is small: 16 + 256 + BURST */
+    const uint64_t memory = pool_bytes(16 + 256 + BURST, 2048) + pool_bytes(500, 2048);
+    assert_true(allot_pools(lane_list, 2, memory, rx_buffers) > 0);
+    assert_int_equal(lanes[0].pool.capacity, 16 + 256 + BURST);
+    assert_int_equal(lanes[1].pool.capacity, 500);
+}
+
+static void less_than_two_bursts_is_nothing(void **state)
+{
+    (void)state;
+    make_lanes(2, 256, 256);
+    assert_true(allot_pools(lane_list, 2, 2 * pool_bytes(2 * BURST - 1, 2048), rx_buffers) > 0);
+    assert_int_equal(rx_buffers[0], 0);
+    assert_int_equal(lanes[0].pool.capacity, 0);
+    assert_true(allot_pools(lane_list, 2, 2 * pool_bytes(2 * BURST, 2048), rx_buffers) > 0);
+    assert_int_equal(rx_buffers[0], BURST);
+    assert_int_equal(lanes[0].pool.capacity, 2 * BURST);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(without_words_ports_pair_in_order, setup),
+        cmocka_unit_test_setup(ends_are_numbers_pci_addresses_or_macs, setup),
+        cmocka_unit_test_setup(a_wrong_pair_is_named_and_stays_idle, setup),
+        cmocka_unit_test_setup(a_mac_of_two_ports_names_neither, setup),
+        cmocka_unit_test_setup(a_failed_port_leaves_its_partner_idle_and_moves_nobody, setup),
+        cmocka_unit_test_setup(loopback_has_neither_wires_nor_idle_ports, setup),
+        cmocka_unit_test_setup(memory_for_all_fills_the_rings_and_keeps_a_burst, setup),
+        cmocka_unit_test_setup(short_memory_is_shared_fairly_and_the_lack_is_told, setup),
+        cmocka_unit_test_setup(who_wishes_for_less_leaves_the_rest_to_the_others, setup),
+        cmocka_unit_test_setup(less_than_two_bursts_is_nothing, setup),
+    };
+    return cmocka_run_group_tests_name("wiring", tests, NULL, NULL);
+}

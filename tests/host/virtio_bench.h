@@ -1,0 +1,79 @@
+/*
+ * The bench on which virtio-net is tested: simulated devices at slots 1, 2, … of bus 0, each with
+ * the port that the driver made of it. The functions assert what must hold for a test to go on.
+ */
+#ifndef TESTS_HOST_VIRTIO_BENCH_H
+#define TESTS_HOST_VIRTIO_BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "drivers/pci.h"
+#include "drivers/virtio_net.h"
+#include "net/netdev.h"
+#include "net/pool.h"
+#include "tests/host/sim_virtio_net.h"
+
+#define BENCHES_MAX 4
+#define BENCH_FRAME 64 /* bytes of the frames that bench_deliver makes */
+
+/* The features that the driver has a use for. */
+#define WANTED                                                                                     \
+    (SIM_F(MTU) | SIM_F(MAC) | SIM_F(STATUS) | SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) |                   \
+     SIM_F(CTRL_RX_EXTRA) | SIM_F(CTRL_MAC_ADDR) | SIM_F(ANY_LAYOUT) | SIM_F(EVENT_IDX))
+
+/* One device with its port; rx and tx share the pool, as in a lane that sends where it receives. */
+struct bench {
+    struct sim_virtio_net *net;
+    struct netdev *dev;
+    struct pool pool;
+    uint32_t payload_max; /* of a frame that is not odd; 0: ETHERNET_MTU */
+};
+
+extern struct pci_device devices[BENCHES_MAX];
+extern struct bench benches[BENCHES_MAX];
+extern struct bench *const one; /* the first of them */
+
+/*
+ * Before and after each test, and in between where one goes through several machines. The teardown
+ * fails the test if the driver did what the specification forbids, whatever the test was about.
+ */
+int bench_setup(void **state);
+int bench_teardown(void **state);
+
+/* Puts device `i` on the bus. */
+void bench_add(unsigned i, uint32_t features);
+
+/* Finds all `n` functions on the bus and makes a port of each. */
+void bench_probe_all(unsigned n);
+
+/* Puts rx buffers in, `buffers` of them or as many as the ring holds, and starts the port. */
+bool bench_start_with(struct bench *bench, uint32_t buffers);
+bool bench_start(struct bench *bench);
+
+/* The usual case: one device, one port of it, running. */
+void bench_probe_one(uint32_t features);
+void bench_start_one(uint32_t features);
+
+/* Whether the driver of device `i` took feature number `feature`. */
+bool bench_took(unsigned i, uint32_t feature);
+
+/* Frame number `number`: every byte depends on it and on its place. */
+void bench_make_frame(uint8_t *frame, uint32_t length, unsigned number);
+
+/* The device delivers `n` frames. */
+void bench_deliver(struct bench *bench, unsigned n);
+
+/*
+ * A burst at most by rx_batch, which may take two calls; the frames of `batch` by tx_room and
+ * tx_batch, until all are sent or no more are taken. Both return how many.
+ */
+uint32_t bench_receive(struct bench *bench, struct batch *batch);
+uint32_t bench_transmit(struct bench *bench, const struct batch *batch);
+
+/* `n` frames in and out again, a burst at a time. */
+void bench_forward(struct bench *bench, unsigned n);
+
+struct netdev_stats bench_stats_of(const struct bench *bench);
+
+#endif

@@ -1,0 +1,251 @@
+"""A QEMU machine that runs barewire, from its command line to its end."""
+
+import atexit
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+import capture
+from console import SocketConsole, UnreadConsole
+from places import ACCELERATOR, ELF, QEMU
+from qmp import Qmp
+from wire import Endpoint
+
+# A machine of the tests is up within a second; a busy one may take many times that.
+START_TIMEOUT_S = 120
+END_TIMEOUT_S = 30
+
+# What isa-debug-exit makes of the 0x10 that a panic writes.
+EXIT_PANIC = 33
+
+_running = set()
+
+
+@dataclass
+class Nic:
+    """A network card: `options` are its -device words, a value of None leaves a default word out."""
+
+    model: str = "virtio-net-pci"
+    options: dict = field(default_factory=dict)
+    netdev: str = ""  # -netdev words after the id; "": a cable to an Endpoint
+
+    @classmethod
+    def of(cls, words):
+        """A virtio card from text such as "rx_queue_size=512,csum=off"."""
+        if isinstance(words, cls):
+            return words
+        pairs = [word.split("=", 1) for word in words.split(",") if word]
+        return cls(options=dict(pairs))
+
+
+@dataclass
+class Machine:
+    """What QEMU is told."""
+
+    machine: str = "pc"
+    memory_mib: int = 64
+    cpu: str = "qemu64"
+    words: str = ""  # barewire's command line
+    # How it starts: -kernel with this file, or these words instead of -kernel and -append.
+    kernel: pathlib.Path = ELF
+    boot: list = field(default_factory=list)
+    devices: list = field(default_factory=list)  # further words, in front of the cards
+    debug_exit: bool = True
+    unread: bool = False  # nobody reads the serial console
+    namespace: str = ""  # network namespace to run in
+
+
+def mac_of(number):
+    """The address of card `number`, unless its options say another."""
+    return f"52:54:00:12:34:{number:02x}"
+
+
+class Guest:
+    """One machine. `ports` is a number of plain virtio cards, or a list of Nic or their options."""
+
+    def __init__(self, ports=2, **machine):
+        self.machine = Machine(**machine)
+        count = [""] * ports if isinstance(ports, int) else ports
+        self.nics = [Nic.of(port) for port in count]
+        # Below /tmp whatever TMPDIR says: a socket's path has at most 107 characters.
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bw", dir="/tmp"))
+        console = UnreadConsole if self.machine.unread else SocketConsole
+        self.console = console(str(self.directory))
+        self.qmp = Qmp(str(self.directory))
+        self.ends = [
+            None if nic.netdev else Endpoint(str(self.directory), number)
+            for number, nic in enumerate(self.nics)
+        ]
+        self.trace_file = self.directory / "trace"
+        self.command = self._command()
+        self.process = None
+        _running.add(self)
+
+    def start(self):
+        """Starts QEMU, stopped before the first instruction until everything is attached."""
+        with open(self.directory / "stderr", "wb") as stderr:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
+            )
+        try:
+            self.qmp.attach()
+            self.console.attach()
+            self.qmp.command("cont")
+        except OSError as error:
+            raise AssertionError(f"QEMU didn't start: {self.stderr()}") from error
+        return self
+
+    def ready(self):
+        """Waits for `ready`, and returns that event."""
+        return self.wait("ready", timeout=START_TIMEOUT_S)
+
+    # Short forms of what most tests need.
+
+    def wait(self, name, accept=None, timeout=START_TIMEOUT_S, start=0, **fields):
+        """The first event of this kind; see Console.wait."""
+        return self.console.wait(name, accept, timeout, start, **fields)
+
+    def find(self, name, **fields):
+        """All events of this kind so far."""
+        return self.console.find(name, **fields)
+
+    def port(self, number):
+        """The `port` event of a port."""
+        return self.wait("port", id=number)
+
+    def stats(self, port, timeout=60, **counters):
+        """The first `stats` line of `port` from now on, or that shows at least these `counters`."""
+
+        def reached(event):
+            return all(event.integer(key) >= value for key, value in counters.items())
+
+        start = 0 if counters else self.console.count()
+        return self.wait("stats", reached, timeout, start, port=port)
+
+    def later_stats(self, port):
+        """The second `stats` line of `port` from now on.
+
+        Its interval begins after this call, so it shows all that has happened before.
+        """
+        first = self.wait("stats", start=self.console.count(), port=port)
+        return self.wait("stats", start=first.number + 1, port=port)
+
+    def trace(self, *events, on=True):
+        """Has QEMU write these trace events, from now on."""
+        for event in events:
+            self.qmp.command("trace-event-set-state", name=event, enable=on)
+
+    def traced(self, event):
+        """How often QEMU has written trace event `event`."""
+        # QEMU buffers its log; one more command makes sure that it has come past the last event.
+        self.qmp.command("query-status")
+        if not self.trace_file.exists():
+            return 0
+        lines = self.trace_file.read_text(errors="replace").splitlines()
+        return sum(line.split(" ", 1)[0].rsplit(":", 1)[-1] == event for line in lines)
+
+    def wait_exit(self, timeout=START_TIMEOUT_S):
+        """Waits until QEMU ends by itself, and returns its exit code."""
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"QEMU still runs after {timeout} s") from None
+        if not self.machine.unread:
+            self.console.wait_end()
+        return code
+
+    def stop(self):
+        """Ends QEMU by its own pid, however it is, and takes its files away. May be repeated."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for end in self.ends:
+            if end:
+                end.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        _running.discard(self)
+
+    def stderr(self):
+        """What QEMU itself has said."""
+        file = self.directory / "stderr"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def save(self, folder):
+        """Leaves all that is known about this run in `folder`, for the one who looks for a fault."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "serial.log").write_text(self.console.text())
+        (folder / "qemu.command").write_text(" ".join(map(repr, self.command)) + "\n")
+        (folder / "qemu.stderr").write_text(self.stderr())
+        if self.trace_file.exists():
+            shutil.copy(self.trace_file, folder / "qemu.trace")
+        for number, end in enumerate(self.ends):
+            if not end:
+                continue
+            capture.write_pcap(folder / f"port{number}-sent.pcap", end.sent, end.sent_times)
+            capture.write_pcap(
+                folder / f"port{number}-received.pcap", end.received, end.received_times
+            )
+
+    def _command(self):
+        machine = self.machine
+        # setpriv: should the tester be killed outright, QEMU goes too.
+        command = ["setpriv", "--pdeathsig", "KILL", QEMU]
+        if machine.namespace:
+            command = ["ip", "netns", "exec", machine.namespace] + command
+        command += ["-machine", machine.machine, "-accel", ACCELERATOR, "-cpu", machine.cpu]
+        command += ["-m", str(machine.memory_mib), "-nodefaults", "-display", "none"]
+        command += ["-no-reboot", "-no-user-config", "-S"]
+        command += ["-trace", f"file={self.trace_file}"]  # which events: see trace()
+        command += ["-chardev", self.console.chardev(), "-serial", "chardev:serial"]
+        command += ["-chardev", self.qmp.chardev(), "-mon", "chardev=qmp,mode=control"]
+        if machine.debug_exit:
+            command += ["-device", "isa-debug-exit,iobase=0xf4"]
+        if machine.boot:
+            command += machine.boot
+        else:
+            command += ["-kernel", str(machine.kernel), "-append", machine.words]
+        return command + machine.devices + self._cards()
+
+    def _cards(self):
+        command = []
+        for number, nic in enumerate(self.nics):
+            identifier = f"net{number}"
+            netdev = nic.netdev and f"{nic.netdev},id={identifier}"
+            netdev = netdev or self.ends[number].netdev(identifier)
+            options = {"netdev": identifier, "id": f"nic{number}", "mac": mac_of(number)}
+            options["romfile"] = ""  # boots nothing from the network, and starts faster
+            options.update(nic.options)
+            words = ",".join(f"{key}={value}" for key, value in options.items() if value is not None)
+            command += ["-netdev", netdev, "-device", f"{nic.model},{words}"]
+        return command
+
+
+def stop_all():
+    """Ends every machine that still runs."""
+    for guest in list(_running):
+        guest.stop()
+
+
+def running():
+    """The machines that were made and not stopped yet."""
+    return sorted(_running, key=lambda guest: str(guest.directory))
+
+
+def settle(condition, timeout=10):
+    """Waits for something of the tester's own machine that has no event: a file, a process."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+atexit.register(stop_all)

@@ -1,0 +1,18 @@
+"""Where things are."""
+
+import os
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+# The folder `make` builds into; the same as make's OUT=.
+BUILD = (ROOT / os.environ.get("BAREWIRE_BUILD", "build")).resolve()
+ELF = BUILD / "barewire.elf"
+# The same kernel with its symbols, for nm and gdb.
+SYMBOLS = BUILD / "barewire.debug"
+ISO = BUILD / "barewire.iso"
+FAILURES = BUILD / "test-failures"
+
+QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
+# The tests prove what they prove under TCG; "kvm" shows that KVM does the same.
+ACCELERATOR = os.environ.get("BAREWIRE_ACCEL", "tcg")

@@ -1,0 +1,114 @@
+"""The command line: each word has an effect; what is wrong is named, and the default stays."""
+
+import pytest
+
+import capture
+from exchange import works
+
+DEFAULT_STATS_S = 10
+
+
+@pytest.mark.parametrize(
+    "word, accepted",
+    [
+        ("colour=blue", "mode="),
+        ("mode=hub", "wire|reflect"),
+        ("stats=often", "0"),
+        ("stats=-1", "0"),
+        ("stats=86401", "86400"),
+        ("stats=1x", "0"),
+        ("log=loud", "error|warn|info|debug"),
+        ("promisc=yes", "on|off"),
+        ("allmulti=1", "on|off"),
+        ("panic=burn", "reboot|halt|poweroff"),
+        ("mac=0/nonsense", "xx:xx:xx:xx:xx:xx"),
+        ("mac=52:54:00:00:00:01", "xx:xx:xx:xx:xx:xx"),
+        ("mac=0/01:00:5e:00:00:01", "unicast"),
+        ("mac=32/52:54:00:00:00:01", "port 0 to 31"),
+        ("fault=everything", "text"),
+        ("buffers=middle", "low|high"),
+        ("idle=adaptive", "mode="),
+        ("offload=on", "mode="),
+        ("justaword", "mode="),
+        ("=", "mode="),
+        ("stats=", "0"),
+    ],
+)
+def test_wrong_word_is_named_with_what_is_accepted_and_changes_nothing(boot, word, accepted):
+    guest = boot(words=word)
+    (named,) = guest.find("warn", word=word)
+    assert accepted in named["accepted"]
+    assert guest.ready()["mode"] == "wire"
+    assert not guest.find("pci")
+    macs = [guest.port(number)["mac"] for number in (0, 1)]
+    assert macs == ["52:54:00:12:34:00", "52:54:00:12:34:01"]
+    works(guest)
+
+
+def test_mac_for_a_port_that_is_not_there_is_warned_of(boot):
+    guest = boot(words="mac=7/52:54:00:00:00:01")
+    assert guest.wait("warn", lambda event: "mac" in event.line and "7" in event.line)
+    works(guest)
+
+
+def test_path_as_first_word_is_passed_over(boot):
+    assert not boot().find("warn")  # QEMU puts the kernel's path there
+    later = boot(words="log=info /boot/other.elf")
+    assert later.find("warn", word="/boot/other.elf")
+
+
+def test_word_given_twice_is_warned_of_and_the_last_one_counts(boot):
+    guest = boot(words="mode=wire mode=reflect")
+    assert guest.ready()["mode"] == "reflect"
+    assert [event for event in guest.find("warn") if "mode" in event.line]
+
+
+def test_good_words_bring_no_warning(boot):
+    guest = boot(
+        words="mode=wire wire=0-1 stats=1 log=info promisc=on allmulti=off "
+        "mac=1/52:54:00:77:00:01 panic=halt"
+    )
+    assert not guest.find("warn")
+    assert guest.port(1)["mac"] == "52:54:00:77:00:01"
+
+
+@pytest.mark.parametrize("level, shown", [("error", 0), ("warn", 1), ("info", 2), ("debug", 3)])
+def test_log_level_shows_its_events_and_those_above(boot, level, shown):
+    cards = ["", "disable-legacy=on,disable-modern=off"]
+    guest = boot(ports=cards, words=f"log={level}")
+    assert guest.find("boot") and guest.find("error", reason="modern-only")
+    found = [bool(guest.find(name)) for name in ("warn", "port", "pci")]
+    assert found == [shown >= 1, shown >= 2, shown >= 3]
+
+
+def test_stats_0_is_silent_and_default_is_every_ten_seconds(boot):
+    quiet, usual = boot(words="stats=0"), boot()
+    works(quiet)
+    line = usual.wait("stats", port=1)
+    assert DEFAULT_STATS_S <= line.time - usual.ready().time < DEFAULT_STATS_S + 3
+    assert not quiet.find("stats")
+
+
+def test_command_line_beyond_the_limit_is_cut_and_said_so(boot):
+    guest = boot(words="stats=1 " + "x" * 6000)
+    assert guest.wait("warn", lambda event: "command" in event.line or "cut" in event.line)
+    guest.stats(0)
+    works(guest)
+
+
+def test_words_with_quotes_and_foreign_bytes_are_shown_safely(boot):
+    guest = boot(words='a"b=c\\d \u00e9\u00e9=1')
+    words = [event["word"] for event in guest.find("warn") if "word" in event]
+    assert 'a"b=c\\d' in words
+    assert "\u00c3\u00a9\u00c3\u00a9=1" in words
+
+
+@pytest.mark.parametrize("mode", ["wire", "reflect"])
+def test_mode_word_chooses_what_happens_to_frames(boot, mode):
+    guest = boot(words=f"mode={mode}")
+    frames = capture.frames(5)
+    guest.ends[0].send(*frames)
+    if mode == "wire":
+        guest.ends[1].expect(frames)
+    else:
+        guest.ends[0].expect([frame[6:12] + frame[:6] + frame[12:] for frame in frames])

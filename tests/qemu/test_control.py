@@ -1,0 +1,132 @@
+"""The control queue, asked for its effect: QEMU's own idea of the receive filter, and frames.
+
+Promiscuous is also QEMU's state after reset, so "on" alone proves nothing: each test that expects it
+also expects QEMU to say that the driver set it (NIC_RX_FILTER_CHANGED).
+"""
+
+import shutil
+import subprocess
+
+import pytest
+
+import capture
+from exchange import silent, works
+from guest import mac_of
+from places import SYMBOLS
+
+
+def rx_filter(guest, port=0):
+    """QEMU's receive filter of a port."""
+    (answer,) = guest.qmp.command("query-rx-filter", name=f"nic{port}")
+    return answer
+
+
+def changed(guest):
+    """The ports whose filter the driver has changed. QEMU says so once, until it is asked for it."""
+    return {event["data"]["name"] for event in guest.qmp.find("NIC_RX_FILTER_CHANGED")}
+
+
+@pytest.mark.parametrize("layout", ["on", "off"], ids=["any_layout", "fixed_layout"])
+@pytest.mark.parametrize("promisc", ["on", "off"])
+@pytest.mark.parametrize("allmulti", ["on", "off"])
+def test_filter_is_what_the_words_ask_for(boot, promisc, allmulti, layout):
+    card = f"any_layout={layout}"
+    guest = boot(ports=[card] * 2, words=f"promisc={promisc} allmulti={allmulti}")
+    assert changed(guest) == {"nic0", "nic1"}
+    for port in (0, 1):
+        state = rx_filter(guest, port)
+        assert state["promiscuous"] == (promisc == "on")
+        assert (state["multicast"] == "all") == (allmulti == "on")
+    assert not guest.find("warn")
+
+
+def call_in_guest(guest, expression):
+    """Has the debugger evaluate a call between two rounds of the loop, and returns its result."""
+    stub = guest.directory / "gdb"
+    guest.qmp.command(
+        "human-monitor-command", command_line=f"gdbserver unix:{stub},server=on,wait=off"
+    )
+    commands = [f"target remote {stub}", "break loop_round", "continue", "delete"]
+    commands += [f"print {expression}", "detach"]
+    words = [word for command in commands for word in ("-ex", command)]
+    done = subprocess.run(
+        ["gdb", "-nx", "-batch", *words, str(SYMBOLS)], capture_output=True, text=True, timeout=120
+    )
+    guest.qmp.command("human-monitor-command", command_line="gdbserver none")
+    results = [line for line in done.stdout.splitlines() if line.startswith("$1 = ")]
+    assert results, done.stdout + done.stderr
+    return results[0].removeprefix("$1 = ")
+
+
+@pytest.mark.skipif(not shutil.which("gdb"), reason="no gdb (Debian: gdb)")
+@pytest.mark.parametrize("layout", ["on", "off"], ids=["any_layout", "fixed_layout"])
+def test_promiscuous_mode_goes_on_and_off_and_on_while_frames_pass(boot, layout):
+    guest = boot(ports=[f"any_layout={layout}"] * 2)
+    foreign = [mac_bytes("525400999999") + frame[6:] for frame in capture.frames(10)]
+    assert rx_filter(guest)["promiscuous"]
+    for on in (False, True, False, True):
+        port = "assembly.ports[0]"
+        result = call_in_guest(guest, f"{port}->ops->set_promisc({port}, {int(on)})")
+        assert result == "true"
+        assert rx_filter(guest)["promiscuous"] == on
+        guest.ends[0].send(*foreign)
+        own = [mac_bytes(mac_of(0)) + frame[6:] for frame in capture.frames(10, seed=int(on))]
+        guest.ends[0].send(*own)
+        guest.ends[1].expect(foreign + own if on else own)
+
+
+def mac_bytes(text):
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def test_without_promiscuous_only_own_unicast_passes(boot):
+    guest = boot(words="promisc=off")
+    own, foreign = mac_bytes(mac_of(0)), mac_bytes("525400999999")
+    frames = capture.frames(10)
+    for frame in frames:
+        guest.ends[0].send(foreign + frame[6:], own + frame[6:])
+    guest.ends[1].expect([own + frame[6:] for frame in frames])
+    silent(guest, 0, 1)
+
+
+@pytest.mark.parametrize("allmulti", ["on", "off"])
+def test_without_promiscuous_multicast_passes_with_allmulti_only(boot, allmulti):
+    guest = boot(words=f"promisc=off allmulti={allmulti}")
+    group, everyone = bytes.fromhex("01005e010203"), b"\xff" * 6
+    frames = capture.frames(10)
+    for frame in frames:
+        guest.ends[0].send(group + frame[6:], everyone + frame[6:])
+    shown = [group, everyone] if allmulti == "on" else [everyone]
+    guest.ends[1].expect([address + frame[6:] for frame in frames for address in shown])
+    silent(guest, 0, 1)
+
+
+@pytest.mark.parametrize("layout", ["on", "off"], ids=["any_layout", "fixed_layout"])
+def test_address_of_the_command_line_is_the_devices_too(boot, layout):
+    address = "52:54:00:aa:bb:cc"
+    card = f"any_layout={layout}"
+    guest = boot(ports=[card] * 2, words=f"mac=1/{address} promisc=off")
+    assert guest.port(1)["mac"] == address
+    assert guest.port(0)["mac"] == mac_of(0)
+    assert rx_filter(guest, 1)["main-mac"] == address
+    assert rx_filter(guest, 0)["main-mac"] == mac_of(0)
+    frames = [mac_bytes(address) + frame[6:] for frame in capture.frames(5)]
+    guest.ends[1].send(*frames)
+    guest.ends[0].expect(frames)
+
+
+@pytest.mark.parametrize("switch", ["ctrl_vq=off", "ctrl_rx=off"])
+def test_port_that_cannot_be_made_promiscuous_is_warned_of(boot, switch):
+    guest = boot(ports=[switch, ""])
+    assert guest.wait("warn", lambda event: "promisc" in event.line, port=0)
+    assert not [e for e in guest.find("warn", port=1) if "promisc" in e.line]
+    works(guest)
+
+
+def test_address_without_the_command_is_written_into_the_configuration(boot):
+    address = "52:54:00:aa:bb:cc"
+    guest = boot(ports=["ctrl_mac_addr=off", "ctrl_vq=off"], words=f"mac=0/{address}")
+    assert guest.port(0)["mac"] == address
+    assert guest.qmp.command("query-rx-filter", name="nic0")[0]["main-mac"] == address
+    assert guest.port(1)["mac"] == mac_of(1)
+    works(guest)

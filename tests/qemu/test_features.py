@@ -1,0 +1,127 @@
+"""Features: taken when offered, done without when not, and never without what they depend on.
+
+Each test looks at the offered bits too: a switch that QEMU ignores would test nothing.
+"""
+
+import pytest
+
+import capture
+from exchange import cross, works
+
+# virtio 1.2 §5.1.3 "Feature bits", §6 "Reserved Feature Bits" and their legacy parts
+BITS = {
+    "CSUM": 0,
+    "GUEST_CSUM": 1,
+    "MTU": 3,
+    "MAC": 5,
+    "MRG_RXBUF": 15,
+    "STATUS": 16,
+    "CTRL_VQ": 17,
+    "CTRL_RX": 18,
+    "CTRL_VLAN": 19,
+    "CTRL_RX_EXTRA": 20,
+    "GUEST_ANNOUNCE": 21,
+    "CTRL_MAC_ADDR": 23,
+    "NOTIFY_ON_EMPTY": 24,
+    "ANY_LAYOUT": 27,
+    "INDIRECT_DESC": 28,
+    "EVENT_IDX": 29,
+}
+# All that barewire takes from a device that offers everything QEMU has by default.
+USUAL = {
+    "MAC", "STATUS", "CTRL_VQ", "CTRL_RX", "CTRL_RX_EXTRA", "CTRL_MAC_ADDR", "ANY_LAYOUT", "EVENT_IDX",
+}  # fmt: skip
+
+
+def names(bits):
+    """The set of names of the bits of a number."""
+    return {name for name, bit in BITS.items() if bits >> bit & 1}
+
+
+def features(guest, port=0):
+    """What the device of a port offered and what was taken, as sets of names."""
+    event = guest.wait("features", port=port)
+    offered, taken = event.integer("offered_bits"), guest.port(port).integer("features")
+    assert taken & ~offered == 0
+    # The names say the same as the numbers; the numbers are read by this file's own table.
+    assert names(offered) <= set(event["offered"].split(","))
+    assert names(taken) == set(event["taken"].split(","))
+    return names(offered), names(taken)
+
+
+def test_default_card_offers_more_than_is_taken(boot):
+    offered, taken = features(boot(words="log=debug"))
+    assert taken == USUAL
+    assert {"MRG_RXBUF", "NOTIFY_ON_EMPTY", "GUEST_ANNOUNCE", "INDIRECT_DESC"} <= offered - taken
+
+
+@pytest.mark.parametrize(
+    "switch, gone, missing",
+    [
+        ("any_layout", {"ANY_LAYOUT"}, {"ANY_LAYOUT"}),
+        ("event_idx", {"EVENT_IDX"}, {"EVENT_IDX"}),
+        ("status", {"STATUS"}, {"STATUS"}),
+        ("mrg_rxbuf", {"MRG_RXBUF"}, set()),
+        ("notify_on_empty", {"NOTIFY_ON_EMPTY"}, set()),
+        ("indirect_desc", {"INDIRECT_DESC"}, set()),
+        ("guest_announce", {"GUEST_ANNOUNCE"}, set()),
+        ("ctrl_vlan", {"CTRL_VLAN"}, set()),
+        ("ctrl_mac_addr", {"CTRL_MAC_ADDR"}, {"CTRL_MAC_ADDR"}),
+        ("ctrl_rx_extra", {"CTRL_RX_EXTRA"}, {"CTRL_RX_EXTRA"}),
+        ("ctrl_rx", {"CTRL_RX"}, {"CTRL_RX", "CTRL_RX_EXTRA"}),
+        ("ctrl_vq", {"CTRL_VQ"}, {"CTRL_VQ", "CTRL_RX", "CTRL_RX_EXTRA", "CTRL_MAC_ADDR"}),
+    ],
+)
+def test_switched_off_feature_is_not_offered_not_taken_and_traffic_flows(boot, switch, gone, missing):
+    guest = boot(ports=[f"{switch}=off"] * 2, words="log=debug stats=1")
+    offered, taken = features(guest)
+    assert not gone & offered
+    assert taken == USUAL - missing
+    cross(guest, 0, 1, capture.frames(600) + capture.odd_frames())
+    counters = guest.stats(0, rx_packets=600)
+    assert counters["rx_dropped"] == "0"
+
+
+def test_without_the_control_queue_its_features_are_offered_all_the_same_and_not_taken(boot):
+    """QEMU's ctrl_vq=off leaves the dependent bits on: taking them would mean to use queue 2."""
+    offered, taken = features(boot(ports=["ctrl_vq=off"] * 2, words="log=debug"))
+    assert {"CTRL_RX", "CTRL_RX_EXTRA"} <= offered
+    assert not {name for name in taken if name.startswith("CTRL_")}
+
+
+def test_all_of_them_off_still_forwards(boot):
+    card = "any_layout=off,event_idx=off,status=off,mrg_rxbuf=off,ctrl_vq=off,indirect_desc=off"
+    guest = boot(ports=[card] * 2, words="log=debug")
+    _, taken = features(guest)
+    assert taken == {"MAC"}
+    assert guest.port(0)["link"] == "up"
+    cross(guest, 0, 1, capture.frames(600) + capture.odd_frames())
+
+
+def test_cards_with_different_features_forward_to_each_other(boot):
+    guest = boot(ports=["any_layout=off,event_idx=off", "mrg_rxbuf=off"], words="log=debug")
+    assert features(guest, 0)[1] == USUAL - {"ANY_LAYOUT", "EVENT_IDX"}
+    assert features(guest, 1)[1] == USUAL
+    cross(guest, 0, 1, capture.frames(600))
+
+
+def test_mtu_is_taken_when_offered_and_shown(boot):
+    guest = boot(ports=["host_mtu=1400", ""], words="log=debug")
+    offered, taken = features(guest, 0)
+    assert "MTU" in offered and "MTU" in taken
+    assert guest.port(0)["mtu"] == "1400"
+    assert "MTU" not in features(guest, 1)[0]
+    cross(guest, 0, 1, capture.frames(20, size=1414))
+
+
+@pytest.mark.parametrize("card", ["event_idx=off", ""], ids=["flags", "event_idx"])
+def test_device_raises_no_interrupt_in_a_thousand_frames(boot, card):
+    guest = boot(ports=[card] * 2)
+    if not card:
+        # With EVENT_IDX QEMU raises one for the first buffer of each queue, whatever used_event says.
+        works(guest)
+    guest.trace("virtio_notify", "virtio_queue_notify")
+    cross(guest, 0, 1, capture.frames(1000, size=64))
+    assert guest.traced("virtio_notify") == 0
+    # Doorbells show that QEMU does write its trace.
+    assert guest.traced("virtio_queue_notify") > 0

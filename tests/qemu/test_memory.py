@@ -1,0 +1,54 @@
+"""From 16 MiB of RAM to beyond 4 GiB."""
+
+import pytest
+
+import capture
+from exchange import cross, works
+
+FOUR_GIB = 1 << 32
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+def test_16_mib_are_enough_for_two_ports_with_full_rings(boot, machine):
+    guest = boot(machine=machine, memory_mib=16)
+    assert guest.port(0)["rx_buffers"] == "256"
+    cross(guest, 0, 1, capture.frames(600))
+
+
+def test_16_mib_are_shared_fairly_by_eight_ports_with_large_rings(boot):
+    guest = boot(ports=["rx_queue_size=1024"] * 8, memory_mib=16, words="stats=1")
+    shares = [guest.port(number).integer("rx_buffers") for number in range(8)]
+    assert min(shares) >= 32, "less than a burst"
+    assert max(shares) - min(shares) <= 1
+    assert max(shares) < 1024
+    assert 16 < guest.wait("warn", reason="memory").integer("enough_mib") < 256
+    for left in range(0, 8, 2):
+        cross(guest, left, left + 1, capture.frames(2 * max(shares), seed=left, size=200))
+
+
+def test_ram_the_warning_asks_for_is_indeed_enough(boot):
+    cards = ["rx_queue_size=1024"] * 8
+    short = boot(ports=cards, memory_mib=16)
+    enough = short.wait("warn", reason="memory").integer("enough_mib")
+    guest = boot(ports=cards, memory_mib=enough)
+    assert {guest.port(number)["rx_buffers"] for number in range(8)} == {"1024"}
+
+
+def buffer_addresses(guest, queue):
+    """Where the descriptors of a queue of the first port point to, as QEMU sees them."""
+    paths = [one["path"] for one in guest.qmp.command("x-query-virtio") if "net" in one["name"]]
+    element = guest.qmp.command("x-query-virtio-queue-element", path=paths[0], queue=queue, index=0)
+    return [descriptor["addr"] for descriptor in element["descs"]]
+
+
+@pytest.mark.parametrize("cpu", ["qemu64", "max"], ids=["2m_pages", "1g_pages"])
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+def test_buffers_above_4_gib_are_reached_by_the_device(boot, machine, cpu):
+    guest = boot(machine=machine, memory_mib=6144, cpu=cpu, words="buffers=high")
+    assert 6100 < guest.wait("boot").integer("ram_mib") <= 6144
+    cross(guest, 0, 1, capture.frames(600))
+    assert all(address >= FOUR_GIB for address in buffer_addresses(guest, queue=0))
+
+
+def test_6_gib_without_the_debug_word_forward_too(boot):
+    works(boot(memory_mib=6144))

@@ -1,0 +1,496 @@
+"""
+tools/run as its user meets it: in a terminal, with the keys and signals that leave, and with guests
+that lose, corrupt, reorder, die or hang.
+
+Most tests use stand_in_qemu, which does wrong what it is asked to; the last ones the real thing.
+"""
+
+import os
+import pty
+import random
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+import capture
+from places import ELF, ROOT
+
+sys.path.append(str(ROOT / "tools"))
+import traffic  # noqa: E402  the tools are no package; their folder comes after the tests' own
+
+RUN = ROOT / "tools" / "run"
+STAND_IN = ROOT / "tests" / "qemu" / "stand_in_qemu"
+LIMIT_S = 120
+
+SUMMARY = re.compile(r"(\d) -> (\d): sent (\d+) received (\d+) lost (\d+) corrupted (\d+) "
+                     r"out-of-order (\d+) rate (\d+) frames/s")
+
+
+class Direction:
+    """One line of the summary."""
+
+    def __init__(self, match):
+        (self.source, self.sink, self.sent, self.received, self.lost, self.corrupted,
+         self.out_of_order, self.rate) = map(int, match.groups())
+
+    def faults(self):
+        return (self.lost, self.corrupted, self.out_of_order)
+
+
+def summary_of(text):
+    """The two directions; they must be the last two lines."""
+    matches = [SUMMARY.fullmatch(line) for line in text.splitlines()[-2:]]
+    assert len(matches) == 2 and all(matches), f"the summary isn't last:\n{text}"
+    directions = [Direction(match) for match in matches]
+    assert [(way.source, way.sink) for way in directions] == [(0, 1), (1, 0)]
+    return directions
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """The repository's own capture."""
+    path = tmp_path_factory.mktemp("sample") / "capture.pcap"
+    capture.real_capture(path)
+    return path
+
+
+class Place:
+    """A folder for one test: the tool's TMPDIR, which must be empty afterwards."""
+
+    def __init__(self):
+        # Below /tmp whatever TMPDIR says: a socket's path has at most 107 characters.
+        self.folder = tempfile.mkdtemp(prefix="bw", dir="/tmp")
+        self.scratch = os.path.join(self.folder, "scratch")
+        self.told = os.path.join(self.folder, "told")
+        self.kernel = os.path.join(self.folder, "kernel.elf")
+        os.mkdir(self.scratch)
+        with open(self.kernel, "wb"):
+            pass  # the stand-in asks for no content
+
+    def environment(self, stand_in, **variables):
+        kept = {name: value for name, value in os.environ.items()
+                if name not in ("PCAP", "DURATION", "TAP0", "TAP1", "CMDLINE", "QEMU")}
+        kept.update(variables, TMPDIR=self.scratch)
+        if stand_in is not None:
+            kept.update(QEMU=str(STAND_IN), STAND_IN=stand_in, STAND_IN_TOLD=self.told)
+        return kept
+
+    def qemu_words(self):
+        """The stand-in's process id and command line."""
+        with open(self.told, encoding="utf-8") as file:
+            pid, *words = file.read().split("\0")
+        return int(pid), words
+
+    def assert_nothing_left(self):
+        assert os.listdir(self.scratch) == []
+        if os.path.exists(self.told):
+            with pytest.raises(ProcessLookupError):
+                os.kill(self.qemu_words()[0], 0)
+
+
+@pytest.fixture
+def place():
+    one = Place()
+    yield one
+    shutil.rmtree(one.folder)
+
+
+def run_tool(place, sample, *words, stand_in="", **variables):
+    """Without a terminal, to its end. Returns the finished process; its output is one text."""
+    done = subprocess.run(
+        [str(RUN), "--kernel", place.kernel, "--capture", str(sample), *words],
+        env=place.environment(stand_in, **variables), stdin=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False)
+    place.assert_nothing_left()
+    return done
+
+
+class InTerminal:
+    """The tool in a terminal of its own, in the foreground, as a shell would start it."""
+
+    def __init__(self, command, environment):
+        self.master, slave = pty.openpty()
+        self.before = termios.tcgetattr(slave)
+        self.slave = slave
+        self.output = b""
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.process = subprocess.Popen(
+            # setsid -c: the terminal becomes the controlling one, its keys could make signals
+            ["setsid", "-c", *command], env=environment, stdin=slave, stdout=slave, stderr=slave)
+        self.reader.start()
+
+    def _read(self):
+        try:
+            while data := os.read(self.master, 65536):
+                self.output += data
+        except OSError:
+            pass  # the last slave was closed
+
+    def text(self):
+        return self.output.decode("utf-8", "replace").replace("\r", "")
+
+    def wait_for(self, words):
+        deadline = time.monotonic() + LIMIT_S
+        while words not in self.text():
+            assert time.monotonic() < deadline, f"no {words!r} in:\n{self.text()}"
+            assert self.process.poll() is None, f"ended before {words!r}:\n{self.text()}"
+            time.sleep(0.02)
+
+    def wait_raw(self):
+        """Until the tool has taken the keyboard."""
+        deadline = time.monotonic() + LIMIT_S
+        while termios.tcgetattr(self.slave)[3] & termios.ISIG:
+            assert time.monotonic() < deadline, f"the terminal stays as it was:\n{self.text()}"
+            time.sleep(0.02)
+
+    def type(self, keys):
+        os.write(self.master, keys)
+
+    def finish(self):
+        """The exit status; the terminal must be as before."""
+        status = self.process.wait(LIMIT_S)
+        assert termios.tcgetattr(self.slave) == self.before
+        self.close()
+        return status
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.slave)
+        self.reader.join(LIMIT_S)
+        os.close(self.master)
+
+
+@pytest.fixture
+def in_terminal(place, sample):
+    started = []
+
+    def start(*words, stand_in="", kernel=None, **variables):
+        command = [str(RUN), "--kernel", str(kernel or place.kernel), "--capture", str(sample)]
+        started.append(InTerminal([*command, *words], place.environment(stand_in, **variables)))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.close()
+
+
+@pytest.mark.parametrize("keys", [b"\x03", b"\x01x"], ids=["ctrl-c", "ctrl-a x"])
+def test_key_leaves_with_a_faultless_summary_and_the_terminal_as_before(in_terminal, place, keys):
+    tool = in_terminal()
+    tool.wait_for("ready ")
+    time.sleep(1)
+    tool.type(keys)
+    assert tool.finish() == 0
+    for way in summary_of(tool.text()):
+        assert way.faults() == (0, 0, 0)
+        assert way.sent == way.received > 226, "the capture was not looped"
+    place.assert_nothing_left()
+
+
+def test_first_line_says_how_to_leave(in_terminal):
+    tool = in_terminal("--duration", "0.2")
+    assert tool.finish() == 0
+    first = tool.text().splitlines()[0]
+    assert "Ctrl-C" in first and "Ctrl-A x" in first
+
+
+def test_other_keys_do_not_leave(in_terminal):
+    tool = in_terminal()
+    tool.wait_for("ready ")
+    tool.type(b"x\x01qx q\x04\x1a\x1c\r")
+    time.sleep(0.5)
+    assert tool.process.poll() is None
+    # The two keys may come in two reads.
+    tool.type(b"\x01")
+    time.sleep(0.3)
+    tool.type(b"x")
+    assert tool.finish() == 0
+
+
+@pytest.mark.parametrize("keys", [b"\x03", b"\x01x"], ids=["ctrl-c", "ctrl-a x"])
+def test_key_leaves_when_the_guest_says_nothing(in_terminal, place, keys):
+    tool = in_terminal(stand_in="mute")
+    tool.wait_raw()
+    tool.type(keys)
+    assert tool.finish() == 1
+    assert "before the guest was ready" in tool.text()
+    summary_of(tool.text())
+    place.assert_nothing_left()
+
+
+@pytest.mark.parametrize("keys", [b"\x03", b"\x01x"], ids=["ctrl-c", "ctrl-a x"])
+def test_key_leaves_when_qemu_has_stopped(in_terminal, place, keys):
+    tool = in_terminal(stand_in="freeze")
+    tool.wait_for("ready ")
+    time.sleep(0.5)
+    tool.type(keys)
+    assert tool.finish() == 1
+    assert any(way.lost for way in summary_of(tool.text()))
+    place.assert_nothing_left()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_leaves_like_a_key(in_terminal, place, number):
+    tool = in_terminal()
+    tool.wait_for("ready ")
+    time.sleep(0.5)
+    tool.process.send_signal(number)
+    assert tool.finish() == 0
+    summary_of(tool.text())
+    place.assert_nothing_left()
+
+
+def test_qemu_dies_with_a_tool_that_was_killed(in_terminal, place):
+    tool = in_terminal()
+    tool.wait_for("ready ")
+    tool.process.kill()
+    tool.process.wait()
+    deadline = time.monotonic() + LIMIT_S
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.kill(place.qemu_words()[0], 0)
+            time.sleep(0.05)
+
+
+def test_duration_ends_the_run_with_every_frame_accounted_for(place, sample):
+    done = run_tool(place, sample, DURATION="1.5")
+    assert done.returncode == 0, done.stdout
+    for way in summary_of(done.stdout):
+        assert way.faults() == (0, 0, 0)
+        assert way.sent == way.received > 0 and way.rate > 0
+
+
+@pytest.mark.parametrize(
+    "what, counter", [("lose", "lost"), ("corrupt", "corrupted"), ("swap", "out_of_order"),
+                      ("double", "out_of_order")])
+def test_each_fault_is_counted_exactly_and_as_nothing_else(place, sample, what, counter):
+    done = run_tool(place, sample, "--duration", "1", stand_in=f"{what}=50")
+    assert done.returncode == 1
+    for way in summary_of(done.stdout):
+        # A frame that was held back for a swap has nothing to change places with at the end.
+        expected = way.sent // 50
+        counts = dict(zip(("lost", "corrupted", "out_of_order"), way.faults()))
+        if what == "swap" and way.sent % 50 == 0:
+            expected -= 1
+            assert counts.pop("lost") == 1
+        assert counts.pop(counter) == expected > 0
+        assert not any(counts.values())
+
+
+def test_a_guest_that_forwards_nothing_is_a_failure(place, sample):
+    done = run_tool(place, sample, "--duration", "1", stand_in="lose=1")
+    assert done.returncode == 1
+    for way in summary_of(done.stdout):
+        assert way.received == 0 and way.lost == way.sent > 0
+
+
+def test_panic_of_the_guest_is_named_and_a_failure(place, sample):
+    done = run_tool(place, sample, stand_in="panic")
+    assert done.returncode == 1
+    assert "the kernel panicked" in done.stdout
+    summary_of(done.stdout)
+
+
+def test_missing_ready_ends_a_run_with_a_duration(place, sample):
+    done = run_tool(place, sample, "--duration", "1", "--ready-limit", "1", stand_in="mute")
+    assert done.returncode == 1
+    assert "no ready event within 1 s" in done.stdout
+    summary_of(done.stdout)
+
+
+def test_words_of_the_user_reach_the_guest_beside_stats(place, sample):
+    run_tool(place, sample, DURATION="0.2", CMDLINE="wire=0-1 log=debug")
+    words = place.qemu_words()[1]
+    assert words[words.index("-append") + 1] == "stats=1 wire=0-1 log=debug"
+    run_tool(place, sample, DURATION="0.2", CMDLINE="stats=5")
+    words = place.qemu_words()[1]
+    assert words[words.index("-append") + 1] == "stats=5"
+
+
+def write_pcap_with_oddities(path, good):
+    """A pcap with frames that can't be sent: cut short, too long, too short."""
+    records = [(frame, len(frame)) for frame in good]
+    records += [(good[0][:20], 60), (bytes(2000), 2000), (bytes(2001), 2001), (bytes(13), 13)]
+    with open(path, "wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        for data, length in records:
+            file.write(struct.pack("<IIII", 1, 0, len(data), length) + data)
+
+
+def write_pcapng(path, records):
+    """records: (linktype, frame); an interface for each link type."""
+    def block(kind, body):
+        body += bytes(-len(body) % 4)
+        return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+
+    linktypes = sorted({linktype for linktype, _ in records})
+    with open(path, "wb") as file:
+        file.write(block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
+        for linktype in linktypes:
+            file.write(block(1, struct.pack("<HHI", linktype, 0, 65535)))
+        for linktype, frame in records:
+            head = struct.pack("<5I", linktypes.index(linktype), 0, 0, len(frame), len(frame))
+            file.write(block(6, head + frame))
+
+
+def test_pcap_of_the_user_is_sent_and_what_cannot_be_is_named(place, sample):
+    path = os.path.join(place.folder, "own.pcap")
+    write_pcap_with_oddities(path, capture.frames(3) + capture.frames(2, source=2, destination=1))
+    done = run_tool(place, sample, PCAP=path, DURATION="0.5")
+    assert done.returncode == 0, done.stdout
+    assert "skipped 4 frames: 2 above 1518 bytes, 1 below 14 bytes, 1 truncated" in done.stdout
+    assert "3 frames for 0 -> 1, 2 for 1 -> 0" in done.stdout
+
+
+def test_pcapng_is_read_and_frames_that_are_not_ethernet_are_named(place, sample):
+    path = os.path.join(place.folder, "own.pcapng")
+    write_pcapng(path, [(1, frame) for frame in capture.frames(4)] + [(101, bytes(40))])
+    done = run_tool(place, sample, PCAP=path, DURATION="0.5")
+    assert done.returncode == 0, done.stdout
+    assert "skipped 1 frames: 1 non-Ethernet" in done.stdout
+    assert "all 4 frames both ways" in done.stdout
+
+
+def test_capture_with_nothing_to_send_is_a_failure(place, sample):
+    path = os.path.join(place.folder, "own.pcap")
+    write_pcapng(path, [(101, bytes(40))])
+    done = run_tool(place, sample, PCAP=path)
+    assert done.returncode == 1 and "no frame that can be sent" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "variables, words",
+    [
+        ({"PCAP": "/nowhere/x.pcap"}, "/nowhere/x.pcap cannot be read"),
+        ({"PCAP": "/proc/self/status"}, "not a pcap or pcapng file"),
+        ({"DURATION": "soon"}, "DURATION=soon"),
+        ({"DURATION": "-1"}, "DURATION=-1"),
+        ({"DURATION": "nan"}, "DURATION=nan"),
+        ({"TAP0": "bwnothere"}, "both TAP0=… and TAP1=…"),
+        ({"TAP0": "bwnothere", "TAP1": "lo"}, "no network device bwnothere: create it with"),
+        ({"TAP0": "bwnothere", "TAP1": "bwnothere"}, "TAP0 and TAP1 are both bwnothere"),
+        ({"TAP0": "lo", "TAP1": "bwnothere"}, "lo is a network device, but not a tap"),
+        ({"QEMU": "/nowhere/qemu"}, "/nowhere/qemu cannot be started"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(
+        f"{name}={text}" for name, text in value.items()),
+)
+def test_bad_input_is_named_with_its_value(place, sample, variables, words):
+    stand_in = None if "QEMU" in variables else ""
+    done = run_tool(place, sample, stand_in=stand_in, **variables)
+    assert done.returncode == 1
+    assert words in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_reader_that_goes_away_ends_the_run(place, sample):
+    command = [str(RUN), "--kernel", place.kernel, "--capture", str(sample)]
+    with subprocess.Popen(command, env=place.environment(""), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tool:
+        tool.stdout.readline()
+        tool.stdout.close()
+        errors = tool.stderr.read()
+        assert tool.wait(LIMIT_S) == 1
+    assert errors == b""
+    place.assert_nothing_left()
+
+
+def test_capture_is_the_same_every_time_and_has_every_kind_of_frame(sample, tmp_path):
+    again = tmp_path / "again.pcap"
+    environment = dict(os.environ, TZ="Asia/Tokyo", PYTHONHASHSEED="7", LANG="C")
+    subprocess.run([sys.executable, str(ROOT / "tools" / "make-capture"), str(again)],
+                   env=environment, check=True, timeout=LIMIT_S)
+    assert again.read_bytes() == sample.read_bytes()
+    frames = capture.read_pcap(sample)
+    lengths = [len(frame) for frame in frames]
+    assert min(lengths) == 14 and {1514, 1518} <= set(lengths)
+    assert Counter(frames).most_common(1)[0][1] == 1, "two frames are the same"
+    types = {frame[12:14].hex() for frame in frames}
+    assert {"0806", "0800", "86dd", "8100", "88a8"} <= types
+    protocols = {frame[23] for frame in frames if frame[12:14] == b"\x08\x00"}
+    assert {1, 6, 17} <= protocols
+    assert any(frame[:6].hex() == "0180c2000000" for frame in frames), "no STP"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_faults_mixed_at_random_are_counted_exactly(sample, seed):
+    """The judgement alone, on a wire that loses, corrupts and swaps neighbours."""
+    chance = random.Random(seed)
+    share = chance.choice([0, 0.01, 0.2])
+    direction = traffic.Direction("", traffic.split_sides(traffic.read_capture(str(sample))[0])[0])
+    wire, count = [], Counter()
+    behind = None  # the frame that another one has overtaken last
+    for _ in range(5000):
+        frame = direction.frames[direction.sent % len(direction.frames)]
+        direction.sent += 1
+        fate = chance.random()
+        swappable = wire and wire[-1] is not behind and wire[-1] in direction.places
+        if fate < share:
+            count["lost"] += 1
+        elif fate < 2 * share:
+            count["corrupted"] += 1
+            wire.append(bytes([frame[0] ^ 0xFF]) + frame[1:])
+        elif fate < 3 * share and swappable:
+            count["out of order"] += 1
+            behind = wire[-1]
+            wire.insert(len(wire) - 1, frame)
+        else:
+            wire.append(frame)
+        while len(wire) > 100:
+            direction.arrived(wire.pop(0))
+    for frame in wire:
+        direction.arrived(frame)
+    assert direction.lost() == count["lost"]
+    assert direction.corrupted == count["corrupted"]
+    assert direction.out_of_order == count["out of order"]
+
+
+HANGING_CODE = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp to the hlt
+
+
+@pytest.fixture
+def hanging_kernel(place):
+    """The least that QEMU boots by Multiboot: it never says a word."""
+    address, flags = 0x100000, 1 << 16
+    header = struct.pack("<8I", 0x1BADB002, flags, -(0x1BADB002 + flags) % 2**32, address, address,
+                         0, 0, address + 32)
+    with open(place.kernel, "wb") as file:
+        file.write(header + HANGING_CODE)
+    return place.kernel
+
+
+@pytest.mark.parametrize("keys", [b"\x03", b"\x01x"], ids=["ctrl-c", "ctrl-a x"])
+def test_key_leaves_when_a_real_machine_hangs(in_terminal, place, hanging_kernel, keys):
+    tool = in_terminal(stand_in=None, kernel=hanging_kernel)
+    tool.wait_raw()
+    time.sleep(2)
+    tool.type(keys)
+    assert tool.finish() == 1
+    summary_of(tool.text())
+    place.assert_nothing_left()
+
+
+def test_barewire_passes_the_capture_without_a_fault(in_terminal, place):
+    tool = in_terminal(stand_in=None, kernel=ELF)
+    tool.wait_for("ready ")
+    tool.wait_for("stats ")
+    time.sleep(2)
+    tool.type(b"\x03")
+    assert tool.finish() == 0, tool.text()
+    for way in summary_of(tool.text()):
+        assert way.faults() == (0, 0, 0)
+        assert way.sent == way.received > 0
+    place.assert_nothing_left()

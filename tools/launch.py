@@ -1,0 +1,185 @@
+"""What the tools share: QEMU's command line, the accelerator, QEMU's life and the messages."""
+
+import ctypes
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+KERNEL = "build/barewire.elf"
+SYMBOLS = "build/barewire.debug"
+
+END_PATIENCE_S = 2.0  # from the end of its output to QEMU's own end, at most
+PANIC_STATUS = 33  # what isa-debug-exit makes of the 0x10 that a panic writes to port 0xf4
+SOCKET_PATH_MAX = 107  # sockaddr_un.sun_path without its NUL
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+MULTIBOOT_MAGIC = 0x1BADB002
+MULTIBOOT_SEARCH = 8192  # bytes at the start of the file that may hold the header
+MULTIBOOT_ADDRESSES = 1 << 16  # flag: the header holds the address fields
+
+
+class Problem(Exception):
+    """Something the user has to know and can act upon; ends the tool with status 1."""
+
+
+def say(text):
+    """One line of a tool's own, told from the guest's events by its first word."""
+    print(f"{os.path.basename(sys.argv[0])}: {text}", flush=True)
+
+
+def run_main(main):
+    """Calls main() and turns what went wrong into one line and an exit status."""
+    try:
+        status = main()
+    except Problem as problem:
+        say(problem)
+        status = 1
+    except BrokenPipeError:
+        # Whoever read the output has gone. Python would complain once more while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    sys.exit(status)
+
+
+def need_file(path, remedy):
+    if not os.path.isfile(path):
+        raise Problem(f"there is no file {path}: {remedy}")
+    return path
+
+
+def accelerator():
+    """The accelerator to use and the line that says which one, and why not KVM."""
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
+        return "kvm", "accelerator KVM"
+    except OSError as error:
+        return "tcg", f"accelerator TCG, much slower than KVM (/dev/kvm: {error.strerror})"
+
+
+class Scratch(tempfile.TemporaryDirectory):
+    """A folder for sockets; gone when its with block is left."""
+
+    def __init__(self):
+        super().__init__(prefix="barewire-")
+        if len(self.tester(0)) > SOCKET_PATH_MAX:
+            self.cleanup()
+            raise Problem(f"TMPDIR is too long for a unix socket: {self.name}; use TMPDIR=/tmp")
+
+    def __enter__(self):
+        return self
+
+    def qemu(self, port):
+        """Where QEMU receives the frames of a port …"""
+        return os.path.join(self.name, f"qemu{port}")
+
+    def tester(self, port):
+        """… and where it sends them to."""
+        return os.path.join(self.name, f"tester{port}")
+
+
+def escape(value):
+    """QEMU splits its options at commas; a doubled one is a comma of the value."""
+    return str(value).replace(",", ",,")
+
+
+def dgram_netdev(index, scratch):
+    """One datagram a frame, no privilege needed."""
+    return (f"dgram,id=net{index},local.type=unix,local.path={escape(scratch.qemu(index))},"
+            f"remote.type=unix,remote.path={escape(scratch.tester(index))}")
+
+
+def tap_netdev(index, ifname):
+    """No vhost: barewire's frames shall go through QEMU's own, observable virtio-net."""
+    return f"tap,id=net{index},ifname={escape(ifname)},script=no,downscript=no,vhost=off"
+
+
+def qemu_command(kernel, netdevs, cmdline, accel):
+    """The whole line; the guest's COM1 is QEMU's standard output."""
+    command = [
+        os.environ.get("QEMU") or "qemu-system-x86_64",
+        "-no-user-config", "-nodefaults",
+        "-machine", f"pc,accel={accel}", "-cpu", "max", "-m", "128",
+        "-display", "none", "-monitor", "none", "-serial", "stdio",
+        # A panic leaves through port 0xf4; without the device it would reboot, again and again.
+        "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+        "-kernel", kernel, "-append", cmdline,
+    ]
+    for index, netdev in enumerate(netdevs):
+        # romfile=: no network boot ROM, which would cost a second and use the device first.
+        command += ["-netdev", netdev, "-device",
+                    f"virtio-net-pci,netdev=net{index},romfile=,mac=52:54:00:62:77:{index:02x}"]
+    return command
+
+
+def _die_with_parent():
+    """Runs in the child: should the tool be killed outright, QEMU doesn't outlive it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Qemu:
+    """A running QEMU. It has a session of its own, so that the terminal's keys don't reach it."""
+
+    def __init__(self, command, stdout):
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stdout, start_new_session=True,
+                preexec_fn=_die_with_parent)
+        except OSError as error:
+            raise Problem(f"{command[0]} cannot be started ({error.strerror}): "
+                          "install qemu-system-x86") from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def ended(self):
+        """Its exit status, when its output has ended and it is about to end itself."""
+        try:
+            return self.process.wait(END_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.end()
+            return self.process.returncode
+
+    def end(self):
+        """At once, by its own process id: it has nothing to save, and may be stopped or hang."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+def describe_exit(status):
+    if status == PANIC_STATUS:
+        return f"QEMU ended with status {status}: the kernel panicked, see its lines above"
+    if status == 0:
+        return "QEMU ended by itself with status 0: the guest powered off or reset the machine"
+    if status < 0:
+        return f"QEMU was ended by {signal.Signals(-status).name}"
+    return f"QEMU ended by itself with status {status}"
+
+
+def kernel_entry(path):
+    """Where QEMU's -kernel enters the file: its Multiboot header's entry_addr, a number."""
+    with open(path, "rb") as file:
+        head = file.read(MULTIBOOT_SEARCH)
+    for at in range(0, len(head) - 31, 4):
+        magic, flags, checksum = struct.unpack_from("<3I", head, at)
+        if magic == MULTIBOOT_MAGIC and (magic + flags + checksum) % 2**32 == 0:
+            if flags & MULTIBOOT_ADDRESSES:
+                return struct.unpack_from("<I", head, at + 28)[0]
+    raise Problem(f"{path} has no Multiboot header with address fields: build it with make")
+
+
+def bind_datagram(path):
+    """A datagram socket that QEMU can send to from its first frame on."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    bound.bind(path)
+    return bound
