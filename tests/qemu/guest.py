@@ -133,6 +133,15 @@ class Guest:
         first = self.wait("stats", start=self.console.count(), port=port)
         return self.wait("stats", start=first.number + 1, port=port)
 
+    def descriptors(self, queue):
+        """The chain that the first entry of a queue of some port leads to, as QEMU sees it."""
+        devices = self.qmp.command("x-query-virtio")
+        path = next(device["path"] for device in devices if "net" in device["name"])
+        element = self.qmp.command(
+            "x-query-virtio-queue-element", path=path, queue=queue, index=0
+        )
+        return element["descs"]
+
     def trace(self, *events, on=True):
         """Has QEMU write these trace events, from now on."""
         for event in events:

@@ -27,6 +27,9 @@ BITS = {
     "INDIRECT_DESC": 28,
     "EVENT_IDX": 29,
 }
+# virtio 1.2 §5.1.6.1: without MRG_RXBUF a legacy header has no num_buffers
+LEGACY_HEADER = 10
+
 # All that barewire takes from a device that offers everything QEMU has by default.
 USUAL = {
     "MAC", "STATUS", "CTRL_VQ", "CTRL_RX", "CTRL_RX_EXTRA", "CTRL_MAC_ADDR", "ANY_LAYOUT", "EVENT_IDX",
@@ -103,6 +106,18 @@ def test_cards_with_different_features_forward_to_each_other(boot):
     assert features(guest, 0)[1] == USUAL - {"ANY_LAYOUT", "EVENT_IDX"}
     assert features(guest, 1)[1] == USUAL
     cross(guest, 0, 1, capture.frames(600))
+
+
+@pytest.mark.parametrize("switch, lengths", [("on", 1), ("off", 2)])
+def test_without_any_layout_the_header_has_a_descriptor_of_its_own(boot, switch, lengths):
+    """QEMU takes either, so the traffic alone would not show it."""
+    guest = boot(ports=[f"any_layout={switch}"] * 2)
+    cross(guest, 0, 1, capture.frames(600))
+    for queue in (0, 1):
+        chain = guest.descriptors(queue)
+        assert len(chain) == lengths
+        # QEMU lists a chain from its end.
+        assert (chain[-1]["len"] == LEGACY_HEADER) == (lengths == 2)
 
 
 def test_mtu_is_taken_when_offered_and_shown(boot):
