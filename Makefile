@@ -42,7 +42,7 @@ KERNEL_SOURCES := \
 DRIVERS_SOURCES := \
 	drivers/pci.c drivers/virtqueue.c drivers/virtio.c drivers/virtio_pci_legacy.c \
 	drivers/virtio_net_features.c drivers/virtio_net_control.c drivers/virtio_net_data.c \
-	drivers/virtio_net.c
+	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net.c
 
 # net: packets, lanes and the loop that moves them
 NET_SOURCES := \
@@ -189,8 +189,8 @@ $(OUT)/barewire.iso: $(OUT)/barewire.elf $(OUT)/grub.cfg $(OUT)/NOTICES tools/im
 # ---- Packages ---------------------------------------------------------------------------------
 # The goals that do something with the kernel may install what is missing; building never does.
 
-PURPOSES := run test debug demo check
-INSTALLING := deps run debug demo $(filter test% check%,$(MAKECMDGOALS))
+PURPOSES := run test debug demo check bench
+INSTALLING := deps run debug demo bench $(filter test% check%,$(MAKECMDGOALS))
 
 .PHONY: packages deps
 packages:
@@ -227,7 +227,7 @@ $(OUT)/capture.pcap: tools/make-capture | packages
 SIMULATION := tests/host/machine.c tests/host/sim_bus.c
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_net_data \
-	virtio_net_breach virtio_net_control lane assembly wiring loop \
+	virtio_net_breach virtio_net_recovery virtio_net_control lane assembly wiring loop \
 	config log clock calibrate acpi string
 HOST_TEST_boot_info := boot/boot_info.c tests/host/boot/physical.c
 HOST_TEST_memory := kernel/memory.c
@@ -246,6 +246,7 @@ VIRTIO_BENCH := $(DRIVERS_SOURCES) net/pool.c tests/host/virtio_bench.c \
 HOST_TEST_virtio_net := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_data := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_breach := $(VIRTIO_BENCH)
+HOST_TEST_virtio_net_recovery := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_control := $(VIRTIO_BENCH)
 HOST_TEST_lane := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
 HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c net/memory_port.c \
@@ -290,6 +291,23 @@ test-host: $(HOST_PROGRAMS) ## Only the units, on this machine; a few seconds
 
 test-qemu: all $(OUT)/capture.pcap ## Only the system tests; TESTS='-k pvh' goes to pytest
 	@PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
+
+# ---- Benchmarks -------------------------------------------------------------------------------
+# Counts, not times, and nothing is asserted. Compiled as the kernel is, but for the simulated machine.
+.PHONY: bench
+
+BENCH_SOURCES := tests/bench/wire.c $(DRIVERS_SOURCES) $(NET_SOURCES) tests/host/sim_virtio_net.c \
+	tests/host/sim_virtqueue.c $(SIMULATION)
+
+$(OUT)/bench/wire: $(BENCH_SOURCES) $(wildcard drivers/*.h net/*.h) | packages
+	@mkdir -p $(@D)
+	$(say) HOSTLD $@
+	$(Q)$(CC) -std=gnu11 -O2 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARNINGS) \
+		$(HOST_INCLUDES) $(BENCH_SOURCES) -o $@
+
+bench: ## Instructions per frame, exact, by callgrind; also into bench.json
+bench: $(OUT)/bench/wire
+	@tests/bench/count $(OUT)
 
 # ---- Checks -----------------------------------------------------------------------------------
 # One stamp a check, so that -j runs them side by side and nothing is checked twice.

@@ -1,4 +1,4 @@
-/* The virtio network device: its life from probe to stop. The data path is in virtio_net_data.c. */
+/* The virtio network device: its life from probe to start, and its tables of functions. */
 #include "drivers/virtio_net.h"
 
 #include <stdarg.h>
@@ -11,23 +11,13 @@
 #include <machine/memory.h>
 #include <machine/panic.h>
 
-#include "drivers/virtio_net_data.h"
+#include "drivers/virtio_net_internal.h"
 #include "drivers/virtio_net_features.h"
 #include "drivers/virtio_pci_legacy.h"
 
-#define GROUP_ADDRESS 0x01
+#define GROUP_ADDRESS 0x01 /* the two bits of a MAC's first byte */
 #define LOCAL_ADDRESS 0x02
 #define MTU_MIN 68 /* virtio 1.2 §5.1.4.1: a device must not state less */
-
-static struct virtio_net *of(struct netdev *dev)
-{
-    return (struct virtio_net *)dev;
-}
-
-static const struct virtio_net *of_const(const struct netdev *dev)
-{
-    return (const struct virtio_net *)dev;
-}
 
 bool virtio_net_matches(const struct pci_device *pci)
 {
@@ -36,7 +26,7 @@ bool virtio_net_matches(const struct pci_device *pci)
             pci->device_id == VIRTIO_PCI_DEVICE_NET);
 }
 
-/* Out of service before it ever was in: `format` is "reason=… key=value". */
+/* The device cannot be used, and is told so: `format` is "reason=… key=value". */
 __attribute__((format(printf, 2, 3))) static void refuse(struct virtio_net *net, const char *format,
                                                          ...)
 {
@@ -109,13 +99,6 @@ static void negotiate(struct virtio_net *net)
 
 /* ---- configuration ---- */
 
-static bool mac_is_usable(const struct mac_address *mac)
-{
-    static const struct mac_address zero;
-
-    return !(mac->bytes[0] & GROUP_ADDRESS) && memcmp(mac, &zero, sizeof(zero)) != 0;
-}
-
 /* §5.1.5: without a MAC of the device's, a locally administered random one. */
 static struct mac_address random_mac(const struct pci_device *pci)
 {
@@ -139,7 +122,7 @@ static void read_mac(struct virtio_net *net)
         for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE; i++)
             net->mac.bytes[i] = net->virtio.transport->read_config(
                 &net->virtio, (uint16_t)(VIRTIO_NET_CONFIG_MAC + i));
-        if (mac_is_usable(&net->mac))
+        if (virtio_net_mac_usable(&net->mac))
             return;
         warn(net, "mac", "the device states a group or zero address; a random one is used");
     }
@@ -164,11 +147,39 @@ static bool link_is_up(const struct virtio_net *net)
 
 /* ---- rings ---- */
 
-/* Makes the ring of queue `index`; the device is told of it in start. */
+/*
+ * The memory of a ring is given to the device for good, so a ring that is made anew is made where it
+ * was; the device must not have changed its size in the meantime.
+ */
+static bool place_queue(struct virtio_net *net, struct virtqueue *queue,
+                        const struct virtqueue_shape *shape)
+{
+    const size_t ring_bytes = virtqueue_layout(shape->size).total;
+    void *ring = queue->desc, *private = queue->tokens;
+
+    if (ring == NULL) {
+        ring = memory_alloc(ring_bytes, VIRTIO_PCI_LEGACY_QUEUE_ALIGN);
+        private = memory_alloc(virtqueue_private_bytes(shape->size), CACHE_LINE);
+    } else if (shape->size != queue->size) {
+        refuse(net, "reason=queue-size queue=%u size=%u accepted=%u", shape->index, shape->size,
+               queue->size);
+        return false;
+    } else {
+        memset(ring, 0, ring_bytes);
+    }
+    if (ring == NULL || private == NULL) {
+        refuse(net, "reason=memory queue=%u size=%u bytes=%zu remedy=\"more RAM\"", shape->index,
+               shape->size, ring_bytes + virtqueue_private_bytes(shape->size));
+        return false;
+    }
+    virtqueue_init(queue, shape, ring, private);
+    return true;
+}
+
 static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t index,
                        uint16_t chain)
 {
-    uint32_t size = net->virtio.transport->get_queue_size(&net->virtio, index);
+    const uint32_t size = net->virtio.transport->get_queue_size(&net->virtio, index);
     const struct virtqueue_shape shape = {
         .size = size,
         .index = index,
@@ -181,30 +192,24 @@ static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t
                index, size, chain, VIRTQ_SIZE_MAX);
         return false;
     }
-    void *ring = memory_alloc(virtqueue_layout(size).total, VIRTIO_PCI_LEGACY_QUEUE_ALIGN);
-    void *private = memory_alloc(virtqueue_private_bytes(size), CACHE_LINE);
-    if (ring == NULL || private == NULL) {
-        refuse(net, "reason=memory queue=%u size=%u bytes=%zu remedy=\"more RAM\"", index, size,
-               virtqueue_layout(size).total + virtqueue_private_bytes(size));
-        return false;
-    }
-    virtqueue_init(queue, &shape, ring, private);
-    return true;
+    return place_queue(net, queue, &shape);
 }
 
 static bool make_control(struct virtio_net *net)
 {
+    struct virtio_net_control *control = &net->control;
+
     if (!virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_VQ))
         return true;
-    if (!make_queue(net, &net->control.queue, VIRTIO_NET_QUEUE_CONTROL, VIRTIO_NET_CONTROL_CHAIN))
+    control->device = &net->virtio;
+    control->pending = control->silent = false;
+    if (!make_queue(net, &control->queue, VIRTIO_NET_QUEUE_CONTROL, VIRTIO_NET_CONTROL_CHAIN))
         return false;
-    net->control.device = &net->virtio;
-    net->control.buffer = memory_alloc(sizeof(*net->control.buffer), CACHE_LINE);
-    if (net->control.buffer == NULL) {
-        refuse(net, "reason=memory bytes=%zu remedy=\"more RAM\"", sizeof(*net->control.buffer));
-        return false;
-    }
-    return true;
+    if (control->buffer == NULL)
+        control->buffer = memory_alloc(sizeof(*control->buffer), CACHE_LINE);
+    if (control->buffer == NULL)
+        refuse(net, "reason=memory bytes=%zu remedy=\"more RAM\"", sizeof(*control->buffer));
+    return control->buffer != NULL;
 }
 
 static bool make_queues(struct virtio_net *net)
@@ -226,8 +231,8 @@ static bool open_device(struct virtio_net *net, const struct pci_device *pci)
 {
     if (!virtio_pci_legacy_open(&net->virtio, pci)) {
         refuse(net,
-               "reason=modern-only device=0x%04x remedy=\"use disable-legacy=off on the "
-               "device and a slot with I/O ports, or a pc machine\"",
+               "reason=modern-only device=0x%04x remedy=\"use disable-legacy=off on the device and "
+               "a slot with I/O ports, or a pc machine\"",
                pci->device_id);
         return false;
     }
@@ -240,9 +245,24 @@ static bool open_device(struct virtio_net *net, const struct pci_device *pci)
                net->virtio.transport->get_status(&net->virtio));
         return false;
     }
+    return true;
+}
+
+bool virtio_net_configure(struct virtio_net *net)
+{
+    const uint32_t mtu = net->netdev.mtu;
+
     virtio_add_status(&net->virtio, VIRTIO_STATUS_ACKNOWLEDGE);
     virtio_add_status(&net->virtio, VIRTIO_STATUS_DRIVER);
-    return true;
+    negotiate(net);
+    read_config(net);
+    /* Buffers and lanes were made for the mtu that was stated first. */
+    if (net->netdev.state != NETDEV_PROBED && net->netdev.mtu != mtu) {
+        refuse(net, "reason=mtu-changed mtu=%u accepted=%u", net->netdev.mtu, mtu);
+        net->netdev.mtu = mtu;
+        return false;
+    }
+    return make_queues(net);
 }
 
 struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id)
@@ -251,18 +271,19 @@ struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id)
 
     if (net == NULL)
         panic("no memory for port %u", id);
-    *net = (struct virtio_net){0};
-    net->netdev.ops = &virtio_net_ops;
-    net->netdev.id = id;
-    net->netdev.state = NETDEV_PROBED;
-    net->netdev.num_rx_queues = net->netdev.num_tx_queues = 1;
+    *net = (struct virtio_net){
+        .netdev =
+            {
+                .ops = &virtio_net_ops,
+                .id = id,
+                .state = NETDEV_PROBED,
+                .num_rx_queues = 1,
+                .num_tx_queues = 1,
+            },
+    };
     snprintf(net->netdev.address, sizeof(net->netdev.address), "%s", pci_address(pci).text);
-
-    if (open_device(net, pci)) {
-        negotiate(net);
-        read_config(net);
-        make_queues(net);
-    }
+    if (open_device(net, pci))
+        virtio_net_configure(net);
     return &net->netdev;
 }
 
@@ -300,12 +321,12 @@ static bool enable_queues(struct virtio_net *net)
 }
 
 /* DRIVER_OK, and what the device makes of it. */
-static bool go_live(struct virtio_net *net)
+static bool set_driver_ok(struct virtio_net *net)
 {
     const struct virtio_device *virtio = &net->virtio;
 
     virtio_add_status(virtio, VIRTIO_STATUS_DRIVER_OK);
-    uint8_t status = virtio->transport->get_status(virtio);
+    const uint8_t status = virtio->transport->get_status(virtio);
     if ((status & (VIRTIO_STATUS_FAILED | VIRTIO_STATUS_DEVICE_NEEDS_RESET)) ||
         !(status & VIRTIO_STATUS_DRIVER_OK)) {
         refuse(net, "reason=status status=0x%02x", status);
@@ -314,49 +335,37 @@ static bool go_live(struct virtio_net *net)
     return true;
 }
 
-static bool start(struct netdev *dev, const struct netdev_setup *setup)
+bool virtio_net_go_live(struct virtio_net *net)
 {
-    struct virtio_net *net = of(dev);
-
-    if (!setup_is_valid(net, setup) || !enable_queues(net))
+    if (!enable_queues(net))
         return false;
-    if (setup->tx_queues != 0)
-        net->tx.pool = setup->tx[0].pool;
-    if (setup->rx_queues != 0)
-        virtio_net_fill_rx(net, &setup->rx[0]);
-    if (!go_live(net))
+    net->tx.pool = net->setup.tx[0].pool;
+    if (net->setup.rx_queues != 0)
+        virtio_net_fill_rx(net);
+    if (!set_driver_ok(net))
         return false;
     /* The buffers were offered before the device was live; it may be told of them only now. */
     net->virtio.transport->notify(&net->virtio, VIRTIO_NET_QUEUE_RECEIVE);
-    dev->state = NETDEV_RUNNING;
+    net->netdev.ops = &virtio_net_ops;
+    net->netdev.state = NETDEV_RUNNING;
     return true;
 }
 
-/* ---- stop ---- */
-
-void virtio_net_stop(struct virtio_net *net, const struct virtqueue *queue)
+static bool start(struct netdev *dev, const struct netdev_setup *setup)
 {
-    net->breaches[queue->breach]++;
-    log_event(LOG_ERROR, "error", "port=%u pci=%s reason=%s queue=%u value=%u used_idx=%u",
-              net->netdev.id, net->netdev.address, virtqueue_breach_name(queue->breach),
-              queue->index, queue->breach_value, queue->used_idx);
+    struct virtio_net *net = virtio_net_of(dev);
 
-    /* Frames that the device had not finished are lost with it. Their buffers stay where they are,
-     * and so do those of the rx ring: the device may still write to them. */
-    if (net->tx.queue.breach == VIRTQUEUE_SOUND)
-        virtio_net_reclaim_tx(net);
-    net->tx_dropped += virtqueue_outstanding(&net->tx.queue);
-    net->netdev.state = NETDEV_FAILED;
-    net->netdev.ops = &virtio_net_stopped_ops;
-    virtio_fail(&net->virtio);
-    net->virtio.transport->set_status(&net->virtio, 0);
+    if (dev->state != NETDEV_PROBED || !setup_is_valid(net, setup))
+        return false;
+    net->setup = *setup;
+    return virtio_net_go_live(net);
 }
 
 /* ---- the rest of the port interface ---- */
 
 static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
 {
-    const struct virtio_net *net = of_const(dev);
+    const struct virtio_net *net = virtio_net_of_const(dev);
 
     *stats = (struct netdev_stats){
         .rx_packets = net->rx.packets,
@@ -364,53 +373,8 @@ static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
         .tx_packets = net->tx.packets,
         .tx_bytes = net->tx.bytes,
         .tx_dropped = net->tx_dropped,
+        .resets = net->recovery.resets,
     };
-}
-
-/* True if the command was carried out; else a warn says what was not, and why. */
-static bool control_done(struct virtio_net *net, enum virtio_net_control_result result,
-                         const char *what)
-{
-    if (result == CONTROL_OK)
-        return true;
-    log_event(LOG_WARN, "warn", "port=%u reason=control-%s command=%s", net->netdev.id,
-              virtio_net_control_result_name(result), what);
-    if (result == CONTROL_BROKEN && net->netdev.state == NETDEV_RUNNING)
-        virtio_net_stop(net, &net->control.queue);
-    return false;
-}
-
-static bool control_offered(const struct virtio_net *net, unsigned feature, const char *what)
-{
-    if (virtio_has(&net->virtio, feature))
-        return true;
-    log_event(LOG_WARN, "warn", "port=%u reason=control-not-offered command=%s", net->netdev.id,
-              what);
-    return false;
-}
-
-static bool set_rx_mode(struct netdev *dev, uint8_t command, bool on, const char *what)
-{
-    struct virtio_net *net = of(dev);
-
-    return control_offered(net, VIRTIO_NET_F_CTRL_RX, what) &&
-           control_done(net, virtio_net_control_rx_mode(&net->control, command, on), what);
-}
-
-static bool set_promisc(struct netdev *dev, bool on)
-{
-    struct virtio_net *net = of(dev);
-
-    if (!set_rx_mode(dev, VIRTIO_NET_CTRL_RX_PROMISC, on, on ? "promisc-on" : "promisc-off"))
-        return false;
-    /* Without promiscuous mode the table counts, and whoever drove the device before may have left
-     * something in it. */
-    return on || control_done(net, virtio_net_control_clear_table(&net->control), "mac-table");
-}
-
-static bool set_allmulti(struct netdev *dev, bool on)
-{
-    return set_rx_mode(dev, VIRTIO_NET_CTRL_RX_ALLMULTI, on, on ? "allmulti-on" : "allmulti-off");
 }
 
 /* Legacy carries speed and duplex only behind feature bit 63, which its 32 bits cannot hold. */
@@ -422,38 +386,23 @@ static uint32_t get_link_speed(const struct netdev *dev)
 
 static bool get_link_up(const struct netdev *dev)
 {
-    return link_is_up(of_const(dev));
+    const bool out = dev->state != NETDEV_PROBED && dev->state != NETDEV_RUNNING;
+
+    return !out && link_is_up(virtio_net_of_const(dev));
 }
 
 static struct mac_address get_mac_addr(const struct netdev *dev)
 {
-    return of_const(dev)->mac;
-}
-
-static bool set_mac_addr(struct netdev *dev, struct mac_address mac)
-{
-    struct virtio_net *net = of(dev);
-    const struct virtio_device *virtio = &net->virtio;
-
-    ensure(mac_is_usable(&mac));
-    if (virtio_has(virtio, VIRTIO_NET_F_CTRL_MAC_ADDR)) {
-        if (!control_done(net, virtio_net_control_set_mac(&net->control, mac), "mac"))
-            return false;
-    } else if (virtio_has(virtio, VIRTIO_NET_F_MAC)) {
-        /* §5.1.4.3: without the command, a legacy driver writes the address byte by byte. */
-        for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE; i++)
-            virtio->transport->write_config(virtio, (uint16_t)(VIRTIO_NET_CONFIG_MAC + i),
-                                            mac.bytes[i]);
-    }
-    net->mac = mac;
-    return true;
+    return virtio_net_of_const(dev)->mac;
 }
 
 static void report(const struct netdev *dev)
 {
-    const struct virtio_net *net = of_const(dev);
+    const struct virtio_net *net = virtio_net_of_const(dev);
     const uint8_t *mac = net->mac.bytes;
 
+    if (dev->state == NETDEV_FAILED)
+        return; /* its `error` event has said all */
     log_event(LOG_INFO, "port",
               "id=%u pci=%s driver=%s transport=%s mac=%02x:%02x:%02x:%02x:%02x:%02x rx_size=%u "
               "tx_size=%u rx_buffers=%u mtu=%u link=%s speed=unknown duplex=unknown "
@@ -464,68 +413,28 @@ static void report(const struct netdev *dev)
               link_is_up(net) ? "up" : "down", (unsigned long long)net->virtio.taken);
 }
 
+/* Everything but the data path asks for the state where it matters, and is the same in all. */
+#define WHATEVER_THE_STATE                                                                         \
+    .driver = "virtio-net", .start = start, .read_stats = read_stats,                              \
+    .set_promisc = virtio_net_set_promisc, .set_allmulti = virtio_net_set_allmulti,                \
+    .get_link_speed = get_link_speed, .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,    \
+    .set_mac_addr = virtio_net_set_mac_addr, .report = report, .service = virtio_net_service
+
 const struct netdev_ops virtio_net_ops = {
-    .driver = "virtio-net",
-    .start = start,
+    WHATEVER_THE_STATE,
     .rx_batch = virtio_net_rx_batch,
     .tx_room = virtio_net_tx_room,
     .tx_batch = virtio_net_tx_batch,
-    .read_stats = read_stats,
-    .set_promisc = set_promisc,
-    .set_allmulti = set_allmulti,
-    .get_link_speed = get_link_speed,
-    .get_link_up = get_link_up,
-    .get_mac_addr = get_mac_addr,
-    .set_mac_addr = set_mac_addr,
-    .report = report,
 };
 
-/* ---- a port that is out of service ---- */
-
-static bool refuse_start(struct netdev *dev, const struct netdev_setup *setup)
-{
-    (void)dev;
-    (void)setup;
-    return false;
-}
-
-static bool refuse_mode(struct netdev *dev, bool on)
-{
-    (void)dev;
-    (void)on;
-    return false;
-}
-
-static bool refuse_mac(struct netdev *dev, struct mac_address mac)
-{
-    (void)dev;
-    (void)mac;
-    return false;
-}
-
-static bool link_is_down(const struct netdev *dev)
-{
-    (void)dev;
-    return false;
-}
-
-static void report_nothing(const struct netdev *dev)
-{
-    (void)dev; /* its error event has said all */
-}
+const struct netdev_ops virtio_net_waiting_ops = {
+    WHATEVER_THE_STATE, .rx_batch = virtio_net_no_rx_batch, .tx_room = virtio_net_waiting_tx_room,
+    .tx_batch = virtio_net_stopped_tx_batch, /* for a burst that was under way */
+};
 
 const struct netdev_ops virtio_net_stopped_ops = {
-    .driver = "virtio-net",
-    .start = refuse_start,
-    .rx_batch = virtio_net_stopped_rx_batch,
+    WHATEVER_THE_STATE,
+    .rx_batch = virtio_net_no_rx_batch,
     .tx_room = virtio_net_stopped_tx_room,
     .tx_batch = virtio_net_stopped_tx_batch,
-    .read_stats = read_stats,
-    .set_promisc = refuse_mode,
-    .set_allmulti = refuse_mode,
-    .get_link_speed = get_link_speed,
-    .get_link_up = link_is_down,
-    .get_mac_addr = get_mac_addr,
-    .set_mac_addr = refuse_mac,
-    .report = report_nothing,
 };

@@ -2,8 +2,9 @@
  * The virtio network device (virtio 1.2 §5.1) as a port.
  *
  * A port's life: virtio_net_probe (reset, features, configuration, rings made), then through the
- * port interface start (buffers posted, DRIVER_OK), batches, and, if the device breaks the rules,
- * the end: the breach is counted and named, the device reset, the port NETDEV_FAILED.
+ * port interface start (buffers posted, DRIVER_OK) and batches. A device that breaks the rules is
+ * reset and comes back; one that does it ten times within a minute is retired, and tried again after
+ * growing pauses.
  */
 #ifndef DRIVERS_VIRTIO_NET_H
 #define DRIVERS_VIRTIO_NET_H
@@ -35,13 +36,43 @@ struct virtio_net_queue {
     uint64_t bytes;
 };
 
+/* The settings that a reset must not lose, in the order in which the device gets them. */
+enum virtio_net_setting { SETTING_MAC, SETTING_PROMISC, SETTING_ALLMULTI, SETTING_TABLE, SETTINGS };
+
+struct virtio_net_settings {
+    bool wanted[SETTINGS]; /* asked for by somebody; else it is left as the device has it */
+    bool promisc;
+    bool allmulti;
+    struct mac_address mac;
+    enum virtio_net_setting next; /* to be given to the device again; SETTINGS: all done */
+};
+
+#define VIRTIO_NET_RESETS_MAX 10 /* within a minute; then the port is retired */
+
+/* What is known of the device's bad behaviour. Times are clock_ns. */
+struct virtio_net_recovery {
+    const char *reason;                       /* of the reset that is under way or was last */
+    uint64_t started_ns;                      /* when that was begun */
+    uint32_t looks;                           /* how often its end was looked for */
+    uint32_t resets;                          /* since start */
+    uint64_t times_ns[VIRTIO_NET_RESETS_MAX]; /* of the last resets, a ring */
+    uint64_t pause_ns;                        /* the last one of a retired port; doubles */
+    uint64_t retry_ns;                        /* when it ends */
+    uint64_t watched_ns;                      /* when the running device was last looked at */
+    uint16_t tx_used_idx;                     /* how far its tx ring was then */
+    uint32_t tx_stalled; /* how many looks in a row it has not moved, though there was work */
+};
+
 struct virtio_net {
     struct netdev netdev; /* first: the port interface hands out its address */
     struct virtio_device virtio;
     struct virtio_net_queue rx;
     struct virtio_net_queue tx;
     struct virtio_net_control control;
+    struct netdev_setup setup; /* as start was given it */
     struct mac_address mac;
+    struct virtio_net_settings settings;
+    struct virtio_net_recovery recovery;
     uint64_t tx_dropped;
     uint64_t breaches[VIRTQUEUE_BREACHES]; /* by kind, since start */
 };

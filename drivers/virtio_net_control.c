@@ -22,26 +22,22 @@ static void describe(struct virtq_desc *desc, struct part part, uint16_t flags)
     desc->flags = flags;
 }
 
-/* Waits for the one command that is out. */
-static enum virtio_net_control_result wait_for_answer(struct virtio_net_control *control)
+enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control *control)
 {
     struct virtqueue *queue = &control->queue;
-    const uint64_t start = clock_ns();
+    const struct virtqueue_run run = virtqueue_finished(queue, 1);
 
-    while (virtqueue_pending(queue) == 0) {
+    if (run.length == 0) {
         if (queue->breach != VIRTQUEUE_SOUND)
             return CONTROL_BROKEN;
-        if (clock_ns() - start > VIRTIO_PATIENCE_NS) {
-            control->silent = true;
-            return CONTROL_SILENT;
-        }
-        clock_relax();
+        control->silent = clock_ns() - control->sent_ns > VIRTIO_PATIENCE_NS;
+        return control->silent ? CONTROL_SILENT : CONTROL_PENDING;
     }
-    const struct virtqueue_run run = virtqueue_finished(queue, 1);
-    if (virtqueue_pop(queue, queue->tokens, &run, 0, run.used[0].id) == NULL)
+    if (!virtqueue_pop(queue, &run, 0, run.used[0].id))
         return CONTROL_BROKEN;
     virtqueue_popped(queue, 1);
     virtqueue_park(queue);
+    control->pending = false;
     return *(volatile uint8_t *)&control->buffer->ack == VIRTIO_NET_OK ? CONTROL_OK
                                                                        : CONTROL_REFUSED;
 }
@@ -60,8 +56,8 @@ static enum virtio_net_control_result send(struct virtio_net_control *control,
     if (queue->breach != VIRTQUEUE_SOUND)
         return CONTROL_BROKEN;
     ensure(virtqueue_free(queue) != 0 && count + 2 <= VIRTIO_NET_CONTROL_CHAIN);
-    const uint32_t id = *virtqueue_next(queue);
-    struct virtq_desc *desc = &queue->desc[id];
+    const struct virtqueue_slots slot = virtqueue_next(queue, 1);
+    struct virtq_desc *desc = &queue->desc[slot.ids[0]];
 
     buffer->command = command;
     buffer->ack = ACK_NONE;
@@ -69,10 +65,12 @@ static enum virtio_net_control_result send(struct virtio_net_control *control,
     for (unsigned i = 0; i < count; i++)
         describe(desc++, data[i], VIRTQ_DESC_F_NEXT);
     describe(desc, (struct part){&buffer->ack, sizeof(buffer->ack)}, VIRTQ_DESC_F_WRITE);
-    queue->tokens[id] = buffer;
+    slot.tokens[0] = buffer;
     virtqueue_offer(queue, 1);
+    control->pending = true;
+    control->sent_ns = clock_ns();
     virtio_kick(control->device, queue);
-    return wait_for_answer(control);
+    return CONTROL_PENDING;
 }
 
 enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_control *control,
@@ -113,10 +111,8 @@ enum virtio_net_control_result virtio_net_control_set_mac(struct virtio_net_cont
 const char *virtio_net_control_result_name(enum virtio_net_control_result result)
 {
     static const char *const names[] = {
-        [CONTROL_OK] = "ok",
-        [CONTROL_REFUSED] = "refused",
-        [CONTROL_SILENT] = "no-answer",
-        [CONTROL_BROKEN] = "breach",
+        [CONTROL_PENDING] = "pending",  [CONTROL_OK] = "ok",         [CONTROL_REFUSED] = "refused",
+        [CONTROL_SILENT] = "no-answer", [CONTROL_BROKEN] = "breach",
     };
     return names[result];
 }

@@ -1,6 +1,7 @@
 /*
- * The control queue of the network device (virtio 1.2 §5.1.6.5): one command at a time, each waited
- * for. Not for the data path.
+ * The control queue of the network device (virtio 1.2 §5.1.6.5): one command at a time, sent by one
+ * call and looked after by another, so that a device that takes its time holds up nobody. Not for
+ * the data path.
  */
 #ifndef DRIVERS_VIRTIO_NET_CONTROL_H
 #define DRIVERS_VIRTIO_NET_CONTROL_H
@@ -16,6 +17,7 @@
 #define VIRTIO_NET_CONTROL_CHAIN 4
 
 enum virtio_net_control_result {
+    CONTROL_PENDING, /* sent, not answered yet */
     CONTROL_OK,
     CONTROL_REFUSED, /* the device answered, but not with OK */
     CONTROL_SILENT,  /* no answer within VIRTIO_PATIENCE_NS; the queue is not used again */
@@ -36,8 +38,12 @@ struct virtio_net_control {
     const struct virtio_device *device;
     struct virtqueue queue;
     struct virtio_net_control_buffer *buffer;
-    bool silent; /* a command is still out, so the buffer is the device's */
+    uint64_t sent_ns; /* when the command that is out was sent */
+    bool pending;     /* a command is out, so the buffer is the device's */
+    bool silent;      /* and it was given up: for good, until the device is reset */
 };
+
+/* Each of these sends a command (none may be pending) and returns CONTROL_PENDING, or why not. */
 
 /* VIRTIO_NET_CTRL_RX `command` (…_PROMISC, …_ALLMULTI) on or off. */
 enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_control *control,
@@ -48,6 +54,9 @@ enum virtio_net_control_result virtio_net_control_clear_table(struct virtio_net_
 
 enum virtio_net_control_result virtio_net_control_set_mac(struct virtio_net_control *control,
                                                           struct mac_address mac);
+
+/* Looks for the answer to the command that is pending; never waits. */
+enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control *control);
 
 /* "ok", "refused", "no-answer", "breach": reason= of the warn. */
 const char *virtio_net_control_result_name(enum virtio_net_control_result result);

@@ -2,7 +2,7 @@
  * The data path of virtio-net: a burst from the rx used ring to packets, a burst of packets to the
  * tx available ring, and finished buffers back to their pool. No wait, no log, no allocation.
  */
-#include "drivers/virtio_net_data.h"
+#include "drivers/virtio_net_internal.h"
 
 #include <string.h>
 
@@ -13,11 +13,6 @@
 _Static_assert(PACKET_HEADROOM >= HEADER, "the device's header lies in the headroom");
 _Static_assert(PACKET_HEADROOM / CACHE_LINE == (PACKET_HEADROOM - HEADER) / CACHE_LINE,
                "header and Ethernet header share a cache line");
-
-static struct virtio_net *of(struct netdev *dev)
-{
-    return (struct virtio_net *)dev;
-}
 
 /*
  * Writes a descriptor, whole: so whatever the device may have scribbled over it is gone. All but
@@ -46,37 +41,47 @@ static inline void describe_apart(struct virtq_desc *desc, uint32_t id, uint64_t
 /* ---- rx ---- */
 
 /*
- * Fills the ring up again, as far as the pool has buffers and chains stand side by side; returns how
- * many it took. Each chain names the header's place and the frame's, in one descriptor or in two.
+ * Points the chains of `slots` at fresh buffers: the header's place and the frame's. `apart` is a
+ * constant wherever this is called, so that the loop has no branch for it.
  */
-static uint32_t rx_refill(struct virtio_net_queue *rx)
+static inline __attribute__((always_inline)) void rx_describe(struct virtq_desc *desc,
+                                                              const struct virtqueue_slots *slots,
+                                                              uint8_t *const *fresh,
+                                                              uint32_t length, bool apart)
 {
-    struct virtqueue *const queue = &rx->queue;
-    struct virtq_desc *const desc = queue->desc;
-    void **const tokens = queue->tokens;
-    const uint32_t *const ids = virtqueue_next(queue);
-    const uint32_t length = rx->pool->frame_max;
-    const bool apart = queue->chain == 2;
-
-    uint32_t n = rx->posted - virtqueue_outstanding(queue);
-    n = virtqueue_smaller(n, virtqueue_room(queue));
-    n = virtqueue_smaller(n, rx->pool->count);
-    uint8_t *const *const fresh = pool_take(rx->pool, n);
-    for (uint64_t i = 0; i < n; i++) {
+    for (uint64_t i = 0; i < slots->count; i++) {
         const uint64_t frame = io_physical(fresh[i]) + PACKET_HEADROOM;
-        const uint64_t id = ids[i];
-        tokens[id] = fresh[i];
+        const uint64_t id = slots->ids[i];
+        slots->tokens[i] = fresh[i];
         if (apart)
-            describe_apart(desc, id, frame, length, VIRTQ_DESC_F_WRITE);
+            describe_apart(desc, (uint32_t)id, frame, length, VIRTQ_DESC_F_WRITE);
         else
             describe(&desc[id], frame - HEADER, HEADER + length, VIRTQ_DESC_F_WRITE, 0);
     }
-    virtqueue_offer(queue, n);
-    return n;
 }
 
-void virtio_net_fill_rx(struct virtio_net *net, const struct netdev_rx_setup *setup)
+/* Fills the ring up again, as far as the pool has buffers and slots lie side by side; returns how
+ * many it took. */
+static uint32_t rx_refill(struct virtio_net_queue *rx)
 {
+    struct virtqueue *const queue = &rx->queue;
+    const uint32_t length = rx->pool->frame_max;
+    const uint32_t missing = rx->posted - virtqueue_outstanding(queue);
+    const struct virtqueue_slots slots =
+        virtqueue_next(queue, virtqueue_smaller(missing, rx->pool->count));
+    uint8_t *const *const fresh = pool_take(rx->pool, slots.count);
+
+    if (queue->chain == 1)
+        rx_describe(queue->desc, &slots, fresh, length, false);
+    else
+        rx_describe(queue->desc, &slots, fresh, length, true);
+    virtqueue_offer(queue, slots.count);
+    return slots.count;
+}
+
+void virtio_net_fill_rx(struct virtio_net *net)
+{
+    const struct netdev_rx_setup *const setup = &net->setup.rx[0];
     struct virtio_net_queue *const rx = &net->rx;
 
     rx->pool = setup->pool;
@@ -104,10 +109,9 @@ static __attribute__((noinline, cold)) bool rx_length_possible(struct virtio_net
 static inline void rx_take(struct virtio_net_queue *rx, const struct virtqueue_run *run,
                            struct batch *batch)
 {
-    void **const tokens = rx->queue.tokens;
     const uint32_t ordinary = rx->payload_max;
     uint64_t bytes = 0;
-    uint32_t i;
+    uint64_t i;
 
     for (i = 0; i < run->length; i++) {
         const uint32_t id = run->used[i].id, length = run->used[i].len - HEADER;
@@ -117,9 +121,9 @@ static inline void rx_take(struct virtio_net_queue *rx, const struct virtqueue_r
                 break;
             batch->odd = true;
         }
-        batch->buffers[i] = virtqueue_pop(&rx->queue, tokens, run, i, id);
-        if (__builtin_expect(batch->buffers[i] == NULL, 0))
+        if (!virtqueue_pop(&rx->queue, run, i, id))
             break;
+        batch->buffers[i] = run->tokens[i];
         batch->lengths[i] = length;
         bytes += length;
     }
@@ -131,7 +135,7 @@ static inline void rx_take(struct virtio_net_queue *rx, const struct virtqueue_r
 
 void virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch, uint32_t n)
 {
-    struct virtio_net *net = of(dev);
+    struct virtio_net *net = virtio_net_of(dev);
     struct virtio_net_queue *rx = &net->rx;
     const struct virtqueue_run run = virtqueue_finished(&rx->queue, n);
 
@@ -146,7 +150,7 @@ void virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct batch
         virtio_kick(&net->virtio, &rx->queue);
     }
     if (__builtin_expect(rx->queue.breach != VIRTQUEUE_SOUND, 0))
-        virtio_net_stop(net, &rx->queue);
+        virtio_net_breach(net, &rx->queue);
 }
 
 /* ---- tx ---- */
@@ -155,14 +159,13 @@ void virtio_net_reclaim_tx(struct virtio_net *net)
 {
     struct virtio_net_queue *tx = &net->tx;
     const struct virtqueue_run run = virtqueue_finished(&tx->queue, UINT32_MAX);
-    void **const tokens = tx->queue.tokens;
     uint8_t **const free = &tx->pool->free[tx->pool->count];
     uint32_t i;
 
     for (i = 0; i < run.length; i++) {
-        free[i] = virtqueue_pop(&tx->queue, tokens, &run, i, run.used[i].id);
-        if (__builtin_expect(free[i] == NULL, 0))
+        if (!virtqueue_pop(&tx->queue, &run, i, run.used[i].id))
             break;
+        free[i] = run.tokens[i];
     }
     tx->pool->count += i;
     virtqueue_popped(&tx->queue, i);
@@ -171,20 +174,20 @@ void virtio_net_reclaim_tx(struct virtio_net *net)
 
 uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
 {
-    struct virtio_net *net = of(dev);
+    struct virtio_net *net = virtio_net_of(dev);
     struct virtio_net_queue *tx = &net->tx;
 
-    (void)queue_number;
-    /* The used ring is looked at only when chains or buffers run short: a lone frame so does not
+    /* The used ring is looked at only when slots or buffers run short: a lone frame so does not
      * draw the device's cache line over each time. */
     if (virtqueue_free(&tx->queue) < n || tx->pool->count < n) {
         virtio_net_reclaim_tx(net);
         if (__builtin_expect(tx->queue.breach != VIRTQUEUE_SOUND, 0)) {
-            virtio_net_stop(net, &tx->queue);
-            return netdev_tx_room(dev, queue_number, n); /* as it is answered from now on */
+            virtio_net_breach(net, &tx->queue);
+            return dev->ops->tx_room(dev, queue_number, n); /* as it is answered from now on */
         }
     }
-    return virtqueue_smaller(virtqueue_room(&tx->queue), n);
+    dev->tx_ready = virtqueue_next(&tx->queue, UINT32_MAX).count;
+    return virtqueue_smaller(dev->tx_ready, n);
 }
 
 /*
@@ -201,25 +204,23 @@ static inline void tx_clear_header(uint8_t *header)
         memset(header, 0, HEADER);
 }
 
-/* Fills in the next `n` chains with the frames of the batch; returns their bytes. */
-static inline uint64_t tx_describe(const struct virtqueue *queue, const struct batch *batch,
-                                   uint32_t n)
+/* Points the chains of `slots` at the frames of the batch; returns their bytes. `apart` as in
+ * rx_describe. */
+static inline __attribute__((always_inline)) uint64_t
+tx_describe(struct virtq_desc *desc, const struct virtqueue_slots *slots, const struct batch *batch,
+            bool apart)
 {
-    struct virtq_desc *const desc = queue->desc;
-    void **const tokens = queue->tokens;
-    const uint32_t *const ids = virtqueue_next(queue);
-    const bool apart = queue->chain == 2;
     uint64_t bytes = 0;
 
-    for (uint64_t i = 0; i < n; i++) {
+    for (uint64_t i = 0; i < slots->count; i++) {
         uint8_t *const buffer = batch->buffers[i];
         const uint64_t frame = io_physical(buffer) + PACKET_HEADROOM;
         const uint32_t length = batch->lengths[i];
-        const uint64_t id = ids[i];
+        const uint64_t id = slots->ids[i];
         tx_clear_header(buffer + PACKET_HEADROOM - HEADER);
-        tokens[id] = buffer;
+        slots->tokens[i] = buffer;
         if (apart)
-            describe_apart(desc, id, frame, length, 0);
+            describe_apart(desc, (uint32_t)id, frame, length, 0);
         else
             describe(&desc[id], frame - HEADER, HEADER + length, 0, 0);
         bytes += length;
@@ -229,30 +230,41 @@ static inline uint64_t tx_describe(const struct virtqueue *queue, const struct b
 
 uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)
 {
-    struct virtio_net *net = of(dev);
+    struct virtio_net *net = virtio_net_of(dev);
     struct virtio_net_queue *tx = &net->tx;
-    const uint32_t n = virtqueue_smaller(batch->count, virtqueue_room(&tx->queue));
+    struct virtqueue *queue = &tx->queue;
+    const struct virtqueue_slots slots = virtqueue_next(queue, batch->count);
 
     (void)queue_number;
-    if (n == 0)
+    if (slots.count == 0)
         return 0;
-    tx->bytes += tx_describe(&tx->queue, batch, n);
-    tx->packets += n;
-    virtqueue_offer(&tx->queue, n);
-    virtio_kick(&net->virtio, &tx->queue);
-    return n;
+    tx->bytes += queue->chain == 1 ? tx_describe(queue->desc, &slots, batch, false)
+                                   : tx_describe(queue->desc, &slots, batch, true);
+    tx->packets += slots.count;
+    dev->tx_ready -= virtqueue_smaller(slots.count, dev->tx_ready);
+    virtqueue_offer(queue, slots.count);
+    virtio_kick(&net->virtio, queue);
+    return slots.count;
 }
 
 /* ---- out of service ---- */
 
-void virtio_net_stopped_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch,
-                                 uint32_t n)
+void virtio_net_no_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch,
+                            uint32_t n)
 {
     (void)dev;
     (void)queue_number;
     (void)n;
     batch->count = 0;
     batch->odd = false;
+}
+
+uint32_t virtio_net_waiting_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
+{
+    (void)dev;
+    (void)queue_number;
+    (void)n;
+    return 0;
 }
 
 uint32_t virtio_net_stopped_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
@@ -265,10 +277,10 @@ uint32_t virtio_net_stopped_tx_room(struct netdev *dev, unsigned queue_number, u
 uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue_number,
                                      const struct batch *batch)
 {
-    struct virtio_net *net = of(dev);
+    struct virtio_net *net = virtio_net_of(dev);
 
     (void)queue_number;
-    for (unsigned i = 0; i < batch->count; i++)
+    for (uint32_t i = 0; i < batch->count; i++)
         pool_put(net->tx.pool, batch->buffers[i]);
     net->tx_dropped += batch->count;
     return batch->count;

@@ -27,18 +27,28 @@ struct virtqueue_layout virtqueue_layout(uint32_t size)
 
 size_t virtqueue_private_bytes(uint32_t size)
 {
-    return size * (sizeof(void *) + sizeof(uint32_t));
+    return size * (sizeof(void *) + 2 * sizeof(uint32_t));
 }
 
-/* Links each chain's descriptors, and lays out the ids in the order in which they are first used. */
+/*
+ * Puts a chain into a slot, in our own table and in the available ring. The ring has `chain` entries
+ * for each slot, since it is `chain` times as long as there are slots; all of them are written. The
+ * device reads none of them before they are offered again.
+ */
+static void fill_slot(struct virtqueue *queue, uint32_t slot, uint32_t id)
+{
+    queue->ids[slot] = id;
+    queue->slots[id] = slot;
+    for (uint32_t i = slot; i < queue->size; i += queue->capacity)
+        queue->avail->ring[i] = (uint16_t)id;
+}
+
+/* Links each chain's descriptors and puts it into a slot. */
 static void make_chains(struct virtqueue *queue)
 {
-    for (uint32_t i = 0; i < queue->size; i++) {
-        queue->ids[i] = i % queue->capacity * queue->chain;
-        queue->avail->ring[i] = (uint16_t)queue->ids[i];
-    }
-    for (uint32_t chain = 0; chain < queue->capacity; chain++) {
-        uint32_t id = chain * queue->chain;
+    for (uint32_t slot = 0; slot < queue->capacity; slot++) {
+        const uint32_t id = slot * queue->chain;
+        fill_slot(queue, slot, id);
         for (uint32_t link = id; link + 1 < id + queue->chain; link++) {
             queue->desc[link].flags = VIRTQ_DESC_F_NEXT;
             queue->desc[link].next = (uint16_t)(link + 1);
@@ -53,7 +63,8 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
     uint8_t *base = ring;
     void **tokens = private;
 
-    ensure(virtqueue_size_valid(shape->size) && shape->chain >= 1 && shape->chain <= shape->size);
+    ensure(virtqueue_size_valid(shape->size) && shape->chain <= shape->size &&
+           (shape->chain == 1 || shape->chain == 2 || shape->chain == 4));
     *queue = (struct virtqueue){
         .desc = (struct virtq_desc *)(base + layout.desc),
         .avail = (struct virtq_avail *)(base + layout.avail),
@@ -62,15 +73,13 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         .avail_event = (_Atomic uint16_t *)(base + layout.avail_event),
         .tokens = tokens,
         .ids = (uint32_t *)(tokens + shape->size),
+        .slots = (uint32_t *)(tokens + shape->size) + shape->size,
         .size = shape->size,
-        .mask = shape->size - 1,
         .capacity = shape->size / shape->chain,
         .chain = shape->chain,
         .event_idx = shape->event_idx,
         .index = shape->index,
     };
-    for (uint32_t i = 0; i < shape->size; i++)
-        tokens[i] = NULL;
     make_chains(queue);
 
     /* §2.7.7.1: with EVENT_IDX the flags stay 0 and used_event does it, else NO_INTERRUPT. */
@@ -89,20 +98,26 @@ void virtqueue_break(struct virtqueue *queue, enum virtqueue_breach breach, uint
     }
 }
 
-bool virtqueue_reorder(struct virtqueue *queue, uint32_t id, uint32_t *place)
+bool virtqueue_reorder(struct virtqueue *queue, uint32_t id, uint32_t ahead)
 {
+    const uint32_t at = queue->used_idx + ahead;
+
     if (id >= queue->size) {
         virtqueue_break(queue, VIRTQUEUE_ID_RANGE, id);
         return false;
     }
-    if (queue->tokens[id] == NULL) { /* the second descriptor of a chain never has one */
+    /* The device has the chains in the slots from here to avail_idx, and no others. */
+    const uint32_t slot = queue->slots[id];
+    if (id % queue->chain != 0 || virtqueue_slot(queue, slot - at) >= queue->avail_idx - at) {
         virtqueue_break(queue, VIRTQUEUE_ID_NOT_OUT, id);
         return false;
     }
-    /* The entry is ours to write: the device fetches in order, and has fetched at least as many
-     * entries as it has finished chains. */
-    *place = id;
-    queue->avail->ring[place - queue->ids] = (uint16_t)id;
+    const uint32_t expected_slot = virtqueue_slot(queue, at);
+    void *token = queue->tokens[slot];
+    queue->tokens[slot] = queue->tokens[expected_slot];
+    queue->tokens[expected_slot] = token;
+    fill_slot(queue, slot, queue->ids[expected_slot]);
+    fill_slot(queue, expected_slot, id);
     return true;
 }
 

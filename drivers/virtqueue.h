@@ -7,14 +7,16 @@
  * in the one place that reads it; a queue that finds a breach stays broken until it is made anew.
  *
  * Every chain has the same number of descriptors, chosen when the queue is made: one, or two where
- * the device wants the header in a descriptor of its own, or as many as the longest control command
- * needs. They lie side by side and are linked once; a chain is known by the id of its first one.
+ * the device wants the header in a descriptor of its own, or four for control commands. They lie
+ * side by side and are linked; a chain is known by the id of its first one.
  *
- * The ids of chains go round in the order in which they come back: the u-th to come back is the one
- * that is offered `capacity` later. So a device that keeps the order finds the available ring right
- * as it is, and nothing is ever written there.
+ * What is offered goes into slots, one after the other and round and round, and a slot keeps its
+ * chain. A device that finishes chains in the order in which it got them (most do) finds the
+ * available ring right as it is: then no list of free chains is kept, nothing but the index is
+ * written there, and the next slot is the one that comes back next, so that one comparison tells
+ * that its id is right. Where the device takes another order, chains change their slots.
  *
- * The data path works on runs: entries that lie side by side, up to the end of a ring. Inline
+ * The data path works on runs: slots that lie side by side, up to the end of a ring. Inline
  * functions are for it, used by one core.
  */
 #ifndef DRIVERS_VIRTQUEUE_H
@@ -54,14 +56,14 @@ struct virtqueue {
     struct virtq_used *used;
     _Atomic uint16_t *used_event;  /* ours: when to be interrupted */
     _Atomic uint16_t *avail_event; /* the device's: when to be notified */
-    void **tokens;                 /* by id of first descriptor: the owner's, NULL: not out */
-    uint32_t *ids;                 /* what avail.ring holds, where the device cannot write */
+    void **tokens;                 /* by slot: what the owner gave with the chain that is out */
+    uint32_t *ids;                 /* by slot: the chain; avail.ring holds the same */
+    uint32_t *slots;               /* by id: the slot */
     uint32_t size;                 /* descriptors; a power of two */
-    uint32_t mask;
-    uint32_t capacity; /* chains */
-    uint16_t chain;    /* descriptors a chain */
-    uint16_t index;    /* the queue's number at its device */
-    bool event_idx;    /* VIRTIO_F_EVENT_IDX was negotiated */
+    uint32_t capacity;             /* slots: size ÷ chain */
+    uint16_t chain;                /* descriptors a chain: 1, 2 or 4 */
+    uint16_t index;                /* the queue's number at its device */
+    bool event_idx;                /* VIRTIO_F_EVENT_IDX was negotiated */
 
     /* written by every burst; the low 16 bits are the rings' */
     uint32_t avail_idx;           /* next entry of the available ring */
@@ -82,8 +84,8 @@ bool virtqueue_size_valid(uint32_t size);
 size_t virtqueue_private_bytes(uint32_t size);
 
 /*
- * Makes `queue` number `index` with `size` descriptors (valid) in chains of `chain` (1 to
- * `size`). `ring` is zeroed memory of layout.total bytes, 4096-aligned, the device's to
+ * Makes `queue` number `index` with `size` descriptors (valid) in chains of `chain` (1, 2
+ * or 4, at most `size`). `ring` is zeroed memory of layout.total bytes, 4096-aligned, the device's to
  * write from now on; `private` is memory of virtqueue_private_bytes, 8-aligned. Both stay the
  * caller's to reuse when the queue is no longer used. Interrupts are off. Not for the data path.
  */
@@ -115,6 +117,12 @@ static inline uint32_t virtqueue_free(const struct virtqueue *queue)
     return queue->capacity - virtqueue_outstanding(queue);
 }
 
+/* The slot of the entry that either index stands for. */
+static inline uint32_t virtqueue_slot(const struct virtqueue *queue, uint32_t idx)
+{
+    return idx & (queue->capacity - 1);
+}
+
 static inline uint32_t virtqueue_smaller(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
@@ -122,24 +130,28 @@ static inline uint32_t virtqueue_smaller(uint32_t a, uint32_t b)
 
 /* ---- offering ---- */
 
-/* How many of the chains that can be offered now stand side by side in the ring. */
-static inline uint32_t virtqueue_room(const struct virtqueue *queue)
+/* Slots side by side. */
+struct virtqueue_slots {
+    const uint32_t *ids; /* their chains, for the caller to fill in */
+    void **tokens;       /* where the caller puts what shall come back with each, not NULL */
+    uint32_t count;
+};
+
+/* The slots that can be offered next, at most `n`. */
+static inline struct virtqueue_slots virtqueue_next(const struct virtqueue *queue, uint32_t n)
 {
-    return virtqueue_smaller(virtqueue_free(queue), queue->size - (queue->avail_idx & queue->mask));
+    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
+    const uint32_t free = virtqueue_smaller(virtqueue_free(queue), queue->capacity - slot);
+
+    return (struct virtqueue_slots){
+        .ids = &queue->ids[slot],
+        .tokens = &queue->tokens[slot],
+        .count = virtqueue_smaller(n, free),
+    };
 }
 
 /*
- * The ids of the chains that are to be offered next, virtqueue_room of them, for the caller to fill
- * in.
- */
-static inline const uint32_t *virtqueue_next(const struct virtqueue *queue)
-{
-    return &queue->ids[queue->avail_idx & queue->mask];
-}
-
-/*
- * Offers the first `n` chains that virtqueue_next named; for each, tokens[id] was set to what
- * virtqueue_pop shall give back (not NULL). The device does not see them before virtqueue_publish.
+ * Offers the first `n` of these slots. The device does not see them before virtqueue_publish.
  */
 static inline void virtqueue_offer(struct virtqueue *queue, uint32_t n)
 {
@@ -191,51 +203,46 @@ static inline uint32_t virtqueue_pending(struct virtqueue *queue)
     return pending;
 }
 
-/* Finished chains side by side, and the places where their ids belong. */
+/* Finished chains side by side. */
 struct virtqueue_run {
-    const volatile struct virtq_used_elem *used; /* to be read once: the device may change it */
-    uint32_t *ids;
+    const volatile struct virtq_used_elem *used; /* each word to be read once: it may change */
+    const uint32_t *ids;                         /* the ids that are expected there */
+    void *const *tokens;
     uint32_t length;
 };
 
-/* The next finished chains, as many as stand side by side, at most `n`. */
+/* The next finished chains, as many as lie side by side, at most `n`. */
 static inline struct virtqueue_run virtqueue_finished(struct virtqueue *queue, uint32_t n)
 {
-    const uint32_t from = queue->used_idx & queue->mask;
-    const uint32_t to = (queue->used_idx + queue->capacity) & queue->mask;
-    const uint32_t later = from > to ? from : to;
+    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
 
     n = virtqueue_smaller(n, virtqueue_pending(queue));
     return (struct virtqueue_run){
-        .used = &queue->used->ring[from],
-        .ids = &queue->ids[to],
-        .length = virtqueue_smaller(n, queue->size - later),
+        .used = &queue->used->ring[queue->used_idx & (queue->size - 1)],
+        .ids = &queue->ids[slot],
+        .tokens = &queue->tokens[slot],
+        .length = virtqueue_smaller(n, queue->capacity - slot),
     };
 }
 
-/* Takes over an id that came back out of order, or breaks the queue. */
-__attribute__((cold)) bool virtqueue_reorder(struct virtqueue *queue, uint32_t id, uint32_t *place);
+/*
+ * The rare case: the device has finished `id` where another chain was expected, `ahead` entries
+ * behind used_idx. Lets the two change their slots, or breaks the queue and returns false if the
+ * device has no such chain.
+ */
+__attribute__((cold)) bool virtqueue_reorder(struct virtqueue *queue, uint32_t id, uint32_t ahead);
 
 /*
- * Takes chain number `i` of the run, which the device calls `id`: returns its token, or NULL on a
- * breach. After the last one, virtqueue_popped.
+ * True if chain number `i` of the run, which the device calls `id`, is the caller's again: its token
+ * is run->tokens[i]. False on a breach. After the last one, virtqueue_popped.
  */
-static inline void *virtqueue_pop(struct virtqueue *queue, void **tokens,
-                                  const struct virtqueue_run *run, uint64_t i, uint64_t id)
+static inline bool virtqueue_pop(struct virtqueue *queue, const struct virtqueue_run *run,
+                                 uint32_t i, uint32_t id)
 {
-    if (__builtin_expect(id != run->ids[i], 0) &&
-        !virtqueue_reorder(queue, (uint32_t)id, &run->ids[i]))
-        return NULL;
-    void *token = tokens[id];
-    if (__builtin_expect(token == NULL, 0)) {
-        virtqueue_break(queue, VIRTQUEUE_ID_NOT_OUT, (uint32_t)id);
-        return NULL;
-    }
-    tokens[id] = NULL; /* so that the same id a second time is found out */
-    return token;
+    return __builtin_expect(id == run->ids[i], 1) || virtqueue_reorder(queue, id, i);
 }
 
-/* `n` chains have been popped. */
+/* The first `n` chains of the run have been popped, and their slots are free. */
 static inline void virtqueue_popped(struct virtqueue *queue, uint32_t n)
 {
     queue->used_idx += n;

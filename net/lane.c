@@ -82,13 +82,24 @@ static void admit_each(struct lane *lane, struct batch *batch)
     batch->count = kept;
 }
 
+/*
+ * How many frames the lane may take in. The port is asked for certain when the pool runs low (where
+ * memory is short), for then the buffers that it has sent must come back.
+ */
+static inline uint32_t room_of(struct lane *lane)
+{
+    if (__builtin_expect(lane->pool.count < BURST, 0))
+        return lane->tx->ops->tx_room(lane->tx, lane->tx_queue, BURST);
+    return netdev_tx_room(lane->tx, lane->tx_queue, BURST);
+}
+
 void lane_run(struct lane *lane)
 {
     struct batch batch;
 
     /* No more is taken in than can leave: under overload frames wait in the rx ring, where the host
      * sees that it is full, and are not taken and lost here. */
-    uint32_t room = netdev_tx_room(lane->tx, lane->tx_queue, BURST);
+    uint32_t room = room_of(lane);
     netdev_rx_batch(lane->rx, lane->rx_queue, &batch, room);
     if (batch.count == 0)
         return;

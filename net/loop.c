@@ -46,12 +46,14 @@ static void report_when_due(struct loop *loop)
 
 static void housekeeping(struct loop *loop)
 {
-    uint64_t now = clock_cycles();
+    const uint64_t now = clock_cycles();
 
     if ((int64_t)(now - loop->due_cycles) < 0)
         return;
     loop->due_cycles = now + loop->period_cycles;
     log_drain();
+    for (unsigned i = 0; i < loop->port_count; i++)
+        loop->ports[i]->ops->service(loop->ports[i], clock_ns());
     report_when_due(loop);
 }
 

@@ -144,6 +144,13 @@ static void report(const struct netdev *dev)
               get_link_up(dev) ? "up" : "down");
 }
 
+/* Memory needs no looking after. */
+static void service(struct netdev *dev, uint64_t now_ns)
+{
+    (void)dev;
+    (void)now_ns;
+}
+
 static const struct netdev_ops memory_port_ops = {
     .driver = "memory",
     .start = start,
@@ -158,6 +165,7 @@ static const struct netdev_ops memory_port_ops = {
     .get_mac_addr = get_mac_addr,
     .set_mac_addr = set_mac_addr,
     .report = report,
+    .service = service,
 };
 
 /* ---- the other side ---- */

@@ -29,6 +29,7 @@ struct netdev_stats {
     uint64_t tx_bytes;
     uint64_t rx_dropped; /* frames the driver itself discarded after the device delivered them */
     uint64_t tx_dropped; /* frames it took over and could not or can no longer send */
+    uint64_t resets;     /* of the device, since it was started */
 };
 
 /* What a lane wants of its rx queue. */
@@ -104,12 +105,20 @@ struct netdev_ops {
 
     /* Queues the `port` event. */
     void (*report)(const struct netdev *dev);
+
+    /*
+     * Looks after the port: whether its device is still well, and what a reset has still to do. For
+     * housekeeping, every now and then, `now_ns` being clock_ns(). Never waits.
+     */
+    void (*service)(struct netdev *dev, uint64_t now_ns);
 };
 
 enum netdev_state {
-    NETDEV_PROBED,  /* known, negotiated, not in service yet */
-    NETDEV_RUNNING, /* in service */
-    NETDEV_FAILED   /* out of service: receives nothing, swallows and counts what it is given */
+    NETDEV_PROBED,    /* known, negotiated, not in service yet */
+    NETDEV_RUNNING,   /* in service */
+    NETDEV_RESETTING, /* its device is being reset: receives nothing, has no room for what is sent */
+    NETDEV_RETIRED,   /* out of service for a while: receives nothing, swallows and counts */
+    NETDEV_FAILED     /* never came into service: as retired, but for good */
 };
 
 /* The part of a port that net/ sees; a driver has it as the first member of its own structure. */
@@ -122,6 +131,7 @@ struct netdev {
     uint16_t num_tx_queues;
     uint32_t rx_size; /* frames that fit into an rx ring, a tx ring; 0 before negotiation */
     uint32_t tx_size;
+    uint32_t tx_ready;  /* frames that tx_batch takes at once without tx_room being asked first */
     uint32_t mtu;       /* payload of the largest frame it sends, VLAN tags not counted */
     uint32_t frame_max; /* bytes: buffers for its rx must hold frames of this size */
 };
@@ -132,9 +142,10 @@ static inline void netdev_rx_batch(struct netdev *dev, unsigned queue, struct ba
     dev->ops->rx_batch(dev, queue, batch, n);
 }
 
+/* Most rounds need not ask. */
 static inline uint32_t netdev_tx_room(struct netdev *dev, unsigned queue, uint32_t n)
 {
-    return dev->ops->tx_room(dev, queue, n);
+    return dev->tx_ready >= n ? n : dev->ops->tx_room(dev, queue, n);
 }
 
 static inline uint32_t netdev_tx_batch(struct netdev *dev, unsigned queue,

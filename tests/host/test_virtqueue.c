@@ -39,28 +39,25 @@ static void make(uint32_t size, uint16_t chain, bool event_idx)
 static void offer(uint32_t n)
 {
     while (n > 0) {
-        uint32_t side_by_side = virtqueue_smaller(virtqueue_room(&queue), n);
-        const uint32_t *ids = virtqueue_next(&queue);
+        const struct virtqueue_slots slots = virtqueue_next(&queue, n);
 
-        assert_true(side_by_side > 0);
-        for (uint32_t i = 0; i < side_by_side; i++)
-            queue.tokens[ids[i]] = &tokens[ids[i]];
-        virtqueue_offer(&queue, side_by_side);
-        n -= side_by_side;
+        assert_true(slots.count > 0);
+        for (uint32_t i = 0; i < slots.count; i++)
+            slots.tokens[i] = &tokens[slots.ids[i]];
+        virtqueue_offer(&queue, slots.count);
+        n -= slots.count;
     }
 }
 
 /* Takes back one chain, as the driver does; NULL on a breach, or if there is none. */
 static void *pop(void)
 {
-    struct virtqueue_run run = virtqueue_finished(&queue, 1);
-    void *token;
+    const struct virtqueue_run run = virtqueue_finished(&queue, 1);
 
-    if (run.length == 0)
+    if (run.length == 0 || !virtqueue_pop(&queue, &run, 0, run.used[0].id))
         return NULL;
-    token = virtqueue_pop(&queue, queue.tokens, &run, 0, run.used[0].id);
-    virtqueue_popped(&queue, token != NULL);
-    return token;
+    virtqueue_popped(&queue, 1);
+    return run.tokens[0];
 }
 
 /* The device's side: one used element, and how far its index is. */
@@ -149,15 +146,15 @@ static void every_chain_can_be_offered_once(void **state)
         bool seen[8] = {false};
 
         make(8, chains[i], false);
-        assert_int_equal(virtqueue_room(&queue), 8 / chains[i]);
+        assert_int_equal(virtqueue_next(&queue, UINT32_MAX).count, 8 / chains[i]);
         for (uint32_t chain = 0; chain < 8u / chains[i]; chain++) {
-            uint32_t id = virtqueue_next(&queue)[chain];
+            uint32_t id = virtqueue_next(&queue, UINT32_MAX).ids[chain];
             assert_true(id % chains[i] == 0 && id < 8 && !seen[id]);
             seen[id] = true;
         }
         offer(8 / chains[i]);
         assert_int_equal(virtqueue_free(&queue), 0);
-        assert_int_equal(virtqueue_room(&queue), 0);
+        assert_int_equal(virtqueue_next(&queue, UINT32_MAX).count, 0);
     }
 }
 
@@ -242,7 +239,7 @@ static void chains_come_back_in_the_order_of_the_device(void **state)
     assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
     /* They are offered again in that order, and the device is told so. */
     for (unsigned i = 0; i < 4; i++) {
-        assert_int_equal(virtqueue_next(&queue)[i], order[i]);
+        assert_int_equal(virtqueue_next(&queue, UINT32_MAX).ids[i], order[i]);
         assert_int_equal(queue.avail->ring[i], order[i]);
     }
 }
@@ -258,7 +255,7 @@ static void a_run_ends_where_a_ring_ends(void **state)
         assert_non_null(pop());
     }
     assert_int_equal(virtqueue_free(&queue), 8);
-    assert_int_equal(virtqueue_room(&queue), 3);
+    assert_int_equal(virtqueue_next(&queue, UINT32_MAX).count, 3);
 
     make(8, 2, false); /* four chains: ids come back four entries further on */
     offer(4);
@@ -376,7 +373,7 @@ static void what_the_device_writes_into_our_parts_is_never_read_back(void **stat
     }
     use(0, 1, 10);
     assert_ptr_equal(pop(), &tokens[1]);
-    assert_int_equal(virtqueue_next(&queue)[0], 2);
+    assert_int_equal(virtqueue_next(&queue, UINT32_MAX).ids[0], 2);
     offer(1);
     virtqueue_publish(&queue);
     assert_int_equal(queue.avail->idx, 3);

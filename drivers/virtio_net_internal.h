@@ -1,0 +1,85 @@
+/*
+ * Inside the virtio-net driver: what its parts know of each other. Everybody else uses the port
+ * interface.
+ *
+ *     virtio_net.c            life: probe, configuration, start; the tables of functions
+ *     virtio_net_data.c       the data path
+ *     virtio_net_settings.c   receive filter and MAC address, over the control queue
+ *     virtio_net_recovery.c   breaches, resets, retirement, and the watch over a running device
+ */
+#ifndef DRIVERS_VIRTIO_NET_INTERNAL_H
+#define DRIVERS_VIRTIO_NET_INTERNAL_H
+
+#include "drivers/virtio_net.h"
+
+static inline struct virtio_net *virtio_net_of(struct netdev *dev)
+{
+    return (struct virtio_net *)dev; /* its first member */
+}
+
+static inline const struct virtio_net *virtio_net_of_const(const struct netdev *dev)
+{
+    return (const struct virtio_net *)dev;
+}
+
+/* ---- virtio_net.c ---- */
+
+/* The tables of functions: in service; while it is being reset (nothing comes in, and the lanes that
+ * lead to it wait); out of service (what is to go out is counted and given back). */
+extern const struct netdev_ops virtio_net_ops;
+extern const struct netdev_ops virtio_net_waiting_ops;
+extern const struct netdev_ops virtio_net_stopped_ops;
+
+/*
+ * From a device that has been reset to one that is configured (§3.1.1 steps 2 to 6) and to one that
+ * is live (steps 7 and 8). At the first time rings are allocated, later on they are made anew where
+ * they are. False after an `error` event: the device is FAILED and so is the port.
+ */
+bool virtio_net_configure(struct virtio_net *net);
+bool virtio_net_go_live(struct virtio_net *net);
+
+/* ---- virtio_net_data.c ---- */
+
+/* Offers as many buffers to the device as net->setup says (at most as many as the ring and the pool
+ * have), without a doorbell. Before DRIVER_OK. */
+void virtio_net_fill_rx(struct virtio_net *net);
+
+/* Buffers that the device has sent go back to the pool they came from. On a breach, tx.queue.breach
+ * is set, and that is all. */
+void virtio_net_reclaim_tx(struct virtio_net *net);
+
+/* The functions of net/netdev.h of the same names. */
+void virtio_net_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
+uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
+uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue, const struct batch *batch);
+
+/* The same where nothing comes in: `waiting` has no room, `stopped` takes, counts and gives back. */
+void virtio_net_no_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
+uint32_t virtio_net_waiting_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
+uint32_t virtio_net_stopped_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
+uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue, const struct batch *batch);
+
+/* ---- virtio_net_settings.c ---- */
+
+/* The functions of net/netdev.h of the same names. Each waits for the device, a second at most. */
+bool virtio_net_set_promisc(struct netdev *dev, bool on);
+bool virtio_net_set_allmulti(struct netdev *dev, bool on);
+bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac);
+
+/* True for an address that one station may have: neither a group's nor zero. */
+bool virtio_net_mac_usable(const struct mac_address *mac);
+
+/* After a reset: starts to give the device the settings it had, without waiting for it; each call of
+ * _go_on takes one step, if the device is ready for it. */
+void virtio_net_settings_restart(struct virtio_net *net);
+void virtio_net_settings_go_on(struct virtio_net *net);
+
+/* ---- virtio_net_recovery.c ---- */
+
+/* The breach that `queue` has met is counted and told, and the port is reset. */
+void virtio_net_breach(struct virtio_net *net, const struct virtqueue *queue);
+
+/* The function of net/netdev.h of the same name. */
+void virtio_net_service(struct netdev *dev, uint64_t now_ns);
+
+#endif

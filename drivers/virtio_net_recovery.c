@@ -1,0 +1,217 @@
+/*
+ * What becomes of a port whose device breaks the rules: reset and back in service, or, if that
+ * happens too often, retired for a while. And the slow watch over a device that runs.
+ */
+#include <machine/clock.h>
+#include <machine/log.h>
+
+#include "drivers/virtio_net_internal.h"
+
+#define WATCH_NS (100 * CLOCK_NS_PER_MS) /* a status read is an exit: ten a second */
+#define WATCH_GAP_NS CLOCK_NS_PER_S /* after a longer one the machine stood still, not the device */
+#define STALL_WATCHES 10            /* a second without progress */
+#define RESETS_WINDOW_NS (60 * CLOCK_NS_PER_S)
+#define PAUSE_FIRST_NS (60 * CLOCK_NS_PER_S)
+#define PAUSE_MAX_NS (3600 * CLOCK_NS_PER_S)
+
+/* A reset is given up after VIRTIO_PATIENCE_NS, but not before so many looks: if the whole machine
+ * stood still in the meantime, the clock has jumped and the device has had no time. */
+#define RESET_LOOKS_MIN 100
+
+#define STATUS_GONE 0xff /* all ones: nobody answers */
+
+/* ---- out of service ---- */
+
+static void retire(struct virtio_net *net, uint64_t now, const char *reason)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+
+    /* Twice as long as the last time, unless it was well for longer than any pause since then. */
+    if (recovery->pause_ns == 0 || now - recovery->retry_ns > PAUSE_MAX_NS)
+        recovery->pause_ns = PAUSE_FIRST_NS;
+    else if (recovery->pause_ns < PAUSE_MAX_NS / 2)
+        recovery->pause_ns *= 2;
+    else
+        recovery->pause_ns = PAUSE_MAX_NS;
+    recovery->retry_ns = now + recovery->pause_ns;
+    net->netdev.state = NETDEV_RETIRED;
+    net->netdev.ops = &virtio_net_stopped_ops;
+    log_event(LOG_ERROR, "error", "port=%u pci=%s reason=retired cause=%s resets=%u retry_s=%llu",
+              net->netdev.id, net->netdev.address, reason, recovery->resets,
+              (unsigned long long)(recovery->pause_ns / CLOCK_NS_PER_S));
+}
+
+/* Asks for a reset; service looks for its end. Until then rings and buffers are the device's. */
+static void begin_reset(struct virtio_net *net, uint64_t now)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+
+    net->netdev.state = NETDEV_RESETTING;
+    net->netdev.tx_ready = 0;
+    net->netdev.ops = &virtio_net_waiting_ops;
+    recovery->started_ns = now;
+    recovery->looks = 0;
+    net->virtio.transport->set_status(&net->virtio, 0);
+}
+
+/* True if the last VIRTIO_NET_RESETS_MAX resets, the one that is asked for not counted, were within
+ * the last minute. */
+static bool too_often(const struct virtio_net_recovery *recovery, uint64_t now)
+{
+    const uint64_t oldest = recovery->times_ns[recovery->resets % VIRTIO_NET_RESETS_MAX];
+
+    return recovery->resets >= VIRTIO_NET_RESETS_MAX && now - oldest < RESETS_WINDOW_NS;
+}
+
+/* Frames that lie in the tx ring are lost with it; those that were sent already are not. */
+static void count_lost_frames(struct virtio_net *net)
+{
+    if (net->tx.queue.breach == VIRTQUEUE_SOUND)
+        virtio_net_reclaim_tx(net);
+    net->tx_dropped += virtqueue_outstanding(&net->tx.queue);
+}
+
+static void take_out(struct virtio_net *net, const char *reason)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+    const uint64_t now = clock_ns();
+
+    count_lost_frames(net);
+    virtio_fail(&net->virtio);
+    begin_reset(net, now);
+    recovery->reason = reason;
+    if (too_often(recovery, now)) {
+        retire(net, now, reason);
+        return;
+    }
+    recovery->times_ns[recovery->resets % VIRTIO_NET_RESETS_MAX] = now;
+    recovery->resets++;
+}
+
+void virtio_net_breach(struct virtio_net *net, const struct virtqueue *queue)
+{
+    const uint64_t count = ++net->breaches[queue->breach];
+
+    log_event(LOG_ERROR, "error",
+              "port=%u pci=%s reason=%s queue=%u value=%u used_idx=%u count=%llu", net->netdev.id,
+              net->netdev.address, virtqueue_breach_name(queue->breach), queue->index,
+              queue->breach_value, (uint16_t)queue->used_idx, (unsigned long long)count);
+    take_out(net, virtqueue_breach_name(queue->breach));
+}
+
+/* ---- back into service ---- */
+
+/*
+ * The device is reset and writes no more: the buffers it had go back to the lanes they belong to,
+ * those of the rx ring to the port's own, those of the tx ring to the one that leads here.
+ */
+static void return_buffers(struct virtio_net_queue *queue)
+{
+    struct virtqueue *const ring = &queue->queue;
+
+    for (; virtqueue_outstanding(ring) != 0; ring->used_idx++)
+        pool_put(queue->pool, ring->tokens[virtqueue_slot(ring, ring->used_idx)]);
+}
+
+static void come_back(struct virtio_net *net, uint64_t now)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+
+    return_buffers(&net->rx);
+    return_buffers(&net->tx);
+    if (!virtio_net_configure(net) || !virtio_net_go_live(net)) {
+        retire(net, now, "start"); /* its own `error` has told what was wrong */
+        return;
+    }
+    virtio_net_settings_restart(net);
+    recovery->tx_stalled = 0;
+    recovery->watched_ns = now;
+    log_event(LOG_REPORT, "reset", "port=%u pci=%s reason=%s state=done resets=%u us=%llu",
+              net->netdev.id, net->netdev.address, recovery->reason, recovery->resets,
+              (unsigned long long)((now - recovery->started_ns) / CLOCK_NS_PER_US));
+}
+
+/* A device that does not read back 0 may still write: its rings and buffers stay where they are. */
+static void look_for_end_of_reset(struct virtio_net *net, uint64_t now)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+
+    if (net->virtio.transport->get_status(&net->virtio) == 0)
+        come_back(net, now);
+    else if (++recovery->looks >= RESET_LOOKS_MIN &&
+             now - recovery->started_ns > VIRTIO_PATIENCE_NS)
+        retire(net, now, "reset-timeout");
+}
+
+/* ---- the watch ---- */
+
+/* True if the device says of itself that it cannot go on, or nobody is there any more. */
+static bool status_is_bad(const struct virtio_net *net)
+{
+    const uint8_t status = net->virtio.transport->get_status(&net->virtio);
+    const uint8_t bad = VIRTIO_STATUS_FAILED | VIRTIO_STATUS_DEVICE_NEEDS_RESET;
+
+    if (status != 0 && status != STATUS_GONE && !(status & bad))
+        return false;
+    log_event(LOG_ERROR, "error", "port=%u pci=%s reason=status status=0x%02x", net->netdev.id,
+              net->netdev.address, status);
+    return true;
+}
+
+/*
+ * A tx ring that does not move although frames wait in it is told, once. It cannot be told from
+ * back-pressure, so it is no breach: the lanes that lead here wait, and all others go on.
+ */
+static void watch_tx(struct virtio_net *net)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+    const struct virtqueue *queue = &net->tx.queue;
+    const uint16_t used_idx = atomic_load_explicit(&queue->used->idx, memory_order_relaxed);
+    const uint16_t waiting = (uint16_t)(queue->avail_idx - used_idx);
+
+    if (waiting == 0 || used_idx != recovery->tx_used_idx) {
+        recovery->tx_used_idx = used_idx;
+        recovery->tx_stalled = 0;
+    } else if (++recovery->tx_stalled == STALL_WATCHES) {
+        log_event(LOG_WARN, "warn", "port=%u reason=stall queue=%u waiting=%u used_idx=%u",
+                  net->netdev.id, queue->index, waiting, used_idx);
+    }
+}
+
+static void watch(struct virtio_net *net, uint64_t now)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+    const uint64_t gap = now - recovery->watched_ns;
+
+    if (gap < WATCH_NS)
+        return;
+    recovery->watched_ns = now;
+    if (gap > WATCH_GAP_NS)
+        recovery->tx_stalled = 0; /* the machine stood still, and its device with it */
+    if (status_is_bad(net))
+        take_out(net, "status");
+    else
+        watch_tx(net);
+}
+
+void virtio_net_service(struct netdev *dev, uint64_t now_ns)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+
+    switch (dev->state) {
+    case NETDEV_RUNNING:
+        virtio_net_settings_go_on(net);
+        if (dev->state == NETDEV_RUNNING)
+            watch(net, now_ns);
+        break;
+    case NETDEV_RESETTING:
+        look_for_end_of_reset(net, now_ns);
+        break;
+    case NETDEV_RETIRED:
+        if (now_ns >= net->recovery.retry_ns)
+            begin_reset(net, now_ns);
+        break;
+    default:
+        break; /* never in service */
+    }
+}

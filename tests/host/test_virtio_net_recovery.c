@@ -1,0 +1,273 @@
+/* Resets, retirement, and the watch over a running device: drivers/virtio_net_recovery.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include <machine/clock.h>
+
+#include "tests/host/machine.h"
+#include "tests/host/virtio_bench.h"
+
+#define STEP_NS (10 * CLOCK_NS_PER_MS)
+
+static const struct mac_address mac = {{2, 0, 0, 0, 0, 7}};
+
+/* The loop's housekeeping for so long. */
+static void serve(uint64_t ns)
+{
+    for (uint64_t passed = 0; passed < ns; passed += STEP_NS) {
+        machine_clock_advance(STEP_NS);
+        one->dev->ops->service(one->dev, clock_ns());
+    }
+}
+
+/* The device tells of a frame that does not fit its buffer, and the driver finds out. */
+static void break_the_rules(void)
+{
+    struct batch batch;
+
+    one->net->queues[SIM_RX].fault = SIM_LENGTH_MAX;
+    bench_deliver(one, 1);
+    assert_int_equal(bench_receive(one, &batch), 0);
+}
+
+static void assert_no_leak(void)
+{
+    const struct virtio_net *net = (const struct virtio_net *)one->dev;
+    const uint32_t out =
+        virtqueue_outstanding(&net->rx.queue) + virtqueue_outstanding(&net->tx.queue);
+
+    assert_int_equal(one->pool.count + out, one->pool.capacity);
+}
+
+static void a_status_that_says_broken_or_gone_resets_the_port(void **state)
+{
+    static const uint8_t bad[] = {0, 0x8f, 0x47, 0xff};
+
+    for (unsigned i = 0; i < sizeof(bad); i++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_start_one(SIM_FEATURES_USUAL);
+        serve(CLOCK_NS_PER_S);
+        assert_int_equal(machine_log_count("error", ""), 0);
+        one->net->status = bad[i];
+        serve(CLOCK_NS_PER_S);
+        assert_int_equal(machine_log_count("error", "port=0 pci=00:01.0 reason=status"), 1);
+        assert_int_equal(machine_log_count("reset", "reason=status state=done resets=1"), 1);
+        bench_forward(one, 100);
+        assert_no_leak();
+    }
+}
+
+static void a_tx_ring_that_stalls_is_told_once_and_no_breach(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    one->net->transmit_at_once = false;
+    struct batch batch;
+    bench_deliver(one, 5);
+    assert_int_equal(bench_receive(one, &batch), 5);
+    assert_int_equal(bench_transmit(one, &batch), 5);
+    serve(CLOCK_NS_PER_S / 2);
+    assert_int_equal(machine_log_count("warn", "reason=stall"), 0);
+    serve(5 * CLOCK_NS_PER_S);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=stall queue=1 waiting=5"), 1);
+    assert_int_equal(machine_log_count("reset", ""), 0);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+
+    /* It goes on, and a second stall is told again. */
+    assert_int_equal(sim_virtio_net_transmit(one->net, 4), 4);
+    serve(5 * CLOCK_NS_PER_S);
+    assert_int_equal(machine_log_count("warn", "reason=stall"), 2);
+}
+
+static void a_jump_of_the_clock_is_neither_a_stall_nor_a_reset(void **state)
+{
+    struct batch batch;
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    one->net->transmit_at_once = false;
+    bench_deliver(one, 5);
+    bench_receive(one, &batch);
+    bench_transmit(one, &batch);
+    for (unsigned i = 0; i < 20; i++) {
+        machine_clock_advance(3600 * CLOCK_NS_PER_S);
+        one->dev->ops->service(one->dev, clock_ns());
+    }
+    assert_int_equal(machine_log_count("warn", "stall"), 0);
+    assert_int_equal(machine_log_count("error", ""), 0);
+
+    /* Not in the middle of a reset either: the device has had no time to finish it. */
+    one->net->reset_delay_ns = 100 * CLOCK_NS_PER_MS;
+    break_the_rules();
+    machine_clock_advance(3600 * CLOCK_NS_PER_S);
+    one->net->reset_done_ns = machine_clock_now() + CLOCK_NS_PER_MS;
+    one->dev->ops->service(one->dev, clock_ns());
+    assert_int_equal(one->dev->state, NETDEV_RESETTING);
+    serve(CLOCK_NS_PER_S);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+}
+
+static void settings_survive_a_reset_without_waiting(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_true(one->dev->ops->set_mac_addr(one->dev, mac));
+    assert_true(one->dev->ops->set_promisc(one->dev, false));
+    assert_true(one->dev->ops->set_allmulti(one->dev, true));
+    break_the_rules();
+    one->net->promisc = true;
+    one->net->allmulti = false;
+    memset(one->net->filter_mac, 0, sizeof(one->net->filter_mac));
+    one->net->answer = SIM_ANSWER_LATE;
+    one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
+    serve(STEP_NS);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    bench_forward(one, 100); /* frames flow while the settings are on their way */
+    serve(CLOCK_NS_PER_S);
+    assert_false(one->net->promisc);
+    assert_true(one->net->allmulti);
+    assert_memory_equal(one->net->filter_mac, mac.bytes, sizeof(mac.bytes));
+    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, mac.bytes, 6);
+}
+
+static void a_control_queue_that_is_silent_after_a_reset_holds_up_nobody(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    break_the_rules();
+    one->net->answer = SIM_ANSWER_NEVER;
+    for (unsigned i = 0; i < 500; i++) {
+        const uint64_t before = machine_clock_now();
+        serve(STEP_NS);
+        assert_true(machine_clock_now() - before < STEP_NS + CLOCK_NS_PER_MS);
+    }
+    assert_int_equal(machine_log_count("warn", "control-no-answer command=promisc-on"), 1);
+    bench_forward(one, 100);
+}
+
+static void ten_resets_in_a_minute_retire_the_port_and_pauses_grow(void **state)
+{
+    struct batch batch;
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    bench_deliver(one, 3);
+    assert_int_equal(bench_receive(one, &batch), 3); /* in the lane's hands meanwhile */
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < VIRTIO_NET_RESETS_MAX; i++) {
+            break_the_rules();
+            serve(STEP_NS);
+            assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        }
+        break_the_rules();
+        assert_int_equal(one->dev->state, NETDEV_RETIRED);
+        assert_int_equal(machine_log_count("error", "reason=retired"), round + 1);
+        const uint64_t pause = 60 * CLOCK_NS_PER_S << round;
+        serve(pause - CLOCK_NS_PER_S);
+        assert_int_equal(one->dev->state, NETDEV_RETIRED);
+        serve(2 * CLOCK_NS_PER_S);
+        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        bench_forward(one, 100);
+        serve(60 * CLOCK_NS_PER_S);
+    }
+    assert_int_equal(machine_log_count("error", "retry_s=60"), 1);
+    assert_int_equal(machine_log_count("error", "retry_s=120"), 1);
+    assert_int_equal(machine_log_count("error", "retry_s=240"), 1);
+    assert_int_equal(bench_stats_of(one).resets, 3 * VIRTIO_NET_RESETS_MAX);
+    for (unsigned i = 0; i < 3; i++)
+        pool_put(&one->pool, batch.buffers[i]);
+    assert_no_leak();
+}
+
+static void a_reset_that_never_ends_keeps_the_buffers_out_of_use(void **state)
+{
+    struct batch batch;
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    one->net->transmit_at_once = false;
+    bench_deliver(one, 20);
+    assert_int_equal(bench_receive(one, &batch), 20);
+    assert_int_equal(bench_transmit(one, &batch), 20);
+    bench_deliver(one, 4);
+    assert_int_equal(bench_receive(one, &batch), 4);
+    one->net->reset_stuck = true;
+    break_the_rules();
+    const uint32_t idle = one->pool.count;
+    serve(2 * CLOCK_NS_PER_S);
+    assert_int_equal(one->dev->state, NETDEV_RETIRED);
+    assert_int_equal(machine_log_count("error", "reason=retired cause=reset-timeout"), 1);
+    assert_int_equal(one->pool.count, idle); /* the device may still write to the others */
+
+    /* Whoever sends there is not held up: it swallows and counts. */
+    assert_int_equal(netdev_tx_room(one->dev, 0, BURST), BURST);
+    assert_int_equal(netdev_tx_batch(one->dev, 0, &batch), 4);
+    assert_int_equal(bench_stats_of(one).tx_dropped, 24);
+    assert_int_equal(one->pool.count, idle + 4);
+
+    /* When it does end, at the next try, all of them come back. */
+    one->net->reset_stuck = false;
+    one->net->transmit_at_once = true;
+    serve(62 * CLOCK_NS_PER_S);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_no_leak();
+    bench_forward(one, 100);
+}
+
+static void a_queue_that_changes_its_size_at_a_reset_retires_the_port(void **state)
+{
+    static const uint16_t sizes[] = {0, 3, 128, 512, 65535};
+
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        bench_teardown(state);
+        bench_setup(state);
+        bench_start_one(SIM_FEATURES_USUAL);
+        break_the_rules();
+        one->net->queues[SIM_RX].size = sizes[i];
+        serve(STEP_NS);
+        assert_int_equal(one->dev->state, NETDEV_RETIRED);
+        assert_int_equal(machine_log_count("error", "reason=queue-size queue=0"), 1);
+        assert_int_equal(machine_log_count("error", "reason=retired cause=start"), 1);
+        assert_true(one->net->status & 0x80 || one->net->status == 0);
+    }
+}
+
+static void features_that_shrink_at_a_reset_are_done_without(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    break_the_rules();
+    one->net->features = SIM_F(MAC);
+    serve(CLOCK_NS_PER_S);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->net->driver_features, SIM_F(MAC));
+    bench_forward(one, 300);
+    assert_no_leak();
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_status_that_says_broken_or_gone_resets_the_port),
+        TEST(a_tx_ring_that_stalls_is_told_once_and_no_breach),
+        TEST(a_jump_of_the_clock_is_neither_a_stall_nor_a_reset),
+        TEST(settings_survive_a_reset_without_waiting),
+        TEST(a_control_queue_that_is_silent_after_a_reset_holds_up_nobody),
+        TEST(ten_resets_in_a_minute_retire_the_port_and_pauses_grow),
+        TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use),
+        TEST(a_queue_that_changes_its_size_at_a_reset_retires_the_port),
+        TEST(features_that_shrink_at_a_reset_are_done_without),
+    };
+
+    return cmocka_run_group_tests_name("virtio_net_recovery", tests, NULL, NULL);
+}
