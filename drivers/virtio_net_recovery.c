@@ -18,8 +18,6 @@
  * stood still in the meantime, the clock has jumped and the device has had no time. */
 #define RESET_LOOKS_MIN 100
 
-#define STATUS_GONE 0xff /* all ones: nobody answers */
-
 /* ---- out of service ---- */
 
 static void retire(struct virtio_net *net, uint64_t now, const char *reason)
@@ -151,7 +149,7 @@ static bool status_is_bad(const struct virtio_net *net)
     const uint8_t status = net->virtio.transport->get_status(&net->virtio);
     const uint8_t bad = VIRTIO_STATUS_FAILED | VIRTIO_STATUS_DEVICE_NEEDS_RESET;
 
-    if (status != 0 && status != STATUS_GONE && !(status & bad))
+    if (status != 0 && !(status & bad)) /* all ones, where nobody answers, are bad too */
         return false;
     log_event(LOG_ERROR, "error", "port=%u pci=%s reason=status status=0x%02x", net->netdev.id,
               net->netdev.address, status);

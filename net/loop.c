@@ -5,7 +5,8 @@
 #include <machine/log.h>
 
 /*
- * How often housekeeping looks round. A 16550 at 115200 baud sends its FIFO of 16 bytes in 1.4 ms;
+ * How often housekeeping looks round: the console, the ports (which look at their devices more
+ * seldom), the stats event. A 16550 at 115200 baud sends its FIFO of 16 bytes in 1.4 ms;
  * looking a little more often keeps it busy and costs one or two port reads each time, and none as
  * long as there is nothing to print.
  */
