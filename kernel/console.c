@@ -146,16 +146,21 @@ bool console_drain(void)
     return true;
 }
 
-/* True as soon as the serial port has room, false once `cycles` since the start have gone by. */
-static bool sync_wait_room(uint64_t cycles)
+/* True as soon as `done` says so, false once `cycles` since the start have gone by. */
+static bool sync_wait(bool (*done)(void), uint64_t cycles)
 {
     while (sync.polls_left > 0 && clock_cycles() - sync.start_cycles < cycles) {
         sync.polls_left--;
-        if (uart_has_room())
+        if (done())
             return true;
         clock_relax();
     }
     return false;
+}
+
+static bool sync_wait_room(uint64_t cycles)
+{
+    return sync_wait(uart_has_room, cycles);
 }
 
 /* Counts what is left in the ring as lost, but for the rest of a line already begun. */
@@ -216,4 +221,6 @@ void console_write_sync(const char *line, size_t length)
         line += part;
         length -= part;
     }
+    /* The next step may be to switch the machine off, and the last FIFO's worth with it. */
+    sync_wait(uart_is_idle, sync.budget_cycles);
 }

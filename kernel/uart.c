@@ -28,6 +28,7 @@
 #define MCR_DTR 0x01
 #define MCR_RTS 0x02
 #define LSR_THRE 0x20 /* holding register, or the whole transmit FIFO, is empty */
+#define LSR_TEMT 0x40 /* and so is the shift register: the last bit is out */
 
 #define UART_CLOCK_HZ 1843200
 #define UART_BAUD 115200
@@ -64,6 +65,11 @@ bool uart_init(void)
 bool uart_has_room(void)
 {
     return (io_read8(COM1 + UART_LSR) & LSR_THRE) != 0;
+}
+
+bool uart_is_idle(void)
+{
+    return (io_read8(COM1 + UART_LSR) & LSR_TEMT) != 0;
 }
 
 void uart_write(const char *bytes, size_t length)

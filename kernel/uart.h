@@ -16,6 +16,10 @@ bool uart_init(void);
 /* True if UART_FIFO_SIZE bytes may be written now. One port read; never waits. */
 bool uart_has_room(void);
 
+/* True if all that was written is out on the line, so that nothing is lost if the machine ends now.
+ * One port read; never waits. */
+bool uart_is_idle(void);
+
 /* Writes `length` bytes, at most UART_FIFO_SIZE; call only after uart_has_room() said yes. */
 void uart_write(const char *bytes, size_t length);
 
