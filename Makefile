@@ -227,7 +227,8 @@ $(OUT)/capture.pcap: tools/make-capture | packages
 SIMULATION := tests/host/machine.c tests/host/sim_bus.c
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_net_data \
-	virtio_net_breach virtio_net_recovery virtio_net_control lane assembly wiring loop \
+	virtio_net_breach virtio_net_recovery virtio_net_control \
+	hostile_ring hostile_shared hostile_device hostile_time lane assembly wiring loop \
 	config log clock calibrate acpi string
 HOST_TEST_boot_info := boot/boot_info.c tests/host/boot/physical.c
 HOST_TEST_memory := kernel/memory.c
@@ -248,6 +249,11 @@ HOST_TEST_virtio_net_data := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_breach := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_recovery := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_control := $(VIRTIO_BENCH)
+WIRE_BENCH := $(VIRTIO_BENCH) tests/host/wire_bench.c $(filter-out net/pool.c,$(NET_SOURCES))
+HOST_TEST_hostile_ring := $(WIRE_BENCH)
+HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/access_watch.c
+HOST_TEST_hostile_device := $(WIRE_BENCH)
+HOST_TEST_hostile_time := $(WIRE_BENCH)
 HOST_TEST_lane := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
 HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c net/memory_port.c \
 	$(SIMULATION)

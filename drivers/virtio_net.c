@@ -119,14 +119,18 @@ static struct mac_address random_mac(const struct pci_device *pci)
 static void read_mac(struct virtio_net *net)
 {
     if (virtio_has(&net->virtio, VIRTIO_NET_F_MAC)) {
+        struct mac_address mac;
         for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE; i++)
-            net->mac.bytes[i] = net->virtio.transport->read_config(
+            mac.bytes[i] = net->virtio.transport->read_config(
                 &net->virtio, (uint16_t)(VIRTIO_NET_CONFIG_MAC + i));
-        if (virtio_net_mac_usable(&net->mac))
+        if (virtio_net_mac_usable(&mac)) {
+            net->mac = mac;
             return;
+        }
         warn(net, "mac", "the device states a group or zero address; a random one is used");
     }
-    net->mac = random_mac(net->virtio.pci);
+    if (!virtio_net_mac_usable(&net->mac)) /* else it was made before a reset */
+        net->mac = random_mac(net->virtio.pci);
 }
 
 static void read_config(struct virtio_net *net)
@@ -280,6 +284,7 @@ struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id)
                 .num_rx_queues = 1,
                 .num_tx_queues = 1,
             },
+        .settings.next = SETTINGS, /* none to be given again */
     };
     snprintf(net->netdev.address, sizeof(net->netdev.address), "%s", pci_address(pci).text);
     if (open_device(net, pci))

@@ -7,6 +7,9 @@
 #include <machine/io.h>
 #include <machine/panic.h>
 
+/* As for a reset: where the whole machine stood still, the device has had no time. */
+#define LOOKS_MIN 100
+
 #define ACK_NONE 0xff /* neither OK nor ERR: the device has not written it */
 
 /* A part of the command: descriptors in the order of the list. */
@@ -30,7 +33,8 @@ enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control
     if (run.length == 0) {
         if (queue->breach != VIRTQUEUE_SOUND)
             return CONTROL_BROKEN;
-        control->silent = clock_ns() - control->sent_ns > VIRTIO_PATIENCE_NS;
+        control->silent =
+            ++control->looks >= LOOKS_MIN && clock_ns() - control->sent_ns > VIRTIO_PATIENCE_NS;
         return control->silent ? CONTROL_SILENT : CONTROL_PENDING;
     }
     if (!virtqueue_pop(queue, &run, 0, run.used[0].id))
@@ -69,6 +73,7 @@ static enum virtio_net_control_result send(struct virtio_net_control *control,
     virtqueue_offer(queue, 1);
     control->pending = true;
     control->sent_ns = clock_ns();
+    control->looks = 0;
     virtio_kick(control->device, queue);
     return CONTROL_PENDING;
 }

@@ -39,6 +39,7 @@ struct virtio_net_control {
     struct virtqueue queue;
     struct virtio_net_control_buffer *buffer;
     uint64_t sent_ns; /* when the command that is out was sent */
+    uint32_t looks;   /* how often its answer was looked for */
     bool pending;     /* a command is out, so the buffer is the device's */
     bool silent;      /* and it was given up: for good, until the device is reset */
 };

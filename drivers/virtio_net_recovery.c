@@ -64,8 +64,13 @@ static bool too_often(const struct virtio_net_recovery *recovery, uint64_t now)
 /* Frames that lie in the tx ring are lost with it; those that were sent already are not. */
 static void count_lost_frames(struct virtio_net *net)
 {
-    if (net->tx.queue.breach == VIRTQUEUE_SOUND)
-        virtio_net_reclaim_tx(net);
+    uint32_t before;
+
+    do { /* as far as the ring's end, and from its start on */
+        before = net->tx.queue.used_idx;
+        if (net->tx.queue.breach == VIRTQUEUE_SOUND)
+            virtio_net_reclaim_tx(net);
+    } while (net->tx.queue.used_idx != before);
     net->tx_dropped += virtqueue_outstanding(&net->tx.queue);
 }
 

@@ -79,6 +79,12 @@ static bool apply_and_wait(struct virtio_net *net, enum virtio_net_setting setti
                   name_of(net, setting));
         return false;
     }
+    while (net->settings.next != SETTINGS && net->netdev.state == NETDEV_RUNNING) {
+        clock_relax(); /* a reset's are still on their way */
+        virtio_net_settings_go_on(net);
+    }
+    if (net->netdev.state != NETDEV_RUNNING)
+        return false;
     enum virtio_net_control_result result = send(net, setting);
     while (result == CONTROL_PENDING) {
         clock_relax();

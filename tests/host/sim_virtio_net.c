@@ -44,6 +44,7 @@ enum {
     MAC_ADDR_SET = 1,
 };
 
+static struct sim_virtio_net devices[DEVICES_MAX]; /* large: a fuzzer makes them over and over */
 static struct sim_virtio_net *all[DEVICES_MAX];
 static unsigned count;
 
@@ -368,6 +369,8 @@ static uint32_t read_config(struct sim_virtio_net *net, uint16_t offset, unsigne
 
 static uint8_t read_status(struct sim_virtio_net *net)
 {
+    if (net->status_lie != NULL)
+        return *net->status_lie;
     if (net->status == 0 && machine_clock_now() < net->reset_done_ns)
         return DRIVER_OK;
     if (net->status & DRIVER_OK)
@@ -375,11 +378,22 @@ static uint8_t read_status(struct sim_virtio_net *net)
     return net->status;
 }
 
+static uint16_t read_queue_size(struct sim_queue *queue)
+{
+    const uint16_t size = queue->size;
+
+    if (queue->size_later != 0)
+        queue->size = queue->size_later;
+    return size;
+}
+
 static uint32_t port_read(void *context, uint16_t offset, unsigned width)
 {
     struct sim_virtio_net *net = context;
     struct sim_queue *queue = net->selected < SIM_QUEUES ? &net->queues[net->selected] : NULL;
 
+    if (net->gone)
+        return 0xffffffffu;
     if (offset >= config_start(net))
         return read_config(net, (uint16_t)(offset - config_start(net)), width);
     if (offset == DEVICE_FEATURES && width == 4)
@@ -389,7 +403,7 @@ static uint32_t port_read(void *context, uint16_t offset, unsigned width)
     if (offset == QUEUE_ADDRESS && width == 4)
         return queue != NULL ? queue->page : 0;
     if (offset == QUEUE_SIZE && width == 2)
-        return queue != NULL ? queue->size : 0;
+        return queue != NULL ? read_queue_size(queue) : 0;
     if (offset == QUEUE_SELECT && width == 2)
         return net->selected;
     if (offset == DEVICE_STATUS && width == 1)
@@ -403,6 +417,7 @@ static uint32_t port_read(void *context, uint16_t offset, unsigned width)
 static void reset(struct sim_virtio_net *net)
 {
     net->status = 0;
+    net->status_lie = NULL;
     net->resets++;
     net->reset_done_ns = machine_clock_now() + net->reset_delay_ns;
     net->driver_features = 0;
@@ -433,9 +448,10 @@ static void write_status(struct sim_virtio_net *net, uint8_t value)
     if (net->status_write_count < SIM_STATUS_WRITES_MAX)
         net->status_writes[net->status_write_count++] = value;
     if (value == 0) {
-        reset(net);
         if (net->reset_stuck)
-            net->status = ACKNOWLEDGE | DRIVER | DRIVER_OK; /* as somebody left it */
+            net->status = ACKNOWLEDGE | DRIVER | DRIVER_OK; /* as somebody left it, rings and all */
+        else
+            reset(net);
         return;
     }
     if ((value & read_status(net)) != read_status(net))
@@ -472,7 +488,7 @@ static void write_page(struct sim_virtio_net *net, uint32_t page)
     if (!sim_queue_place(queue, page, negotiated(net, SIM_F_EVENT_IDX)))
         return;
     if (net->scribbles)
-        sim_queue_scribble(queue);
+        sim_queue_scribble(queue, SIM_SCRIBBLE_TABLE);
     sim_queue_ask_for_doorbells(queue);
 }
 
@@ -511,6 +527,8 @@ static void port_write(void *context, uint16_t offset, unsigned width, uint32_t 
 {
     struct sim_virtio_net *net = context;
 
+    if (net->gone)
+        return;
     if (offset >= config_start(net))
         write_config(net, (uint16_t)(offset - config_start(net)), width, value);
     else if (offset == DRIVER_FEATURES && width == 4)
@@ -532,12 +550,14 @@ static void port_write(void *context, uint16_t offset, unsigned width, uint32_t 
 struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint32_t features)
 {
     static const uint8_t mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x00};
-    struct sim_virtio_net *net = calloc(1, sizeof(*net));
+    struct sim_virtio_net *net;
     uint8_t msix;
 
-    if (net == NULL || count == DEVICES_MAX)
+    if (count == DEVICES_MAX)
         abort();
-    all[count++] = net;
+    net = all[count] = &devices[count];
+    count++;
+    memset(net, 0, sizeof(*net));
     net->features = features;
     memcpy(net->mac, mac, 6);
     net->mac[5] = slot;
@@ -576,10 +596,8 @@ const char *sim_virtio_net_complaint(void)
 
 void sim_virtio_net_remove_all(void)
 {
-    while (count > 0) {
+    while (count > 0)
         sim_virtio_net_forget_sent(all[--count]);
-        free(all[count]);
-    }
 }
 
 void sim_virtio_net_enable_msix(struct sim_virtio_net *net)

@@ -29,6 +29,8 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_USED_IDX_BACK] = "used-idx-back",
     [SIM_USED_IDX_FAR] = "used-idx-far",
     [SIM_LENGTH_ZERO] = "length-zero",
+    [SIM_LENGTH_HEADER] = "length-header",
+    [SIM_LENGTH_BUFFER] = "length-buffer",
     [SIM_LENGTH_BELOW_HEADER] = "length-below-header",
     [SIM_LENGTH_ABOVE_BUFFER] = "length-above-buffer",
     [SIM_LENGTH_MAX] = "length-max",
@@ -98,7 +100,7 @@ void sim_queue_reset(struct sim_queue *queue)
     queue->page = 0;
     queue->avail_seen = queue->used_next = queue->used_shown = 0;
     queue->pending_count = 0;
-    memset(queue->out, 0, sizeof(queue->out));
+    memset(queue->out, 0, queue->size); /* no more of it is in use */
 }
 
 bool sim_queue_place(struct sim_queue *queue, uint32_t page, bool event_idx)
@@ -108,9 +110,45 @@ bool sim_queue_place(struct sim_queue *queue, uint32_t page, bool event_idx)
     return page != 0 && ring(queue) != NULL;
 }
 
-void sim_queue_scribble(struct sim_queue *queue)
+struct sim_ring sim_queue_ring(struct sim_queue *queue)
 {
-    memset(ring(queue), 0xff, 16u * queue->size);
+    uint8_t *base = ring(queue);
+    uint8_t *used = base + used_offset(queue);
+
+    return (struct sim_ring){base, base + avail_offset(queue), used, used + 6 + 8 * queue->size};
+}
+
+/* Every descriptor is followed by itself: who walks the chain walks for ever. */
+static void loop_table(struct sim_queue *queue, uint8_t *desc)
+{
+    for (uint16_t id = 0; id < queue->size; id++, desc += 16) {
+        put16(desc + 12, DESC_NEXT);
+        put16(desc + 14, id);
+    }
+}
+
+void sim_queue_scribble(struct sim_queue *queue, enum sim_scribble what)
+{
+    struct sim_ring at = sim_queue_ring(queue);
+
+    switch (what) {
+    case SIM_SCRIBBLE_TABLE:
+        memset(at.desc, 0xff, 16u * queue->size);
+        break;
+    case SIM_SCRIBBLE_TABLE_LOOP:
+        loop_table(queue, at.desc);
+        break;
+    case SIM_SCRIBBLE_AVAIL:
+        memset(at.avail, 0xff, 2 * (3u + queue->size));
+        break;
+    case SIM_SCRIBBLE_AVAIL_LOOP:
+        for (unsigned i = 1; i < queue->size; i++)
+            memcpy(at.avail + 4 + 2 * i, at.avail + 4, 2);
+        break;
+    default:
+        memset(at.used + 4, 0xff, 8u * queue->size);
+        break;
+    }
 }
 
 uint16_t sim_queue_posted(struct sim_queue *queue)
@@ -277,6 +315,12 @@ static void distort(struct sim_queue *queue, uint32_t capacity, uint32_t *id, ui
     case SIM_LENGTH_ZERO:
         *length = 0;
         break;
+    case SIM_LENGTH_HEADER:
+        *length = 10;
+        break;
+    case SIM_LENGTH_BUFFER:
+        *length = capacity;
+        break;
     case SIM_LENGTH_BELOW_HEADER:
         *length = 9;
         break;
@@ -321,6 +365,13 @@ void sim_queue_finish(struct sim_queue *queue, uint16_t head, uint32_t length, u
         show_used(queue, distort_idx(queue, queue->used_next));
     queue->fault = SIM_SOUND;
     queue->last_id = head;
+}
+
+void sim_queue_finish_blind(struct sim_queue *queue, uint32_t length)
+{
+    if (queue->pending_count == 0)
+        abort();
+    sim_queue_finish(queue, take_pending(queue), length, length);
 }
 
 void sim_queue_show(struct sim_queue *queue)

@@ -29,6 +29,8 @@ enum sim_fault {
     SIM_USED_IDX_BACK,     /* one less than before */
     SIM_USED_IDX_FAR,      /* 0x8000 further */
     SIM_LENGTH_ZERO,
+    SIM_LENGTH_HEADER,       /* a header and no frame: legal, if of no use */
+    SIM_LENGTH_BUFFER,       /* all of the buffer, however little was written: a lie */
     SIM_LENGTH_BELOW_HEADER, /* 9 */
     SIM_LENGTH_ABOVE_BUFFER, /* one more than the buffer has */
     SIM_LENGTH_MAX,          /* 2^32 - 1 */
@@ -37,9 +39,20 @@ enum sim_fault {
 
 extern const char *const sim_fault_names[SIM_FAULTS];
 
+/* What a device can write over. */
+enum sim_scribble {
+    SIM_SCRIBBLE_TABLE,      /* ones over the descriptor table */
+    SIM_SCRIBBLE_TABLE_LOOP, /* every descriptor is its own successor */
+    SIM_SCRIBBLE_AVAIL,      /* ones over the available ring, index and flags included */
+    SIM_SCRIBBLE_AVAIL_LOOP, /* the first chain in all its entries */
+    SIM_SCRIBBLE_USED,       /* ones over the elements of the used ring */
+    SIM_SCRIBBLES
+};
+
 struct sim_queue {
     /* the test's */
-    uint16_t size; /* as the device states it */
+    uint16_t size;       /* as the device states it */
+    uint16_t size_later; /* if not 0: and what it states from the second time on */
     enum sim_order order;
     enum sim_fault fault; /* for the next chain finished; then SIM_SOUND again */
     bool held;            /* finished chains are not shown until sim_queue_show */
@@ -84,8 +97,20 @@ void sim_queue_reset(struct sim_queue *queue);
 /* The driver has said where the ring is. False after a complaint. */
 bool sim_queue_place(struct sim_queue *queue, uint32_t page, bool event_idx);
 
-/* Overwrites the descriptor table. */
-void sim_queue_scribble(struct sim_queue *queue);
+/*
+ * Writes over the ring. A device that has spoiled the driver's parts can read nothing sensible there
+ * until the driver makes the ring anew: what it was told before that is all it knows.
+ */
+void sim_queue_scribble(struct sim_queue *queue, enum sim_scribble what);
+
+/* Where the driver sees the three parts of the ring, and where they end. */
+struct sim_ring {
+    uint8_t *desc;
+    uint8_t *avail;
+    uint8_t *used;
+    uint8_t *end;
+};
+struct sim_ring sim_queue_ring(struct sim_queue *queue);
 
 /* The available ring's index as the driver has written it. */
 uint16_t sim_queue_posted(struct sim_queue *queue);
@@ -98,6 +123,9 @@ bool sim_queue_take(struct sim_queue *queue, struct sim_chain *chain);
 
 /* Hands chain `head` back, `length` bytes written into its `capacity`. */
 void sim_queue_finish(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity);
+
+/* Finishes the next of the chains known without reading it or the available ring. */
+void sim_queue_finish_blind(struct sim_queue *queue, uint32_t length);
 
 /* Shows the driver all that was finished. */
 void sim_queue_show(struct sim_queue *queue);

@@ -82,8 +82,7 @@ static void status_after_driver_ok_is_judged_bit_by_bit(void **state)
     };
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         one->net->status_set = rows[i].set;
         one->net->status_cleared = rows[i].cleared;
@@ -103,8 +102,7 @@ static void a_queue_size_that_cannot_be_refuses_the_port(void **state)
         for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
             char told[64];
 
-            bench_teardown(state);
-            bench_setup(state);
+            bench_renew(state);
             bench_add(0, SIM_FEATURES_USUAL);
             one->net->queues[queue].size = bad[i];
             bench_probe_all(1);
@@ -119,8 +117,7 @@ static void a_queue_size_that_cannot_be_refuses_the_port(void **state)
 static void queues_of_every_size_carry_frames(void **state)
 {
     for (uint32_t size = 1; size <= 32768; size *= 2) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_RX].size = one->net->queues[SIM_TX].size = (uint16_t)size;
         bench_probe_all(1);
@@ -168,8 +165,7 @@ static void a_port_without_memory_for_its_rings_is_refused(void **state)
 static void a_device_without_a_usable_legacy_interface_is_named(void **state)
 {
     for (unsigned way = 0; way < 3; way++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         if (way == 0)
             sim_pci_set(one->net->pci, 0x02, 2, 0x1041);
@@ -254,8 +250,7 @@ static void frames_pass_with_any_one_feature_missing(void **state)
             expected &= ~(SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(CTRL_MAC_ADDR));
         if (bit == SIM_F_CTRL_RX)
             expected &= ~SIM_F(CTRL_RX_EXTRA);
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_start_one(~(1u << bit));
         assert_int_equal(one->net->features, ~(1u << bit));
         assert_int_equal(one->net->driver_features, expected);
@@ -270,8 +265,7 @@ static void frames_pass_with_any_one_feature_alone(void **state)
 
         if (bit == SIM_F_CTRL_RX || bit == SIM_F_CTRL_RX_EXTRA || bit == SIM_F_CTRL_MAC_ADDR)
             expected = 0; /* §5.1.3.1: nothing without CTRL_VQ */
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_start_one(1u << bit);
         assert_int_equal(one->net->driver_features, expected);
         bench_forward(one, 300);
@@ -303,8 +297,7 @@ static void without_a_mac_each_port_gets_a_local_one_of_its_own(void **state)
     struct mac_address macs[2];
 
     for (unsigned boot = 0; boot < 16; boot++) { /* each at another moment */
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         machine_clock_advance(boot * 12345);
         bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(MAC));
         bench_add(1, SIM_FEATURES_USUAL & ~SIM_F(MAC));
@@ -320,8 +313,7 @@ static void without_a_mac_each_port_gets_a_local_one_of_its_own(void **state)
 static void a_group_or_zero_mac_is_replaced_with_a_warning(void **state)
 {
     for (unsigned way = 0; way < 2; way++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         memset(one->net->mac, way == 0 ? 0 : 0xff, 6);
         bench_probe_all(1);
@@ -360,8 +352,7 @@ static void an_mtu_that_cannot_be_is_not_agreed_to(void **state)
     static const uint16_t bad[] = {0, 67, 9217, 65535};
 
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
         one->net->mtu = bad[i];
         bench_probe_all(1);
@@ -406,8 +397,7 @@ static void link_status_is_read_where_offered_and_else_taken_as_up(void **state)
     assert_false(one->dev->ops->get_link_up(one->dev));
     one->net->link_status = 2; /* an announcement is no link */
     assert_false(one->dev->ops->get_link_up(one->dev));
-    bench_teardown(state);
-    bench_setup(state);
+    bench_renew(state);
     bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(STATUS));
     one->net->link_status = 0;
     bench_probe_all(1);

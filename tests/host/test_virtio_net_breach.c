@@ -41,8 +41,7 @@ static const struct breach_row length_breaches[] = {
 /* Two running ports, the first of which has done `n` frames; not all of its buffers are posted. */
 static void start_two(void **state, uint32_t features, unsigned n)
 {
-    bench_teardown(state);
-    bench_setup(state);
+    bench_renew(state);
     bench_add(0, features);
     bench_add(1, features);
     /* Room for one burst, so that the driver has to look at what is used before the next. */

@@ -17,8 +17,7 @@ static void promiscuous_mode_goes_on_off_and_on_again(void **state)
                                         SIM_F(CTRL_VQ) | SIM_F(CTRL_RX)};
 
     for (unsigned i = 0; i < 3; i++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_start_one(features[i]);
         for (unsigned on = 1; on < 6; on++) {
             assert_true(one->dev->ops->set_promisc(one->dev, on % 2 != 0));
@@ -37,8 +36,7 @@ static void the_mac_is_set_by_command(void **state)
                                         SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT)};
 
     for (unsigned i = 0; i < 2; i++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_start_one(features[i]);
         assert_true(one->dev->ops->set_mac_addr(one->dev, mac));
         assert_memory_equal(one->net->filter_mac, mac.bytes, 6);
@@ -64,8 +62,7 @@ static void a_mode_that_was_not_offered_is_refused_with_a_warning(void **state)
     static const uint32_t missing[] = {SIM_F(CTRL_VQ), SIM_F(CTRL_RX)};
 
     for (unsigned i = 0; i < 2; i++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_start_one(SIM_FEATURES_USUAL & ~missing[i]);
         assert_false(one->dev->ops->set_promisc(one->dev, true));
         assert_false(one->dev->ops->set_allmulti(one->dev, true));
@@ -131,8 +128,7 @@ static void a_control_queue_that_is_too_small_is_not_used(void **state)
     static const uint16_t sizes[] = {0, 1, 2, 3, 65535};
 
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_CONTROL].size = sizes[i];
         bench_probe_all(1);

@@ -15,8 +15,7 @@ static void frames_come_in_and_go_out_byte_for_byte_in_order(void **state)
     static const uint32_t features[] = {SIM_FEATURES_USUAL, 0, SIM_F(EVENT_IDX), SIM_F(ANY_LAYOUT)};
 
     for (unsigned way = 0; way < 4; way++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_start_one(features[way]);
         for (uint32_t length = 14; length <= 1518; length++) {
             uint8_t frame[1518];
@@ -110,8 +109,7 @@ static void one_doorbell_a_burst_and_none_when_suppressed(void **state)
 
     for (unsigned i = 0; i < 4; i++) {
         for (unsigned suppressed = 0; suppressed < 2; suppressed++) {
-            bench_teardown(state);
-            bench_setup(state);
+            bench_renew(state);
             assert_doorbells(features[i], suppressed != 0);
         }
     }
@@ -122,8 +120,7 @@ static void no_interrupt_is_ever_asked_for(void **state)
     static const uint32_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX)};
 
     for (unsigned i = 0; i < 2; i++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_start_one(features[i]);
         for (unsigned n = 0; n < 70; n++) {
             bench_forward(one, 1000);
@@ -155,8 +152,7 @@ static void frames_completed_in_any_order_give_all_buffers_back(void **state)
         uint32_t idle;
         unsigned sent = 0;
 
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_TX].size = BURST;
         one->net->queues[SIM_RX].order = one->net->queues[SIM_TX].order = order;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <machine/clock.h>
@@ -49,8 +50,7 @@ static void a_status_that_says_broken_or_gone_resets_the_port(void **state)
     static const uint8_t bad[] = {0, 0x8f, 0x47, 0xff};
 
     for (unsigned i = 0; i < sizeof(bad); i++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_start_one(SIM_FEATURES_USUAL);
         serve(CLOCK_NS_PER_S);
         assert_int_equal(machine_log_count("error", ""), 0);
@@ -221,13 +221,53 @@ static void a_reset_that_never_ends_keeps_the_buffers_out_of_use(void **state)
     bench_forward(one, 100);
 }
 
+/* How long the port was retired for the last time, as it was told. */
+static void assert_pause(unsigned seconds, unsigned times)
+{
+    char told[32];
+
+    assert_int_equal(one->dev->state, NETDEV_RETIRED);
+    snprintf(told, sizeof(told), " retry_s=%u", seconds);
+    assert_int_equal(machine_log_count("error", told), times);
+}
+
+static void pauses_grow_to_an_hour_and_begin_anew_after_a_good_one(void **state)
+{
+    static const unsigned pauses[] = {60, 120, 240, 480, 960, 1920, 3600, 3600};
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    one->net->reset_stuck = true;
+    break_the_rules();
+    for (unsigned i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
+        serve(3 * CLOCK_NS_PER_S);
+        assert_pause(pauses[i], i == 7 ? 2 : 1);
+        machine_clock_advance((pauses[i] - 2) * CLOCK_NS_PER_S);
+    }
+    one->net->reset_stuck = false;
+    serve(3 * CLOCK_NS_PER_S);
+    bench_forward(one, 100);
+
+    /* Less than an hour of good conduct does not count, more than an hour does. */
+    for (unsigned i = 0; i < 2; i++) {
+        machine_clock_advance((i == 0 ? 3000 : 4000) * CLOCK_NS_PER_S);
+        one->net->reset_stuck = true;
+        break_the_rules();
+        serve(3 * CLOCK_NS_PER_S);
+        assert_pause(i == 0 ? 3600 : 60, i == 0 ? 3 : 2);
+        one->net->reset_stuck = false;
+        machine_clock_advance(3600 * CLOCK_NS_PER_S);
+        serve(3 * CLOCK_NS_PER_S);
+        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    }
+}
+
 static void a_queue_that_changes_its_size_at_a_reset_retires_the_port(void **state)
 {
     static const uint16_t sizes[] = {0, 3, 128, 512, 65535};
 
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        bench_teardown(state);
-        bench_setup(state);
+        bench_renew(state);
         bench_start_one(SIM_FEATURES_USUAL);
         break_the_rules();
         one->net->queues[SIM_RX].size = sizes[i];
@@ -253,6 +293,94 @@ static void features_that_shrink_at_a_reset_are_done_without(void **state)
     assert_no_leak();
 }
 
+static void settings_are_given_once_if_there_is_no_reset(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(one->dev->ops->set_allmulti(one->dev, true));
+    serve(CLOCK_NS_PER_S);
+    assert_int_equal(one->net->commands, 2);
+}
+
+static void a_setting_that_is_made_while_others_are_given_again_spoils_none(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->queues[SIM_CONTROL].size = 4; /* room for one command */
+    bench_probe_all(1);
+    assert_true(bench_start(one));
+    assert_true(one->dev->ops->set_promisc(one->dev, false));
+    one->net->answer = SIM_ANSWER_LATE;
+    one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
+    break_the_rules();
+    serve(3 * STEP_NS);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    one->dev->ops->set_allmulti(one->dev, true);
+    serve(CLOCK_NS_PER_S);
+    assert_false(one->net->promisc);
+    assert_true(one->net->allmulti);
+    assert_int_equal(machine_log_count("error", ""), 1);
+}
+
+static void the_address_of_a_port_is_the_same_after_a_reset(void **state)
+{
+    static const uint32_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(MAC), 0};
+
+    for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+        bench_renew(state);
+        bench_start_one(features[i]);
+        const struct mac_address before = one->dev->ops->get_mac_addr(one->dev);
+        break_the_rules();
+        serve(STEP_NS);
+        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        const struct mac_address after = one->dev->ops->get_mac_addr(one->dev);
+        assert_memory_equal(&before, &after, sizeof(before));
+    }
+}
+
+/* The watch is due in the same moment, and a device that is being reset reads as status 0. */
+static void a_breach_in_a_setting_is_one_reset_and_not_two(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(one->dev->ops->set_allmulti(one->dev, true));
+    break_the_rules();
+    one->net->answer = SIM_ANSWER_TWICE;
+    for (unsigned i = 0; i < 100 && bench_stats_of(one).resets < 2; i++) {
+        machine_clock_advance(CLOCK_NS_PER_S / 5);
+        one->dev->ops->service(one->dev, clock_ns());
+    }
+    assert_int_equal(bench_stats_of(one).resets, 2);
+    assert_int_equal(machine_log_count("error", "reason=used-idx queue=2"), 1);
+    assert_int_equal(machine_log_count("error", ""), 2);
+}
+
+static void an_mtu_that_changes_at_a_reset_retires_the_port_until_it_is_right(void **state)
+{
+    static const uint16_t mtus[] = {0, 1400, 9001, 65535};
+
+    for (unsigned i = 0; i < sizeof(mtus) / sizeof(mtus[0]); i++) {
+        bench_renew(state);
+        bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
+        one->net->mtu = 9000;
+        bench_probe_all(1);
+        assert_true(bench_start(one));
+        break_the_rules();
+        one->net->mtu = mtus[i];
+        serve(STEP_NS);
+        assert_int_equal(one->dev->state, NETDEV_RETIRED);
+        assert_int_equal(machine_log_count("error", "reason=mtu-changed"), 1);
+        assert_int_equal(one->dev->mtu, 9000);
+        assert_no_leak();
+        one->net->mtu = 9000;
+        serve(61 * CLOCK_NS_PER_S);
+        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        bench_forward(one, 100);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
 
 int main(void)
@@ -265,8 +393,14 @@ int main(void)
         TEST(a_control_queue_that_is_silent_after_a_reset_holds_up_nobody),
         TEST(ten_resets_in_a_minute_retire_the_port_and_pauses_grow),
         TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use),
+        TEST(pauses_grow_to_an_hour_and_begin_anew_after_a_good_one),
         TEST(a_queue_that_changes_its_size_at_a_reset_retires_the_port),
         TEST(features_that_shrink_at_a_reset_are_done_without),
+        TEST(a_breach_in_a_setting_is_one_reset_and_not_two),
+        TEST(an_mtu_that_changes_at_a_reset_retires_the_port_until_it_is_right),
+        TEST(settings_are_given_once_if_there_is_no_reset),
+        TEST(a_setting_that_is_made_while_others_are_given_again_spoils_none),
+        TEST(the_address_of_a_port_is_the_same_after_a_reset),
     };
 
     return cmocka_run_group_tests_name("virtio_net_recovery", tests, NULL, NULL);

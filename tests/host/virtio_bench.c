@@ -36,6 +36,12 @@ int bench_teardown(void **state)
     return complaint != NULL;
 }
 
+void bench_renew(void **state)
+{
+    assert_int_equal(bench_teardown(state), 0);
+    bench_setup(state);
+}
+
 void bench_probe_all(unsigned n)
 {
     assert_int_equal(pci_scan(devices, BENCHES_MAX), n);

@@ -34,12 +34,13 @@ extern struct pci_device devices[BENCHES_MAX];
 extern struct bench benches[BENCHES_MAX];
 extern struct bench *const one; /* the first of them */
 
-/*
- * Before and after each test, and in between where one goes through several machines. The teardown
- * fails the test if the driver did what the specification forbids, whatever the test was about.
- */
+/* Before and after each test. The teardown fails the test if the driver did what the specification
+ * forbids, whatever the test was about. */
 int bench_setup(void **state);
 int bench_teardown(void **state);
+
+/* The one and then the other, for the next row of a table. */
+void bench_renew(void **state);
 
 /* Puts device `i` on the bus. */
 void bench_add(unsigned i, uint32_t features);

@@ -1,0 +1,249 @@
+/*
+ * A device that lies in its rings, with three others beside it that don't: each lie is told under
+ * its own name and costs one reset of that one port, and nobody else a frame.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <machine/clock.h>
+
+#include "tests/host/machine.h"
+#include "tests/host/wire_bench.h"
+
+#define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
+#define RESET_NS (5 * CLOCK_NS_PER_MS)
+
+/* A lie, and the name under which it has to be found out. */
+struct lie {
+    enum sim_fault fault;
+    const char *reason;
+};
+
+/* Those that any ring can tell. An id that is right but for its high bits is there since drivers
+ * that keep ids in 16 bits would not see it. */
+static const struct lie ring_lies[] = {
+    {SIM_USED_ID_SIZE, "used-id-range"},
+    {SIM_USED_ID_HUGE, "used-id-range"},
+    {SIM_USED_ID_HIGH_BITS, "used-id-range"},
+    {SIM_USED_ID_FREE, "used-id-not-outstanding"},
+    {SIM_USED_ID_TWICE, "used-id-not-outstanding"},
+    {SIM_USED_IDX_AHEAD, "used-idx"},
+    {SIM_USED_IDX_BACK, "used-idx"},
+    {SIM_USED_IDX_FAR, "used-idx"},
+};
+#define RING_LIES (sizeof(ring_lies) / sizeof(ring_lies[0]))
+
+/* Those that only a ring with buffers to write into can tell: the length of a tx chain has no meaning
+ * (§2.7.8), so there is nothing to find out. */
+static const struct lie length_lies[] = {
+    {SIM_LENGTH_ZERO, "used-length-short"},
+    {SIM_LENGTH_BELOW_HEADER, "used-length-short"},
+    {SIM_LENGTH_ABOVE_BUFFER, "used-length-long"},
+    {SIM_LENGTH_MAX, "used-length-long"},
+};
+#define LENGTH_LIES (sizeof(length_lies) / sizeof(length_lies[0]))
+
+/* Wires on which all is well until now. */
+static void new_wires(void **state, uint32_t features)
+{
+    bench_renew(state);
+    wires_add(features);
+    wires_start();
+    wires_device(0)->reset_delay_ns = RESET_NS; /* so that others go on in the middle of it */
+    wires_run(WARM_UP_NS);
+    wires_spoil_first();
+}
+
+/* Port 0 is being reset now, is back within a second and carries frames both ways again. */
+static void assert_recovers(const char *reason)
+{
+    const struct virtio_net *net = wires_driver(0);
+    uint64_t breaches = 0;
+    char told[96];
+
+    assert_int_equal(benches[0].dev->state, NETDEV_RESETTING);
+    for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++)
+        breaches += net->breaches[i];
+    assert_int_equal(breaches, 1);
+    const uint64_t took = wires_run_until(0, NETDEV_RUNNING, CLOCK_NS_PER_S);
+    const uint32_t out = wires.flows[0].arrived, in = wires.flows[1].arrived;
+    wires_run(20 * CLOCK_NS_PER_MS);
+    assert_true(took + 20 * CLOCK_NS_PER_MS < CLOCK_NS_PER_S);
+    assert_true(wires.flows[0].arrived > out + 100 && wires.flows[1].arrived > in + 100);
+
+    snprintf(told, sizeof(told), "port=0 pci=00:01.0 reason=%s ", reason);
+    assert_int_equal(machine_log_count("error", told), 1);
+    assert_int_equal(machine_log_count("error", ""), 1);
+    snprintf(told, sizeof(told), "port=0 pci=00:01.0 reason=%s state=done resets=1 ", reason);
+    assert_int_equal(machine_log_count("reset", told), 1);
+    assert_int_equal(bench_stats_of(&benches[0]).resets, 1);
+}
+
+/* One frame with a lie in its used element, and the round in which the driver meets it. */
+static void lie_on_rx(enum sim_fault fault)
+{
+    struct sim_queue *queue = &wires_device(0)->queues[SIM_RX];
+
+    /* All that was sound before is taken; a ring that is not full has chains to lie about. */
+    wires.flows[0].per_round = 1;
+    wires_run(3 * WIRE_ROUND_NS);
+    queue->fault = fault;
+    wires_run(1);
+    wires.flows[0].per_round = 2;
+}
+
+/* With the header in the frame's descriptor and in one of its own: both have code of their own. */
+static void lies_on_the_rx_ring(void **state)
+{
+    static const uint32_t features[] = {SIM_FEATURES_USUAL, 0};
+
+    for (unsigned i = 0; i < 2 * (RING_LIES + LENGTH_LIES); i++) {
+        const unsigned at = i / 2;
+        const struct lie *lie = at < RING_LIES ? &ring_lies[at] : &length_lies[at - RING_LIES];
+
+        new_wires(state, features[i % 2]);
+        lie_on_rx(lie->fault);
+        assert_recovers(lie->reason);
+        wires_settle(true);
+    }
+}
+
+/* The same about a chain of the tx ring, which the driver looks at when it is short of room: with
+ * all of it taken back that was finished before. */
+static void lie_on_tx(enum sim_fault fault)
+{
+    struct sim_virtio_net *device = wires_device(0);
+    struct sim_queue *queue = &device->queues[SIM_TX];
+    const struct virtqueue *ours = &wires_driver(0)->tx.queue;
+
+    device->transmit_at_once = false;
+    while (virtqueue_free(ours) >= BURST || (uint16_t)ours->used_idx != queue->used_shown)
+        wires_run(1);
+    sim_virtio_net_transmit(device, 1);
+    wires_run(1);
+    queue->fault = fault;
+    assert_int_equal(sim_virtio_net_transmit(device, 1), 1);
+    wires_run(1);
+    device->transmit_at_once = true;
+}
+
+static void lies_on_the_tx_ring(void **state)
+{
+    for (unsigned i = 0; i < RING_LIES; i++) {
+        new_wires(state, SIM_FEATURES_USUAL);
+        lie_on_tx(ring_lies[i].fault);
+        assert_recovers(ring_lies[i].reason);
+        wires_settle(false); /* what the device had sent before the lie cannot be known */
+        assert_in_range(bench_stats_of(&benches[0]).tx_dropped, 1, 256);
+    }
+}
+
+/* Frames that were sent before the reset are not lost: wherever in the ring they lie. */
+static void only_frames_that_were_not_sent_count_as_lost(void **state)
+{
+    for (unsigned before = 0; before < 256; before += 51) {
+        struct sim_virtio_net *device;
+
+        new_wires(state, SIM_FEATURES_USUAL);
+        device = wires_device(0);
+        wires.flows[1].per_round = 1;
+        for (unsigned i = 0; i < before; i++)
+            wires_run(1); /* so that the ring's end lies elsewhere each time */
+        device->transmit_at_once = false;
+        /* 70 of 100 frames go out, and the driver has not looked since: it has no need to. */
+        wires_run(100 * WIRE_ROUND_NS);
+        sim_virtio_net_transmit(device, 70);
+        device->queues[SIM_RX].fault = SIM_LENGTH_MAX;
+        wires_run(1);
+        assert_int_equal(benches[0].dev->state, NETDEV_RESETTING);
+        device->transmit_at_once = true;
+        assert_recovers("used-length-long");
+        wires_settle(true);
+    }
+}
+
+/* An empty frame is the device's right, so it costs the frame and nothing else. */
+static void a_header_and_no_frame_is_a_runt_and_no_breach(void **state)
+{
+    (void)state;
+    wires_run(WARM_UP_NS);
+    wires_spoil_first();
+    lie_on_rx(SIM_LENGTH_HEADER);
+    wires_run(WARM_UP_NS);
+    for (unsigned i = 0; i < 300; i++)
+        wires_round();
+    assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+    assert_int_equal(machine_log_count("error", ""), 0);
+    assert_int_equal(wires.assembly.lanes[0].drops[DROP_RUNT], 1);
+    assert_int_equal(wires.flows[0].missing, 1);
+    assert_int_equal(wires.flows[0].arrived, wires.flows[0].announced - 1);
+    wires_assert_buffers();
+}
+
+/* --- a length that cannot be seen to be a lie --- */
+
+/* What a frame shows beyond what was announced: older bytes of the same port, or nothing. */
+static void assert_shows_only(const struct sim_frame *frame, unsigned port)
+{
+    for (uint32_t i = BENCH_FRAME; i < frame->length; i++) {
+        const uint8_t byte = frame->data[i];
+        assert_true(byte == 0 || byte == 0xa0 + port);
+    }
+}
+
+/*
+ * The driver cannot know how much of the buffer was written. So what such a device gets to see of
+ * others depends on who had the buffer before: it was zero at first, and later another frame of the
+ * very same lane. Port 3 is busy all the time, and none of its bytes turn up.
+ */
+static void a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none(void **state)
+{
+    uint8_t full[ETHERNET_MTU], frame[BENCH_FRAME];
+    bool older = false;
+
+    (void)state;
+    for (unsigned n = 0; n < 300 * WIRE_PORTS; n++) { /* through some of the buffers, not all */
+        memset(full, 0xa0 + (int)(n % WIRE_PORTS), sizeof(full));
+        sim_virtio_net_deliver(wires_device(n % WIRE_PORTS), full, sizeof(full));
+        loop_round(&wires.loop);
+    }
+    for (unsigned i = 0; i < WIRE_PORTS; i++)
+        sim_virtio_net_forget_sent(wires_device(i));
+    memset(frame, 0xa0, sizeof(frame));
+    for (unsigned n = 0; n < 2000; n++) {
+        wires_device(0)->queues[SIM_RX].fault = SIM_LENGTH_BUFFER;
+        assert_true(sim_virtio_net_deliver(wires_device(0), frame, sizeof(frame)));
+        assert_true(sim_virtio_net_deliver(wires_device(3), full, sizeof(full)));
+        loop_round(&wires.loop);
+    }
+    assert_int_equal(wires_device(1)->sent_count, 2000);
+    for (unsigned n = 0; n < 2000; n++) {
+        const struct sim_frame *sent = &wires_device(1)->sent[n];
+        assert_true(sent->length > sizeof(full));
+        assert_shows_only(sent, 0);
+        older |= sent->data[sizeof(full) - 1] == 0xa0;
+    }
+    assert_true(older); /* else this would have shown nothing */
+    assert_int_equal(machine_log_count("error", ""), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, wires_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(lies_on_the_rx_ring),
+        TEST(lies_on_the_tx_ring),
+        TEST(only_frames_that_were_not_sent_count_as_lost),
+        TEST(a_header_and_no_frame_is_a_runt_and_no_breach),
+        TEST(a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none),
+    };
+
+    return cmocka_run_group_tests_name("hostile_ring", tests, NULL, NULL);
+}

@@ -1,0 +1,234 @@
+/*
+ * A device that writes into what both sides share, at any time: the driver reads each word that the
+ * device wrote once, and nothing of its own at all.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include <machine/clock.h>
+
+#include "tests/host/access_watch.h"
+#include "tests/host/machine.h"
+#include "tests/host/virtio_bench.h"
+
+#define ELEMENT_AT 4 /* in the used ring, behind flags and index */
+#define LEGACY_HEADER 10
+
+/* --- every access seen --- */
+
+static struct {
+    struct sim_ring ring;
+    unsigned index_reads;             /* of used.idx */
+    unsigned element_reads[2 * 4096]; /* by word: id, length, id, … */
+    unsigned own_reads;               /* of what the driver itself has written */
+    unsigned writes;
+    bool spoil; /* a word that was read is another one from then on */
+} seen;
+
+/* With `spoil`, whoever reads the word again gets ones: an id and a length that cannot be. */
+static void note_element(uint8_t *address)
+{
+    const size_t offset = (size_t)(address - seen.ring.used) - ELEMENT_AT;
+
+    seen.element_reads[offset / sizeof(uint32_t)]++;
+    if (seen.spoil)
+        memset(address, 0xff, sizeof(uint32_t));
+}
+
+static void note(uint8_t *address, bool write)
+{
+    if (write)
+        seen.writes++;
+    else if (address < seen.ring.used)
+        seen.own_reads++;
+    else if (address >= seen.ring.used + ELEMENT_AT && address + 2 < seen.ring.end)
+        note_element(address);
+    else if (address == seen.ring.used + 2)
+        seen.index_reads++;
+}
+
+static void watch_queue(unsigned queue, bool spoil)
+{
+    memset(&seen, 0, sizeof(seen));
+    seen.ring = sim_queue_ring(&one->net->queues[queue]);
+    seen.spoil = spoil;
+    access_watch_start(seen.ring.desc, seen.ring.end, note);
+}
+
+static void unwatch(void)
+{
+    access_watch_stop();
+    assert_int_equal(seen.own_reads, 0);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(machine_log_count("error", ""), 0);
+}
+
+/* How many words of the elements were read; none of them twice. */
+static unsigned words_read(void)
+{
+    unsigned words = 0;
+
+    for (unsigned i = 0; i < sizeof(seen.element_reads) / sizeof(seen.element_reads[0]); i++) {
+        assert_in_range(seen.element_reads[i], 0, 1);
+        words += seen.element_reads[i];
+    }
+    return words;
+}
+
+/* The device touches the ring when a doorbell asks it to, which must not look like the driver. */
+static void start_quietly(uint32_t features)
+{
+    bench_start_one(features);
+    one->net->transmit_at_once = false;
+    sim_virtio_net_suppress(one->net, SIM_RX, true);
+    sim_virtio_net_suppress(one->net, SIM_TX, true);
+}
+
+/* In both layouts, and where chains come back in another order than the one expected. */
+static void what_changes_after_it_was_read_is_not_read_again(void **state)
+{
+    static const uint32_t features[] = {SIM_FEATURES_USUAL, 0};
+
+    for (unsigned i = 0; i < 4; i++) {
+        struct batch batch = {.count = 0};
+
+        bench_renew(state);
+        start_quietly(features[i % 2]);
+        one->net->queues[SIM_RX].order = i < 2 ? SIM_IN_ORDER : SIM_REVERSED;
+        bench_deliver(one, BURST);
+        watch_queue(SIM_RX, true);
+        netdev_rx_batch(one->dev, 0, &batch, BURST);
+        unwatch();
+        assert_int_equal(batch.count, BURST);
+        for (uint32_t frame = 0; frame < BURST; frame++)
+            assert_int_equal(batch.lengths[frame], BENCH_FRAME);
+        assert_int_equal(words_read(), 2 * BURST);
+        assert_int_equal(seen.index_reads, 1);
+    }
+}
+
+/* Their way through the driver is another one than that of ordinary lengths. */
+static void odd_lengths_are_judged_and_used_as_they_were_first_read(void **state)
+{
+    static const uint8_t frame[1600];
+    struct batch batch;
+
+    (void)state;
+    start_quietly(SIM_FEATURES_USUAL);
+    assert_true(sim_virtio_net_deliver(one->net, frame, 3));
+    assert_true(sim_virtio_net_deliver(one->net, frame, sizeof(frame)));
+    watch_queue(SIM_RX, true);
+    netdev_rx_batch(one->dev, 0, &batch, BURST);
+    unwatch();
+    assert_int_equal(batch.count, 2);
+    assert_true(batch.odd);
+    assert_int_equal(batch.lengths[0], 3);
+    assert_int_equal(batch.lengths[1], sizeof(frame));
+    assert_int_equal(words_read(), 4);
+}
+
+/* The device says nothing about a frame that it has sent but which: so only the id is looked at. */
+static void finished_tx_chains_are_read_once_and_their_length_never(void **state)
+{
+    struct batch batch;
+
+    (void)state;
+    start_quietly(SIM_FEATURES_USUAL);
+    bench_deliver(one, BURST);
+    assert_int_equal(bench_receive(one, &batch), BURST);
+    watch_queue(SIM_TX, true);
+    assert_int_equal(netdev_tx_room(one->dev, 0, BURST), BURST);
+    assert_int_equal(netdev_tx_batch(one->dev, 0, &batch), BURST);
+    unwatch();
+    assert_true(seen.writes > BURST); /* it does see what it is there to see */
+    assert_int_equal(sim_virtio_net_transmit(one->net, BURST), BURST);
+    pool_take(&one->pool, one->pool.count); /* so that the used ring is looked at */
+    watch_queue(SIM_TX, true);
+    assert_int_equal(one->dev->ops->tx_room(one->dev, 0, BURST), BURST);
+    unwatch();
+    assert_int_equal(one->pool.count, BURST);
+    assert_int_equal(words_read(), BURST);
+    assert_int_equal(seen.index_reads, 1);
+}
+
+/* --- written over --- */
+
+/* What is in a ring of ours is for the device; it may spoil it, and has only its memory then. */
+static void a_ring_that_is_written_over_does_not_mislead_the_driver(void **state)
+{
+    for (unsigned what = 0; what < SIM_SCRIBBLES; what++) {
+        struct sim_queue *rx, *tx;
+        struct batch batch;
+
+        bench_renew(state);
+        start_quietly(what % 2 != 0 ? SIM_FEATURES_USUAL : 0);
+        rx = &one->net->queues[SIM_RX];
+        tx = &one->net->queues[SIM_TX];
+        bench_deliver(one, BURST);
+        assert_int_equal(bench_receive(one, &batch), BURST);
+        assert_int_equal(bench_transmit(one, &batch), BURST);
+        assert_int_equal(sim_virtio_net_available(one->net, SIM_TX), BURST);
+        assert_true(sim_virtio_net_available(one->net, SIM_RX) >= 2 * BURST);
+        sim_queue_scribble(rx, what);
+        sim_queue_scribble(tx, what);
+        for (unsigned i = 0; i < BURST; i++) {
+            sim_queue_finish_blind(rx, 10 + BENCH_FRAME);
+            sim_queue_finish_blind(tx, 0);
+        }
+        assert_int_equal(bench_receive(one, &batch), BURST);
+        assert_int_equal(one->dev->ops->tx_room(one->dev, 0, BURST), BURST);
+        assert_int_equal(bench_transmit(one, &batch), BURST);
+        assert_int_equal(machine_log_count("error", ""), 0);
+
+        /* A device that despairs of it says so, and after the reset all is as it was. */
+        one->net->status = 0x87;
+        one->net->transmit_at_once = true;
+        rx->suppress = tx->suppress = false;
+        for (unsigned i = 0; i < 2; i++) {
+            machine_clock_advance(CLOCK_NS_PER_S / 2);
+            one->dev->ops->service(one->dev, clock_ns());
+        }
+        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_int_equal(bench_receive(one, &batch), 0); /* nothing of before is seen */
+        bench_forward(one, 300);
+    }
+}
+
+/* Nothing was negotiated that would give the header a meaning, so it has none, and what is sent
+ * does not carry it on: whichever of its bytes is set. */
+static void garbage_in_the_header_goes_no_further(void **state)
+{
+    static const uint32_t features[] = {SIM_FEATURES_USUAL, 0};
+    static const uint8_t values[] = {1, 0x80, 0xff};
+
+    for (unsigned i = 0; i < 2 * LEGACY_HEADER * sizeof(values); i++) {
+        bench_renew(state);
+        bench_start_one(features[i % 2]);
+        one->net->header[i / 2 % LEGACY_HEADER] = values[i / 2 / LEGACY_HEADER];
+        bench_forward(one, 2 * BURST); /* the device complains of a header that is not zero */
+        assert_int_equal(one->net->sent_count, 2 * BURST);
+        assert_int_equal(machine_log_count("error", ""), 0);
+        for (unsigned sent = 0; sent < one->net->sent_count; sent++)
+            assert_int_equal(one->net->sent[sent].length, BENCH_FRAME);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_changes_after_it_was_read_is_not_read_again),
+        TEST(odd_lengths_are_judged_and_used_as_they_were_first_read),
+        TEST(finished_tx_chains_are_read_once_and_their_length_never),
+        TEST(a_ring_that_is_written_over_does_not_mislead_the_driver),
+        TEST(garbage_in_the_header_goes_no_further),
+    };
+
+    return cmocka_run_group_tests_name("hostile_shared", tests, NULL, NULL);
+}

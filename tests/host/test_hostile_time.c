@@ -1,0 +1,269 @@
+/*
+ * A device that takes its time: a tx ring that stalls, settings that are not answered after a
+ * reset, and a clock that jumps because the whole machine stood still. On two wires under the loop.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <machine/clock.h>
+
+#include "tests/host/machine.h"
+#include "tests/host/wire_bench.h"
+
+#define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
+#define JUMP_NS (10 * CLOCK_NS_PER_S)
+
+static const struct mac_address mac = {{2, 0, 0, 0, 0, 7}};
+static struct sim_virtio_net *slow; /* the device of port 0 */
+
+static int setup(void **state)
+{
+    wires_setup(state);
+    slow = wires_device(0);
+    wires_run(WARM_UP_NS);
+    wires_spoil_first();
+    return 0;
+}
+
+static void break_the_rules(void)
+{
+    wires.flows[0].per_round = 1;
+    slow->queues[SIM_RX].fault = SIM_LENGTH_MAX;
+    wires_run(1);
+    wires.flows[0].per_round = 2;
+}
+
+/* The machine stands still, and its devices with it: what they have begun takes that much longer. */
+static void stand_still(void)
+{
+    machine_clock_advance(JUMP_NS);
+    for (unsigned i = 0; i < WIRE_PORTS; i++) {
+        wires_device(i)->reset_done_ns += JUMP_NS;
+        wires_device(i)->answer_due_ns += JUMP_NS;
+    }
+}
+
+static void assert_nothing_was_told(void)
+{
+    assert_int_equal(machine_log_count("warn", ""), 0);
+    assert_int_equal(machine_log_count("error", ""), 0);
+    assert_int_equal(machine_log_count("reset", ""), 0);
+}
+
+/* --- stall --- */
+
+/* It is told after a second and once, and it is no breach: a host that is overloaded looks the same. */
+static void a_stall_holds_up_the_lane_that_leads_there_and_nobody_else(void **state)
+{
+    (void)state;
+    slow->transmit_at_once = false;
+    wires_run(9 * CLOCK_NS_PER_S / 10);
+    assert_nothing_was_told();
+    wires_run(3 * CLOCK_NS_PER_S / 10);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=stall queue=1 waiting=2"), 1);
+    const uint32_t out = wires.flows[0].arrived, in = wires.flows[1].arrived;
+    wires_run(3 * CLOCK_NS_PER_S);
+    assert_int_equal(machine_log_count("warn", ""), 1);
+    assert_int_equal(machine_log_count("error", ""), 0);
+    assert_int_equal(bench_stats_of(&benches[0]).resets, 0);
+    assert_true(wires.flows[0].arrived > out + 50000);
+    assert_int_equal(wires.flows[1].arrived, in);
+    assert_int_equal(wires.flows[0].refused, 0);
+
+    /* All that was waiting goes out, in order and without a gap. */
+    slow->transmit_at_once = true;
+    assert_true(sim_virtio_net_transmit(slow, 256) > 200);
+    wires_run(WARM_UP_NS);
+    wires_settle(true);
+    assert_true(wires.flows[1].arrived > in + 500);
+    assert_int_equal(wires.flows[1].arrived, wires.flows[1].announced);
+    assert_int_equal(wires.flows[0].missing + wires.flows[1].missing, 0);
+    assert_int_equal(bench_stats_of(&benches[0]).tx_dropped, 0);
+}
+
+/* Slow is not stalled: a frame a time, with most of a second between. */
+static void a_ring_that_moves_is_not_stalled(void **state)
+{
+    (void)state;
+    slow->transmit_at_once = false;
+    for (unsigned i = 0; i < 10; i++) {
+        wires_run(8 * CLOCK_NS_PER_S / 10);
+        assert_int_equal(sim_virtio_net_transmit(slow, 1), 1);
+    }
+    assert_nothing_was_told();
+}
+
+/* What was sent before it stalled is not lost, so it is not counted: `waiting` is the rest. One frame
+ * more may have been on its way into the ring. */
+static void a_stalled_device_whose_status_is_bad_is_reset(void **state)
+{
+    static const uint8_t failed = 0x87;
+
+    (void)state;
+    slow->transmit_at_once = false;
+    wires_run(3 * CLOCK_NS_PER_S / 2);
+    assert_int_equal(machine_log_count("warn", "reason=stall"), 1);
+    const uint32_t waiting =
+        virtqueue_outstanding(&wires_driver(0)->tx.queue) -
+        (uint16_t)(slow->queues[SIM_TX].used_shown - (uint16_t)wires_driver(0)->tx.queue.used_idx);
+    slow->status_lie = &failed;
+    wires_run(CLOCK_NS_PER_S / 5);
+    slow->transmit_at_once = true;
+    assert_int_equal(machine_log_count("reset", "reason=status state=done"), 1);
+    wires_run(WARM_UP_NS);
+    assert_in_range(bench_stats_of(&benches[0]).tx_dropped, waiting - 1, waiting);
+    sim_virtio_net_transmit(slow, 256);
+    wires_settle(true);
+}
+
+/* --- jumps --- */
+
+/* Paused, migrated or starved of its processor: a machine cannot know why its clock has jumped, but
+ * only that its devices had no more time than it had itself. */
+static void a_jump_of_the_clock_is_no_stall(void **state)
+{
+    (void)state;
+    slow->transmit_at_once = false;
+    for (unsigned i = 0; i < 20; i++) {
+        wires_run(9 * CLOCK_NS_PER_S / 10);
+        stand_still();
+        wires_run(WIRE_ROUND_NS);
+        assert_nothing_was_told();
+        sim_virtio_net_transmit(slow, 8);
+    }
+    for (unsigned i = 0; i < 20; i++) { /* the machine hardly runs at all */
+        wires_run(CLOCK_NS_PER_S / 20);
+        stand_still();
+    }
+    assert_nothing_was_told();
+
+    /* What stalls does so all the same. */
+    wires_run(3 * CLOCK_NS_PER_S / 2);
+    assert_int_equal(machine_log_count("warn", "reason=stall"), 1);
+}
+
+/* By the clock the device has had ten seconds, of which it was running for two milliseconds. */
+static void a_jump_in_the_middle_of_a_reset_gives_nobody_up(void **state)
+{
+    (void)state;
+    slow->reset_delay_ns = 10 * CLOCK_NS_PER_MS;
+    break_the_rules();
+    wires_run(2 * CLOCK_NS_PER_MS);
+    stand_still();
+    wires_run(2 * CLOCK_NS_PER_MS);
+    stand_still();
+    assert_int_equal(benches[0].dev->state, NETDEV_RESETTING);
+    wires_run(10 * CLOCK_NS_PER_MS);
+    assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+    assert_int_equal(machine_log_count("error", ""), 1);
+    assert_int_equal(machine_log_count("warn", ""), 0);
+    wires_run(WARM_UP_NS);
+    wires_settle(true);
+}
+
+/* A promiscuous mode that got lost would leave a port that looks well and receives next to nothing. */
+static void a_jump_while_settings_are_given_again_loses_none(void **state)
+{
+    (void)state;
+    assert_true(benches[0].dev->ops->set_promisc(benches[0].dev, false));
+    assert_true(benches[0].dev->ops->set_allmulti(benches[0].dev, true));
+    slow->answer = SIM_ANSWER_LATE;
+    slow->answer_delay_ns = 10 * CLOCK_NS_PER_MS;
+    break_the_rules();
+    wires_run(5 * CLOCK_NS_PER_MS);
+    assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+    assert_true(slow->promisc); /* the first one is still on its way */
+    stand_still();
+    wires_run(CLOCK_NS_PER_S / 10);
+    assert_int_equal(machine_log_count("warn", ""), 0);
+    assert_false(slow->promisc);
+    assert_true(slow->allmulti);
+}
+
+/* --- settings after a reset --- */
+
+/* The simulated device forgets them at a reset, as real ones do. */
+static void settings_are_given_again_while_frames_flow(void **state)
+{
+    struct netdev *dev = benches[0].dev;
+
+    (void)state;
+    assert_true(dev->ops->set_mac_addr(dev, mac));
+    assert_true(dev->ops->set_promisc(dev, false));
+    assert_true(dev->ops->set_allmulti(dev, true));
+    slow->answer = SIM_ANSWER_LATE;
+    slow->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
+    break_the_rules();
+    wires_run(10 * CLOCK_NS_PER_MS);
+    assert_int_equal(dev->state, NETDEV_RUNNING);
+    assert_memory_not_equal(slow->filter_mac, mac.bytes, sizeof(mac.bytes));
+    const uint32_t out = wires.flows[0].arrived, in = wires.flows[1].arrived;
+    wires_run(WARM_UP_NS);
+    assert_true(wires.flows[0].arrived > out + 100 && wires.flows[1].arrived > in + 100);
+    wires_run(CLOCK_NS_PER_S / 2);
+    assert_memory_equal(slow->filter_mac, mac.bytes, sizeof(mac.bytes));
+    assert_false(slow->promisc);
+    assert_true(slow->allmulti);
+    wires_settle(true);
+}
+
+static void settings_that_are_never_answered_again_cost_no_frame(void **state)
+{
+    (void)state;
+    assert_true(benches[0].dev->ops->set_promisc(benches[0].dev, true));
+    slow->answer = SIM_ANSWER_NEVER;
+    break_the_rules();
+    wires_run(3 * CLOCK_NS_PER_S);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=control-no-answer"), 1);
+    assert_int_equal(machine_log_count("error", ""), 1); /* the breach that it began with */
+    assert_int_equal(bench_stats_of(&benches[0]).resets, 1);
+    wires_settle(true);
+
+    /* The next reset is a new chance. */
+    slow->answer = SIM_ANSWER_OK;
+    break_the_rules();
+    slow->promisc = false;
+    wires_run(WARM_UP_NS);
+    assert_true(slow->promisc);
+}
+
+static void a_second_answer_after_a_reset_is_a_breach_as_ever(void **state)
+{
+    (void)state;
+    assert_true(benches[0].dev->ops->set_promisc(benches[0].dev, false));
+    slow->answer = SIM_ANSWER_TWICE;
+    break_the_rules();
+    wires_run_until(0, NETDEV_RETIRED, CLOCK_NS_PER_S);
+    /* The device never stops, so the port does: after ten resets, each told once. */
+    assert_int_equal(machine_log_count("error", "port=0 pci=00:01.0 reason=used-idx queue=2 "),
+                     VIRTIO_NET_RESETS_MAX);
+    assert_int_equal(machine_log_count("reset", "reason="), VIRTIO_NET_RESETS_MAX);
+    assert_int_equal(machine_log_count("error", "reason=retired cause=used-idx"), 1);
+    slow->answer = SIM_ANSWER_OK;
+    wires_settle(true);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_stall_holds_up_the_lane_that_leads_there_and_nobody_else),
+        TEST(a_ring_that_moves_is_not_stalled),
+        TEST(a_stalled_device_whose_status_is_bad_is_reset),
+        TEST(a_jump_of_the_clock_is_no_stall),
+        TEST(a_jump_in_the_middle_of_a_reset_gives_nobody_up),
+        TEST(a_jump_while_settings_are_given_again_loses_none),
+        TEST(settings_are_given_again_while_frames_flow),
+        TEST(settings_that_are_never_answered_again_cost_no_frame),
+        TEST(a_second_answer_after_a_reset_is_a_breach_as_ever),
+    };
+
+    return cmocka_run_group_tests_name("hostile_time", tests, NULL, NULL);
+}
