@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import capture
@@ -30,7 +31,8 @@ class Nic:
 
     model: str = "virtio-net-pci"
     options: dict = field(default_factory=dict)
-    netdev: str = ""  # -netdev words after the id; "": a cable to an Endpoint
+    netdev: str = ""  # -netdev words after the id; "": a cable to an end of this kind
+    end: Callable = Endpoint  # called with a directory for sockets and the card's number
 
     @classmethod
     def of(cls, words):
@@ -47,6 +49,7 @@ class Machine:
 
     machine: str = "pc"
     memory_mib: int = 64
+    shared_memory: bool = False  # memory that a vhost-user back end can reach
     cpu: str = "qemu64"
     words: str = ""  # barewire's command line
     # How it starts: -kernel with this file, or these words instead of -kernel and -append.
@@ -76,7 +79,7 @@ class Guest:
         self.console = console(str(self.directory))
         self.qmp = Qmp(str(self.directory))
         self.ends = [
-            None if nic.netdev else Endpoint(str(self.directory), number)
+            None if nic.netdev else nic.end(str(self.directory), number)
             for number, nic in enumerate(self.nics)
         ]
         self.trace_file = self.directory / "trace"
@@ -210,6 +213,9 @@ class Guest:
             command = ["ip", "netns", "exec", machine.namespace] + command
         command += ["-machine", machine.machine, "-accel", ACCELERATOR, "-cpu", machine.cpu]
         command += ["-m", str(machine.memory_mib), "-nodefaults", "-display", "none"]
+        if machine.shared_memory:
+            memory = f"memory-backend-memfd,id=memory,size={machine.memory_mib}M,share=on"
+            command += ["-object", memory, "-machine", "memory-backend=memory"]
         command += ["-no-reboot", "-no-user-config", "-S"]
         command += ["-trace", f"file={self.trace_file}"]  # which events: see trace()
         command += ["-chardev", self.console.chardev(), "-serial", "chardev:serial"]
@@ -226,13 +232,15 @@ class Guest:
         command = []
         for number, nic in enumerate(self.nics):
             identifier = f"net{number}"
-            netdev = nic.netdev and f"{nic.netdev},id={identifier}"
-            netdev = netdev or self.ends[number].netdev(identifier)
+            if nic.netdev:
+                command += ["-netdev", f"{nic.netdev},id={identifier}"]
+            else:
+                command += self.ends[number].words(identifier)
             options = {"netdev": identifier, "id": f"nic{number}", "mac": mac_of(number)}
             options["romfile"] = ""  # boots nothing from the network, and starts faster
             options.update(nic.options)
             words = ",".join(f"{key}={value}" for key, value in options.items() if value is not None)
-            command += ["-netdev", netdev, "-device", f"{nic.model},{words}"]
+            command += ["-device", f"{nic.model},{words}"]
         return command
 
 

@@ -1,10 +1,4 @@
-"""The tester's end of the cables: one unix datagram socket for each port of the guest.
-
-A datagram is a frame. What QEMU's `-netdev dgram` is like decides the form of this class: frames
-sent to a socket that isn't bound yet are lost without a word (so the socket is bound before QEMU
-starts), an empty datagram ends QEMU's reception for good (so it is refused here), and a tester that
-doesn't read makes QEMU spin (so a thread of its own always does).
-"""
+"""The tester's end of the cables: what all kinds have in common, and the usual kind."""
 
 import os
 import socket
@@ -33,47 +27,29 @@ def difference(expected, received):
     return None
 
 
-class Endpoint:
+class End:
     """One port's cable. Everything sent and received is kept, with its time, for a failure's pcap."""
 
     def __init__(self, directory, number):
         self.local = os.path.join(directory, f"t{number}")
-        self.remote = os.path.join(directory, f"q{number}")
         self.sent = []
         self.sent_times = []
         self.received = []
         self.received_times = []
         self._taken = 0
         self._changed = threading.Condition()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(self.local)
-        # Only sending gets a limit; the thread waits for frames as long as the socket lives.
-        limit = struct.pack("ll", SEND_TIMEOUT_S, 0)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        self._thread = threading.Thread(target=self._drain, daemon=True)
-        self._thread.start()
 
-    def netdev(self, identifier):
-        """QEMU's words for the other end of this cable."""
-        return (
-            f"dgram,id={identifier},local.type=unix,local.path={self.remote},"
-            f"remote.type=unix,remote.path={self.local}"
-        )
+    def words(self, identifier):
+        """QEMU's words for the other end of this cable, a -netdev of this name."""
+        raise NotImplementedError
 
     def send(self, *frames):
-        """Sends each frame, waiting for room in QEMU's queue: a frame is never lost on this side."""
-        for frame in frames:
-            frame = bytes(frame)
-            if not frame:
-                raise ValueError("an empty datagram would end QEMU's reception for good")
-            self.sent.append(frame)
-            self.sent_times.append(time.time())
-            try:
-                self._socket.sendto(frame, self.remote)
-            except BlockingIOError:
-                raise WireError(
-                    f"{self.remote}: QEMU took no frame for {SEND_TIMEOUT_S} s"
-                ) from None
+        """Sends each frame: a frame is never lost on this side."""
+        raise NotImplementedError
+
+    def close(self):
+        """Ends the thread and takes the sockets' names away."""
+        raise NotImplementedError
 
     def take(self, count, timeout=60):
         """Waits for `count` frames that no earlier take returned, and returns those there are.
@@ -123,8 +99,54 @@ class Endpoint:
                 f"{self.local}: unexpected frame of {len(frames[0])} bytes: {frames[0][:60].hex()}"
             )
 
+    def _record_sent(self, frame):
+        self.sent.append(frame)
+        self.sent_times.append(time.time())
+
+    def _record_received(self, frame):
+        with self._changed:
+            self.received.append(frame)
+            self.received_times.append(time.time())
+            self._changed.notify_all()
+
+
+class Endpoint(End):
+    """A unix datagram socket; a datagram is a frame.
+
+    What QEMU's `-netdev dgram` is like decides the form of this class: frames sent to a socket that
+    isn't bound yet are lost without a word (so the socket is bound before QEMU starts), an empty
+    datagram ends QEMU's reception for good (so it is refused here), and a tester that doesn't read
+    makes QEMU spin (so a thread of its own always does).
+    """
+
+    def __init__(self, directory, number):
+        super().__init__(directory, number)
+        self.remote = os.path.join(directory, f"q{number}")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.local)
+        # Only sending gets a limit; the thread waits for frames as long as the socket lives.
+        limit = struct.pack("ll", SEND_TIMEOUT_S, 0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._thread.start()
+
+    def words(self, identifier):
+        netdev = f"dgram,id={identifier},local.type=unix,local.path={self.remote}"
+        return ["-netdev", f"{netdev},remote.type=unix,remote.path={self.local}"]
+
+    def send(self, *frames):
+        for frame in map(bytes, frames):
+            if not frame:
+                raise ValueError("an empty datagram would end QEMU's reception for good")
+            self._record_sent(frame)
+            try:
+                self._socket.sendto(frame, self.remote)
+            except BlockingIOError:
+                raise WireError(
+                    f"{self.remote}: QEMU took no frame for {SEND_TIMEOUT_S} s"
+                ) from None
+
     def close(self):
-        """Ends the thread and takes the sockets' names away."""
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -140,7 +162,4 @@ class Endpoint:
                 return
             if not frame:  # shutdown: QEMU itself never sends an empty datagram
                 return
-            with self._changed:
-                self.received.append(frame)
-                self.received_times.append(time.time())
-                self._changed.notify_all()
+            self._record_received(frame)
