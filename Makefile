@@ -189,8 +189,8 @@ $(OUT)/barewire.iso: $(OUT)/barewire.elf $(OUT)/grub.cfg $(OUT)/NOTICES tools/im
 # ---- Packages ---------------------------------------------------------------------------------
 # The goals that do something with the kernel may install what is missing; building never does.
 
-PURPOSES := run test debug demo check bench
-INSTALLING := deps run debug demo bench $(filter test% check%,$(MAKECMDGOALS))
+PURPOSES := run test debug demo check bench fuzz coverage
+INSTALLING := deps run debug demo bench fuzz coverage $(filter test% check%,$(MAKECMDGOALS))
 
 .PHONY: packages deps
 packages:
@@ -228,7 +228,7 @@ SIMULATION := tests/host/machine.c tests/host/sim_bus.c
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_net_data \
 	virtio_net_breach virtio_net_recovery virtio_net_control \
-	hostile_ring hostile_shared hostile_device hostile_time lane assembly wiring loop \
+	hostile_ring hostile_shared hostile_device hostile_time adversary lane assembly wiring loop \
 	config log clock calibrate acpi string
 HOST_TEST_boot_info := boot/boot_info.c tests/host/boot/physical.c
 HOST_TEST_memory := kernel/memory.c
@@ -254,6 +254,10 @@ HOST_TEST_hostile_ring := $(WIRE_BENCH)
 HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/access_watch.c
 HOST_TEST_hostile_device := $(WIRE_BENCH)
 HOST_TEST_hostile_time := $(WIRE_BENCH)
+ADVERSARY := tests/host/adversary.c tests/host/referee.c $(DRIVERS_SOURCES) \
+	net/pool.c net/lane.c net/forward.c \
+	tests/host/sim_virtio_net.c tests/host/sim_virtqueue.c $(SIMULATION)
+HOST_TEST_adversary := $(ADVERSARY)
 HOST_TEST_lane := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
 HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c net/memory_port.c \
 	$(SIMULATION)
@@ -265,9 +269,10 @@ HOST_TEST_loop := net/loop.c net/stats.c net/lane.c net/forward.c net/pool.c net
 HOST_FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARNINGS)
 HOST_INCLUDES := -Itests/host -I. -Ikernel
-HOST_SOURCES = $(sort $(foreach t,$(HOST_TESTS),tests/host/test_$(t).c $(HOST_TEST_$(t))))
+HOST_SOURCES = $(sort $(foreach t,$(HOST_TESTS),tests/host/test_$(t).c $(HOST_TEST_$(t))) \
+	tests/fuzz/replay.c $(FUZZ_SOURCES))
 HOST_OBJECTS = $(HOST_SOURCES:%=$(OUT)/host/%.o)
-HOST_PROGRAMS = $(HOST_TESTS:%=$(OUT)/host/test_%)
+HOST_PROGRAMS = $(HOST_TESTS:%=$(OUT)/host/test_%) $(FUZZ_TARGETS:%=$(OUT)/host/replay_%)
 
 $(OUT)/host/%.c.o: %.c $(OUT)/host/flags | packages
 	@mkdir -p $(@D)
@@ -285,6 +290,83 @@ endef
 $(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t))))
 
 -include $(HOST_OBJECTS:.o=.d)
+
+# ---- Fuzzing ----------------------------------------------------------------------------------
+# FUZZ_TARGET_name lists what tests/fuzz/fuzz_name.c is linked with. Each becomes a program twice: by
+# clang with libFuzzer for `make fuzz`, by gcc for `make test`, where it goes through its corpus once.
+.PHONY: fuzz coverage
+
+FUZZ_TARGETS := ring transport pci frames boot cmdline wiring acpi
+FUZZ_TARGET_ring := $(ADVERSARY)
+FUZZ_TARGET_transport := $(filter-out tests/host/adversary.c tests/host/referee.c,$(ADVERSARY))
+FUZZ_TARGET_pci := drivers/pci.c $(SIMULATION)
+FUZZ_TARGET_frames := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
+FUZZ_TARGET_boot := $(HOST_TEST_boot_info) $(SIMULATION)
+FUZZ_TARGET_cmdline := $(HOST_TEST_config)
+FUZZ_TARGET_wiring := $(HOST_TEST_wiring)
+FUZZ_TARGET_acpi := $(HOST_TEST_acpi)
+FUZZ_SOURCES = $(sort $(foreach t,$(FUZZ_TARGETS),tests/fuzz/fuzz_$(t).c $(FUZZ_TARGET_$(t))))
+
+define replay_program
+$(OUT)/host/replay_$(1): $(patsubst %,$(OUT)/host/%.o,tests/fuzz/replay.c tests/fuzz/fuzz_$(1).c \
+		$(FUZZ_TARGET_$(1)))
+	$$(say) HOSTLD $$@
+	$$(Q)$$(CC) $$(HOST_FLAGS) $$^ -o $$@
+endef
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call replay_program,$(t))))
+
+# The engine watches which branches are taken, but those of the simulated machine tell it nothing.
+FUZZ_CC := clang
+FUZZ_WATCH = $(if $(filter $(SIMULATION) tests/host/sim_% tests/host/referee.c,$<),,fuzzer-no-link,)
+FUZZ_OBJECTS = $(FUZZ_SOURCES:%=$(OUT)/fuzz/obj/%.o)
+
+$(OUT)/fuzz/obj/%.c.o: %.c $(OUT)/fuzz/flags | packages
+	@mkdir -p $(@D)
+	$(say) FUZZCC $<
+	$(Q)$(FUZZ_CC) $(HOST_FLAGS) $(HOST_INCLUDES) -fsanitize=$(FUZZ_WATCH)address -MMD -MP -c $< -o $@
+
+$(OUT)/fuzz/flags: FORCE
+	@printf '%s\n' '$(FUZZ_CC) $(HOST_FLAGS)' | { $(update); }
+
+define fuzz_program
+$(OUT)/fuzz/fuzz_$(1): $(patsubst %,$(OUT)/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $(FUZZ_TARGET_$(1)))
+	$$(say) FUZZLD $$@
+	$$(Q)$$(FUZZ_CC) $$(HOST_FLAGS) -fsanitize=fuzzer $$^ -o $$@
+endef
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_program,$(t))))
+
+-include $(FUZZ_OBJECTS:.o=.d)
+
+TARGET ?= $(FUZZ_TARGETS)
+
+fuzz: $(TARGET:%=$(OUT)/fuzz/fuzz_%) ## Fuzz each target, or TARGET=ring, for TIME=60 seconds
+	@tests/fuzz/run $(OUT)/fuzz $(or $(TIME),60) $(TARGET)
+
+# Counts of branches, by clang: what the units and the corpora of the fuzz targets reach.
+COVERAGE_FLAGS = -std=gnu11 -O1 -g -fno-strict-aliasing \
+	-fprofile-instr-generate -fcoverage-mapping $(WARNINGS) $(HOST_INCLUDES)
+COVERAGE_PROGRAMS = $(HOST_PROGRAMS:$(OUT)/host/%=$(OUT)/coverage/%)
+
+$(OUT)/coverage/obj/%.c.o: %.c | packages
+	@mkdir -p $(@D)
+	$(say) COVCC $<
+	$(Q)$(FUZZ_CC) $(COVERAGE_FLAGS) -MMD -MP -c $< -o $@
+
+# Linked from the same files as its namesake among the host programs.
+define coverage_program
+$(OUT)/coverage/$(notdir $(1)): $(patsubst %,$(OUT)/coverage/obj/%.o,$(2))
+	$$(say) COVLD $$@
+	$$(Q)$$(FUZZ_CC) $$(COVERAGE_FLAGS) $$^ -lcmocka -o $$@
+endef
+$(foreach t,$(HOST_TESTS),$(eval $(call coverage_program,test_$(t),\
+	tests/host/test_$(t).c $(HOST_TEST_$(t)))))
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call coverage_program,replay_$(t),\
+	tests/fuzz/replay.c tests/fuzz/fuzz_$(t).c $(FUZZ_TARGET_$(t)))))
+
+-include $(HOST_SOURCES:%=$(OUT)/coverage/obj/%.d)
+
+coverage: $(COVERAGE_PROGRAMS) ## Branches of drivers/ and net/ that units and fuzz corpora take
+	@tools/coverage $(OUT)/coverage $(OUT)/fuzz $(COVERAGE_PROGRAMS)
 
 # ---- Tests ------------------------------------------------------------------------------------
 .PHONY: test test-host test-qemu
@@ -320,7 +402,7 @@ bench: $(OUT)/bench/wire
 .PHONY: check check-reproducible format
 
 C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers/*.[ch] net/*.[ch] \
-	tests/host/*.[ch] tests/host/*/*.h))
+	tests/host/*.[ch] tests/host/*/*.h tests/fuzz/*.[ch]))
 KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
 ALL_SOURCES = $(sort $(IMAGE_SOURCES) $(HOST_SOURCES))
 

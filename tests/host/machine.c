@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <sanitizer/asan_interface.h> /* its macros do nothing where there is no sanitizer */
+
 #include <machine/clock.h>
 #include <machine/io.h>
 #include <machine/memory.h>
@@ -14,20 +16,14 @@
 
 #include "tests/host/sim_bus.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
-#endif
-
 /*
  * Low, so that page numbers of 32 bits reach it (the address sanitizer leaves this range to the
  * program), and shown to devices above 4 GiB, so that no address cut to 32 bits goes unnoticed.
  */
 #define ARENA_BASE 0x10000000ULL
 #define ARENA_SIZE 0x20000000ULL
-#define GUARD 64 /* bytes behind each piece that nobody may touch */
+#define CLEARED_BY_HAND 0x100000 /* up to so much, new pages would take longer */
+#define GUARD 64                 /* bytes behind each piece that nobody may touch */
 #define PIECES_MAX 4096
 #define LOG_LINES_MAX 4096
 
@@ -75,11 +71,14 @@ void machine_reset(void)
             perror("machine: no memory at the arena's address");
             abort();
         }
+        ASAN_POISON_MEMORY_REGION(machine.arena, ARENA_SIZE);
     }
-    /* Fresh pages are zero pages. */
     ASAN_UNPOISON_MEMORY_REGION(machine.arena, machine.used);
-    madvise(machine.arena, machine.used, MADV_DONTNEED);
-    ASAN_POISON_MEMORY_REGION(machine.arena, ARENA_SIZE);
+    if (machine.used <= CLEARED_BY_HAND)
+        memset(machine.arena, 0, machine.used);
+    else /* fresh pages are zero pages */
+        madvise(machine.arena, machine.used, MADV_DONTNEED);
+    ASAN_POISON_MEMORY_REGION(machine.arena, machine.used);
     machine.used = 0;
     machine.limit = ARENA_SIZE;
     machine.piece_count = 0;
@@ -87,8 +86,7 @@ void machine_reset(void)
     machine.step_ns = 100;
     machine.work = NULL;
     machine.level = LOG_DEBUG;
-    while (machine.line_count > 0)
-        free(machine.lines[--machine.line_count]);
+    machine_log_forget();
     machine.panic_expected = false;
     sim_bus_reset();
 }
@@ -270,6 +268,12 @@ size_t machine_log_count(const char *event, const char *fragment)
             count++;
     }
     return count;
+}
+
+void machine_log_forget(void)
+{
+    while (machine.line_count > 0)
+        free(machine.lines[--machine.line_count]);
 }
 
 void machine_log_print(void)

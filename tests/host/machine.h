@@ -52,6 +52,9 @@ size_t machine_log_count(const char *event, const char *fragment);
 /* All lines to stderr, for a test that is about to fail. */
 void machine_log_print(void);
 
+/* Empties the log: it has room for some thousand lines, and a long test writes more. */
+void machine_log_forget(void);
+
 void machine_log_level(enum log_level level);
 
 /* --- panic --- */

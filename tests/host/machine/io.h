@@ -16,7 +16,9 @@ void io_write16(uint16_t port, uint16_t value);
 void io_write32(uint16_t port, uint32_t value);
 
 /* What a device must add to a pointer of ours: never nothing, so that confusing the two shows. */
+#ifndef PHYSICAL_OFFSET
 #define PHYSICAL_OFFSET 0x200000000ULL
+#endif
 
 static inline uint64_t io_physical(const volatile void *pointer)
 {

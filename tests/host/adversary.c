@@ -1,0 +1,529 @@
+/* A device that keeps no rule, and the driver's steps between its acts. */
+#include "tests/host/adversary.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <machine/clock.h>
+#include <machine/io.h>
+#include <machine/panic.h>
+
+#include "drivers/pci.h"
+#include "net/forward.h"
+#include "tests/host/machine.h"
+#include "tests/host/referee.h"
+#include "tests/host/sim_virtio_net.h"
+
+#define HEADER ((uint32_t)sizeof(struct virtio_net_hdr))
+#define HOSTILE 0 /* the port that has the hostile device */
+#define HONEST 1
+#define SIZES 7 /* rings of 1 to 64 */
+
+struct device {
+    struct sim_virtio_net *sim;    /* its registers, and all of the honest one */
+    uint16_t next[REFEREE_QUEUES]; /* where the next element of the used ring goes */
+};
+
+static struct {
+    struct pci_device pci[REFEREE_PORTS];
+    struct device devices[REFEREE_PORTS];
+    struct lane lanes[REFEREE_PORTS];
+    struct referee referee;
+    struct adversary_account account;
+} stage;
+
+const struct adversary_account *adversary_account(void)
+{
+    return &stage.account;
+}
+
+/* --- the stage --- */
+
+static struct virtio_net *net_of(unsigned port)
+{
+    return stage.referee.ports[port].net;
+}
+
+/* Each bit of the choice is a feature that changes what the driver does with a ring. */
+static uint32_t features_of(uint8_t choice)
+{
+    uint32_t features = SIM_F(MAC) | SIM_F(STATUS);
+
+    features |= choice & 1 ? SIM_F(ANY_LAYOUT) : 0;
+    features |= choice & 2 ? SIM_F(EVENT_IDX) : 0;
+    features |= choice & 4 ? SIM_F(MTU) : 0;
+    features |= choice & 8 ? SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_MAC_ADDR) : 0;
+    return features;
+}
+
+static void add_device(unsigned port, struct input *input)
+{
+    const uint8_t sizes = input_8(input);
+    const uint32_t features = features_of(input_8(input));
+    struct sim_virtio_net *sim = sim_virtio_net_add((uint8_t)(port + 1), features);
+    const unsigned smallest = features & SIM_F(ANY_LAYOUT) ? 0 : 1; /* a chain has two there */
+
+    sim->queues[SIM_RX].size = (uint16_t)(1u << (smallest + sizes % (SIZES - smallest)));
+    sim->queues[SIM_TX].size = (uint16_t)(1u << (smallest + sizes / 8 % (SIZES - smallest)));
+    sim->queues[SIM_CONTROL].size = (uint16_t)(4u << sizes / 64);
+    sim->transmit_at_once = false;
+    stage.devices[port] = (struct device){.sim = sim};
+}
+
+static void make_lane(unsigned port, bool plenty)
+{
+    struct netdev *rx = &net_of(port)->netdev;
+    struct netdev *tx = &net_of(stage.referee.reflects ? port : port ^ 1)->netdev;
+    const uint32_t capacity = plenty ? rx->rx_size + tx->tx_size + BURST : 2 * BURST;
+
+    lane_init(&stage.lanes[port], rx, tx, stage.referee.reflects ? forward_reflect : forward_wire);
+    ensure(pool_create(&stage.lanes[port].pool, capacity, rx->frame_max));
+    referee_note_lane(&stage.referee.lanes[port], &stage.lanes[port]);
+}
+
+static void start_port(unsigned port, bool plenty)
+{
+    struct netdev *dev = &net_of(port)->netdev;
+    struct lane *lane = &stage.lanes[port];
+    struct lane *towards = &stage.lanes[stage.referee.reflects ? port : port ^ 1];
+    struct netdev_setup setup = {.rx_queues = 1, .tx_queues = 1};
+
+    setup.rx[0] = (struct netdev_rx_setup){
+        .pool = &lane->pool,
+        .buffers = plenty ? dev->rx_size : BURST / 2,
+        .payload_max = lane->payload_max,
+    };
+    setup.tx[0] = (struct netdev_tx_setup){.pool = &towards->pool};
+    ensure(dev->ops->start(dev, &setup));
+    (void)dev->ops->set_promisc(dev, true);
+    stage.referee.ports[port].hostile = port == HOSTILE;
+}
+
+void adversary_begin(struct input *input)
+{
+    const uint8_t choice = input_8(input);
+
+    machine_reset();
+    memset(&stage, 0, sizeof(stage));
+    stage.referee.reflects = choice & 1;
+    for (unsigned port = 0; port < REFEREE_PORTS; port++)
+        add_device(port, input);
+    ensure(pci_scan(stage.pci, REFEREE_PORTS) == REFEREE_PORTS);
+    for (unsigned port = 0; port < REFEREE_PORTS; port++)
+        stage.referee.ports[port].net =
+            (struct virtio_net *)virtio_net_probe(&stage.pci[port], port);
+    for (unsigned port = 0; port < REFEREE_PORTS; port++)
+        make_lane(port, !(choice & 2));
+    for (unsigned port = 0; port < REFEREE_PORTS; port++)
+        start_port(port, !(choice & 2));
+    referee_open(&stage.referee);
+    stage.devices[HOSTILE].sim->answer = SIM_ANSWER_NEVER; /* from now on by our acts */
+    stage.devices[HOSTILE].next[SIM_CONTROL] = (uint16_t)net_of(HOSTILE)->control.queue.used_idx;
+}
+
+void adversary_end(void)
+{
+    for (unsigned port = 0; port < REFEREE_PORTS; port++)
+        free(net_of(port));
+    sim_virtio_net_remove_all();
+}
+
+/* --- acts of the hostile device --- */
+
+static bool is_running(void)
+{
+    return net_of(HOSTILE)->netdev.state == NETDEV_RUNNING;
+}
+
+static struct referee_ring *ring_of(uint8_t choice)
+{
+    struct referee_port *port = &stage.referee.ports[HOSTILE];
+    struct referee_ring *ring = &port->rings[choice % REFEREE_QUEUES];
+
+    return ring->used != NULL ? ring : &port->rings[SIM_RX];
+}
+
+static uint16_t *next_of(const struct referee_ring *ring)
+{
+    return &stage.devices[HOSTILE].next[ring->index];
+}
+
+static void put_element(struct referee_ring *ring, uint32_t id, uint32_t length)
+{
+    const uint16_t at = (*next_of(ring))++ & (ring->queue->size - 1);
+
+    ring->used->ring[at] = (struct virtq_used_elem){id, length};
+    stage.account.completions += is_running();
+}
+
+static void show(struct referee_ring *ring)
+{
+    atomic_store(&ring->used->idx, *next_of(ring));
+}
+
+/* Chain number `which` of those that the device has and has not given back; or none. */
+static struct referee_chain *choose(struct referee_ring *ring, unsigned which, uint32_t *id)
+{
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < ring->order_count; i++) {
+            struct referee_chain *chain = &ring->chains[ring->order[i]];
+            *id = ring->order[i];
+            if (!chain->finished && which-- == 0)
+                return chain;
+        }
+        which = 0; /* so many are not there: the first one then */
+    }
+    return NULL;
+}
+
+/* Writes into a receive buffer what the input says, from header byte `at` on. */
+static void write_buffer(struct referee_chain *chain, uint32_t at, struct input *input, size_t size)
+{
+    uint8_t *frame = chain->load.buffer + PACKET_HEADROOM;
+
+    input_fill(input, frame - HEADER + at, size);
+    chain->load.stamped = true;
+    memcpy(chain->load.stamp, frame, REFEREE_STAMP);
+}
+
+static void answer_command(void)
+{
+    struct virtio_net_control_buffer *buffer = net_of(HOSTILE)->control.buffer;
+
+    buffer->ack = 0;
+}
+
+/* As an honest device does it, but in the order that the input wants. */
+static void finish(struct referee_ring *ring, struct input *input, bool in_order)
+{
+    const uint8_t choice = input_8(input);
+
+    for (unsigned n = choice % 8 + 1; n > 0; n--) {
+        uint32_t id, length = 0;
+        struct referee_chain *chain = choose(ring, in_order ? 0 : choice / 8 + n, &id);
+        if (chain == NULL)
+            break;
+        if (ring->index == SIM_RX) {
+            length = ETHERNET_HEADER_SIZE + input_8(input) * 6u;
+            write_buffer(chain, HEADER, input, REFEREE_STAMP);
+            length = length < chain->load.length ? length : chain->load.length;
+        } else if (ring->index == SIM_CONTROL) {
+            answer_command();
+        }
+        chain->finished = true;
+        put_element(ring, id, HEADER + length);
+    }
+    show(ring);
+}
+
+/* An element that is right in one half, or in neither. */
+static void finish_wrongly(struct referee_ring *ring, struct input *input)
+{
+    static const uint32_t lengths[] = {
+        0, 1, HEADER - 1, HEADER, UINT32_MAX, HEADER + 1600, HEADER + 1601, 0x80000000u};
+    const uint8_t choice = input_8(input);
+    uint32_t id = 0, length = lengths[choice / 4 % 8];
+    struct referee_chain *chain = choose(ring, choice / 32, &id);
+
+    if (choice & 1)
+        id = input_32(input);
+    else if (chain != NULL)
+        chain->finished = true;
+    if (choice & 2)
+        length = input_32(input);
+    put_element(ring, id, length);
+    show(ring);
+}
+
+/* An id of those that the queue has, out or not, or one of the first that it does not have. */
+static void finish_any(struct referee_ring *ring, struct input *input)
+{
+    put_element(ring, input_8(input) % (ring->queue->size + 2), HEADER + 60);
+    show(ring);
+}
+
+static void write_used_idx(struct referee_ring *ring, struct input *input)
+{
+    static const uint16_t steps[] = {1, 2, 0xffff, 0xfffe, 0x8000, 0x7fff, 64, 65};
+    const uint8_t choice = input_8(input);
+    const uint16_t step = choice & 8 ? input_16(input) : steps[choice & 7];
+
+    atomic_fetch_add(&ring->used->idx, step);
+    if (choice & 16)
+        *next_of(ring) = (uint16_t)(*next_of(ring) + step); /* and goes on from there */
+}
+
+/* Writes a row of bytes into [start, start + room). */
+static void scribble(uint8_t *start, size_t room, struct input *input)
+{
+    size_t at = input_16(input) % room;
+    size_t size = input_8(input) % 32 + 1;
+
+    input_fill(input, start + at, size < room - at ? size : room - at);
+}
+
+static void scribble_somewhere(struct referee_ring *ring, struct input *input)
+{
+    const struct virtqueue *queue = ring->queue;
+    const struct virtqueue_layout layout = virtqueue_layout(queue->size);
+    uint8_t *base = (uint8_t *)queue->desc;
+
+    switch (input_8(input) % 4) {
+    case 0:
+        scribble(base, layout.avail, input);
+        break;
+    case 1:
+        scribble(base + layout.avail, layout.used_event + 2 - layout.avail, input);
+        ring->avail_spoiled = true;
+        break;
+    case 2:
+        scribble(base + layout.used, layout.avail_event + 2 - layout.used, input);
+        break;
+    default: /* the suppression words alone, which is no breach at all */
+        atomic_store(&ring->used->flags, input_16(input));
+        atomic_store(queue->avail_event, input_16(input));
+        break;
+    }
+}
+
+/* Whatever it likes into a buffer that was given to it: header, frame or both. */
+static void spoil_buffer(struct input *input)
+{
+    struct referee_ring *ring = &stage.referee.ports[HOSTILE].rings[SIM_RX];
+    const uint8_t choice = input_8(input);
+    uint32_t id;
+    struct referee_chain *chain = choose(ring, choice / 16, &id);
+
+    if (chain != NULL)
+        write_buffer(chain, choice % 16, input, HEADER + 20);
+}
+
+/* How its registers behave from now on. */
+static void change_mood(struct input *input)
+{
+    static const uint8_t lies[] = {0, 0xff, 0x80 | 0x0f, 0x40 | 0x0f, 0x0b};
+    struct sim_virtio_net *sim = stage.devices[HOSTILE].sim;
+    const uint8_t choice = input_8(input);
+
+    sim->status_lie = choice & 1 ? &lies[choice / 8 % 5] : NULL;
+    sim->reset_stuck = choice & 2;
+    sim->reset_delay_ns = choice & 4 ? 5 * CLOCK_NS_PER_MS : 0;
+    stage.referee.ports[HOSTILE].status_lies |= choice & (1 | 2);
+}
+
+/* --- the honest device --- */
+
+static void serve_honestly(struct input *input)
+{
+    struct sim_virtio_net *sim = stage.devices[HONEST].sim;
+    const uint8_t choice = input_8(input);
+    uint8_t frame[64];
+
+    memset(frame, choice, sizeof(frame));
+    sim->queues[SIM_RX].order = sim->queues[SIM_TX].order =
+        choice & 64 ? SIM_SHUFFLED : SIM_IN_ORDER;
+    for (unsigned n = choice % 8; n > 0; n--)
+        sim_virtio_net_deliver(sim, frame, sizeof(frame));
+    sim_virtio_net_transmit(sim, choice / 8 % 8);
+    sim_virtio_net_forget_sent(sim);
+}
+
+/* --- the driver's steps --- */
+
+/* After a reset the rings start anew, and the device with them. */
+static void follow_resets(enum netdev_state before)
+{
+    const enum netdev_state state = net_of(HOSTILE)->netdev.state;
+
+    if (state != before && state == NETDEV_RUNNING) {
+        memset(stage.devices[HOSTILE].next, 0, sizeof(stage.devices[HOSTILE].next));
+        stage.referee.ports[HOSTILE].status_lies = false;
+        stage.account.resets++;
+    }
+    if (state != before && state == NETDEV_RETIRED)
+        stage.account.retired++;
+}
+
+static void count(void)
+{
+    for (unsigned port = 0; port < REFEREE_PORTS; port++) {
+        const struct referee_ring *rings = stage.referee.ports[port].rings;
+        stage.account.frames += rings[SIM_TX].offered_count;
+        for (unsigned i = 0; i < REFEREE_QUEUES && port == HOSTILE; i++)
+            stage.account.taken += rings[i].taken_count;
+    }
+    memcpy(stage.account.breaches, net_of(HOSTILE)->breaches, sizeof(stage.account.breaches));
+}
+
+/* The honest device has nothing to complain of, whatever the other one does. */
+static void assert_honest_port_is_well(void)
+{
+    const struct sim_virtio_net *sim = stage.devices[HONEST].sim;
+
+    ensure(net_of(HONEST)->netdev.state == NETDEV_RUNNING && sim->complaint[0] == '\0');
+    for (unsigned i = 0; i < SIM_QUEUES; i++)
+        ensure(sim->queues[i].complaint[0] == '\0');
+}
+
+static void run_lane(unsigned port)
+{
+    const enum netdev_state before = net_of(HOSTILE)->netdev.state;
+
+    referee_before(&stage.referee);
+    lane_run(&stage.lanes[port]);
+    referee_after(&stage.referee, &stage.lanes[port]);
+    follow_resets(before);
+    count();
+    assert_honest_port_is_well();
+}
+
+/* A device that resets as it should is back at once. */
+static bool comes_back(void)
+{
+    const struct sim_virtio_net *sim = stage.devices[HOSTILE].sim;
+
+    return net_of(HOSTILE)->netdev.state == NETDEV_RESETTING && !sim->reset_stuck &&
+           sim->status_lie == NULL && sim->status == 0 && sim->reset_done_ns <= machine_clock_now();
+}
+
+static void service(unsigned port)
+{
+    const enum netdev_state before = net_of(HOSTILE)->netdev.state;
+    const bool must_come_back = port == HOSTILE && comes_back();
+
+    referee_before(&stage.referee);
+    net_of(port)->netdev.ops->service(&net_of(port)->netdev, clock_ns());
+    referee_after(&stage.referee, NULL);
+    follow_resets(before);
+    count();
+    ensure(!must_come_back || net_of(HOSTILE)->netdev.state == NETDEV_RUNNING);
+    assert_honest_port_is_well();
+}
+
+static void pass_time(uint64_t ns)
+{
+    machine_clock_advance(ns);
+    for (unsigned port = 0; port < REFEREE_PORTS; port++)
+        service(port);
+}
+
+/* --- one act --- */
+
+enum act {
+    RUN_FROM_HOSTILE,
+    RUN_FROM_HONEST,
+    FINISH,
+    FINISH_SHUFFLED,
+    FINISH_WRONGLY,
+    FINISH_ANY,
+    WRITE_USED_IDX,
+    SCRIBBLE,
+    SPOIL_BUFFER,
+    CHANGE_MOOD,
+    SERVE_HONESTLY,
+    WAIT, /* some milliseconds, and housekeeping */
+    WAIT_LONG,
+};
+#define ACTS 16     /* chosen by four bits of a byte; then there are two for the queue */
+#define ACTS_FOUL 8 /* chosen by three bits of the next one, if it comes to that */
+
+/* Mostly traffic, or nothing would ever get far. */
+static const enum act acts_fair[ACTS] = {
+    RUN_FROM_HOSTILE, RUN_FROM_HOSTILE, RUN_FROM_HOSTILE, RUN_FROM_HONEST, RUN_FROM_HONEST,
+    FINISH,           FINISH,           FINISH,           FINISH,          FINISH_SHUFFLED,
+    FINISH_SHUFFLED,  SPOIL_BUFFER,     SERVE_HONESTLY,   SERVE_HONESTLY,  WAIT,
+};
+
+static const enum act acts_foul[ACTS_FOUL] = {
+    FINISH_WRONGLY, FINISH_ANY, WRITE_USED_IDX, SCRIBBLE, SCRIBBLE, FINISH, CHANGE_MOOD, WAIT_LONG,
+};
+
+/* While the port is out of service there is little to do but to wait. */
+static const enum act acts_meanwhile[ACTS] = {
+    WAIT,
+    WAIT,
+    WAIT,
+    WAIT,
+    WAIT_LONG,
+    WAIT_LONG,
+    WAIT_LONG,
+    WAIT_LONG,
+    SCRIBBLE,
+    FINISH_ANY,
+    FINISH,
+    WRITE_USED_IDX,
+    SERVE_HONESTLY,
+    CHANGE_MOOD,
+    RUN_FROM_HONEST,
+    RUN_FROM_HOSTILE,
+};
+
+static enum act choose_act(uint8_t choice, struct input *input)
+{
+    if (!is_running())
+        return acts_meanwhile[choice % ACTS];
+    if (choice % ACTS == ACTS - 1)
+        return acts_foul[input_8(input) % ACTS_FOUL];
+    return acts_fair[choice % ACTS];
+}
+
+static void act_on_memory(enum act act, struct referee_ring *ring, struct input *input)
+{
+    switch (act) {
+    case FINISH:
+    case FINISH_SHUFFLED:
+        finish(ring, input, act == FINISH);
+        break;
+    case FINISH_WRONGLY:
+        finish_wrongly(ring, input);
+        break;
+    case FINISH_ANY:
+        finish_any(ring, input);
+        break;
+    case WRITE_USED_IDX:
+        write_used_idx(ring, input);
+        break;
+    case SCRIBBLE:
+        scribble_somewhere(ring, input);
+        break;
+    default:
+        spoil_buffer(input);
+        break;
+    }
+}
+
+void adversary_act(struct input *input)
+{
+    const uint8_t choice = input_8(input);
+    const enum act act = choose_act(choice, input);
+
+    switch (act) {
+    case RUN_FROM_HOSTILE:
+        run_lane(HOSTILE);
+        break;
+    case RUN_FROM_HONEST:
+        run_lane(HONEST);
+        break;
+    case SERVE_HONESTLY:
+        serve_honestly(input);
+        break;
+    case CHANGE_MOOD:
+        change_mood(input);
+        break;
+    case WAIT:
+        pass_time(input_8(input) * CLOCK_NS_PER_MS);
+        break;
+    case WAIT_LONG:
+        pass_time((input_8(input) + 1) * CLOCK_NS_PER_S);
+        break;
+    default:
+        act_on_memory(act, ring_of(choice / ACTS % 4), input);
+        break;
+    }
+}
+
+void adversary_play(struct input *input)
+{
+    while (input->left > 0)
+        adversary_act(input);
+}

@@ -1,0 +1,78 @@
+/*
+ * A million completions by a device that keeps no rule. What it does is drawn by lot, but the lots
+ * are always the same; the referee and the sanitizers watch (tests/host/adversary.h), and this here
+ * sees to it that all of it has happened.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/host/adversary.h"
+
+#define COMPLETIONS 1000000
+#define PLAY_BYTES 20000 /* of lots for one pair of devices, then others take their place */
+
+/* One lot after the other, from a seed: xorshift64*. */
+static uint64_t draw(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 0x2545f4914f6cdd1dULL;
+}
+
+static void draw_all(uint64_t *state, uint8_t *lots)
+{
+    for (unsigned i = 0; i < PLAY_BYTES; i++)
+        lots[i] = (uint8_t)(draw(state) >> 56);
+}
+
+static void add(struct adversary_account *sum, const struct adversary_account *part)
+{
+    sum->completions += part->completions;
+    sum->taken += part->taken;
+    sum->frames += part->frames;
+    sum->resets += part->resets;
+    sum->retired += part->retired;
+    for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++)
+        sum->breaches[i] += part->breaches[i];
+}
+
+static void a_million_adversarial_completions_break_nothing(void **state)
+{
+    static uint8_t lots[PLAY_BYTES];
+    struct adversary_account sum = {0};
+    uint64_t seed = 1;
+
+    (void)state;
+    while (sum.completions < COMPLETIONS) {
+        struct input input = {lots, sizeof(lots)};
+        draw_all(&seed, lots);
+        adversary_begin(&input);
+        adversary_play(&input);
+        adversary_end();
+        add(&sum, adversary_account());
+    }
+    print_message("completions=%llu taken=%llu frames=%llu resets=%llu retired=%llu\n",
+                  (unsigned long long)sum.completions, (unsigned long long)sum.taken,
+                  (unsigned long long)sum.frames, (unsigned long long)sum.resets,
+                  (unsigned long long)sum.retired);
+
+    /* No account of a device that never got anywhere. */
+    assert_true(sum.taken > COMPLETIONS / 4 && sum.frames > COMPLETIONS / 8);
+    assert_true(sum.resets > 1000 && sum.retired > 100);
+    for (unsigned i = VIRTQUEUE_SOUND + 1; i < VIRTQUEUE_BREACHES; i++)
+        assert_true(sum.breaches[i] > 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_million_adversarial_completions_break_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
