@@ -16,36 +16,47 @@
 
 #define BUFFERS (2 * MEMORY_PORT_RING + BURST)
 
-static struct memory_port memory_ports[2];
-static struct netdev *ports[2];
-static struct lane lanes[2];
-static struct lane *port_lanes[2];
+static struct memory_port memory_ports[NETDEV_PORTS_MAX];
+static struct netdev *ports[NETDEV_PORTS_MAX];
+static struct lane lanes[NETDEV_PORTS_MAX];
+static struct lane *port_lanes[NETDEV_PORTS_MAX];
 static struct loop loop;
 
-/* Two ports on a wire. */
-static int setup(void **state)
+/* The port at the other end of the wire: 0 with 1, 2 with 3, … */
+static unsigned partner(unsigned port)
 {
-    (void)state;
+    return port ^ 1;
+}
+
+/* A new machine with `count` ports, wired in pairs. */
+static void start_wires(unsigned count)
+{
     machine_reset();
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < count; i++) {
         struct mac_address mac = {{2, 0, 0, 0, 0, (uint8_t)i}};
         memory_port_init(&memory_ports[i], i, mac);
         ports[i] = &memory_ports[i].netdev;
     }
-    for (unsigned i = 0; i < 2; i++) {
-        lane_init(&lanes[i], ports[i], ports[1 - i], forward_wire);
+    for (unsigned i = 0; i < count; i++) {
+        lane_init(&lanes[i], ports[i], ports[partner(i)], forward_wire);
         assert_true(pool_create(&lanes[i].pool, BUFFERS, 1600));
         port_lanes[i] = &lanes[i];
     }
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < count; i++) {
         const struct netdev_setup wire = {
             .rx_queues = 1,
             .tx_queues = 1,
             .rx = {{.pool = &lanes[i].pool, .buffers = MEMORY_PORT_RING, .payload_max = 1600}},
-            .tx = {{.pool = &lanes[1 - i].pool}},
+            .tx = {{.pool = &lanes[partner(i)].pool}},
         };
         assert_true(ports[i]->ops->start(ports[i], &wire));
     }
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    start_wires(2);
     return 0;
 }
 
@@ -64,6 +75,32 @@ static void a_round_runs_every_lane(void **state)
     assert_int_equal(out[50], 1);
     assert_int_equal(memory_port_collect(&memory_ports[0], out, sizeof(out)), 60);
     assert_int_equal(out[50], 2);
+}
+
+/* Half of the lanes have more to do than they can; on the others a frame comes in each round. */
+static void a_lane_at_full_rate_delays_no_other_beyond_its_round(void **state)
+{
+    const uint8_t frame[60] = {2};
+    uint8_t out[60];
+
+    (void)state;
+    start_wires(NETDEV_PORTS_MAX);
+    loop_init(&loop, ports, port_lanes, NETDEV_PORTS_MAX, 0);
+    for (uint64_t round = 1; round <= 4 * MEMORY_PORT_RING / BURST; round++) {
+        for (unsigned i = 0; i < NETDEV_PORTS_MAX; i += 2) {
+            while (memory_port_inject(&memory_ports[i], frame, sizeof(frame)))
+                ;
+            assert_true(memory_port_inject(&memory_ports[i + 1], frame, sizeof(frame)));
+        }
+        loop_round(&loop);
+        for (unsigned i = 0; i < NETDEV_PORTS_MAX; i += 2) {
+            assert_int_equal(memory_ports[i + 1].stats.tx_packets, round * BURST);
+            assert_int_equal(memory_ports[i].stats.tx_packets, round);
+            while (memory_port_collect(&memory_ports[i + 1], out, sizeof(out)) != 0)
+                ;
+            assert_int_equal(memory_port_collect(&memory_ports[i], out, sizeof(out)), 60);
+        }
+    }
 }
 
 static void a_port_without_a_lane_is_reported_all_the_same(void **state)
@@ -164,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_round_runs_every_lane, setup),
+        cmocka_unit_test_setup(a_lane_at_full_rate_delays_no_other_beyond_its_round, setup),
         cmocka_unit_test_setup(a_port_without_a_lane_is_reported_all_the_same, setup),
         cmocka_unit_test_setup(stats_come_at_their_period_and_never_twice, setup),
         cmocka_unit_test_setup(a_pause_of_the_machine_gives_one_report_not_many, setup),
