@@ -1,0 +1,125 @@
+"""The data path on this machine: tests/bench/native.c, run plainly and under valgrind.
+
+Instructions and cache lines are exact: the same build gives the same figures, whatever else the
+machine does. Cycles are medians, and swing all the same.
+"""
+
+import os
+import re
+import subprocess
+import tempfile
+
+BURSTS = (0, 1, 4, 32, 128, 256)  # 0: the lane polls and finds nothing
+COUNTED_FRAMES = 8192  # a multiple of the ring, and of every burst
+TRACED_FRAMES = 1024
+TIMED_FRAMES = 1 << 19
+CACHE_LINE = 64
+ACCESS = re.compile(rb" [LSM] ([0-9a-f]+),(\d+)")
+
+
+def command(program, cores, burst, frames, doorbells):
+    return [program, str(cores), str(burst), str(frames), str(int(doorbells))]
+
+
+def run(words):
+    """Runs the program, perhaps under valgrind; returns what it printed as key=value."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr}")
+    return dict(word.split("=", 1) for word in done.stdout.split())
+
+
+def instructions(program, burst, doorbells):
+    """Of lane_run, per frame (or poll): all that leads to a doorbell, and one for the doorbell."""
+    with tempfile.TemporaryDirectory(prefix="barewire-") as folder:
+        counts = os.path.join(folder, "callgrind")
+        # Entering or leaving either function switches counting on or off: the call of a doorbell,
+        # which is a single instruction in the kernel, is counted, but not what it does here. The
+        # program asks for one dump by itself, of the measured rounds alone.
+        run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={counts}",
+             "--collect-atstart=no", "--toggle-collect=lane_run",
+             "--toggle-collect=__wrap_io_write16",
+             *command(program, 1, burst, COUNTED_FRAMES, doorbells)])
+        with open(counts + ".1", encoding="utf-8") as file:
+            total = re.search(r"^(?:summary|totals): (\d+)", file.read(), re.MULTILINE)
+    return int(total[1]) / COUNTED_FRAMES
+
+
+def symbol_address(program, name):
+    """Where the program has `name`; it is linked for a fixed address."""
+    listing = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+    return int(re.search(rf"^([0-9a-f]+) . {name}$", listing, re.MULTILINE)[1], 16)
+
+
+def measured_rounds(trace, measurement, mark):
+    """The sets of cache lines that the lane's measured rounds touch. A store to `measurement` stands
+    before and behind all of them, one to `mark` before and behind each."""
+    measuring = inside = False
+    lines = set()
+    for access in trace:
+        match = ACCESS.match(access)
+        if not match:
+            continue
+        address, size = int(match[1], 16), int(match[2])
+        if address == measurement:
+            measuring = not measuring
+        elif address == mark:
+            if inside and measuring:
+                yield lines
+            inside = not inside
+            lines = set()
+        elif inside and measuring:
+            lines.update(range(address // CACHE_LINE, (address + size - 1) // CACHE_LINE + 1))
+
+
+def cache_lines(program, burst):
+    """Distinct lines of data (stack, rings, private state, headers of frames) that a round of the
+    lane touches, per frame. The code's own lines are not among them."""
+    marks = [symbol_address(program, name) for name in ("mark_measurement", "mark_round")]
+    words = ["valgrind", "--tool=lackey", "--trace-mem=yes", "--basic-counts=no",
+             *command(program, 1, burst, TRACED_FRAMES, False)]
+    # An environment of its own, for that lies on the stack and moves all below it.
+    traced = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              env={"PATH": os.environ.get("PATH", os.defpath)})
+    try:
+        with traced.stderr:
+            return sum(map(len, measured_rounds(traced.stderr, *marks))) / TRACED_FRAMES
+    finally:
+        traced.kill()  # has ended, or else nobody wants the rest
+        traced.wait()
+
+
+def measure(program, burst):
+    """One row of the table."""
+    row = {"burst": burst, "cache_lines": cache_lines(program, burst)}
+    for name, doorbells in (("suppressed", False), ("wanted", True)):
+        turns = run(command(program, 1, burst, TIMED_FRAMES, doorbells))
+        row[name] = {
+            "instructions": instructions(program, burst, doorbells),
+            "cycles_one_core": float(turns["cycles"]),
+            "rx_doorbells_per_burst": int(turns["rx_doorbells"]) / int(turns["rounds"]),
+            "tx_doorbells_per_burst": int(turns["tx_doorbells"]) / int(turns["rounds"]),
+        }
+        # Two threads that wait for each other by polling need a core each.
+        if burst != 0 and len(os.sched_getaffinity(0)) >= 2:
+            across = run(command(program, 2, burst, TIMED_FRAMES, doorbells))
+            row[name]["cycles_two_cores"] = float(across["cycles"])
+    return row
+
+
+COLUMNS = ("burst", "instructions", "cycles, 1 core", "cycles, 2 cores", "cache lines",
+           "instr. with doorbells", "doorbells a burst, rx + tx")
+
+
+def cells(row):
+    quiet, loud = row["suppressed"], row["wanted"]
+    across = quiet.get("cycles_two_cores")
+    return (
+        str(row["burst"] or "empty poll"),
+        f"{quiet['instructions']:.1f}",
+        f"{quiet['cycles_one_core']:.1f}",
+        f"{across:.1f}" if across is not None else "-",
+        f"{row['cache_lines']:.2f}",
+        f"{loud['instructions']:.1f}",
+        f"{loud['rx_doorbells_per_burst']:.2f} + {loud['tx_doorbells_per_burst']:.2f}",
+    )

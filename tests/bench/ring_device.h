@@ -1,0 +1,42 @@
+/*
+ * A device that works on one split virtqueue and does nothing else: no checks, no registers, no
+ * simulation. It stands in for the simulated device in the phase that is measured, so that what is
+ * counted or timed there is the driver and the ring itself.
+ *
+ * It finishes chains in the order in which it got them, and knows chains of one descriptor only.
+ */
+#ifndef TESTS_BENCH_RING_DEVICE_H
+#define TESTS_BENCH_RING_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "drivers/virtio_spec.h"
+
+#define FRAME_SIZE 64 /* bytes, without FCS */
+
+struct ring_device {
+    const volatile struct virtq_desc *desc;
+    const struct virtq_avail *avail;
+    struct virtq_used *used;
+    uint16_t size;
+    uint16_t next; /* entry of both rings: whatever was taken has been finished, too */
+};
+
+/* Takes over the ring of `size` descriptors at `ring`, as the driver has left it. */
+void ring_device_attach(struct ring_device *device, void *ring, uint16_t size);
+
+/* Whether the driver is asked for doorbells. */
+void ring_device_want_doorbells(struct ring_device *device, bool wanted);
+
+/* Chains that the driver has made available. */
+uint32_t ring_device_available(const struct ring_device *device);
+
+/* rx: writes header and frame into the next `n` buffers (no more than are available), and shows all
+ * of them at once. */
+void ring_device_deliver(struct ring_device *device, uint32_t n);
+
+/* tx: reads whatever is available and hands it back at once; returns how many frames it was. */
+uint32_t ring_device_transmit(struct ring_device *device);
+
+#endif
