@@ -289,8 +289,6 @@ $(OUT)/host/test_$(1): $(patsubst %,$(OUT)/host/%.o,tests/host/test_$(1).c $(HOS
 endef
 $(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t))))
 
--include $(HOST_OBJECTS:.o=.d)
-
 # ---- Fuzzing ----------------------------------------------------------------------------------
 # FUZZ_TARGET_name lists what tests/fuzz/fuzz_name.c is linked with. Each becomes a program twice: by
 # clang with libFuzzer for `make fuzz`, by gcc for `make test`, where it goes through its corpus once.
@@ -335,7 +333,7 @@ $(OUT)/fuzz/fuzz_$(1): $(patsubst %,$(OUT)/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $
 endef
 $(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_program,$(t))))
 
--include $(FUZZ_OBJECTS:.o=.d)
+-include $(FUZZ_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d)
 
 TARGET ?= $(FUZZ_TARGETS)
 

@@ -78,10 +78,12 @@ static inline bool virtio_offers(const struct virtio_device *device, unsigned fe
 /* Configuration fields, in the byte order of the legacy interface on this machine (little). */
 uint16_t virtio_read_config16(const struct virtio_device *device, uint16_t offset);
 
-/* Rings the doorbell if the queue's device wants it rung for what was offered. Data path. */
-static inline void virtio_kick(const struct virtio_device *device, struct virtqueue *queue)
+/* Shows the device the chains in the next `n` slots, and rings the doorbell if it wants that. Data
+ * path. */
+static inline void virtio_kick(const struct virtio_device *device, struct virtqueue *queue,
+                               uint32_t n)
 {
-    if (virtqueue_publish(queue))
+    if (virtqueue_publish(queue, n))
         device->transport->notify(device, queue->index);
 }
 

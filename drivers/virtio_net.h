@@ -28,10 +28,9 @@
 /* One direction. */
 struct virtio_net_queue {
     struct virtqueue queue;
-    struct pool *pool;    /* the lane's */
-    uint32_t payload_max; /* rx: of an ordinary frame; it fits the buffer, too */
-    uint32_t posted;      /* rx: buffers that the device shall have */
-    uint32_t low_water;   /* rx: with so many left, the ring is refilled */
+    struct pool *pool;  /* the lane's */
+    uint32_t posted;    /* rx: buffers that the device shall have */
+    uint32_t low_water; /* rx: with so many left, the ring is refilled */
     uint64_t packets;
     uint64_t bytes;
 };

@@ -28,16 +28,16 @@ static void describe(struct virtq_desc *desc, struct part part, uint16_t flags)
 enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control *control)
 {
     struct virtqueue *queue = &control->queue;
-    const struct virtqueue_run run = virtqueue_finished(queue, 1);
+    void *token;
+    uint32_t length;
+    const uint32_t pending = virtqueue_pending(queue);
 
-    if (run.length == 0) {
-        if (queue->breach != VIRTQUEUE_SOUND)
-            return CONTROL_BROKEN;
+    if (pending == 0 && queue->breach == VIRTQUEUE_SOUND) {
         control->silent =
             ++control->looks >= LOOKS_MIN && clock_ns() - control->sent_ns > VIRTIO_PATIENCE_NS;
         return control->silent ? CONTROL_SILENT : CONTROL_PENDING;
     }
-    if (!virtqueue_pop(queue, &run, 0, run.used[0].id))
+    if (pending == 0 || virtqueue_pop_one(queue, &token, &length).count == 0)
         return CONTROL_BROKEN;
     virtqueue_popped(queue, 1);
     virtqueue_park(queue);
@@ -60,7 +60,7 @@ static enum virtio_net_control_result send(struct virtio_net_control *control,
     if (queue->breach != VIRTQUEUE_SOUND)
         return CONTROL_BROKEN;
     ensure(virtqueue_free(queue) != 0 && count + 2 <= VIRTIO_NET_CONTROL_CHAIN);
-    const struct virtqueue_slots slot = virtqueue_next(queue, 1);
+    const struct virtqueue_slots slot = virtqueue_next(queue);
     struct virtq_desc *desc = &queue->desc[slot.ids[0]];
 
     buffer->command = command;
@@ -70,11 +70,10 @@ static enum virtio_net_control_result send(struct virtio_net_control *control,
         describe(desc++, data[i], VIRTQ_DESC_F_NEXT);
     describe(desc, (struct part){&buffer->ack, sizeof(buffer->ack)}, VIRTQ_DESC_F_WRITE);
     slot.tokens[0] = buffer;
-    virtqueue_offer(queue, 1);
     control->pending = true;
     control->sent_ns = clock_ns();
     control->looks = 0;
-    virtio_kick(control->device, queue);
+    virtio_kick(control->device, queue, 1);
     return CONTROL_PENDING;
 }
 

@@ -13,6 +13,7 @@
 _Static_assert(PACKET_HEADROOM >= HEADER, "the device's header lies in the headroom");
 _Static_assert(PACKET_HEADROOM / CACHE_LINE == (PACKET_HEADROOM - HEADER) / CACHE_LINE,
                "header and Ethernet header share a cache line");
+_Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can hold");
 
 /*
  * Writes a descriptor, whole: so whatever the device may have scribbled over it is gone. All but
@@ -27,56 +28,68 @@ static inline void describe(struct virtq_desc *desc, uint64_t addr, uint32_t len
     memcpy((uint8_t *)desc + offsetof(struct virtq_desc, len), &rest, sizeof(rest));
 }
 
-/*
- * Writes chain `id` of a ring whose device wants the header in a descriptor of its own: `frame` is
- * the physical address of `length` bytes with the header in front of them.
- */
-static inline void describe_apart(struct virtq_desc *desc, uint32_t id, uint64_t frame,
+/* Writes chain `id`: a header at `header` and `length` bytes behind it, in one descriptor or, where
+ * the device wants that, the header in one of its own. */
+static inline void describe_chain(const struct virtqueue *queue, uint32_t id, uint64_t header,
                                   uint32_t length, uint16_t flags)
 {
-    describe(&desc[id], frame - HEADER, HEADER, VIRTQ_DESC_F_NEXT | flags, (uint16_t)(id + 1));
-    describe(&desc[id + 1], frame, length, flags, 0);
+    struct virtq_desc *const desc = &queue->desc[id];
+
+    if (queue->chain == 1) {
+        describe(desc, header, HEADER + length, flags, 0);
+        return;
+    }
+    describe(desc, header, HEADER, VIRTQ_DESC_F_NEXT | flags, (uint16_t)(id + 1));
+    describe(desc + 1, header + HEADER, length, flags, 0);
+}
+
+/* The physical address of the device's header in a buffer; the frame follows it. */
+static inline uint64_t header_of(const uint8_t *buffer)
+{
+    return io_physical(buffer) + PACKET_HEADROOM - HEADER;
 }
 
 /* ---- rx ---- */
 
-/*
- * Points the chains of `slots` at fresh buffers: the header's place and the frame's. `apart` is a
- * constant wherever this is called, so that the loop has no branch for it.
- */
-static inline __attribute__((always_inline)) void rx_describe(struct virtq_desc *desc,
-                                                              const struct virtqueue_slots *slots,
-                                                              uint8_t *const *fresh,
-                                                              uint32_t length, bool apart)
+/* Points the next `n` chains at fresh buffers: the header's place and the frame's. */
+static inline void rx_describe(struct virtio_net_queue *rx, uint8_t *const *fresh, uint64_t n)
 {
-    for (uint64_t i = 0; i < slots->count; i++) {
-        const uint64_t frame = io_physical(fresh[i]) + PACKET_HEADROOM;
-        const uint64_t id = slots->ids[i];
-        slots->tokens[i] = fresh[i];
-        if (apart)
-            describe_apart(desc, (uint32_t)id, frame, length, VIRTQ_DESC_F_WRITE);
-        else
-            describe(&desc[id], frame - HEADER, HEADER + length, VIRTQ_DESC_F_WRITE, 0);
+    const struct virtqueue_slots slots = virtqueue_next(&rx->queue);
+    const uint32_t length = HEADER + rx->pool->frame_max;
+
+#pragma GCC unroll 4
+    for (uint64_t i = 0; i < n; i++) {
+        slots.tokens[i] = fresh[i];
+        describe(&slots.desc[i], header_of(fresh[i]), length, VIRTQ_DESC_F_WRITE, 0);
     }
 }
 
-/* Fills the ring up again, as far as the pool has buffers and slots lie side by side; returns how
- * many it took. */
+/* The same where chains have changed their slots, or have two descriptors. */
+static __attribute__((noinline)) void rx_describe_any(struct virtio_net_queue *rx,
+                                                      uint8_t *const *fresh, uint64_t n)
+{
+    const struct virtqueue_slots slots = virtqueue_next(&rx->queue);
+
+    for (uint64_t i = 0; i < n; i++) {
+        slots.tokens[i] = fresh[i];
+        describe_chain(&rx->queue, slots.ids[i], header_of(fresh[i]), rx->pool->frame_max,
+                       VIRTQ_DESC_F_WRITE);
+    }
+}
+
+/* Fills the next slots, as far as the pool has buffers and they lie side by side; returns how many. */
 static uint32_t rx_refill(struct virtio_net_queue *rx)
 {
-    struct virtqueue *const queue = &rx->queue;
-    const uint32_t length = rx->pool->frame_max;
-    const uint32_t missing = rx->posted - virtqueue_outstanding(queue);
-    const struct virtqueue_slots slots =
-        virtqueue_next(queue, virtqueue_smaller(missing, rx->pool->count));
-    uint8_t *const *const fresh = pool_take(rx->pool, slots.count);
+    const uint32_t missing = rx->posted - virtqueue_outstanding(&rx->queue);
+    const uint32_t n =
+        virtqueue_smaller(virtqueue_smaller(missing, rx->pool->count), virtqueue_room(&rx->queue));
+    uint8_t *const *const fresh = pool_take(rx->pool, n);
 
-    if (queue->chain == 1)
-        rx_describe(queue->desc, &slots, fresh, length, false);
+    if (rx->queue.plain)
+        rx_describe(rx, fresh, n);
     else
-        rx_describe(queue->desc, &slots, fresh, length, true);
-    virtqueue_offer(queue, slots.count);
-    return slots.count;
+        rx_describe_any(rx, fresh, n);
+    return n;
 }
 
 void virtio_net_fill_rx(struct virtio_net *net)
@@ -85,91 +98,122 @@ void virtio_net_fill_rx(struct virtio_net *net)
     struct virtio_net_queue *const rx = &net->rx;
 
     rx->pool = setup->pool;
-    rx->payload_max =
+    rx->queue.header = HEADER;
+    rx->queue.shortest = ETHERNET_HEADER_SIZE;
+    rx->queue.span =
         virtqueue_smaller(setup->payload_max, setup->pool->frame_max - ETHERNET_HEADER_SIZE);
     rx->posted = virtqueue_smaller(setup->buffers, virtqueue_free(&rx->queue));
     /* By the burst, but so that the device is not left without any where there are few. */
     rx->low_water = rx->posted - virtqueue_smaller(BURST, (rx->posted + 1) / 2);
-    rx_refill(rx);
-    (void)virtqueue_publish(&rx->queue); /* no doorbell before DRIVER_OK (§3.1.1) */
+    (void)virtqueue_publish(&rx->queue, rx_refill(rx)); /* no doorbell before DRIVER_OK (§3.1.1) */
 }
 
-/* False, and the queue is broken, for a length that cannot be; else the frame is merely odd. */
-static __attribute__((noinline, cold)) bool rx_length_possible(struct virtio_net_queue *rx,
-                                                               uint32_t length)
+/*
+ * The rare case, a burst with a length that is not ordinary: too short for what a frame must have, or
+ * too long for what may leave. Leaves the frames before the first length that cannot be at all, which
+ * breaks the queue.
+ */
+static __attribute__((noinline, cold)) struct virtqueue_burst
+rx_possible(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
 {
-    if (length < HEADER)
-        virtqueue_break(&rx->queue, VIRTQUEUE_LENGTH_SHORT, length);
-    else if (length - HEADER > rx->pool->frame_max)
-        virtqueue_break(&rx->queue, VIRTQUEUE_LENGTH_LONG, length);
-    return rx->queue.breach == VIRTQUEUE_SOUND;
-}
+    struct virtqueue_burst burst = {.odd = true};
 
-/* Moves a run of finished chains to `batch`, up to the first breach. */
-static inline void rx_take(struct virtio_net_queue *rx, const struct virtqueue_run *run,
-                           struct batch *batch)
-{
-    const uint32_t ordinary = rx->payload_max;
-    uint64_t bytes = 0;
-    uint64_t i;
-
-    for (i = 0; i < run->length; i++) {
-        const uint32_t id = run->used[i].id, length = run->used[i].len - HEADER;
-        /* One comparison for all: what is shorter than its headers wraps to a very long payload. */
-        if (__builtin_expect(length - ETHERNET_HEADER_SIZE > ordinary, 0)) {
-            if (!rx_length_possible(rx, length + HEADER))
-                break;
-            batch->odd = true;
-        }
-        if (!virtqueue_pop(&rx->queue, run, i, id))
+    for (; burst.count < n; burst.count++) {
+        const uint32_t length = lengths[burst.count];
+        const bool is_short = length > UINT32_MAX - HEADER; /* it was less than a header */
+        if (is_short || length > rx->pool->frame_max) {
+            rx->queue.breach =
+                VIRTQUEUE_SOUND; /* one that comes later in the ring is no longer it */
+            virtqueue_break(&rx->queue, is_short ? VIRTQUEUE_LENGTH_SHORT : VIRTQUEUE_LENGTH_LONG,
+                            length + HEADER);
             break;
-        batch->buffers[i] = run->tokens[i];
-        batch->lengths[i] = length;
-        bytes += length;
+        }
+        burst.bytes += length;
     }
-    batch->count = i;
-    virtqueue_popped(&rx->queue, i);
-    rx->packets += i;
-    rx->bytes += bytes;
+    return burst;
 }
 
+/* Not for each frame: buffers for the device, and the doorbell. */
+static __attribute__((noinline)) void rx_refill_and_kick(struct virtio_net *net)
+{
+    const uint32_t n = rx_refill(&net->rx);
+
+    if (n == 0)
+        return;
+    virtqueue_park(&net->rx.queue);
+    virtio_kick(&net->virtio, &net->rx.queue, n);
+}
+
+/* The chains that `burst` tells of become the frames of `batch`, up to the first breach. */
+static inline void rx_take(struct virtio_net *net, struct batch *batch,
+                           struct virtqueue_burst burst)
+{
+    struct virtio_net_queue *const rx = &net->rx;
+
+    if (__builtin_expect(burst.odd, 0))
+        burst = rx_possible(rx, batch->lengths, burst.count);
+    batch->count = burst.count;
+    batch->odd = burst.odd;
+    virtqueue_popped(&rx->queue, burst.count);
+    rx->packets += burst.count;
+    rx->bytes += burst.bytes;
+    /* By the burst: a lone frame costs neither a look at the pool nor at the doorbell. */
+    if (virtqueue_outstanding(&rx->queue) <= rx->low_water)
+        rx_refill_and_kick(net);
+    if (__builtin_expect(rx->queue.breach != VIRTQUEUE_SOUND, 0))
+        virtio_net_breach(net, &rx->queue);
+}
+
+static __attribute__((noinline)) void rx_take_many(struct virtio_net *net, struct batch *batch,
+                                                   uint32_t n)
+{
+    rx_take(net, batch, virtqueue_pop(&net->rx.queue, (void **)batch->buffers, batch->lengths, n));
+}
+
+static __attribute__((noinline)) void rx_take_some(struct virtio_net *net, struct batch *batch,
+                                                   uint32_t n)
+{
+    struct virtqueue *const queue = &net->rx.queue;
+    const uint32_t ready = virtqueue_smaller(virtqueue_pending(queue), n);
+
+    if (ready == 1)
+        rx_take(net, batch, virtqueue_pop_one(queue, (void **)batch->buffers, batch->lengths));
+    else /* or none, on a breach */
+        rx_take_many(net, batch, ready);
+}
+
+/*
+ * Short, as most rounds of most lanes find nothing. Where the pool was too poor to refill the ring,
+ * nothing may ever come in until that is done.
+ */
 void virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch, uint32_t n)
 {
     struct virtio_net *net = virtio_net_of(dev);
     struct virtio_net_queue *rx = &net->rx;
-    const struct virtqueue_run run = virtqueue_finished(&rx->queue, n);
 
     (void)queue_number; /* there is one */
     batch->count = 0;
-    batch->odd = false;
-    if (run.length != 0)
-        rx_take(rx, &run, batch);
-    /* By the burst: a lone frame costs neither a look at the pool nor at the doorbell. */
-    if (virtqueue_outstanding(&rx->queue) <= rx->low_water && rx_refill(rx) != 0) {
-        virtqueue_park(&rx->queue);
-        virtio_kick(&net->virtio, &rx->queue);
-    }
-    if (__builtin_expect(rx->queue.breach != VIRTQUEUE_SOUND, 0))
-        virtio_net_breach(net, &rx->queue);
+    if (virtqueue_has_finished(&rx->queue) || virtqueue_outstanding(&rx->queue) <= rx->low_water)
+        rx_take_some(net, batch, n);
 }
 
 /* ---- tx ---- */
 
 void virtio_net_reclaim_tx(struct virtio_net *net)
 {
-    struct virtio_net_queue *tx = &net->tx;
-    const struct virtqueue_run run = virtqueue_finished(&tx->queue, UINT32_MAX);
-    uint8_t **const free = &tx->pool->free[tx->pool->count];
-    uint32_t i;
+    struct virtqueue *const queue = &net->tx.queue;
+    struct pool *const pool = net->tx.pool;
 
-    for (i = 0; i < run.length; i++) {
-        if (!virtqueue_pop(&tx->queue, &run, i, run.used[i].id))
-            break;
-        free[i] = run.tokens[i];
+    for (uint32_t ready; (ready = virtqueue_pending(queue)) != 0;) {
+        void **const free = (void **)&pool->free[pool->count];
+        ready = virtqueue_smaller(ready, VIRTQUEUE_BURST);
+        const uint32_t n = virtqueue_pop(queue, free, NULL, ready).count;
+        pool->count += n;
+        virtqueue_popped(queue, n);
+        if (n == 0)
+            break; /* a breach */
     }
-    tx->pool->count += i;
-    virtqueue_popped(&tx->queue, i);
-    virtqueue_park(&tx->queue);
+    virtqueue_park(queue);
 }
 
 uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
@@ -186,7 +230,7 @@ uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t 
             return dev->ops->tx_room(dev, queue_number, n); /* as it is answered from now on */
         }
     }
-    dev->tx_ready = virtqueue_next(&tx->queue, UINT32_MAX).count;
+    dev->tx_ready = virtqueue_room(&tx->queue);
     return virtqueue_smaller(dev->tx_ready, n);
 }
 
@@ -204,47 +248,74 @@ static inline void tx_clear_header(uint8_t *header)
         memset(header, 0, HEADER);
 }
 
-/* Points the chains of `slots` at the frames of the batch; returns their bytes. `apart` as in
- * rx_describe. */
-static inline __attribute__((always_inline)) uint64_t
-tx_describe(struct virtq_desc *desc, const struct virtqueue_slots *slots, const struct batch *batch,
-            bool apart)
+/* Points the next chain, number `i` of these, at frame `i` of the batch; returns its bytes. */
+static inline uint32_t tx_describe(const struct virtqueue_slots *slots, const struct batch *batch,
+                                   uint64_t i)
 {
+    uint8_t *const buffer = batch->buffers[i];
+    const uint32_t length = batch->lengths[i];
+
+    slots->tokens[i] = buffer;
+    tx_clear_header(buffer + PACKET_HEADROOM - HEADER);
+    describe(&slots->desc[i], header_of(buffer), HEADER + length, 0, 0);
+    return length;
+}
+
+static __attribute__((noinline)) uint64_t tx_describe_many(struct virtio_net_queue *tx,
+                                                           const struct batch *batch, uint64_t n)
+{
+    const struct virtqueue_slots slots = virtqueue_next(&tx->queue);
     uint64_t bytes = 0;
 
-    for (uint64_t i = 0; i < slots->count; i++) {
+#pragma GCC unroll 4
+    for (uint64_t i = 0; i < n; i++)
+        bytes += tx_describe(&slots, batch, i);
+    return bytes;
+}
+
+/* The same where chains have changed their slots, or have two descriptors. */
+static __attribute__((noinline)) uint64_t tx_describe_any(struct virtio_net_queue *tx,
+                                                          const struct batch *batch, uint64_t n)
+{
+    const struct virtqueue_slots slots = virtqueue_next(&tx->queue);
+    uint64_t bytes = 0;
+
+    for (uint64_t i = 0; i < n; i++) {
         uint8_t *const buffer = batch->buffers[i];
-        const uint64_t frame = io_physical(buffer) + PACKET_HEADROOM;
-        const uint32_t length = batch->lengths[i];
-        const uint64_t id = slots->ids[i];
+        slots.tokens[i] = buffer;
         tx_clear_header(buffer + PACKET_HEADROOM - HEADER);
-        slots->tokens[i] = buffer;
-        if (apart)
-            describe_apart(desc, (uint32_t)id, frame, length, 0);
-        else
-            describe(&desc[id], frame - HEADER, HEADER + length, 0, 0);
-        bytes += length;
+        describe_chain(&tx->queue, slots.ids[i], header_of(buffer), batch->lengths[i], 0);
+        bytes += batch->lengths[i];
     }
     return bytes;
+}
+
+static inline uint64_t tx_fill(struct virtio_net_queue *tx, const struct batch *batch, uint32_t n)
+{
+    if (!tx->queue.plain)
+        return tx_describe_any(tx, batch, n);
+    if (n != 1)
+        return tx_describe_many(tx, batch, n);
+    const struct virtqueue_slots slots = virtqueue_next(&tx->queue);
+    return tx_describe(&slots, batch, 0);
 }
 
 uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)
 {
     struct virtio_net *net = virtio_net_of(dev);
     struct virtio_net_queue *tx = &net->tx;
-    struct virtqueue *queue = &tx->queue;
-    const struct virtqueue_slots slots = virtqueue_next(queue, batch->count);
 
     (void)queue_number;
-    if (slots.count == 0)
+    if (__builtin_expect(batch->count > dev->tx_ready, 0)) /* nobody has asked for so much room */
+        dev->tx_ready = virtqueue_room(&tx->queue);
+    const uint32_t n = virtqueue_smaller(batch->count, dev->tx_ready);
+    if (n == 0)
         return 0;
-    tx->bytes += queue->chain == 1 ? tx_describe(queue->desc, &slots, batch, false)
-                                   : tx_describe(queue->desc, &slots, batch, true);
-    tx->packets += slots.count;
-    dev->tx_ready -= virtqueue_smaller(slots.count, dev->tx_ready);
-    virtqueue_offer(queue, slots.count);
-    virtio_kick(&net->virtio, queue);
-    return slots.count;
+    tx->bytes += tx_fill(tx, batch, n);
+    tx->packets += n;
+    dev->tx_ready -= n;
+    virtio_kick(&net->virtio, &tx->queue, n);
+    return n;
 }
 
 /* ---- out of service ---- */

@@ -78,6 +78,7 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         .capacity = shape->size / shape->chain,
         .chain = shape->chain,
         .event_idx = shape->event_idx,
+        .plain = shape->chain == 1,
         .index = shape->index,
     };
     make_chains(queue);
@@ -98,7 +99,11 @@ void virtqueue_break(struct virtqueue *queue, enum virtqueue_breach breach, uint
     }
 }
 
-bool virtqueue_reorder(struct virtqueue *queue, uint32_t id, uint32_t ahead)
+/*
+ * The device has finished `id` where another chain was expected, `ahead` entries behind used_idx. Lets
+ * the two change their slots, or breaks the queue and returns false if the device has no such chain.
+ */
+static bool bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead)
 {
     const uint32_t at = queue->used_idx + ahead;
 
@@ -114,11 +119,46 @@ bool virtqueue_reorder(struct virtqueue *queue, uint32_t id, uint32_t ahead)
     }
     const uint32_t expected_slot = virtqueue_slot(queue, at);
     void *token = queue->tokens[slot];
+    queue->plain = false;
     queue->tokens[slot] = queue->tokens[expected_slot];
     queue->tokens[expected_slot] = token;
     fill_slot(queue, slot, queue->ids[expected_slot]);
     fill_slot(queue, expected_slot, id);
     return true;
+}
+
+struct virtqueue_burst virtqueue_pop_each(struct virtqueue *queue, void **tokens,
+                                          const uint32_t *lengths, const uint32_t *ids, uint32_t n)
+{
+    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
+    struct virtqueue_burst burst = {0};
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (ids[i] != queue->ids[slot + i] && !bring_forward(queue, ids[i], i))
+            break;
+        tokens[i] = queue->tokens[slot + i];
+        if (lengths != NULL) {
+            burst.bytes += lengths[i];
+            burst.odd |= virtqueue_is_odd(queue, lengths[i]);
+        }
+        burst.count++;
+    }
+    return burst;
+}
+
+struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **tokens, uint32_t *lengths,
+                                         uint32_t n)
+{
+    const volatile struct virtq_used_elem *const used = virtqueue_used(queue);
+    uint32_t ids[VIRTQUEUE_BURST];
+
+    n = virtqueue_smaller(n, queue->capacity - virtqueue_slot(queue, queue->used_idx));
+    for (uint32_t i = 0; i < n; i++) {
+        ids[i] = used[i].id;
+        if (lengths != NULL)
+            lengths[i] = used[i].len - queue->header;
+    }
+    return virtqueue_pop_each(queue, tokens, lengths, ids, n);
 }
 
 const char *virtqueue_breach_name(enum virtqueue_breach breach)

@@ -25,8 +25,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "drivers/virtio_spec.h"
+
+#define VIRTQUEUE_BURST 32 /* chains that virtqueue_pop takes back at a time */
 
 /* Where the parts lie: offsets in bytes from the start of the ring's memory. */
 struct virtqueue_layout {
@@ -63,11 +66,14 @@ struct virtqueue {
     uint32_t capacity;             /* slots: size ÷ chain */
     uint16_t chain;                /* descriptors a chain: 1, 2 or 4 */
     uint16_t index;                /* the queue's number at its device */
+    uint32_t header;               /* bytes in front of what a length means */
+    uint32_t shortest;             /* a length is odd if it is less than this, */
+    uint32_t span;                 /* or more by more than this */
     bool event_idx;                /* VIRTIO_F_EVENT_IDX was negotiated */
+    bool plain; /* chain 1, and slot i has descriptor i: no change of slots yet */
 
     /* written by every burst; the low 16 bits are the rings' */
     uint32_t avail_idx;           /* next entry of the available ring */
-    uint32_t published;           /* avail.idx as the device was told */
     uint32_t used_idx;            /* next entry of the used ring */
     uint32_t parked;              /* used_idx when used_event was last moved */
     enum virtqueue_breach breach; /* the first one */
@@ -130,54 +136,50 @@ static inline uint32_t virtqueue_smaller(uint32_t a, uint32_t b)
 
 /* ---- offering ---- */
 
-/* Slots side by side. */
-struct virtqueue_slots {
-    const uint32_t *ids; /* their chains, for the caller to fill in */
-    void **tokens;       /* where the caller puts what shall come back with each, not NULL */
-    uint32_t count;
-};
-
-/* The slots that can be offered next, at most `n`. */
-static inline struct virtqueue_slots virtqueue_next(const struct virtqueue *queue, uint32_t n)
+/* How many slots lie side by side that can be offered next. */
+static inline uint32_t virtqueue_room(const struct virtqueue *queue)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
-    const uint32_t free = virtqueue_smaller(virtqueue_free(queue), queue->capacity - slot);
+
+    return virtqueue_smaller(virtqueue_free(queue), queue->capacity - slot);
+}
+
+/* Slots side by side. */
+struct virtqueue_slots {
+    const uint32_t *ids;     /* their chains, for the caller to fill in */
+    struct virtq_desc *desc; /* these very chains, if queue->plain */
+    void **tokens;           /* where the caller puts what shall come back with each, not NULL */
+};
+
+/* The next virtqueue_room slots. */
+static inline struct virtqueue_slots virtqueue_next(const struct virtqueue *queue)
+{
+    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
 
     return (struct virtqueue_slots){
-        .ids = &queue->ids[slot],
-        .tokens = &queue->tokens[slot],
-        .count = virtqueue_smaller(n, free),
-    };
+        .ids = &queue->ids[slot], .desc = &queue->desc[slot], .tokens = &queue->tokens[slot]};
 }
 
 /*
- * Offers the first `n` of these slots. The device does not see them before virtqueue_publish.
+ * Shows the device the chains in the next `n` slots, which are filled in, and returns whether it wants
+ * to be notified: once a burst (§2.7.13).
  */
-static inline void virtqueue_offer(struct virtqueue *queue, uint32_t n)
+static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
 {
-    queue->avail_idx += n;
-}
+    const uint32_t idx = queue->avail_idx + n;
 
-/*
- * Shows the device all that was offered, and returns whether it wants to be notified: once a burst
- * (§2.7.13).
- */
-static inline bool virtqueue_publish(struct virtqueue *queue)
-{
-    const uint16_t old = (uint16_t)queue->published, new = (uint16_t)queue->avail_idx;
-
+    queue->avail_idx = idx;
     /* Release: descriptors and ring entries before the index. Partner: the device's read of
      * avail.idx before it reads them (§2.7.13.3 "Updating idx"). */
-    atomic_store_explicit(&queue->avail->idx, new, memory_order_release);
-    queue->published = queue->avail_idx;
+    atomic_store_explicit(&queue->avail->idx, (uint16_t)idx, memory_order_release);
 
     /* Full fence: our index before our look at the suppression word. Partner: the device enables
      * notifications, fences, and looks at avail.idx again; without both fences each side could miss
      * the other's step, and the frames would lie there unseen (§2.7.13.4). */
     atomic_thread_fence(memory_order_seq_cst);
     if (queue->event_idx) {
-        uint16_t event = atomic_load_explicit(queue->avail_event, memory_order_relaxed);
-        return (uint16_t)(new - event - 1) < (uint16_t)(new - old); /* §2.7.10: passed it? */
+        const uint16_t event = atomic_load_explicit(queue->avail_event, memory_order_relaxed);
+        return (uint16_t)(idx - event - 1) < (uint16_t)n; /* §2.7.10: passed it? */
     }
     return !(atomic_load_explicit(&queue->used->flags, memory_order_relaxed) &
              VIRTQ_USED_F_NO_NOTIFY);
@@ -203,46 +205,140 @@ static inline uint32_t virtqueue_pending(struct virtqueue *queue)
     return pending;
 }
 
-/* Finished chains side by side. */
-struct virtqueue_run {
-    const volatile struct virtq_used_elem *used; /* each word to be read once: it may change */
-    const uint32_t *ids;                         /* the ids that are expected there */
-    void *const *tokens;
-    uint32_t length;
+/* True if the device has finished something; or has broken a rule, as virtqueue_pending will tell. */
+static inline bool virtqueue_has_finished(const struct virtqueue *queue)
+{
+    return atomic_load_explicit(&queue->used->idx, memory_order_relaxed) !=
+           (uint16_t)queue->used_idx;
+}
+
+/* The next element of the used ring. */
+static inline const volatile struct virtq_used_elem *virtqueue_used(const struct virtqueue *queue)
+{
+    return &queue->used->ring[queue->used_idx & (queue->size - 1)];
+}
+
+/* Four words side by side, worked on at once. */
+typedef uint32_t virtqueue_four __attribute__((vector_size(16)));
+
+static inline virtqueue_four virtqueue_load_four(const volatile void *from)
+{
+    virtqueue_four four;
+
+    memcpy(&four, (const void *)from, sizeof(four)); /* one instruction, of any alignment */
+    return four;
+}
+
+static inline bool virtqueue_any_of_four(virtqueue_four four)
+{
+    uint64_t halves[2];
+
+    memcpy(halves, &four, sizeof(four));
+    return (halves[0] | halves[1]) != 0;
+}
+
+/* What virtqueue_pop has found. */
+struct virtqueue_burst {
+    uint32_t count; /* chains */
+    uint32_t bytes; /* the sum of their lengths */
+    bool odd;       /* virtqueue_is_odd for some length */
 };
 
-/* The next finished chains, as many as lie side by side, at most `n`. */
-static inline struct virtqueue_run virtqueue_finished(struct virtqueue *queue, uint32_t n)
+/* What is shorter than the shortest wraps to something very long. */
+static inline bool virtqueue_is_odd(const struct virtqueue *queue, uint32_t length)
+{
+    return length - queue->shortest > queue->span;
+}
+
+/* virtqueue_pop of a queue that is not plain. */
+__attribute__((noinline)) struct virtqueue_burst
+virtqueue_pop_any(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n);
+
+/*
+ * The rare case of virtqueue_pop: the device has finished `n` chains, `ids`, and not all of them are
+ * the expected ones. Lets chains change their slots until they are; `lengths` (or NULL) is what was
+ * read of them before.
+ */
+__attribute__((cold)) struct virtqueue_burst virtqueue_pop_each(struct virtqueue *queue,
+                                                                void **tokens,
+                                                                const uint32_t *lengths,
+                                                                const uint32_t *ids, uint32_t n);
+
+/*
+ * Looks at the next finished chains: as many as lie side by side, at most `n` (at most
+ * virtqueue_pending and VIRTQUEUE_BURST). Stores the token of each and, unless `lengths` is NULL, how
+ * many bytes the device claims to have written behind queue->header, unchecked but for `odd`. They
+ * stay in their slots until virtqueue_popped: a caller that does not like the length of one takes
+ * only those before it. Fewer than there should be are a breach: look at queue->breach.
+ *
+ * Each word of the used ring is read once, since the device may change it at any time. Most frames
+ * come in bursts, so four are looked at at a time.
+ */
+static inline __attribute__((always_inline)) struct virtqueue_burst
+virtqueue_pop(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
+    const volatile struct virtq_used_elem *const used = virtqueue_used(queue);
+    void *const *const given = &queue->tokens[slot];
+    const uint32_t header = queue->header, shortest = queue->shortest, span = queue->span;
+    virtqueue_four bytes_four = {0}, odd_four = {0}, wrong_four = {0};
+    virtqueue_four expected = (virtqueue_four){0, 1, 2, 3} + slot;
+    uint32_t ids[VIRTQUEUE_BURST];
+    uint64_t i;
 
-    n = virtqueue_smaller(n, virtqueue_pending(queue));
-    return (struct virtqueue_run){
-        .used = &queue->used->ring[queue->used_idx & (queue->size - 1)],
-        .ids = &queue->ids[slot],
-        .tokens = &queue->tokens[slot],
-        .length = virtqueue_smaller(n, queue->capacity - slot),
-    };
+    if (__builtin_expect(!queue->plain, 0))
+        return virtqueue_pop_any(queue, tokens, lengths, n);
+    n = virtqueue_smaller(n, queue->capacity - slot);
+    for (i = 0; i + 4 <= n; i += 4) {
+        const virtqueue_four low = virtqueue_load_four(&used[i]);
+        const virtqueue_four high = virtqueue_load_four(&used[i + 2]);
+        const virtqueue_four id = __builtin_shufflevector(low, high, 0, 2, 4, 6);
+        const virtqueue_four length = __builtin_shufflevector(low, high, 1, 3, 5, 7) - header;
+        wrong_four |= id ^ expected;
+        expected += 4;
+        memcpy(&ids[i], &id, sizeof(id));
+        memcpy(&tokens[i], &given[i], 4 * sizeof(*tokens));
+        if (lengths == NULL)
+            continue;
+        memcpy(&lengths[i], &length, sizeof(length));
+        bytes_four += length;
+        odd_four |= (virtqueue_four)(length - shortest > span);
+    }
+
+    uint32_t bytes = bytes_four[0] + bytes_four[1] + bytes_four[2] + bytes_four[3];
+    bool odd = virtqueue_any_of_four(odd_four), wrong = virtqueue_any_of_four(wrong_four);
+    for (; i < n; i++) {
+        ids[i] = used[i].id;
+        wrong |= ids[i] != slot + i;
+        tokens[i] = given[i];
+        if (lengths == NULL)
+            continue;
+        const uint32_t length = used[i].len - header;
+        lengths[i] = length;
+        bytes += length;
+        odd |= length - shortest > span;
+    }
+    if (__builtin_expect(wrong, 0))
+        return virtqueue_pop_each(queue, tokens, lengths, ids, n);
+    return (struct virtqueue_burst){n, bytes, odd};
 }
 
-/*
- * The rare case: the device has finished `id` where another chain was expected, `ahead` entries
- * behind used_idx. Lets the two change their slots, or breaks the queue and returns false if the
- * device has no such chain.
- */
-__attribute__((cold)) bool virtqueue_reorder(struct virtqueue *queue, uint32_t id, uint32_t ahead);
-
-/*
- * True if chain number `i` of the run, which the device calls `id`, is the caller's again: its token
- * is run->tokens[i]. False on a breach. After the last one, virtqueue_popped.
- */
-static inline bool virtqueue_pop(struct virtqueue *queue, const struct virtqueue_run *run,
-                                 uint32_t i, uint32_t id)
+/* virtqueue_pop for a lone chain. */
+static inline __attribute__((always_inline)) struct virtqueue_burst
+virtqueue_pop_one(struct virtqueue *queue, void **token, uint32_t *length)
 {
-    return __builtin_expect(id == run->ids[i], 1) || virtqueue_reorder(queue, id, i);
+    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
+    const volatile struct virtq_used_elem *const used = virtqueue_used(queue);
+    const uint32_t id = used->id;
+
+    *token = queue->tokens[slot];
+    *length = used->len - queue->header;
+    if (__builtin_expect(id != queue->ids[slot], 0))
+        return virtqueue_pop_each(queue, token, length, &(const uint32_t){id}, 1);
+    return (struct virtqueue_burst){1, *length, virtqueue_is_odd(queue, *length)};
 }
 
-/* The first `n` chains of the run have been popped, and their slots are free. */
+/* The first `n` chains that virtqueue_pop has told of are the caller's, and their slots are free. */
 static inline void virtqueue_popped(struct virtqueue *queue, uint32_t n)
 {
     queue->used_idx += n;

@@ -35,29 +35,58 @@ static void make(uint32_t size, uint16_t chain, bool event_idx)
     virtqueue_init(&queue, &shape, ring, private);
 }
 
-/* Offers `n` chains, with tokens by id; publishes nothing. */
-static void offer(uint32_t n)
+static struct virtqueue_slots next(void)
 {
-    while (n > 0) {
-        const struct virtqueue_slots slots = virtqueue_next(&queue, n);
-
-        assert_true(slots.count > 0);
-        for (uint32_t i = 0; i < slots.count; i++)
-            slots.tokens[i] = &tokens[slots.ids[i]];
-        virtqueue_offer(&queue, slots.count);
-        n -= slots.count;
-    }
+    return virtqueue_next(&queue);
 }
 
-/* Takes back one chain, as the driver does; NULL on a breach, or if there is none. */
+/* Offers `n` chains, with tokens by id; returns whether the last of it wants a doorbell. */
+static bool offer(uint32_t n)
+{
+    bool wanted = false;
+
+    while (n > 0) {
+        const struct virtqueue_slots slots = next();
+        const uint32_t count = virtqueue_smaller(n, virtqueue_room(&queue));
+
+        assert_true(count > 0);
+        for (uint32_t i = 0; i < count; i++)
+            slots.tokens[i] = &tokens[slots.ids[i]];
+        wanted = virtqueue_publish(&queue, count);
+        n -= count;
+    }
+    return wanted;
+}
+
+/* Takes back up to `n` chains that lie side by side, as the driver does; returns how many. */
+static uint32_t pop_many(void **popped, uint32_t *lengths, uint32_t n)
+{
+    const uint32_t ready = virtqueue_smaller(n, virtqueue_pending(&queue));
+    const struct virtqueue_burst burst = virtqueue_pop(&queue, popped, lengths, ready);
+
+    virtqueue_popped(&queue, burst.count);
+    return burst.count;
+}
+
+/* One chain, in both ways that there are, which must agree; NULL on a breach, or if there is none. */
 static void *pop(void)
 {
-    const struct virtqueue_run run = virtqueue_finished(&queue, 1);
+    void *token = NULL, *again = NULL;
+    uint32_t length, length_again;
 
-    if (run.length == 0 || !virtqueue_pop(&queue, &run, 0, run.used[0].id))
+    if (virtqueue_pending(&queue) == 0)
         return NULL;
+    const struct virtqueue_burst one = virtqueue_pop_one(&queue, &token, &length);
+    const struct virtqueue_burst burst = virtqueue_pop(&queue, &again, &length_again, 1);
+    assert_int_equal(one.count, burst.count);
+    if (one.count == 0)
+        return NULL;
+    assert_ptr_equal(token, again);
+    assert_int_equal(length, length_again);
+    assert_int_equal(one.bytes, burst.bytes);
+    assert_int_equal(one.odd, burst.odd);
     virtqueue_popped(&queue, 1);
-    return run.tokens[0];
+    return token;
 }
 
 /* The device's side: one used element, and how far its index is. */
@@ -146,15 +175,15 @@ static void every_chain_can_be_offered_once(void **state)
         bool seen[8] = {false};
 
         make(8, chains[i], false);
-        assert_int_equal(virtqueue_next(&queue, UINT32_MAX).count, 8 / chains[i]);
+        assert_int_equal(virtqueue_room(&queue), 8 / chains[i]);
         for (uint32_t chain = 0; chain < 8u / chains[i]; chain++) {
-            uint32_t id = virtqueue_next(&queue, UINT32_MAX).ids[chain];
+            uint32_t id = next().ids[chain];
             assert_true(id % chains[i] == 0 && id < 8 && !seen[id]);
             seen[id] = true;
         }
         offer(8 / chains[i]);
         assert_int_equal(virtqueue_free(&queue), 0);
-        assert_int_equal(virtqueue_next(&queue, UINT32_MAX).count, 0);
+        assert_int_equal(virtqueue_room(&queue), 0);
     }
 }
 
@@ -170,13 +199,15 @@ static void chains_of_two_are_linked_when_the_queue_is_made(void **state)
     }
 }
 
-static void offered_chains_are_not_seen_before_they_are_published(void **state)
+static void chains_are_seen_once_they_are_published(void **state)
 {
     (void)state;
     make(8, 1, false);
-    offer(3);
+    const struct virtqueue_slots slots = next();
+    for (unsigned i = 0; i < 3; i++)
+        slots.tokens[i] = &tokens[i];
     assert_int_equal(queue.avail->idx, 0);
-    assert_true(virtqueue_publish(&queue));
+    assert_true(virtqueue_publish(&queue, 3));
     assert_int_equal(queue.avail->idx, 3);
     for (uint16_t i = 0; i < 3; i++)
         assert_int_equal(queue.avail->ring[i], i);
@@ -188,11 +219,9 @@ static void no_doorbell_is_wanted_while_the_device_sets_no_notify(void **state)
     (void)state;
     make(8, 1, false);
     queue.used->flags = 1;
-    offer(1);
-    assert_false(virtqueue_publish(&queue));
+    assert_false(offer(1));
     queue.used->flags = 2; /* some other bit */
-    offer(1);
-    assert_true(virtqueue_publish(&queue));
+    assert_true(offer(1));
 }
 
 static void with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed(void **state)
@@ -213,11 +242,10 @@ static void with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed(void **
     make(8, 1, true);
     queue.used->flags = 1; /* §2.7.10: to be ignored */
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        queue.published = rows[i].old;
-        queue.avail_idx = (uint16_t)(rows[i].old + rows[i].burst);
+        queue.avail_idx = rows[i].old;
         *queue.avail_event = rows[i].event;
-        assert_int_equal(virtqueue_publish(&queue), rows[i].wanted);
-        assert_int_equal(queue.published, queue.avail_idx);
+        assert_int_equal(virtqueue_publish(&queue, rows[i].burst), rows[i].wanted);
+        assert_int_equal(queue.avail_idx, rows[i].old + rows[i].burst);
     }
 }
 
@@ -228,7 +256,6 @@ static void chains_come_back_in_the_order_of_the_device(void **state)
     (void)state;
     make(4, 1, false);
     offer(4);
-    virtqueue_publish(&queue);
     for (uint16_t i = 0; i < 4; i++)
         use(i, order[i], 100u + i);
     assert_int_equal(virtqueue_pending(&queue), 4);
@@ -239,48 +266,149 @@ static void chains_come_back_in_the_order_of_the_device(void **state)
     assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
     /* They are offered again in that order, and the device is told so. */
     for (unsigned i = 0; i < 4; i++) {
-        assert_int_equal(virtqueue_next(&queue, UINT32_MAX).ids[i], order[i]);
+        assert_int_equal(next().ids[i], order[i]);
         assert_int_equal(queue.avail->ring[i], order[i]);
     }
 }
 
-static void a_run_ends_where_a_ring_ends(void **state)
+static void a_burst_ends_where_the_slots_end(void **state)
 {
+    void *popped[8];
+
     (void)state;
     make(8, 1, false);
     offer(5);
-    virtqueue_publish(&queue);
     for (uint16_t i = 0; i < 5; i++) {
         use(i, i, 10);
         assert_non_null(pop());
     }
     assert_int_equal(virtqueue_free(&queue), 8);
-    assert_int_equal(virtqueue_next(&queue, UINT32_MAX).count, 3);
+    assert_int_equal(virtqueue_room(&queue), 3);
 
     make(8, 2, false); /* four chains: ids come back four entries further on */
     offer(4);
-    virtqueue_publish(&queue);
     for (uint16_t i = 0; i < 3; i++) {
         use(i, 2u * i, 10);
         assert_non_null(pop());
     }
     offer(3);
-    virtqueue_publish(&queue);
     for (uint16_t i = 3; i < 7; i++)
         use(i, 2u * (i % 4), 10);
     assert_int_equal(virtqueue_pending(&queue), 4);
-    assert_int_equal(virtqueue_finished(&queue, 8).length, 1);
-    assert_int_equal(virtqueue_finished(&queue, 0).length, 0);
-    assert_non_null(pop());
-    assert_int_equal(virtqueue_finished(&queue, 8).length, 3);
-    assert_int_equal(virtqueue_finished(&queue, 2).length, 2);
+    assert_int_equal(pop_many(popped, NULL, 0), 0);
+    assert_int_equal(pop_many(popped, NULL, 8), 1);
+    assert_int_equal(pop_many(popped, NULL, 2), 2);
+    assert_int_equal(pop_many(popped, NULL, 8), 1);
+    assert_int_equal(pop_many(popped, NULL, 8), 0);
+}
+
+/* Every number of chains at once, so that four at a time and the rest are each seen. */
+static void bursts_of_every_length_bring_tokens_and_lengths(void **state)
+{
+    void *popped[VIRTQUEUE_BURST];
+    uint32_t lengths[VIRTQUEUE_BURST];
+
+    (void)state;
+    make(64, 1, false);
+    queue.header = 10;
+    queue.shortest = 14;
+    queue.span = 1500;
+    for (uint16_t n = 1, at = 0; n <= VIRTQUEUE_BURST; at = (uint16_t)(at + n++)) {
+        uint32_t bytes = 0;
+        offer(n);
+        for (uint16_t i = 0; i < n; i++) {
+            use((uint16_t)(at + i), (at + i) % 64u, 100u + i);
+            bytes += 90u + i;
+        }
+        const struct virtqueue_burst burst =
+            virtqueue_pop(&queue, popped, lengths, virtqueue_pending(&queue));
+        const uint32_t count = at % 64u + n <= 64 ? n : 64 - at % 64u;
+        assert_int_equal(burst.count, count);
+        assert_false(burst.odd);
+        for (uint32_t i = 0; i < count; i++) {
+            assert_ptr_equal(popped[i], &tokens[(at + i) % 64u]);
+            assert_int_equal(lengths[i], 90 + i);
+            bytes -= 90 + i;
+        }
+        virtqueue_popped(&queue, count);
+        virtqueue_popped(&queue, virtqueue_pending(&queue)); /* what lay behind the end */
+        assert_true(count < n || (bytes == 0 && burst.bytes > 0));
+    }
+    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+}
+
+static void one_odd_length_makes_a_burst_odd(void **state)
+{
+    static const struct {
+        uint32_t length; /* as the device gives it, header included */
+        bool odd;
+    } rows[] = {{0, true},   {9, true},     {10, true},   {23, true},
+                {24, false}, {1524, false}, {1525, true}, {UINT32_MAX, true}};
+
+    (void)state;
+    for (unsigned row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+        for (uint16_t odd = 0; odd < 7; odd++) {
+            void *popped[8];
+            uint32_t lengths[8];
+            make(8, 1, false);
+            queue.header = 10;
+            queue.shortest = 14;
+            queue.span = 1500;
+            offer(7);
+            for (uint16_t i = 0; i < 7; i++)
+                use(i, i, i == odd ? rows[row].length : 24);
+            assert_int_equal(virtqueue_pop(&queue, popped, lengths, 7).odd, rows[row].odd);
+            assert_int_equal(lengths[odd], rows[row].length - 10);
+        }
+    }
+}
+
+/* One id is wrong, wherever in a burst: what comes before it is sound, and it is named. */
+static void a_burst_is_sound_up_to_the_wrong_id(void **state)
+{
+    (void)state;
+    for (uint16_t wrong = 0; wrong < 7; wrong++) {
+        void *popped[8];
+        uint32_t lengths[8];
+        make(8, 1, false);
+        offer(7);
+        for (uint16_t i = 0; i < 7; i++)
+            use(i, i == wrong ? 7 : i, 10u + i);
+        assert_int_equal(pop_many(popped, lengths, 7), wrong);
+        for (uint16_t i = 0; i < wrong; i++) {
+            assert_ptr_equal(popped[i], &tokens[i]);
+            assert_int_equal(lengths[i], 10 + i);
+        }
+        assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
+        assert_int_equal(queue.breach_value, 7);
+    }
+}
+
+/* Whatever order: tokens and lengths belong together, and the queue is no longer plain. */
+static void a_shuffled_burst_keeps_tokens_and_lengths_together(void **state)
+{
+    static const uint16_t order[] = {3, 0, 6, 1, 2, 5, 4};
+    void *popped[8];
+    uint32_t lengths[8];
+
+    (void)state;
+    make(8, 1, false);
+    assert_true(queue.plain);
+    offer(7);
+    for (uint16_t i = 0; i < 7; i++)
+        use(i, order[i], 100u + order[i]);
+    assert_int_equal(pop_many(popped, lengths, 7), 7);
+    for (unsigned i = 0; i < 7; i++) {
+        assert_ptr_equal(popped[i], &tokens[order[i]]);
+        assert_int_equal(lengths[i], 100 + order[i]);
+    }
+    assert_false(queue.plain);
 }
 
 /* Three of eight chains out, one used element: the pop must fail for `reason`. */
 static void assert_pop_breaks(uint32_t id, enum virtqueue_breach reason)
 {
     offer(3);
-    virtqueue_publish(&queue);
     use(0, id, 10);
     assert_int_equal(virtqueue_pending(&queue), 1);
     assert_null(pop());
@@ -321,7 +449,6 @@ static void pop_rejects_the_same_id_twice(void **state)
     (void)state;
     make(8, 1, false);
     offer(3);
-    virtqueue_publish(&queue);
     use(0, 1, 10);
     use(1, 1, 10);
     assert_int_equal(virtqueue_pending(&queue), 2);
@@ -338,7 +465,6 @@ static void pending_rejects_an_index_that_moves_too_far(void **state)
     for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         make(8, 1, false);
         offer(3);
-        virtqueue_publish(&queue);
         queue.used->idx = steps[i];
         assert_int_equal(virtqueue_pending(&queue), 0);
         assert_int_equal(queue.breach, VIRTQUEUE_USED_IDX);
@@ -365,7 +491,6 @@ static void what_the_device_writes_into_our_parts_is_never_read_back(void **stat
     (void)state;
     make(8, 1, false);
     offer(2);
-    virtqueue_publish(&queue);
     queue.avail->idx = 0x4242;
     for (unsigned i = 0; i < 8; i++) {
         queue.avail->ring[i] = 0xffff;
@@ -373,9 +498,8 @@ static void what_the_device_writes_into_our_parts_is_never_read_back(void **stat
     }
     use(0, 1, 10);
     assert_ptr_equal(pop(), &tokens[1]);
-    assert_int_equal(virtqueue_next(&queue, UINT32_MAX).ids[0], 2);
+    assert_int_equal(next().ids[0], 2);
     offer(1);
-    virtqueue_publish(&queue);
     assert_int_equal(queue.avail->idx, 3);
     assert_int_equal(virtqueue_outstanding(&queue), 2);
 }
@@ -392,7 +516,6 @@ static void go_round(uint32_t size, uint16_t chain, bool backwards)
 
         assert_int_equal(virtqueue_free(&queue), chains);
         offer(chains);
-        virtqueue_publish(&queue);
         for (uint32_t i = 0; i < chains; i++, at++) {
             uint32_t entry = before + (backwards ? chains - 1 - i : i);
             use(at, queue.avail->ring[entry % size], 10);
@@ -441,11 +564,15 @@ int main(void)
         TEST(a_new_queue_has_all_chains_free_and_interrupts_off),
         TEST(every_chain_can_be_offered_once),
         TEST(chains_of_two_are_linked_when_the_queue_is_made),
-        TEST(offered_chains_are_not_seen_before_they_are_published),
+        TEST(chains_are_seen_once_they_are_published),
         TEST(no_doorbell_is_wanted_while_the_device_sets_no_notify),
         TEST(with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed),
         TEST(chains_come_back_in_the_order_of_the_device),
-        TEST(a_run_ends_where_a_ring_ends),
+        TEST(a_burst_ends_where_the_slots_end),
+        TEST(bursts_of_every_length_bring_tokens_and_lengths),
+        TEST(one_odd_length_makes_a_burst_odd),
+        TEST(a_burst_is_sound_up_to_the_wrong_id),
+        TEST(a_shuffled_burst_keeps_tokens_and_lengths_together),
         TEST(pop_rejects_id_out_of_range),
         TEST(pop_rejects_id_that_is_not_outstanding),
         TEST(pop_rejects_id_of_a_second_descriptor),
