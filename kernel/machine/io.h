@@ -52,6 +52,57 @@ static inline void io_write32(uint16_t port, uint32_t value)
     __asm__ volatile("outl %0, %w1" : : "a"(value), "Nd"(port) : "memory");
 }
 
+/*
+ * Device memory that memory_map_device has mapped: `address` is inside it and a multiple of the
+ * width. An absent device reads as all ones. The mapping is uncached, so each access happens, once,
+ * in program order; and all stores to RAM before a write are visible before the write is: x86 keeps
+ * the order of stores, and the clobber holds the compiler. An access is an exit, as with a port.
+ */
+static inline uint8_t mmio_read8(const volatile void *address)
+{
+    uint8_t value;
+    __asm__ volatile("movb %1, %0"
+                     : "=q"(value)
+                     : "m"(*(const volatile uint8_t *)address)
+                     : "memory");
+    return value;
+}
+
+static inline uint16_t mmio_read16(const volatile void *address)
+{
+    uint16_t value;
+    __asm__ volatile("movw %1, %0"
+                     : "=r"(value)
+                     : "m"(*(const volatile uint16_t *)address)
+                     : "memory");
+    return value;
+}
+
+static inline uint32_t mmio_read32(const volatile void *address)
+{
+    uint32_t value;
+    __asm__ volatile("movl %1, %0"
+                     : "=r"(value)
+                     : "m"(*(const volatile uint32_t *)address)
+                     : "memory");
+    return value;
+}
+
+static inline void mmio_write8(volatile void *address, uint8_t value)
+{
+    __asm__ volatile("movb %1, %0" : "=m"(*(volatile uint8_t *)address) : "q"(value) : "memory");
+}
+
+static inline void mmio_write16(volatile void *address, uint16_t value)
+{
+    __asm__ volatile("movw %1, %0" : "=m"(*(volatile uint16_t *)address) : "r"(value) : "memory");
+}
+
+static inline void mmio_write32(volatile void *address, uint32_t value)
+{
+    __asm__ volatile("movl %1, %0" : "=m"(*(volatile uint32_t *)address) : "r"(value) : "memory");
+}
+
 /* The physical address a device must be given to reach `pointer`: RAM is identity-mapped. */
 static inline uint64_t io_physical(const volatile void *pointer)
 {

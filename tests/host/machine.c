@@ -122,12 +122,11 @@ void *memory_alloc(size_t size, size_t alignment)
     return machine.arena + start;
 }
 
-/* Nothing of the host's first units sits behind device memory. */
-volatile void *memory_map_device(uint64_t physical, uint64_t size)
+bool machine_is_ram(uint64_t physical, uint64_t size)
 {
-    (void)physical;
-    (void)size;
-    return NULL;
+    const uint64_t start = ARENA_BASE + PHYSICAL_OFFSET;
+
+    return physical < start + ARENA_SIZE && size > 0 && physical + size > start;
 }
 
 void *machine_dma(uint64_t physical, uint64_t size)

@@ -32,6 +32,9 @@ void machine_memory_limit(size_t bytes);
  */
 void *machine_dma(uint64_t physical, uint64_t size);
 
+/* True if [physical, physical + size) meets the simulated RAM anywhere. */
+bool machine_is_ram(uint64_t physical, uint64_t size);
+
 /* --- clock --- */
 
 /* Each reading of the clock takes `ns` (start: 100). */

@@ -1,5 +1,5 @@
 /*
- * Ports and configuration space. Offsets and bits are typed in from PCI 3.0 once more, not taken
+ * Ports, device memory and configuration space. Offsets and bits are typed in from PCI 3.0 once more, not taken
  * from drivers/pci_spec.h, so that an error there shows here.
  */
 #include "tests/host/sim_bus.h"
@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include <machine/io.h>
+#include <machine/memory.h>
+
+#include "tests/host/machine.h"
 
 enum {
     PORT_ADDRESS = 0xcf8,
@@ -25,8 +28,21 @@ enum {
     INTERRUPT_LINE = 0x3c,
 };
 
+#define MAPPINGS_MAX 1024
+#define PAGE 4096u
+
+/* What memory_map_device returns: no address of ours, so that a driver that follows it faults. */
+#define MAPPED 0x4000000000000000ULL
+
+struct mapping {
+    uint64_t start, end; /* whole pages */
+};
+
 static struct {
     bool pci_present;
+    bool mapping_refused;
+    size_t mapping_count;
+    struct mapping mappings[MAPPINGS_MAX];
     uint32_t address;
     uint64_t accesses;
     uint64_t config_accesses;
@@ -44,6 +60,11 @@ void sim_bus_reset(void)
 void sim_bus_remove_pci(void)
 {
     bus.pci_present = false;
+}
+
+void sim_bus_refuse_mapping(void)
+{
+    bus.mapping_refused = true;
 }
 
 uint64_t sim_bus_accesses(void)
@@ -165,7 +186,10 @@ static uint32_t config_read(uint16_t port, unsigned width)
     bus.config_accesses++;
     if (function == NULL)
         return 0xffffffffu;
-    return sim_pci_get(function, (uint8_t)((bus.address & 0xfc) + (port & 3)), width);
+    const uint8_t offset = (uint8_t)((bus.address & 0xfc) + (port & 3));
+    if (function->config_read != NULL)
+        function->config_read(function->context, offset, width);
+    return sim_pci_get(function, offset, width);
 }
 
 static void config_write(uint16_t port, unsigned width, uint32_t value)
@@ -188,43 +212,197 @@ static void config_write(uint16_t port, unsigned width, uint32_t value)
         function->config[offset + i] =
             (uint8_t)((function->config[offset + i] & ~mask) | (byte & mask));
     }
+    if (function->config_written != NULL)
+        function->config_written(function->context, offset, width);
 }
 
-/* --- ports --- */
+/* --- who answers --- */
 
-/* The function whose I/O BAR covers all of [port, port + width), with the offset in that BAR. */
-static struct sim_pci_function *port_owner(uint16_t port, unsigned width, uint16_t *offset)
+/* One access as one function sees it. */
+struct target {
+    struct sim_pci_function *function;
+    unsigned bar;
+    uint32_t offset;
+};
+
+/* The range of BAR `bar`, if it is one of this kind: its first address, and its size. */
+static bool bar_range(const struct sim_pci_function *function, unsigned bar, bool io,
+                      uint64_t *base, uint64_t *size)
 {
-    struct sim_pci_function *owner = NULL;
+    const uint8_t at = (uint8_t)(BARS + 4 * bar);
+    const uint32_t value = sim_pci_get(function, at, 4);
+    uint64_t mask = 0xffffffff00000000u;
+
+    for (unsigned i = 0; i < 4; i++)
+        mask |= (uint64_t)function->writable[at + i] << 8 * i;
+    *base = value & (io ? ~3u : ~15u);
+    if (io)
+        mask |= 0xffff0000u;
+    if (!io && (value & 7) == 4) {
+        *base |= (uint64_t)sim_pci_get(function, (uint8_t)(at + 4), 4) << 32;
+        for (unsigned i = 4; i < 8; i++)
+            mask &= ~(0xffull << 8 * i) | (uint64_t)function->writable[at + i] << 8 * i;
+    }
+    *size = ~mask + 1;
+    return (value & 1) == io && (mask & 0xffffffffu) != 0;
+}
+
+/* True if BAR `bar` is the upper half of the one before it. */
+static bool is_upper_half(const struct sim_pci_function *function, unsigned bar)
+{
+    bool upper = false;
+
+    for (unsigned i = 0; i < bar; i++)
+        upper = !upper && (function->config[BARS + 4 * i] & 7) == 4;
+    return upper;
+}
+
+/* True if BAR `bar` covers all of [address, address + width), with the offset in it. */
+static bool covers(const struct sim_pci_function *function, unsigned bar, bool io, uint64_t address,
+                   unsigned width, uint32_t *offset)
+{
+    const bool first_port = io && bar == 0;
+    uint64_t base, size;
+
+    if (first_port ? function->port_read == NULL : function->memory_read == NULL)
+        return false;
+    if (is_upper_half(function, bar) || !bar_range(function, bar, io, &base, &size) || base == 0 ||
+        address < base || address - base > size - width)
+        return false;
+    *offset = (uint32_t)(address - base);
+    return true;
+}
+
+/* The function whose BAR covers all of [address, address + width), decoding being on. */
+static struct target find_target(bool io, uint64_t address, unsigned width)
+{
+    struct target target = {0};
+    uint32_t offset;
 
     for (size_t i = 0; i < bus.count; i++) {
         struct sim_pci_function *function = &bus.functions[i];
 
-        if (!(function->config[COMMAND] & COMMAND_IO))
+        if (!(function->config[COMMAND] & (io ? COMMAND_IO : COMMAND_MEMORY)))
             continue;
         for (unsigned bar = 0; bar < 6; bar++) {
-            uint8_t at = (uint8_t)(BARS + 4 * bar);
-            uint32_t value = sim_pci_get(function, at, 4);
-            uint32_t size = ~((uint32_t)function->writable[at] |
-                              (uint32_t)function->writable[at + 1] << 8 | 0xffff0000u) +
-                            1;
-
-            if (!(value & 1) || function->port_read == NULL || port < (value & ~3u) ||
-                port + width > (value & ~3u) + size)
+            if (!covers(function, bar, io, address, width, &offset))
                 continue;
-            if (owner != NULL)
-                complain("two functions answer one port", port);
-            owner = function;
-            *offset = (uint16_t)(port - (value & ~3u));
+            if (target.function != NULL)
+                complain("two functions answer one address", (unsigned)address);
+            target = (struct target){function, bar, offset};
         }
     }
-    return owner;
+    return target;
 }
+
+static uint32_t target_read(const struct target *target, bool io, unsigned width)
+{
+    struct sim_pci_function *function = target->function;
+
+    if (function == NULL)
+        return 0xffffffffu >> (32 - 8 * width);
+    if (io && target->bar == 0)
+        return function->port_read(function->context, (uint16_t)target->offset, width);
+    return function->memory_read(function->context, target->bar, target->offset, width);
+}
+
+static void target_write(const struct target *target, bool io, unsigned width, uint32_t value)
+{
+    struct sim_pci_function *function = target->function;
+
+    if (function == NULL)
+        return;
+    if (io && target->bar == 0)
+        function->port_write(function->context, (uint16_t)target->offset, width, value);
+    else
+        function->memory_write(function->context, target->bar, target->offset, width, value);
+}
+
+/* --- device memory --- */
+
+volatile void *memory_map_device(uint64_t physical, uint64_t size)
+{
+    struct mapping *mapping = &bus.mappings[bus.mapping_count];
+
+    /* As the kernel: not page zero, nothing that cannot be addressed, no RAM. */
+    if (bus.mapping_refused || bus.mapping_count == MAPPINGS_MAX || size == 0 || physical < PAGE ||
+        physical >= 1ULL << 47 || size > (1ULL << 47) - physical || machine_is_ram(physical, size))
+        return NULL;
+    mapping->start = physical & ~(uint64_t)(PAGE - 1);
+    mapping->end = (physical + size + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+    bus.mapping_count++;
+    return (volatile void *)(uintptr_t)(MAPPED + physical);
+}
+
+static struct target memory_target(const volatile void *address, unsigned width)
+{
+    const uint64_t physical = (uint64_t)(uintptr_t)address - MAPPED;
+    struct target target;
+    size_t i = 0;
+
+    bus.accesses++;
+    while (i < bus.mapping_count &&
+           (physical < bus.mappings[i].start || physical + width > bus.mappings[i].end))
+        i++;
+    if (i == bus.mapping_count) /* the kernel would have died of it */
+        complain("access to device memory that is not mapped", (unsigned)physical);
+    if (physical % width != 0)
+        complain("misaligned access to device memory", (unsigned)physical);
+    target = find_target(false, physical, width);
+    if (target.function == NULL)
+        complain("access to device memory where nobody answers", (unsigned)physical);
+    return target;
+}
+
+static uint32_t mmio_read(const volatile void *address, unsigned width)
+{
+    const struct target target = memory_target(address, width);
+
+    return target_read(&target, false, width);
+}
+
+static void mmio_write(volatile void *address, unsigned width, uint32_t value)
+{
+    const struct target target = memory_target(address, width);
+
+    target_write(&target, false, width, value);
+}
+
+uint8_t mmio_read8(const volatile void *address)
+{
+    return (uint8_t)mmio_read(address, 1);
+}
+
+uint16_t mmio_read16(const volatile void *address)
+{
+    return (uint16_t)mmio_read(address, 2);
+}
+
+uint32_t mmio_read32(const volatile void *address)
+{
+    return mmio_read(address, 4);
+}
+
+void mmio_write8(volatile void *address, uint8_t value)
+{
+    mmio_write(address, 1, value);
+}
+
+void mmio_write16(volatile void *address, uint16_t value)
+{
+    mmio_write(address, 2, value);
+}
+
+void mmio_write32(volatile void *address, uint32_t value)
+{
+    mmio_write(address, 4, value);
+}
+
+/* --- ports --- */
 
 static uint32_t bus_read(uint16_t port, unsigned width)
 {
-    struct sim_pci_function *owner;
-    uint16_t offset;
+    struct target target;
 
     bus.accesses++;
     if (port % width != 0)
@@ -233,14 +411,13 @@ static uint32_t bus_read(uint16_t port, unsigned width)
         return bus.address;
     if (bus.pci_present && port >= PORT_DATA && port < PORT_DATA + 4)
         return config_read(port, width);
-    owner = port_owner(port, width, &offset);
-    return owner != NULL ? owner->port_read(owner->context, offset, width) : 0xffffffffu;
+    target = find_target(true, port, width);
+    return target_read(&target, true, width);
 }
 
 static void bus_write(uint16_t port, unsigned width, uint32_t value)
 {
-    struct sim_pci_function *owner;
-    uint16_t offset;
+    struct target target;
 
     bus.accesses++;
     if (port % width != 0)
@@ -255,9 +432,8 @@ static void bus_write(uint16_t port, unsigned width, uint32_t value)
         config_write(port, width, value);
         return;
     }
-    owner = port_owner(port, width, &offset);
-    if (owner != NULL)
-        owner->port_write(owner->context, offset, width, value);
+    target = find_target(true, port, width);
+    target_write(&target, true, width, value);
 }
 
 uint8_t io_read8(uint16_t port)

@@ -1,5 +1,6 @@
 /*
- * The simulated bus: I/O ports, and PCI configuration space behind ports 0xCF8/0xCFC.
+ * The simulated bus: I/O ports, device memory, and PCI configuration space behind ports
+ * 0xCF8/0xCFC.
  *
  * A function is a page of configuration space with a mask of what a write can change, as in real
  * devices: command bits, BARs that keep their low address bits at 0, read-only all the rest.
@@ -23,6 +24,15 @@ struct sim_pci_function {
     /* Called for ports inside an I/O BAR while decoding is on; NULL: all ones, and no effect. */
     uint32_t (*port_read)(void *context, uint16_t offset, unsigned width);
     void (*port_write)(void *context, uint16_t offset, unsigned width, uint32_t value);
+
+    /* The same for addresses inside memory BAR `bar`; and for ports inside an I/O BAR but the first. */
+    uint32_t (*memory_read)(void *context, unsigned bar, uint32_t offset, unsigned width);
+    void (*memory_write)(void *context, unsigned bar, uint32_t offset, unsigned width,
+                         uint32_t value);
+
+    /* Called behind each access to configuration space, whose bytes are in config[]; may be NULL. */
+    void (*config_read)(void *context, uint8_t offset, unsigned width);
+    void (*config_written)(void *context, uint8_t offset, unsigned width);
     void *context;
 };
 
@@ -32,13 +42,18 @@ void sim_bus_reset(void);
 /* Takes the configuration ports away, as on a machine without PCI. */
 void sim_bus_remove_pci(void);
 
-/* Port accesses since the reset: all of them, and those to configuration space. */
+/* From now on no more device memory can be mapped, as if page tables had run out. */
+void sim_bus_refuse_mapping(void);
+
+/* Accesses to ports and device memory since the reset: all of them, and those to configuration
+ * space. */
 uint64_t sim_bus_accesses(void);
 uint64_t sim_bus_config_accesses(void);
 
 /*
  * What software did that a bus analyser would complain of: a misaligned access, a BAR probed while
- * decoding was on, two devices answering one port. NULL if nothing, else the last of them.
+ * decoding was on, two devices answering one port, device memory that nobody mapped or where nobody
+ * is. NULL if nothing, else the last of them.
  */
 const char *sim_bus_complaint(void);
 
