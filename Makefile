@@ -40,7 +40,8 @@ KERNEL_SOURCES := \
 
 # drivers: PCI and virtio
 DRIVERS_SOURCES := \
-	drivers/pci.c drivers/virtqueue.c drivers/virtio.c drivers/virtio_pci_legacy.c \
+	drivers/pci.c drivers/virtqueue.c drivers/virtio.c drivers/virtio_pci_region.c \
+	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
 	drivers/virtio_net_features.c drivers/virtio_net_control.c drivers/virtio_net_data.c \
 	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net.c
 
@@ -225,6 +226,8 @@ $(OUT)/capture.pcap: tools/make-capture | packages
 # is linked with.
 
 SIMULATION := tests/host/machine.c tests/host/sim_bus.c
+SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
+	tests/host/sim_virtio_modern.c tests/host/sim_virtqueue.c
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_net_data \
 	virtio_net_breach virtio_net_recovery virtio_net_control \
@@ -242,8 +245,8 @@ HOST_TEST_acpi := kernel/acpi.c $(SIMULATION)
 HOST_TEST_string := # the test includes kernel/string.c itself, under other names
 HOST_TEST_pci := drivers/pci.c $(SIMULATION)
 HOST_TEST_virtqueue := drivers/virtqueue.c $(SIMULATION)
-VIRTIO_BENCH := $(DRIVERS_SOURCES) net/pool.c tests/host/virtio_bench.c \
-	tests/host/sim_virtio_net.c tests/host/sim_virtqueue.c $(SIMULATION)
+VIRTIO_BENCH := $(DRIVERS_SOURCES) net/pool.c tests/host/virtio_bench.c $(SIMULATED_DEVICE) \
+	$(SIMULATION)
 HOST_TEST_virtio_net := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_data := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_breach := $(VIRTIO_BENCH)
@@ -255,8 +258,7 @@ HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/access_watch.c
 HOST_TEST_hostile_device := $(WIRE_BENCH)
 HOST_TEST_hostile_time := $(WIRE_BENCH)
 ADVERSARY := tests/host/adversary.c tests/host/referee.c $(DRIVERS_SOURCES) \
-	net/pool.c net/lane.c net/forward.c \
-	tests/host/sim_virtio_net.c tests/host/sim_virtqueue.c $(SIMULATION)
+	net/pool.c net/lane.c net/forward.c $(SIMULATED_DEVICE) $(SIMULATION)
 HOST_TEST_adversary := $(ADVERSARY)
 HOST_TEST_lane := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
 HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c net/memory_port.c \
@@ -383,7 +385,7 @@ test-qemu: all $(OUT)/capture.pcap ## Only the system tests; TESTS='-k pvh' goes
 .PHONY: bench
 
 BENCH_SOURCES := tests/bench/native.c tests/bench/ring_device.c $(DRIVERS_SOURCES) $(NET_SOURCES) \
-	tests/host/sim_virtio_net.c tests/host/sim_virtqueue.c $(SIMULATION)
+	$(SIMULATED_DEVICE) $(SIMULATION)
 
 # The kernel's own flags, so that what is measured is what the kernel runs. In the kernel a physical
 # address is a pointer, so here it is one too.

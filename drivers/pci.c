@@ -58,6 +58,11 @@ uint32_t pci_read32(const struct pci_device *device, uint8_t offset)
     return io_read32(select_register(device, offset, 4));
 }
 
+void pci_write8(const struct pci_device *device, uint8_t offset, uint8_t value)
+{
+    io_write8(select_register(device, offset, 1), value);
+}
+
 void pci_write16(const struct pci_device *device, uint8_t offset, uint16_t value)
 {
     io_write16(select_register(device, offset, 2), value);

@@ -2,7 +2,8 @@
  * A virtio device of any kind behind any transport: reset, status, features (virtio 1.2 §2.1, §3.1).
  *
  * A transport is a small table of functions that moves register values; the life cycle above it is
- * written once. All of it is for start-up but `notify`, which is the doorbell of the data path.
+ * written once, and who drives a kind of device does not ask which transport there is. All of it is
+ * for start-up but `notify`, which is the doorbell of the data path.
  */
 #ifndef DRIVERS_VIRTIO_H
 #define DRIVERS_VIRTIO_H
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "drivers/pci.h"
+#include "drivers/virtio_pci_region.h"
 #include "drivers/virtio_spec.h"
 #include "drivers/virtqueue.h"
 
@@ -19,10 +21,22 @@
 /* How long a device may take to answer anything before it is given up. */
 #define VIRTIO_PATIENCE_NS 1000000000ULL
 
+/* Queues that a device of ours can have: receive, transmit, control. */
+#define VIRTIO_QUEUES_MAX 3
+
+/* Which transport a device may be driven by. */
+enum virtio_transport_choice {
+    VIRTIO_TRANSPORT_AUTO,
+    VIRTIO_TRANSPORT_LEGACY,
+    VIRTIO_TRANSPORT_MODERN
+};
+
 struct virtio_device;
 
 struct virtio_transport {
     const char *name; /* transport= of the port event */
+    bool version_1;   /* VERSION_1 must be offered and taken: there is nothing else to speak */
+    bool resizes;     /* a queue may be made smaller than the device states */
 
     uint8_t (*get_status)(const struct virtio_device *device);
     void (*set_status)(const struct virtio_device *device, uint8_t status); /* 0 asks for a reset */
@@ -32,26 +46,57 @@ struct virtio_transport {
     /* Descriptors of queue `index` as the device states them, unchecked; 0: no such queue. */
     uint32_t (*get_queue_size)(const struct virtio_device *device, uint16_t index);
 
-    /* Tells the device where the ring lies. False if the address is out of its reach or it did not
-     * take it. */
-    bool (*enable_queue)(const struct virtio_device *device, const struct virtqueue *queue);
+    /* Tells the device where the ring lies, and how large it is, if that is less than it states.
+     * NULL, or what went wrong: reason= of the error event. */
+    const char *(*enable_queue)(struct virtio_device *device, const struct virtqueue *queue);
 
-    /* One byte of the device's configuration space; all ones beyond its end. */
-    uint8_t (*read_config)(const struct virtio_device *device, uint16_t offset);
+    /* With RING_RESET (§2.6.1): asks that one queue be reset, and whether it is. Enabled again, the
+     * queue starts anew. */
+    void (*reset_queue)(const struct virtio_device *device, uint16_t index);
+    bool (*queue_is_reset)(const struct virtio_device *device, uint16_t index);
+
+    /* Differs as soon as several fields of the configuration may not belong together. */
+    uint32_t (*config_generation)(const struct virtio_device *device);
+
+    /* A field of `width` 1, 2 or 4 bytes of the device's configuration space, which `offset` is a
+     * multiple of; all ones beyond its end. The legacy interface alone can write some (a byte). */
+    uint32_t (*read_config)(const struct virtio_device *device, uint16_t offset, unsigned width);
     void (*write_config)(const struct virtio_device *device, uint16_t offset, uint8_t value);
 
     /* The doorbell: queue `index` has new buffers. Data path, but an exit to the hypervisor. */
     void (*notify)(const struct virtio_device *device, uint16_t index);
 };
 
+struct virtio_pci_legacy {
+    uint16_t io_base;                /* port of BAR 0 */
+    struct virtio_pci_region config; /* the device's configuration, up to the BAR's end */
+};
+
+/* Where a write rings for a queue: in mapped memory, at a port, or behind the window. */
+struct virtio_pci_doorbell {
+    volatile uint8_t *memory;
+    uint16_t port;
+    uint32_t offset; /* in the notification structure */
+};
+
+struct virtio_pci_modern {
+    struct virtio_pci_region common;
+    struct virtio_pci_region notify;
+    struct virtio_pci_region isr;
+    struct virtio_pci_region config;
+    uint32_t notify_off_multiplier;
+    struct virtio_pci_doorbell doorbells[VIRTIO_QUEUES_MAX]; /* of enabled queues, by index */
+};
+
 struct virtio_device {
     const struct virtio_transport *transport;
     const struct pci_device *pci; /* the caller's; lives as long as the device */
-    uint16_t io_base;             /* legacy: port of BAR 0 */
-    uint16_t config_offset;       /* legacy: depends on MSI-X */
-    uint16_t config_size;         /* bytes of configuration space within BAR 0 */
     uint64_t offered;             /* features */
     uint64_t taken;
+    union { /* the transport's own */
+        struct virtio_pci_legacy legacy;
+        struct virtio_pci_modern modern;
+    };
 };
 
 /* Resets the device and waits until it reads back 0, VIRTIO_PATIENCE_NS at most. */
@@ -60,6 +105,13 @@ bool virtio_reset(const struct virtio_device *device);
 /* Sets `bits` besides those that are set, the device's own ones too (§2.1.1: a driver must clear
  * none but by a reset). */
 void virtio_add_status(const struct virtio_device *device, uint8_t bits);
+
+/*
+ * Takes the features `features` out of device->offered, and makes sure that the device agrees, if it
+ * speaks VERSION_1 (§3.1.1 steps 4 to 6). False if it does not. Then device->taken are those that it
+ * was asked for.
+ */
+bool virtio_take_features(struct virtio_device *device, uint64_t features);
 
 /* Gives the device up, telling it so. */
 void virtio_fail(const struct virtio_device *device);
@@ -75,8 +127,16 @@ static inline bool virtio_offers(const struct virtio_device *device, unsigned fe
     return (device->offered & VIRTIO_BIT(feature)) != 0;
 }
 
-/* Configuration fields, in the byte order of the legacy interface on this machine (little). */
+/*
+ * Fields of the configuration, each whole. Several that must belong together are read between two
+ * equal readings of virtio_config_generation, VIRTIO_CONFIG_TRIES times at most (§2.5.1).
+ */
+#define VIRTIO_CONFIG_TRIES 16
+
+uint32_t virtio_config_generation(const struct virtio_device *device);
+uint8_t virtio_read_config8(const struct virtio_device *device, uint16_t offset);
 uint16_t virtio_read_config16(const struct virtio_device *device, uint16_t offset);
+uint32_t virtio_read_config32(const struct virtio_device *device, uint16_t offset);
 
 /* Shows the device the chains in the next `n` slots, and rings the doorbell if it wants that. Data
  * path. */

@@ -14,10 +14,12 @@
 #include "drivers/virtio_net_internal.h"
 #include "drivers/virtio_net_features.h"
 #include "drivers/virtio_pci_legacy.h"
+#include "drivers/virtio_pci_modern.h"
 
 #define GROUP_ADDRESS 0x01 /* the two bits of a MAC's first byte */
 #define LOCAL_ADDRESS 0x02
-#define MTU_MIN 68 /* virtio 1.2 §5.1.4.1: a device must not state less */
+#define QUEUE_SIZE_ENOUGH 16 /* of a queue that is cut for want of memory, and goes on */
+#define MTU_MIN 68           /* virtio 1.2 §5.1.4.1: a device must not state less */
 
 bool virtio_net_matches(const struct pci_device *pci)
 {
@@ -58,46 +60,101 @@ static bool control_queue_usable(const struct virtio_net *net)
     return virtqueue_size_valid(size) && size >= VIRTIO_NET_CONTROL_CHAIN;
 }
 
-/*
- * §5.1.4.2: who agrees to an mtu must have buffers for it, so it is read before it is agreed to; and
- * once only, as the device might state another one the next time. 0 if there is none to agree to.
- */
-static uint16_t read_mtu(const struct virtio_net *net)
+static bool mtu_is_usable(const struct virtio_net *net, uint16_t mtu)
 {
-    if (!virtio_offers(&net->virtio, VIRTIO_NET_F_MTU))
-        return 0;
-    const uint16_t mtu = virtio_read_config16(&net->virtio, VIRTIO_NET_CONFIG_MTU);
     if (mtu >= MTU_MIN && mtu <= VIRTIO_NET_MTU_MAX)
-        return mtu;
+        return true;
     log_event(LOG_WARN, "warn", "port=%u reason=mtu mtu=%u accepted=%u-%u", net->netdev.id, mtu,
               MTU_MIN, VIRTIO_NET_MTU_MAX);
-    return 0;
+    return false;
 }
 
-static void negotiate(struct virtio_net *net)
+static void report_features(const struct virtio_net *net)
+{
+    char offered[VIRTIO_NET_FEATURES_TEXT], taken[VIRTIO_NET_FEATURES_TEXT];
+
+    virtio_net_features_text(net->virtio.offered, offered);
+    virtio_net_features_text(net->virtio.taken, taken);
+    log_event(LOG_DEBUG, "features", "port=%u offered=%s taken=%s offered_bits=0x%llx",
+              net->netdev.id, offered, taken, (unsigned long long)net->virtio.offered);
+}
+
+/* The device has refused what it had offered. */
+static bool refuse_features(struct virtio_net *net)
+{
+    char taken[VIRTIO_NET_FEATURES_TEXT];
+
+    virtio_net_features_text(net->virtio.taken, taken);
+    refuse(net, "reason=features-refused features=%s bits=0x%llx", taken,
+           (unsigned long long)net->virtio.taken);
+    return false;
+}
+
+/* Takes what is of use to us out of what is offered, given the mtu that the device states. */
+static bool negotiate(struct virtio_net *net, uint16_t mtu)
 {
     struct virtio_device *virtio = &net->virtio;
-    char offered[VIRTIO_NET_FEATURES_TEXT], taken[VIRTIO_NET_FEATURES_TEXT];
-    uint64_t acceptable;
+    uint64_t acceptable = virtio->offered;
 
-    acceptable = virtio->offered = virtio->transport->get_features(virtio);
+    if (virtio->transport->version_1 && !virtio_offers(virtio, VIRTIO_F_VERSION_1)) {
+        refuse(net, "reason=no-version-1 offered=0x%llx remedy=\"transport=legacy\"",
+               (unsigned long long)virtio->offered);
+        return false;
+    }
     if (virtio_offers(virtio, VIRTIO_NET_F_CTRL_VQ) && !control_queue_usable(net)) {
         warn(net, "control-queue-too-small", "promiscuous mode and addresses cannot be set");
         acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ);
     }
-    net->netdev.mtu = read_mtu(net);
-    if (net->netdev.mtu == 0)
+    /* §5.1.4.2: who agrees to an mtu must have buffers for it, so it was read before. */
+    const bool agreed = virtio_offers(virtio, VIRTIO_NET_F_MTU) && mtu_is_usable(net, mtu);
+    if (!agreed)
         acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
-    virtio->taken = virtio_net_features_choose(acceptable);
-    virtio->transport->set_features(virtio, virtio->taken);
-
-    virtio_net_features_text(virtio->offered, offered);
-    virtio_net_features_text(virtio->taken, taken);
-    log_event(LOG_DEBUG, "features", "port=%u offered=%s taken=%s offered_bits=0x%llx",
-              net->netdev.id, offered, taken, (unsigned long long)virtio->offered);
+    net->netdev.mtu = agreed ? mtu : 0;
+    if (!virtio_take_features(virtio, virtio_net_features_choose(acceptable)))
+        return refuse_features(net);
+    /* §5.1.6.1: num_buffers is a part of the header with either of them. */
+    net->header_size =
+        virtio_has(virtio, VIRTIO_F_VERSION_1) || virtio_has(virtio, VIRTIO_NET_F_MRG_RXBUF)
+            ? VIRTIO_NET_HDR_BYTES
+            : VIRTIO_NET_HDR_BYTES_LEGACY;
+    report_features(net);
+    return true;
 }
 
 /* ---- configuration ---- */
+
+/* What the device states, as far as it has offered to. */
+struct stated {
+    struct mac_address mac;
+    uint16_t mtu;
+};
+
+static void read_fields(const struct virtio_net *net, struct stated *stated)
+{
+    const struct virtio_device *virtio = &net->virtio;
+
+    for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE && virtio_offers(virtio, VIRTIO_NET_F_MAC); i++)
+        stated->mac.bytes[i] = virtio_read_config8(virtio, VIRTIO_NET_CONFIG_MAC + i);
+    if (virtio_offers(virtio, VIRTIO_NET_F_MTU))
+        stated->mtu = virtio_read_config16(virtio, VIRTIO_NET_CONFIG_MTU);
+}
+
+/* Reads each field once only, as the device might state another value the next time; and all of them
+ * anew if they have changed meanwhile, so that they belong together. */
+static bool read_config(struct virtio_net *net, struct stated *stated)
+{
+    uint32_t generation = virtio_config_generation(&net->virtio), before;
+
+    for (unsigned tries = 0; tries < VIRTIO_CONFIG_TRIES; tries++) {
+        before = generation;
+        read_fields(net, stated);
+        generation = virtio_config_generation(&net->virtio);
+        if (generation == before)
+            return true;
+    }
+    refuse(net, "reason=config-generation generation=%u tries=%u", generation, VIRTIO_CONFIG_TRIES);
+    return false;
+}
 
 /* §5.1.5: without a MAC of the device's, a locally administered random one. */
 static struct mac_address random_mac(const struct pci_device *pci)
@@ -116,15 +173,11 @@ static struct mac_address random_mac(const struct pci_device *pci)
     return mac;
 }
 
-static void read_mac(struct virtio_net *net)
+static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
 {
     if (virtio_has(&net->virtio, VIRTIO_NET_F_MAC)) {
-        struct mac_address mac;
-        for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE; i++)
-            mac.bytes[i] = net->virtio.transport->read_config(
-                &net->virtio, (uint16_t)(VIRTIO_NET_CONFIG_MAC + i));
-        if (virtio_net_mac_usable(&mac)) {
-            net->mac = mac;
+        if (virtio_net_mac_usable(stated)) {
+            net->mac = *stated;
             return;
         }
         warn(net, "mac", "the device states a group or zero address; a random one is used");
@@ -133,12 +186,10 @@ static void read_mac(struct virtio_net *net)
         net->mac = random_mac(net->virtio.pci);
 }
 
-static void read_config(struct virtio_net *net)
+static void choose_frame_max(struct netdev *dev)
 {
-    struct netdev *dev = &net->netdev;
-
-    read_mac(net);
     const uint32_t frame = ETHERNET_HEADER_SIZE + 2 * ETHERNET_VLAN_SIZE + dev->mtu;
+
     dev->frame_max = frame > VIRTIO_NET_FRAME_MAX ? frame : VIRTIO_NET_FRAME_MAX;
 }
 
@@ -152,39 +203,60 @@ static bool link_is_up(const struct virtio_net *net)
 /* ---- rings ---- */
 
 /*
- * The memory of a ring is given to the device for good, so a ring that is made anew is made where it
- * was; the device must not have changed its size in the meantime.
+ * Memory for a new queue of the size that the shape wants, or of less where that is short and the
+ * transport can say so. What was found for the ring is kept while the rest is looked for.
  */
-static bool place_queue(struct virtio_net *net, struct virtqueue *queue,
-                        const struct virtqueue_shape *shape)
+static bool allocate_queue(struct virtio_net *net, struct virtqueue_shape *shape, void **ring,
+                           void **private)
 {
-    const size_t ring_bytes = virtqueue_layout(shape->size).total;
-    void *ring = queue->desc, *private = queue->tokens;
+    const uint32_t wanted = shape->size;
 
-    if (ring == NULL) {
-        ring = memory_alloc(ring_bytes, VIRTIO_PCI_LEGACY_QUEUE_ALIGN);
-        private = memory_alloc(virtqueue_private_bytes(shape->size), CACHE_LINE);
-    } else if (shape->size != queue->size) {
+    for (;; shape->size /= 2) {
+        if (*ring == NULL)
+            *ring =
+                memory_alloc(virtqueue_layout(shape->size).total, VIRTIO_PCI_LEGACY_QUEUE_ALIGN);
+        if (*ring != NULL)
+            *private = memory_alloc(virtqueue_private_bytes(shape->size), CACHE_LINE);
+        if (*private != NULL)
+            break;
+        if (!net->virtio.transport->resizes || shape->size <= QUEUE_SIZE_ENOUGH) {
+            refuse(net, "reason=memory queue=%u size=%u bytes=%zu remedy=\"more RAM\"",
+                   shape->index, wanted,
+                   virtqueue_layout(wanted).total + virtqueue_private_bytes(wanted));
+            return false;
+        }
+    }
+    if (shape->size != wanted)
+        log_event(LOG_WARN, "warn", "port=%u reason=memory queue=%u size=%u stated=%u",
+                  net->netdev.id, shape->index, shape->size, wanted);
+    return true;
+}
+
+/*
+ * The memory of a ring is given to the device for good, so a ring that is made anew is made where it
+ * was, and as large; the device must not have come to want less in the meantime.
+ */
+static bool make_anew(struct virtio_net *net, struct virtqueue *queue,
+                      struct virtqueue_shape *shape)
+{
+    if (shape->size < queue->size ||
+        (shape->size > queue->size && !net->virtio.transport->resizes)) {
         refuse(net, "reason=queue-size queue=%u size=%u accepted=%u", shape->index, shape->size,
                queue->size);
         return false;
-    } else {
-        memset(ring, 0, ring_bytes);
     }
-    if (ring == NULL || private == NULL) {
-        refuse(net, "reason=memory queue=%u size=%u bytes=%zu remedy=\"more RAM\"", shape->index,
-               shape->size, ring_bytes + virtqueue_private_bytes(shape->size));
-        return false;
-    }
-    virtqueue_init(queue, shape, ring, private);
+    shape->size = queue->size;
+    memset(queue->desc, 0, virtqueue_layout(shape->size).total);
+    virtqueue_init(queue, shape, queue->desc, queue->tokens);
     return true;
 }
 
 static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t index,
                        uint16_t chain)
 {
+    void *ring = NULL, *private = NULL;
     const uint32_t size = net->virtio.transport->get_queue_size(&net->virtio, index);
-    const struct virtqueue_shape shape = {
+    struct virtqueue_shape shape = {
         .size = size,
         .index = index,
         .chain = chain,
@@ -196,7 +268,12 @@ static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t
                index, size, chain, VIRTQ_SIZE_MAX);
         return false;
     }
-    return place_queue(net, queue, &shape);
+    if (queue->desc != NULL)
+        return make_anew(net, queue, &shape);
+    if (!allocate_queue(net, &shape, &ring, &private))
+        return false;
+    virtqueue_init(queue, &shape, ring, private);
+    return true;
 }
 
 static bool make_control(struct virtio_net *net)
@@ -219,11 +296,14 @@ static bool make_control(struct virtio_net *net)
 static bool make_queues(struct virtio_net *net)
 {
     /* §2.7.4.1: a legacy device without ANY_LAYOUT wants the header in a descriptor of its own. */
-    const uint16_t chain = virtio_has(&net->virtio, VIRTIO_F_ANY_LAYOUT) ? 1 : 2;
+    const bool any_layout = virtio_has(&net->virtio, VIRTIO_F_ANY_LAYOUT) ||
+                            virtio_has(&net->virtio, VIRTIO_F_VERSION_1);
+    const uint16_t chain = any_layout ? 1 : 2;
 
     if (!make_queue(net, &net->rx.queue, VIRTIO_NET_QUEUE_RECEIVE, chain) ||
         !make_queue(net, &net->tx.queue, VIRTIO_NET_QUEUE_TRANSMIT, chain) || !make_control(net))
         return false;
+    net->rx.queue.header = net->tx.queue.header = net->header_size;
     net->netdev.rx_size = virtqueue_free(&net->rx.queue);
     net->netdev.tx_size = virtqueue_free(&net->tx.queue);
     return true;
@@ -231,15 +311,33 @@ static bool make_queues(struct virtio_net *net)
 
 /* ---- probe: §3.1.1 and §3.1.2, steps 1 to 6 ---- */
 
-static bool open_device(struct virtio_net *net, const struct pci_device *pci)
+/* Modern where it can be, else legacy: the one can do all that the other can, and more. */
+static bool open_transport(struct virtio_net *net, const struct pci_device *pci,
+                           enum virtio_transport_choice choice)
 {
-    if (!virtio_pci_legacy_open(&net->virtio, pci)) {
-        refuse(net,
-               "reason=modern-only device=0x%04x remedy=\"use disable-legacy=off on the device and "
-               "a slot with I/O ports, or a pc machine\"",
-               pci->device_id);
-        return false;
+    const char *modern = "transport=legacy asked for", *legacy = "transport=modern asked for";
+
+    if (choice != VIRTIO_TRANSPORT_LEGACY) {
+        modern = virtio_pci_modern_open(&net->virtio, pci);
+        if (modern == NULL)
+            return true;
     }
+    if (choice != VIRTIO_TRANSPORT_MODERN) {
+        legacy = virtio_pci_legacy_open(&net->virtio, pci);
+        if (legacy == NULL)
+            return true;
+    }
+    net->virtio.transport = NULL; /* nobody can be told */
+    refuse(net, "reason=no-transport device=0x%04x modern=\"%s\" legacy=\"%s\"", pci->device_id,
+           modern, legacy);
+    return false;
+}
+
+static bool open_device(struct virtio_net *net, const struct pci_device *pci,
+                        enum virtio_transport_choice choice)
+{
+    if (!open_transport(net, pci, choice))
+        return false;
     if (!pci_enable(pci)) {
         refuse(net, "reason=bus-master remedy=\"the function does not take its command bits\"");
         return false;
@@ -255,11 +353,15 @@ static bool open_device(struct virtio_net *net, const struct pci_device *pci)
 bool virtio_net_configure(struct virtio_net *net)
 {
     const uint32_t mtu = net->netdev.mtu;
+    struct stated stated = {0};
 
     virtio_add_status(&net->virtio, VIRTIO_STATUS_ACKNOWLEDGE);
     virtio_add_status(&net->virtio, VIRTIO_STATUS_DRIVER);
-    negotiate(net);
-    read_config(net);
+    net->virtio.offered = net->virtio.transport->get_features(&net->virtio);
+    if (!read_config(net, &stated) || !negotiate(net, stated.mtu))
+        return false;
+    choose_mac(net, &stated.mac);
+    choose_frame_max(&net->netdev);
     /* Buffers and lanes were made for the mtu that was stated first. */
     if (net->netdev.state != NETDEV_PROBED && net->netdev.mtu != mtu) {
         refuse(net, "reason=mtu-changed mtu=%u accepted=%u", net->netdev.mtu, mtu);
@@ -269,7 +371,8 @@ bool virtio_net_configure(struct virtio_net *net)
     return make_queues(net);
 }
 
-struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id)
+struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
+                                enum virtio_transport_choice choice)
 {
     struct virtio_net *net = malloc(sizeof(*net));
 
@@ -287,7 +390,7 @@ struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id)
         .settings.next = SETTINGS, /* none to be given again */
     };
     snprintf(net->netdev.address, sizeof(net->netdev.address), "%s", pci_address(pci).text);
-    if (open_device(net, pci))
+    if (open_device(net, pci, choice))
         virtio_net_configure(net);
     return &net->netdev;
 }
@@ -312,10 +415,12 @@ static bool setup_is_valid(struct virtio_net *net, const struct netdev_setup *se
 
 static bool enable_queue(struct virtio_net *net, const struct virtqueue *queue)
 {
-    if (net->virtio.transport->enable_queue(&net->virtio, queue))
-        return true;
-    refuse(net, "reason=queue-address queue=%u address=%p", queue->index, (void *)queue->desc);
-    return false;
+    const char *reason = net->virtio.transport->enable_queue(&net->virtio, queue);
+
+    if (reason != NULL)
+        refuse(net, "reason=%s queue=%u size=%u address=%p", reason, queue->index, queue->size,
+               (void *)queue->desc);
+    return reason == NULL;
 }
 
 static bool enable_queues(struct virtio_net *net)

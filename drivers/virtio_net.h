@@ -70,6 +70,7 @@ struct virtio_net {
     struct virtio_net_control control;
     struct netdev_setup setup; /* as start was given it */
     struct mac_address mac;
+    uint32_t header_size; /* bytes of the device header in front of each frame */
     struct virtio_net_settings settings;
     struct virtio_net_recovery recovery;
     uint64_t tx_dropped;
@@ -80,10 +81,11 @@ struct virtio_net {
 bool virtio_net_matches(const struct pci_device *pci);
 
 /*
- * Makes port `id` out of the function `pci` (which must live as long as the port). Always returns a
- * port: one that cannot be used has had its `error` event and state NETDEV_FAILED, and keeps its
+ * Makes port `id` out of the function `pci` (which must live as long as the port), by the transport
+ * of the choice; AUTO: modern, else legacy. Always returns a port: one that cannot be used has had its `error` event and state NETDEV_FAILED, and keeps its
  * number. Start-up only; the port is never given back.
  */
-struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id);
+struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
+                                enum virtio_transport_choice choice);
 
 #endif

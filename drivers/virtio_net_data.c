@@ -8,10 +8,9 @@
 
 #include <machine/io.h>
 
-#define HEADER ((uint32_t)sizeof(struct virtio_net_hdr))
-
-_Static_assert(PACKET_HEADROOM >= HEADER, "the device's header lies in the headroom");
-_Static_assert(PACKET_HEADROOM / CACHE_LINE == (PACKET_HEADROOM - HEADER) / CACHE_LINE,
+_Static_assert(PACKET_HEADROOM >= VIRTIO_NET_HDR_BYTES, "the device's header lies in the headroom");
+_Static_assert(PACKET_HEADROOM / CACHE_LINE ==
+                   (PACKET_HEADROOM - VIRTIO_NET_HDR_BYTES) / CACHE_LINE,
                "header and Ethernet header share a cache line");
 _Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can hold");
 
@@ -28,25 +27,21 @@ static inline void describe(struct virtq_desc *desc, uint64_t addr, uint32_t len
     memcpy((uint8_t *)desc + offsetof(struct virtq_desc, len), &rest, sizeof(rest));
 }
 
-/* Writes chain `id`: a header at `header` and `length` bytes behind it, in one descriptor or, where
- * the device wants that, the header in one of its own. */
-static inline void describe_chain(const struct virtqueue *queue, uint32_t id, uint64_t header,
+/* Writes chain `id`: the device's header and the `length` bytes of `buffer` behind it, in one
+ * descriptor or, where the device wants that, the header in one of its own. */
+static inline void describe_chain(const struct virtqueue *queue, uint32_t id, const uint8_t *buffer,
                                   uint32_t length, uint16_t flags)
 {
     struct virtq_desc *const desc = &queue->desc[id];
+    const uint64_t frame = io_physical(buffer) + PACKET_HEADROOM;
+    const uint32_t header = queue->header;
 
     if (queue->chain == 1) {
-        describe(desc, header, HEADER + length, flags, 0);
+        describe(desc, frame - header, header + length, flags, 0);
         return;
     }
-    describe(desc, header, HEADER, VIRTQ_DESC_F_NEXT | flags, (uint16_t)(id + 1));
-    describe(desc + 1, header + HEADER, length, flags, 0);
-}
-
-/* The physical address of the device's header in a buffer; the frame follows it. */
-static inline uint64_t header_of(const uint8_t *buffer)
-{
-    return io_physical(buffer) + PACKET_HEADROOM - HEADER;
+    describe(desc, frame - header, header, VIRTQ_DESC_F_NEXT | flags, (uint16_t)(id + 1));
+    describe(desc + 1, frame, length, flags, 0);
 }
 
 /* ---- rx ---- */
@@ -55,12 +50,13 @@ static inline uint64_t header_of(const uint8_t *buffer)
 static inline void rx_describe(struct virtio_net_queue *rx, uint8_t *const *fresh, uint64_t n)
 {
     const struct virtqueue_slots slots = virtqueue_next(&rx->queue);
-    const uint32_t length = HEADER + rx->pool->frame_max;
+    const uint64_t start = PACKET_HEADROOM - rx->queue.header;
+    const uint32_t length = rx->queue.header + rx->pool->frame_max;
 
 #pragma GCC unroll 4
     for (uint64_t i = 0; i < n; i++) {
         slots.tokens[i] = fresh[i];
-        describe(&slots.desc[i], header_of(fresh[i]), length, VIRTQ_DESC_F_WRITE, 0);
+        describe(&slots.desc[i], io_physical(fresh[i]) + start, length, VIRTQ_DESC_F_WRITE, 0);
     }
 }
 
@@ -72,8 +68,7 @@ static __attribute__((noinline)) void rx_describe_any(struct virtio_net_queue *r
 
     for (uint64_t i = 0; i < n; i++) {
         slots.tokens[i] = fresh[i];
-        describe_chain(&rx->queue, slots.ids[i], header_of(fresh[i]), rx->pool->frame_max,
-                       VIRTQ_DESC_F_WRITE);
+        describe_chain(&rx->queue, slots.ids[i], fresh[i], rx->pool->frame_max, VIRTQ_DESC_F_WRITE);
     }
 }
 
@@ -98,7 +93,6 @@ void virtio_net_fill_rx(struct virtio_net *net)
     struct virtio_net_queue *const rx = &net->rx;
 
     rx->pool = setup->pool;
-    rx->queue.header = HEADER;
     rx->queue.shortest = ETHERNET_HEADER_SIZE;
     rx->queue.span =
         virtqueue_smaller(setup->payload_max, setup->pool->frame_max - ETHERNET_HEADER_SIZE);
@@ -120,12 +114,11 @@ rx_possible(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
 
     for (; burst.count < n; burst.count++) {
         const uint32_t length = lengths[burst.count];
-        const bool is_short = length > UINT32_MAX - HEADER; /* it was less than a header */
+        const bool is_short = length > UINT32_MAX - rx->queue.header; /* it was less than a header */
         if (is_short || length > rx->pool->frame_max) {
-            rx->queue.breach =
-                VIRTQUEUE_SOUND; /* one that comes later in the ring is no longer it */
+            rx->queue.breach = VIRTQUEUE_SOUND; /* what came later in the ring is not the first */
             virtqueue_break(&rx->queue, is_short ? VIRTQUEUE_LENGTH_SHORT : VIRTQUEUE_LENGTH_LONG,
-                            length + HEADER);
+                            length + rx->queue.header);
             break;
         }
         burst.bytes += length;
@@ -236,28 +229,31 @@ uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t 
 
 /*
  * The header in front of a frame must be all zero: nothing to complete, nothing to segment. The
- * device left it like that on the way in, as a rule, and then the line is not written.
+ * device left it like that on the way in, as a rule, but for num_buffers; then the line is not
+ * written. The longest header is cleared, whatever the device's is.
  */
-static inline void tx_clear_header(uint8_t *header)
+static inline void tx_clear_header(uint8_t *frame)
 {
     uint64_t first, last;
 
-    memcpy(&first, header, sizeof(first));
-    memcpy(&last, header + HEADER - sizeof(last), sizeof(last)); /* they overlap */
+    memcpy(&first, frame - VIRTIO_NET_HDR_BYTES, sizeof(first));
+    memcpy(&last, frame - sizeof(last), sizeof(last)); /* they overlap */
     if (__builtin_expect((first | last) != 0, 0))
-        memset(header, 0, HEADER);
+        memset(frame - VIRTIO_NET_HDR_BYTES, 0, VIRTIO_NET_HDR_BYTES);
 }
 
-/* Points the next chain, number `i` of these, at frame `i` of the batch; returns its bytes. */
-static inline uint32_t tx_describe(const struct virtqueue_slots *slots, const struct batch *batch,
-                                   uint64_t i)
+/* Points the next chain, number `i` of these, at frame `i` of the batch; returns its bytes. `header`
+ * is the device header's size. */
+static inline uint32_t tx_describe(const struct virtqueue_slots *slots, uint64_t header,
+                                   const struct batch *batch, uint64_t i)
 {
     uint8_t *const buffer = batch->buffers[i];
     const uint32_t length = batch->lengths[i];
 
     slots->tokens[i] = buffer;
-    tx_clear_header(buffer + PACKET_HEADROOM - HEADER);
-    describe(&slots->desc[i], header_of(buffer), HEADER + length, 0, 0);
+    tx_clear_header(buffer + PACKET_HEADROOM);
+    describe(&slots->desc[i], io_physical(buffer) + PACKET_HEADROOM - header,
+             (uint32_t)header + length, 0, 0);
     return length;
 }
 
@@ -265,11 +261,12 @@ static __attribute__((noinline)) uint64_t tx_describe_many(struct virtio_net_que
                                                            const struct batch *batch, uint64_t n)
 {
     const struct virtqueue_slots slots = virtqueue_next(&tx->queue);
+    const uint64_t header = tx->queue.header;
     uint64_t bytes = 0;
 
 #pragma GCC unroll 4
     for (uint64_t i = 0; i < n; i++)
-        bytes += tx_describe(&slots, batch, i);
+        bytes += tx_describe(&slots, header, batch, i);
     return bytes;
 }
 
@@ -283,8 +280,8 @@ static __attribute__((noinline)) uint64_t tx_describe_any(struct virtio_net_queu
     for (uint64_t i = 0; i < n; i++) {
         uint8_t *const buffer = batch->buffers[i];
         slots.tokens[i] = buffer;
-        tx_clear_header(buffer + PACKET_HEADROOM - HEADER);
-        describe_chain(&tx->queue, slots.ids[i], header_of(buffer), batch->lengths[i], 0);
+        tx_clear_header(buffer + PACKET_HEADROOM);
+        describe_chain(&tx->queue, slots.ids[i], buffer, batch->lengths[i], 0);
         bytes += batch->lengths[i];
     }
     return bytes;
@@ -297,7 +294,7 @@ static inline uint64_t tx_fill(struct virtio_net_queue *tx, const struct batch *
     if (n != 1)
         return tx_describe_many(tx, batch, n);
     const struct virtqueue_slots slots = virtqueue_next(&tx->queue);
-    return tx_describe(&slots, batch, 0);
+    return tx_describe(&slots, tx->queue.header, batch, 0);
 }
 
 uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)

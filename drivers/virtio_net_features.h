@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VIRTIO_NET_FEATURES_TEXT 400 /* bytes for all names of a 32-bit set */
+/* Bytes for a text, two of which go into a line: as many as any real device's features need. */
+#define VIRTIO_NET_FEATURES_TEXT 440
 
 /*
  * The bits to take out of `offered`: those that barewire has a use for, as far as everything that
@@ -16,7 +17,8 @@
  */
 uint64_t virtio_net_features_choose(uint64_t offered);
 
-/* The names of the bits set in `features_set`, with commas, or "none"; unnamed ones as "bitN". */
+/* The names of the bits set in `features_set`, with commas, or "none"; unnamed ones as "bitN". What finds no
+ * room is left out. */
 void virtio_net_features_text(uint64_t features_set, char text[VIRTIO_NET_FEATURES_TEXT]);
 
 #endif

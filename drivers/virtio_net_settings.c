@@ -116,11 +116,23 @@ bool virtio_net_set_allmulti(struct netdev *dev, bool on)
     return apply_and_wait(net, SETTING_ALLMULTI);
 }
 
-/* §5.1.4.3: without the command, a legacy driver writes the address byte by byte. */
+/*
+ * By which way the device is told of an address: by a command, or, without one, by a legacy driver
+ * byte by byte (§5.1.4.3). With VERSION_1 the configuration is not ours to write, so that then the
+ * command is missing. A device that states no address has none of its own.
+ */
+static bool mac_by_command(const struct virtio_device *virtio)
+{
+    return virtio_has(virtio, VIRTIO_NET_F_CTRL_MAC_ADDR) ||
+           (virtio_has(virtio, VIRTIO_NET_F_MAC) && virtio_has(virtio, VIRTIO_F_VERSION_1));
+}
+
 static void write_mac(const struct virtio_net *net)
 {
     const struct virtio_device *virtio = &net->virtio;
 
+    if (!virtio_has(virtio, VIRTIO_NET_F_MAC))
+        return;
     for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE; i++)
         virtio->transport->write_config(virtio, (uint16_t)(VIRTIO_NET_CONFIG_MAC + i),
                                         net->settings.mac.bytes[i]);
@@ -135,13 +147,11 @@ bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac)
         return false;
     const struct mac_address before = net->settings.mac;
     net->settings.mac = mac;
-    if (virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_MAC_ADDR)) {
-        if (!apply_and_wait(net, SETTING_MAC)) {
-            net->settings.mac = before;
-            return false;
-        }
-    } else if (virtio_has(&net->virtio, VIRTIO_NET_F_MAC)) {
+    if (!mac_by_command(&net->virtio)) {
         write_mac(net);
+    } else if (!apply_and_wait(net, SETTING_MAC)) {
+        net->settings.mac = before;
+        return false;
     }
     net->settings.wanted[SETTING_MAC] = true;
     net->mac = mac;
@@ -154,8 +164,7 @@ void virtio_net_settings_restart(struct virtio_net *net)
     if (!net->settings.wanted[SETTING_MAC])
         return;
     net->mac = net->settings.mac;
-    if (!virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_MAC_ADDR) &&
-        virtio_has(&net->virtio, VIRTIO_NET_F_MAC))
+    if (!mac_by_command(&net->virtio))
         write_mac(net);
 }
 

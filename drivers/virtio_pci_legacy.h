@@ -2,15 +2,12 @@
 #ifndef DRIVERS_VIRTIO_PCI_LEGACY_H
 #define DRIVERS_VIRTIO_PCI_LEGACY_H
 
-#include <stdbool.h>
-
 #include "drivers/virtio.h"
 
 /*
- * Makes `device` reach the function `pci` through its legacy interface. False if it has none: not
- * a transitional device, or no I/O BAR that is large enough and has an address. `pci` must live
- * as long as `device` and be enabled (pci_enable). Touches no register of the device.
+ * Makes `device` reach the function `pci` through its legacy interface. NULL, or why it cannot: a text
+ * to be shown. `pci` must live as long as `device`. Touches no register of the device.
  */
-bool virtio_pci_legacy_open(struct virtio_device *device, const struct pci_device *pci);
+const char *virtio_pci_legacy_open(struct virtio_device *device, const struct pci_device *pci);
 
 #endif

@@ -34,6 +34,51 @@
 #define VIRTIO_PCI_LEGACY_CONFIG 20         /* the device's configuration, MSI-X not enabled */
 #define VIRTIO_PCI_LEGACY_CONFIG_MSIX 24    /* the same behind two vector registers, enabled */
 
+/* §4.1.4 "Virtio Structure PCI Capabilities": offsets into struct virtio_pci_cap */
+#define VIRTIO_PCI_CAP_LEN 2
+#define VIRTIO_PCI_CAP_CFG_TYPE 3
+#define VIRTIO_PCI_CAP_BAR 4
+#define VIRTIO_PCI_CAP_OFFSET 8
+#define VIRTIO_PCI_CAP_LENGTH 12
+#define VIRTIO_PCI_CAP_BYTES 16
+#define VIRTIO_PCI_NOTIFY_CAP_MULTIPLIER 16 /* notify_off_multiplier, §4.1.4.4 */
+#define VIRTIO_PCI_NOTIFY_CAP_BYTES 20
+#define VIRTIO_PCI_CFG_CAP_DATA 16 /* pci_cfg_data, §4.1.4.9 */
+#define VIRTIO_PCI_CFG_CAP_BYTES 20
+
+/* … its cfg_type */
+#define VIRTIO_PCI_CAP_COMMON_CFG 1
+#define VIRTIO_PCI_CAP_NOTIFY_CFG 2
+#define VIRTIO_PCI_CAP_ISR_CFG 3
+#define VIRTIO_PCI_CAP_DEVICE_CFG 4
+#define VIRTIO_PCI_CAP_PCI_CFG 5
+
+/* §4.1.4.3 "Common configuration structure layout" */
+struct virtio_pci_common_cfg {
+    uint32_t device_feature_select;
+    uint32_t device_feature;
+    uint32_t driver_feature_select;
+    uint32_t driver_feature;
+    uint16_t config_msix_vector;
+    uint16_t num_queues;
+    uint8_t device_status;
+    uint8_t config_generation;
+    uint16_t queue_select;
+    uint16_t queue_size;
+    uint16_t queue_msix_vector;
+    uint16_t queue_enable;
+    uint16_t queue_notify_off;
+    uint64_t queue_desc;
+    uint64_t queue_driver;
+    uint64_t queue_device;
+    uint16_t queue_notify_data; /* if NOTIF_CONFIG_DATA */
+    uint16_t queue_reset;       /* if RING_RESET */
+};
+_Static_assert(offsetof(struct virtio_pci_common_cfg, device_status) == 20, "§4.1.4.3");
+_Static_assert(offsetof(struct virtio_pci_common_cfg, queue_desc) == 32, "§4.1.4.3");
+_Static_assert(offsetof(struct virtio_pci_common_cfg, queue_notify_data) == 56, "§4.1.4.3");
+_Static_assert(offsetof(struct virtio_pci_common_cfg, queue_reset) == 58, "§4.1.4.3");
+
 /* §2.7.2 "Legacy Interfaces: A Note on Virtqueue Layout", §4.1.5.1.3 the page of the address */
 #define VIRTIO_PCI_LEGACY_QUEUE_ALIGN 4096
 #define VIRTIO_PCI_LEGACY_QUEUE_ADDRESS_SHIFT 12
@@ -108,16 +153,40 @@ _Static_assert(offsetof(struct virtq_used, ring) == 4, "§2.7.8");
 #define VIRTIO_F_ANY_LAYOUT 27      /* legacy, §6.3 */
 #define VIRTIO_F_INDIRECT_DESC 28
 #define VIRTIO_F_EVENT_IDX 29
+#define VIRTIO_F_VERSION_1 32
+#define VIRTIO_F_ACCESS_PLATFORM 33
+#define VIRTIO_F_RING_PACKED 34
+#define VIRTIO_F_IN_ORDER 35
+#define VIRTIO_F_ORDER_PLATFORM 36
+#define VIRTIO_F_SR_IOV 37
+#define VIRTIO_F_NOTIFICATION_DATA 38
+#define VIRTIO_F_NOTIF_CONFIG_DATA 39
+#define VIRTIO_F_RING_RESET 40
+#define VIRTIO_NET_F_NOTF_COAL 53
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO 56
+#define VIRTIO_NET_F_HASH_REPORT 57
+#define VIRTIO_NET_F_GUEST_HDRLEN 59
+#define VIRTIO_NET_F_RSS 60
+#define VIRTIO_NET_F_RSC_EXT 61
+#define VIRTIO_NET_F_STANDBY 62
+#define VIRTIO_NET_F_SPEED_DUPLEX 63
 
 /* §5.1.4 "Device configuration layout": offsets */
 #define VIRTIO_NET_CONFIG_MAC 0                 /* 6 bytes */
 #define VIRTIO_NET_CONFIG_STATUS 6              /* 16 bits, if STATUS */
 #define VIRTIO_NET_CONFIG_MAX_VIRTQUEUE_PAIRS 8 /* 16 bits, if MQ or RSS */
 #define VIRTIO_NET_CONFIG_MTU 10                /* 16 bits, if MTU */
+#define VIRTIO_NET_CONFIG_SPEED 12              /* 32 bits, Mbit/s, if SPEED_DUPLEX */
+#define VIRTIO_NET_CONFIG_DUPLEX 16             /* 8 bits, if SPEED_DUPLEX */
+#define VIRTIO_NET_SPEED_MAX 0x7fffffff         /* above it: unknown */
+#define VIRTIO_NET_DUPLEX_HALF 0
+#define VIRTIO_NET_DUPLEX_FULL 1
 #define VIRTIO_NET_S_LINK_UP 1
 #define VIRTIO_NET_S_ANNOUNCE 2
 
-/* §5.1.6 "Device Operation". Legacy without MRG_RXBUF: num_buffers is absent, §5.1.6.1. */
+/* §5.1.6 "Device Operation" */
 #define VIRTIO_NET_HDR_F_NEEDS_CSUM 1
 #define VIRTIO_NET_HDR_GSO_NONE 0
 
@@ -128,8 +197,11 @@ struct virtio_net_hdr {
     uint16_t gso_size;
     uint16_t csum_start;
     uint16_t csum_offset;
+    uint16_t num_buffers; /* §5.1.6.1: absent in a legacy header without MRG_RXBUF */
 };
-_Static_assert(sizeof(struct virtio_net_hdr) == 10, "§5.1.6.1");
+_Static_assert(sizeof(struct virtio_net_hdr) == 12, "§5.1.6");
+#define VIRTIO_NET_HDR_BYTES 12
+#define VIRTIO_NET_HDR_BYTES_LEGACY 10
 
 /* §5.1.2 "Virtqueues" without MQ */
 #define VIRTIO_NET_QUEUE_RECEIVE 0

@@ -159,6 +159,19 @@ static bool read_mac(struct config *config, const char *value)
     return true;
 }
 
+static bool read_transport(struct config *config, const char *value)
+{
+    static const char *const names[] = {"auto", "legacy", "modern", NULL};
+    static const enum config_transport choices[] = {TRANSPORT_AUTO, TRANSPORT_LEGACY,
+                                                    TRANSPORT_MODERN};
+    int choice = read_choice(value, names);
+
+    if (choice < 0)
+        return false;
+    config->transport = choices[choice];
+    return true;
+}
+
 static bool read_panic(struct config *config, const char *value)
 {
     static const char *const names[] = {"reboot", "halt", "poweroff", NULL};
@@ -208,6 +221,7 @@ static const struct key keys[] = {
     {"promisc", read_promisc, "on|off", false},
     {"allmulti", read_allmulti, "on|off", false},
     {"mac", read_mac, "PORT/xx:xx:xx:xx:xx:xx (port 0 to 31, unicast, not zero)", true},
+    {"transport", read_transport, "auto|legacy|modern", false},
     {"panic", read_panic, "reboot|halt|poweroff", false},
     {"buffers", read_buffers, "low|high", false},
     {"fault", read_fault, NULL, false},
@@ -218,7 +232,7 @@ static void warn_unknown(const char *word)
 {
     log_event(LOG_WARN, "warn",
               "reason=unknown-word word=%s accepted=\"mode= wire= stats= log= promisc= allmulti= "
-              "mac= panic= buffers= fault=\"",
+              "mac= transport= panic= buffers= fault=\"",
               log_quote(word).text);
 }
 

@@ -14,6 +14,7 @@
 #define CONFIG_WIRE_MAX 512
 
 enum config_mode { MODE_WIRE, MODE_REFLECT };
+enum config_transport { TRANSPORT_AUTO, TRANSPORT_LEGACY, TRANSPORT_MODERN };
 enum config_panic { PANIC_REBOOT, PANIC_HALT, PANIC_POWEROFF };
 
 /* mac=PORT/xx:xx:xx:xx:xx:xx */
@@ -29,7 +30,8 @@ struct config {
     enum log_level log;         /* log=error|warn|info|debug */
     bool promisc;               /* promisc=on|off */
     bool allmulti;              /* allmulti=on|off */
-    enum config_panic panic;    /* panic=reboot|halt|poweroff */
+    enum config_transport transport; /* transport=auto|legacy|modern */
+    enum config_panic panic;         /* panic=reboot|halt|poweroff */
     struct config_mac macs[CONFIG_MACS_MAX];
     size_t mac_count;
     bool buffers_high; /* debug: buffers=high takes memory from the top of RAM */

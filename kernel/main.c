@@ -80,6 +80,18 @@ static void init_memory(void)
               memory_available());
 }
 
+/* The word that chooses the transport, as the driver takes it. */
+static enum virtio_transport_choice transport_choice(void)
+{
+    static const enum virtio_transport_choice choices[] = {
+        [TRANSPORT_AUTO] = VIRTIO_TRANSPORT_AUTO,
+        [TRANSPORT_LEGACY] = VIRTIO_TRANSPORT_LEGACY,
+        [TRANSPORT_MODERN] = VIRTIO_TRANSPORT_MODERN,
+    };
+
+    return choices[config.transport];
+}
+
 static void add_port(const struct pci_device *pci)
 {
     const unsigned id = assembly.port_count;
@@ -89,7 +101,7 @@ static void add_port(const struct pci_device *pci)
                   pci_address(pci).text, NETDEV_PORTS_MAX);
         return;
     }
-    assembly.ports[id] = virtio_net_probe(pci, id);
+    assembly.ports[id] = virtio_net_probe(pci, id, transport_choice());
     assembly.port_count++;
 }
 

@@ -209,7 +209,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (memory != 0)
         machine_memory_limit(memory * 4096u);
     ensure(pci_scan(&pci, 1) == 1);
-    struct netdev *dev = virtio_net_probe(&pci, 0);
+    struct netdev *dev = virtio_net_probe(&pci, 0, VIRTIO_TRANSPORT_AUTO);
     judge_probed((struct virtio_net *)dev);
     ask_everything(dev, 0);
     if (dev->state == NETDEV_PROBED)

@@ -14,7 +14,7 @@
 #include "tests/host/referee.h"
 #include "tests/host/sim_virtio_net.h"
 
-#define HEADER ((uint32_t)sizeof(struct virtio_net_hdr))
+#define HEADER VIRTIO_NET_HDR_BYTES_LEGACY
 #define HOSTILE 0 /* the port that has the hostile device */
 #define HONEST 1
 #define SIZES 7 /* rings of 1 to 64 */
@@ -45,9 +45,9 @@ static struct virtio_net *net_of(unsigned port)
 }
 
 /* Each bit of the choice is a feature that changes what the driver does with a ring. */
-static uint32_t features_of(uint8_t choice)
+static uint64_t features_of(uint8_t choice)
 {
-    uint32_t features = SIM_F(MAC) | SIM_F(STATUS);
+    uint64_t features = SIM_F(MAC) | SIM_F(STATUS);
 
     features |= choice & 1 ? SIM_F(ANY_LAYOUT) : 0;
     features |= choice & 2 ? SIM_F(EVENT_IDX) : 0;
@@ -59,7 +59,7 @@ static uint32_t features_of(uint8_t choice)
 static void add_device(unsigned port, struct input *input)
 {
     const uint8_t sizes = input_8(input);
-    const uint32_t features = features_of(input_8(input));
+    const uint64_t features = features_of(input_8(input));
     struct sim_virtio_net *sim = sim_virtio_net_add((uint8_t)(port + 1), features);
     const unsigned smallest = features & SIM_F(ANY_LAYOUT) ? 0 : 1; /* a chain has two there */
 
@@ -111,7 +111,7 @@ void adversary_begin(struct input *input)
     ensure(pci_scan(stage.pci, REFEREE_PORTS) == REFEREE_PORTS);
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
         stage.referee.ports[port].net =
-            (struct virtio_net *)virtio_net_probe(&stage.pci[port], port);
+            (struct virtio_net *)virtio_net_probe(&stage.pci[port], port, VIRTIO_TRANSPORT_AUTO);
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
         make_lane(port, !(choice & 2));
     for (unsigned port = 0; port < REFEREE_PORTS; port++)

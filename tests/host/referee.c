@@ -10,7 +10,7 @@
 #include "tests/host/machine.h"
 #include "tests/host/sim_virtio_net.h"
 
-#define HEADER ((uint32_t)sizeof(struct virtio_net_hdr))
+#define HEADER VIRTIO_NET_HDR_BYTES_LEGACY
 #define VLAN_TAGS_ROOM 8 /* bytes that may come on top of a payload */
 #define BUFFERS_MAX 256
 
@@ -184,7 +184,7 @@ static struct referee_load load_of(const struct referee_ring *ring, uint32_t id)
 static void judge_load(struct referee_ring *ring, const struct referee_lane *owner,
                        struct referee_load *load)
 {
-    static const uint8_t zero[sizeof(struct virtio_net_hdr)];
+    static const uint8_t zero[HEADER];
 
     number_of(owner, load->buffer);
     if (ring->index == SIM_RX) {

@@ -1,8 +1,8 @@
 /*
- * A virtio-net device as virtio 1.2 describes it: registers §4.1.4.10, network §5.1, each with its
- * "Legacy Interface" notes. Its rings are in sim_virtqueue.c.
+ * A virtio-net device as virtio 1.2 §5.1 describes it, with its "Legacy Interface" notes. Its rings
+ * are in sim_virtqueue.c, its registers in sim_virtio_legacy.c and sim_virtio_modern.c.
  */
-#include "tests/host/sim_virtio_net.h"
+#include "tests/host/sim_virtio_registers.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,26 +14,15 @@
 #define DEVICES_MAX 8
 #define FRAME_MAX 65550
 #define MSIX_CAPABILITY 0x11
+#define LEGACY_BAR_BYTES 64
+#define CONFIG_BYTES 17
 
 enum {
-    /* registers in BAR 0 */
-    DEVICE_FEATURES = 0,
-    DRIVER_FEATURES = 4,
-    QUEUE_ADDRESS = 8,
-    QUEUE_SIZE = 12,
-    QUEUE_SELECT = 14,
-    QUEUE_NOTIFY = 16,
-    DEVICE_STATUS = 18,
-    ISR_STATUS = 19,
-    CONFIG = 20,
-    CONFIG_WITH_MSIX = 24,
-    BAR_SIZE = 64,
-
     /* device status */
     ACKNOWLEDGE = 1,
     DRIVER = 2,
     DRIVER_OK = 4,
-    FAILED = 128,
+    FEATURES_OK = 8,
 
     /* commands */
     CLASS_RX = 0,
@@ -49,8 +38,7 @@ static struct sim_virtio_net *all[DEVICES_MAX];
 static unsigned count;
 
 /* The first complaint stays: what follows is often its consequence. */
-static void __attribute__((format(printf, 2, 3)))
-complain(struct sim_virtio_net *net, const char *format, ...)
+void sim_complain(struct sim_virtio_net *net, const char *format, ...)
 {
     va_list arguments;
 
@@ -61,19 +49,19 @@ complain(struct sim_virtio_net *net, const char *format, ...)
     va_end(arguments);
 }
 
-static bool negotiated(const struct sim_virtio_net *net, unsigned feature)
+bool sim_negotiated(const struct sim_virtio_net *net, unsigned feature)
 {
     return (net->driver_features >> feature & 1) != 0;
 }
 
 static uint32_t header_size(const struct sim_virtio_net *net)
 {
-    return negotiated(net, SIM_F_MRG_RXBUF) ? 12 : 10;
+    return sim_negotiated(net, SIM_F_MRG_RXBUF) || sim_negotiated(net, SIM_F_VERSION_1) ? 12 : 10;
 }
 
 static bool live(const struct sim_virtio_net *net, const struct sim_queue *queue)
 {
-    return (net->status & DRIVER_OK) && queue->page != 0;
+    return (net->status & DRIVER_OK) && queue->in_use;
 }
 
 /* --- rx --- */
@@ -100,10 +88,10 @@ static void scatter(const struct sim_chain *chain, uint32_t at, const void *data
 /* §2.7.4.1: without ANY_LAYOUT the header is a descriptor of its own. */
 static void check_header_layout(struct sim_virtio_net *net, const struct sim_chain *chain)
 {
-    if (!negotiated(net, SIM_F_ANY_LAYOUT) &&
+    if (!sim_negotiated(net, SIM_F_ANY_LAYOUT) && !sim_negotiated(net, SIM_F_VERSION_1) &&
         (chain->count != 2 || chain->spans[0].length != header_size(net)))
-        complain(net, "without ANY_LAYOUT: %u descriptors, the first of %u bytes", chain->count,
-                 chain->spans[0].length);
+        sim_complain(net, "without ANY_LAYOUT: %u descriptors, the first of %u bytes", chain->count,
+                     chain->spans[0].length);
 }
 
 bool sim_virtio_net_deliver(struct sim_virtio_net *net, const void *frame, uint32_t length)
@@ -116,10 +104,12 @@ bool sim_virtio_net_deliver(struct sim_virtio_net *net, const void *frame, uint3
     check_header_layout(net, &chain);
     for (unsigned i = 0; i < chain.count; i++)
         if (!chain.spans[i].write)
-            complain(net, "receive buffer %u is not for writing", chain.head);
+            sim_complain(net, "receive buffer %u is not for writing", chain.head);
     if (length > chain.capacity - header_size(net))
         length = chain.capacity - header_size(net);
     scatter(&chain, 0, net->header, header_size(net));
+    if (header_size(net) == 12 && net->header[10] == 0 && net->header[11] == 0)
+        scatter(&chain, 10, "\1", 1); /* num_buffers: §5.1.6.4 */
     scatter(&chain, header_size(net), frame, length);
     sim_queue_finish(queue, chain.head, header_size(net) + length, chain.capacity);
     sim_queue_ask_for_doorbells(queue);
@@ -137,7 +127,7 @@ static uint32_t gather(struct sim_virtio_net *net, const struct sim_chain *chain
         const struct sim_span *span = &chain->spans[i];
 
         if (span->length > FRAME_MAX - total) {
-            complain(net, "chain of more than %u bytes", FRAME_MAX);
+            sim_complain(net, "chain of more than %u bytes", FRAME_MAX);
             break;
         }
         memcpy(to + total, span->bytes, span->length);
@@ -155,9 +145,10 @@ static void record(struct sim_virtio_net *net, const struct sim_chain *chain)
     struct sim_frame *frame = &net->sent[net->sent_count];
 
     if (chain->spans[chain->count - 1].write)
-        complain(net, "frame in a descriptor for writing");
+        sim_complain(net, "frame in a descriptor for writing");
     if (total <= size || memcmp(bytes, zero, size) != 0) {
-        complain(net, "header of a sent frame is not zero, or nothing behind it: %u bytes", total);
+        sim_complain(net, "header of a sent frame is not zero, or nothing behind it: %u bytes",
+                     total);
         return;
     }
     if (net->sent_count == SIM_SENT_MAX)
@@ -183,7 +174,7 @@ unsigned sim_virtio_net_transmit(struct sim_virtio_net *net, unsigned max)
         record(net, &chain);
         sim_queue_finish(queue, chain.head, 0, 0);
     }
-    if (queue->page != 0)
+    if (queue->in_use)
         sim_queue_ask_for_doorbells(queue);
     return done;
 }
@@ -196,7 +187,7 @@ unsigned sim_virtio_net_available(struct sim_virtio_net *net, unsigned queue)
 void sim_virtio_net_suppress(struct sim_virtio_net *net, unsigned queue, bool suppress)
 {
     net->queues[queue].suppress = suppress;
-    if (net->queues[queue].page != 0)
+    if (net->queues[queue].in_use)
         sim_queue_ask_for_doorbells(&net->queues[queue]);
 }
 
@@ -217,18 +208,18 @@ static void check_command_layout(struct sim_virtio_net *net, const struct sim_ch
         first->length >= 2 && first->bytes[0] == CLASS_MAC && first->bytes[1] == MAC_TABLE_SET;
 
     if (!last->write)
-        complain(net, "command without a place for the answer");
-    if (!negotiated(net, SIM_F_ANY_LAYOUT) &&
+        sim_complain(net, "command without a place for the answer");
+    if (!sim_negotiated(net, SIM_F_ANY_LAYOUT) && !sim_negotiated(net, SIM_F_VERSION_1) &&
         (chain->count != (table ? 4u : 3u) || first->length != 2 || last->length != 1))
-        complain(net, "command in %u descriptors, the first of %u and the last of %u bytes",
-                 chain->count, first->length, last->length);
+        sim_complain(net, "command in %u descriptors, the first of %u and the last of %u bytes",
+                     chain->count, first->length, last->length);
 }
 
 static bool do_rx_mode(struct sim_virtio_net *net, uint8_t command, const uint8_t *data,
                        uint32_t size)
 {
-    if (!negotiated(net, SIM_F_CTRL_RX))
-        complain(net, "command of CTRL_RX, which was not negotiated");
+    if (!sim_negotiated(net, SIM_F_CTRL_RX))
+        sim_complain(net, "command of CTRL_RX, which was not negotiated");
     if (size != 1 || command > RX_ALLMULTI)
         return false;
     *(command == RX_PROMISC ? &net->promisc : &net->allmulti) = data[0] != 0;
@@ -264,13 +255,13 @@ static bool do_command(struct sim_virtio_net *net, const uint8_t *bytes, uint32_
     if (bytes[0] == CLASS_RX)
         return do_rx_mode(net, bytes[1], data, size);
     if (bytes[0] == CLASS_MAC && bytes[1] == MAC_TABLE_SET) {
-        if (!negotiated(net, SIM_F_CTRL_RX))
-            complain(net, "MAC_TABLE_SET without CTRL_RX");
+        if (!sim_negotiated(net, SIM_F_CTRL_RX))
+            sim_complain(net, "MAC_TABLE_SET without CTRL_RX");
         return do_mac_table(net, data, size);
     }
     if (bytes[0] == CLASS_MAC && bytes[1] == MAC_ADDR_SET && size == 6) {
-        if (!negotiated(net, SIM_F_CTRL_MAC_ADDR))
-            complain(net, "MAC_ADDR_SET without CTRL_MAC_ADDR");
+        if (!sim_negotiated(net, SIM_F_CTRL_MAC_ADDR))
+            sim_complain(net, "MAC_ADDR_SET without CTRL_MAC_ADDR");
         memcpy(net->filter_mac, data, 6);
         return true;
     }
@@ -326,48 +317,44 @@ static void work_in_time(void *context)
 
 /* --- registers --- */
 
-static bool msix_enabled(const struct sim_virtio_net *net)
-{
-    for (unsigned at = net->pci->config[0x34]; at != 0; at = net->pci->config[at + 1])
-        if (net->pci->config[at] == MSIX_CAPABILITY)
-            return (net->pci->config[at + 3] & 0x80) != 0;
-    return false;
-}
-
-static uint16_t config_start(const struct sim_virtio_net *net)
-{
-    return msix_enabled(net) ? CONFIG_WITH_MSIX : CONFIG;
-}
-
-static void config_bytes(const struct sim_virtio_net *net, uint8_t bytes[12])
+static void config_bytes(const struct sim_virtio_net *net, uint8_t bytes[CONFIG_BYTES])
 {
     memcpy(bytes, net->mac, 6);
     memcpy(bytes + 6, &net->link_status, 2);
     memcpy(bytes + 8, &net->max_pairs, 2);
     memcpy(bytes + 10, &net->mtu, 2);
+    memcpy(bytes + 12, &net->speed, 4);
+    bytes[16] = net->duplex;
 }
 
-static uint32_t read_config(struct sim_virtio_net *net, uint16_t offset, unsigned width)
+uint32_t sim_read_config(struct sim_virtio_net *net, uint16_t offset, unsigned width)
 {
-    /* By field: 6 bytes of mac, then three words, each there only with its feature (§5.1.4). */
-    static const uint8_t feature[] = {SIM_F_MAC,    SIM_F_MAC, SIM_F_MAC,
-                                      SIM_F_STATUS, SIM_F_MQ,  SIM_F_MTU};
-    uint8_t bytes[16] = {0};
+    /* By field: 6 bytes of mac, then three words, speed and duplex, each there only with its feature
+     * (§5.1.4). */
+    static const uint8_t feature[] = {SIM_F_MAC,          SIM_F_MAC,          SIM_F_MAC,
+                                      SIM_F_STATUS,       SIM_F_MQ,           SIM_F_MTU,
+                                      SIM_F_SPEED_DUPLEX, SIM_F_SPEED_DUPLEX, SIM_F_SPEED_DUPLEX};
+    static const uint8_t widths[CONFIG_BYTES] = {1, 1, 1, 1, 1, 1, 2, 0, 2, 0, 2, 0, 4, 0, 0, 0, 1};
+    uint8_t bytes[CONFIG_BYTES];
     uint32_t value = 0;
 
     /* Twice: the driver may compare two readings to be sure that it has got one value whole. */
-    if (offset == 10 && net->mtu_later != 0 && ++net->mtu_reads > 2)
+    if (offset == 10 && net->mtu_later != 0 && ++net->mtu_reads > 2 && net->mtu != net->mtu_later) {
         net->mtu = net->mtu_later;
+        net->modern.generation++;
+    }
     config_bytes(net, bytes);
-    if (offset + width > 12)
+    if (offset + width > CONFIG_BYTES)
         return 0xffffffffu;
     if (!(net->features >> feature[offset / 2] & 1))
-        complain(net, "configuration byte %u read, whose feature was not offered", offset);
+        sim_complain(net, "configuration byte %u read, whose feature was not offered", offset);
+    if (width != widths[offset]) /* §4.1.3.1 */
+        sim_complain(net, "configuration byte %u read with width %u", offset, width);
     memcpy(&value, bytes + offset, width);
     return value;
 }
 
-static uint8_t read_status(struct sim_virtio_net *net)
+uint8_t sim_read_status(struct sim_virtio_net *net)
 {
     if (net->status_lie != NULL)
         return *net->status_lie;
@@ -378,40 +365,13 @@ static uint8_t read_status(struct sim_virtio_net *net)
     return net->status;
 }
 
-static uint16_t read_queue_size(struct sim_queue *queue)
+uint16_t sim_read_queue_size(struct sim_queue *queue)
 {
     const uint16_t size = queue->size;
 
     if (queue->size_later != 0)
         queue->size = queue->size_later;
     return size;
-}
-
-static uint32_t port_read(void *context, uint16_t offset, unsigned width)
-{
-    struct sim_virtio_net *net = context;
-    struct sim_queue *queue = net->selected < SIM_QUEUES ? &net->queues[net->selected] : NULL;
-
-    if (net->gone)
-        return 0xffffffffu;
-    if (offset >= config_start(net))
-        return read_config(net, (uint16_t)(offset - config_start(net)), width);
-    if (offset == DEVICE_FEATURES && width == 4)
-        return net->features;
-    if (offset == DRIVER_FEATURES && width == 4)
-        return net->driver_features;
-    if (offset == QUEUE_ADDRESS && width == 4)
-        return queue != NULL ? queue->page : 0;
-    if (offset == QUEUE_SIZE && width == 2)
-        return queue != NULL ? read_queue_size(queue) : 0;
-    if (offset == QUEUE_SELECT && width == 2)
-        return net->selected;
-    if (offset == DEVICE_STATUS && width == 1)
-        return read_status(net);
-    if (offset == ISR_STATUS && width == 1)
-        return 0;
-    complain(net, "read of %u bytes at register %u", width, offset);
-    return 0xffffffffu;
 }
 
 static void reset(struct sim_virtio_net *net)
@@ -428,6 +388,7 @@ static void reset(struct sim_virtio_net *net)
     memcpy(net->filter_mac, net->mac, 6);
     for (unsigned i = 0; i < SIM_QUEUES; i++)
         sim_queue_reset(&net->queues[i]);
+    sim_modern_reset(net);
 }
 
 /* §3.1.1, §4.1.3.1: what must be so when the driver says that it is ready. */
@@ -436,14 +397,15 @@ static void check_driver_ok(struct sim_virtio_net *net)
     uint16_t command = (uint16_t)sim_pci_get(net->pci, 0x04, 2);
 
     if (!(command & 0x0004) || !(command & 0x0400))
-        complain(net, "DRIVER_OK with PCI command 0x%04x: no bus master, or INTx not off", command);
-    if (net->queues[SIM_RX].page == 0 || net->queues[SIM_TX].page == 0)
-        complain(net, "DRIVER_OK with queues that were never set up");
+        sim_complain(net, "DRIVER_OK with PCI command 0x%04x: no bus master, or INTx not off",
+                     command);
+    if (!net->queues[SIM_RX].in_use || !net->queues[SIM_TX].in_use)
+        sim_complain(net, "DRIVER_OK with queues that were never set up");
     else
         net->rx_posted_at_driver_ok = sim_queue_posted(&net->queues[SIM_RX]);
 }
 
-static void write_status(struct sim_virtio_net *net, uint8_t value)
+void sim_write_status(struct sim_virtio_net *net, uint8_t value)
 {
     if (net->status_write_count < SIM_STATUS_WRITES_MAX)
         net->status_writes[net->status_write_count++] = value;
@@ -454,48 +416,53 @@ static void write_status(struct sim_virtio_net *net, uint8_t value)
             reset(net);
         return;
     }
-    if ((value & read_status(net)) != read_status(net))
-        complain(net, "status 0x%02x written over 0x%02x: bits lost", value, read_status(net));
+    if ((value & sim_read_status(net)) != sim_read_status(net))
+        sim_complain(net, "status 0x%02x written over 0x%02x: bits lost", value,
+                     sim_read_status(net));
     if ((value & DRIVER_OK) && !(net->status & DRIVER_OK)) {
         if ((value & (ACKNOWLEDGE | DRIVER)) != (ACKNOWLEDGE | DRIVER))
-            complain(net, "DRIVER_OK without ACKNOWLEDGE and DRIVER: 0x%02x", value);
+            sim_complain(net, "DRIVER_OK without ACKNOWLEDGE and DRIVER: 0x%02x", value);
+        if (sim_negotiated(net, SIM_F_VERSION_1) && !(net->status & FEATURES_OK))
+            sim_complain(net, "DRIVER_OK without FEATURES_OK: 0x%02x", value);
         check_driver_ok(net);
     }
     net->status = value;
+    if (net->modern.features_refused)
+        net->status = (uint8_t)(value & ~FEATURES_OK);
 }
 
-static void write_features(struct sim_virtio_net *net, uint32_t value)
+void sim_write_features(struct sim_virtio_net *net, uint64_t value)
 {
     if (value & ~net->features)
-        complain(net, "features 0x%x taken that were not offered", value & ~net->features);
-    if ((net->status & (ACKNOWLEDGE | DRIVER)) != (ACKNOWLEDGE | DRIVER) || net->status & DRIVER_OK)
-        complain(net, "features written at status 0x%02x", net->status);
+        sim_complain(net, "features 0x%llx taken that were not offered",
+                     (unsigned long long)(value & ~net->features));
+    if ((net->status & (ACKNOWLEDGE | DRIVER)) != (ACKNOWLEDGE | DRIVER) ||
+        net->status & (DRIVER_OK | FEATURES_OK))
+        sim_complain(net, "features written at status 0x%02x", net->status);
     net->driver_features = value;
 }
 
-static void write_page(struct sim_virtio_net *net, uint32_t page)
+bool sim_place_queue(struct sim_virtio_net *net, unsigned index, struct sim_place place)
 {
-    struct sim_queue *queue = net->selected < SIM_QUEUES ? &net->queues[net->selected] : NULL;
+    struct sim_queue *queue = index < SIM_QUEUES ? &net->queues[index] : NULL;
 
     if (queue == NULL || queue->size == 0) {
-        complain(net, "address of queue %u, which does not exist", net->selected);
-        return;
+        sim_complain(net, "address of queue %u, which does not exist", index);
+        return false;
     }
-    if (net->status & DRIVER_OK)
-        complain(net, "queue %u set up after DRIVER_OK", net->selected);
-    if (net->page_refused)
-        return;
-    if (!sim_queue_place(queue, page, negotiated(net, SIM_F_EVENT_IDX)))
-        return;
+    if (!sim_queue_place(queue, place, sim_negotiated(net, SIM_F_EVENT_IDX)))
+        return false;
+    queue->header = header_size(net);
     if (net->scribbles)
         sim_queue_scribble(queue, SIM_SCRIBBLE_TABLE);
     sim_queue_ask_for_doorbells(queue);
+    return true;
 }
 
-static void doorbell(struct sim_virtio_net *net, uint16_t index)
+void sim_doorbell(struct sim_virtio_net *net, uint16_t index)
 {
     if (index >= SIM_QUEUES || !live(net, &net->queues[index])) {
-        complain(net, "doorbell of queue %u at status 0x%02x", index, net->status);
+        sim_complain(net, "doorbell of queue %u at status 0x%02x", index, net->status);
         return;
     }
     net->queues[index].doorbells++;
@@ -511,43 +478,9 @@ static void doorbell(struct sim_virtio_net *net, uint16_t index)
     }
 }
 
-/* Without the command the MAC may be written byte by byte: §5.1.4.3. */
-static void write_config(struct sim_virtio_net *net, uint16_t offset, unsigned width,
-                         uint32_t value)
-{
-    if (offset + width > 6 || negotiated(net, SIM_F_CTRL_MAC_ADDR)) {
-        complain(net, "configuration byte %u written", offset);
-        return;
-    }
-    memcpy(net->mac + offset, &value, width);
-    memcpy(net->filter_mac, net->mac, 6);
-}
-
-static void port_write(void *context, uint16_t offset, unsigned width, uint32_t value)
-{
-    struct sim_virtio_net *net = context;
-
-    if (net->gone)
-        return;
-    if (offset >= config_start(net))
-        write_config(net, (uint16_t)(offset - config_start(net)), width, value);
-    else if (offset == DRIVER_FEATURES && width == 4)
-        write_features(net, value);
-    else if (offset == QUEUE_ADDRESS && width == 4)
-        write_page(net, value);
-    else if (offset == QUEUE_SELECT && width == 2)
-        net->selected = (uint16_t)value;
-    else if (offset == QUEUE_NOTIFY && width == 2)
-        doorbell(net, (uint16_t)value);
-    else if (offset == DEVICE_STATUS && width == 1)
-        write_status(net, (uint8_t)value);
-    else
-        complain(net, "write of %u bytes at register %u", width, offset);
-}
-
 /* --- making --- */
 
-struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint32_t features)
+struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint64_t features)
 {
     static const uint8_t mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x00};
     struct sim_virtio_net *net;
@@ -564,6 +497,8 @@ struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint32_t features)
     net->link_status = 1;
     net->max_pairs = 1;
     net->mtu = 1500;
+    net->speed = 0xffffffffu; /* unknown, as are duplexes other than 0 and 1 */
+    net->duplex = 0xff;
     net->transmit_at_once = true;
     net->queues[SIM_RX].size = net->queues[SIM_TX].size = 256;
     net->queues[SIM_CONTROL].size = 64;
@@ -571,12 +506,12 @@ struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint32_t features)
     net->pci = sim_pci_add(0, slot, 0, SIM_PCI_ID(0x1af4, 0x1000), 0x020000);
     sim_pci_set(net->pci, 0x2c, 2, 0x1af4);
     sim_pci_set(net->pci, 0x2e, 2, 1);
-    sim_pci_add_bar(net->pci, 0, 1, BAR_SIZE, 0xc000u + BAR_SIZE * slot);
+    sim_pci_add_bar(net->pci, 0, 1, LEGACY_BAR_BYTES, 0xc000u + LEGACY_BAR_BYTES * slot);
     sim_pci_add_bar(net->pci, 1, 0, 4096, 0xfeb00000u + 4096u * slot);
     msix = sim_pci_add_capability(net->pci, MSIX_CAPABILITY, 12);
     net->pci->writable[msix + 3] = 0xc0;
-    net->pci->port_read = port_read;
-    net->pci->port_write = port_write;
+    net->pci->port_read = sim_legacy_read;
+    net->pci->port_write = sim_legacy_write;
     net->pci->context = net;
     machine_clock_hook(work_in_time, NULL);
     return net;

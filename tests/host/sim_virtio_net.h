@@ -1,6 +1,6 @@
 /*
- * The device side of virtio-net, legacy interface, written from virtio 1.2 and not from drivers/:
- * numbers and layouts are typed in a second time, so that a mistake has to be made twice.
+ * The device side of virtio-net, legacy and modern interface, written from virtio 1.2 and not from
+ * drivers/: numbers and layouts are typed in a second time, so that a mistake has to be made twice.
  *
  * It works only when asked to: a test delivers frames and lets it transmit (or lets doorbells start
  * it). It watches the driver and keeps the first thing that the specification forbids as a
@@ -24,7 +24,7 @@
 #define SIM_STATUS_WRITES_MAX 32
 
 /* Feature bits by number, virtio 1.2 §5.1.3 and §6. */
-#define SIM_F(bit) (1u << SIM_F_##bit)
+#define SIM_F(bit) (1ull << SIM_F_##bit)
 enum {
     SIM_F_CSUM = 0,
     SIM_F_GUEST_CSUM = 1,
@@ -44,6 +44,11 @@ enum {
     SIM_F_ANY_LAYOUT = 27,
     SIM_F_INDIRECT_DESC = 28,
     SIM_F_EVENT_IDX = 29,
+    SIM_F_VERSION_1 = 32,
+    SIM_F_ACCESS_PLATFORM = 33,
+    SIM_F_ORDER_PLATFORM = 36,
+    SIM_F_RING_RESET = 40,
+    SIM_F_SPEED_DUPLEX = 63,
 };
 
 /* What QEMU's virtio-net-pci offers on a tap with vnet headers. */
@@ -71,14 +76,48 @@ struct sim_frame {
     uint8_t *data; /* a copy */
 };
 
+/* Structures of the modern interface, by cfg_type. */
+enum sim_structure { SIM_COMMON = 1, SIM_NOTIFY, SIM_ISR, SIM_DEVICE, SIM_WINDOW, SIM_STRUCTURES };
+
+#define SIM_MODERN_BAR 4         /* 64 bit, in memory: common, ISR, device, notify, a page each */
+#define SIM_MODERN_PORTS 2       /* an I/O BAR that can stand for the doorbells */
+#define SIM_MODERN_BYTES 0x4000u /* of the memory BAR */
+#define SIM_ALWAYS UINT32_MAX
+
+/* The modern interface of a device that has one. */
+struct sim_modern {
+    /* set by the test */
+    bool features_refused;     /* FEATURES_OK does not stay set */
+    uint32_t generation_moves; /* so many readings of config_generation differ from the last */
+    bool size_kept;            /* what is written to queue_size is not taken */
+    bool enable_refused;       /* nor what is written to queue_enable */
+    bool queue_reset_stuck;    /* queue_reset never reads 0 again */
+    uint32_t multiplier;       /* as the capability states it */
+    uint16_t notify_off[SIM_QUEUES];
+
+    /* the device's */
+    bool present;
+    uint8_t capabilities[SIM_STRUCTURES]; /* where each is described */
+    uint32_t device_feature_select, driver_feature_select;
+    uint8_t generation;
+    bool enabled[SIM_QUEUES];
+    struct sim_place places[SIM_QUEUES];
+    uint16_t sizes[SIM_QUEUES]; /* as stated; the queue's own may have been reduced */
+    bool resetting[SIM_QUEUES];
+    unsigned queue_resets;
+    unsigned window_accesses;
+};
+
 struct sim_virtio_net {
     /* set by the test before the driver looks */
-    uint32_t features;
+    uint64_t features;
     uint8_t mac[6];
     uint16_t link_status;
     uint16_t max_pairs;
     uint16_t mtu;
-    uint16_t mtu_later;    /* if not 0: what mtu becomes once it was read twice */
+    uint16_t mtu_later; /* if not 0: what mtu becomes once it was read twice */
+    uint32_t speed;
+    uint8_t duplex;
     uint8_t header[12];    /* what is written in front of delivered frames; zero */
     bool transmit_at_once; /* a doorbell of the tx queue finishes all that is there; on */
     enum sim_answer answer;
@@ -97,8 +136,9 @@ struct sim_virtio_net {
     /* what the driver did */
     struct sim_pci_function *pci;
     uint8_t status;
-    uint32_t driver_features;
+    uint64_t driver_features;
     uint16_t selected;
+    struct sim_modern modern;
     struct sim_queue queues[SIM_QUEUES];
     uint8_t status_writes[SIM_STATUS_WRITES_MAX]; /* since sim_virtio_net_add */
     unsigned status_write_count;
@@ -120,10 +160,20 @@ struct sim_virtio_net {
 };
 
 /*
- * A transitional device at 00:`slot`.0 with I/O BAR 0, MSI-X in its capabilities (not enabled), and
+ * A transitional device at 00:`slot`.0 with the legacy interface alone: I/O BAR 0, MSI-X in its capabilities (not enabled), and
  * rings of 256, 256 and 64. Lives until the next machine_reset, which must have come before.
  */
-struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint32_t features);
+struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint64_t features);
+
+/*
+ * Gives it the modern interface besides, with VERSION_1 among its features: BAR 4 at `base`. And, for
+ * `only`, takes the legacy one away.
+ */
+void sim_virtio_net_modernise(struct sim_virtio_net *net, uint64_t base, bool only);
+
+/* One more capability at the list's end; returns where it is. */
+uint8_t sim_modern_add_capability(struct sim_virtio_net *net, enum sim_structure structure,
+                                  uint8_t bar, uint32_t offset, uint32_t length);
 
 /* The first complaint of any device about its driver, or NULL. */
 const char *sim_virtio_net_complaint(void);

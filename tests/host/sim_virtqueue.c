@@ -60,24 +60,27 @@ static uint8_t *dma(struct sim_queue *queue, uint64_t physical, uint64_t size)
     return bytes;
 }
 
-/* The ring's parts as §2.7.2 lays them out for the legacy interface. */
-static size_t avail_offset(const struct sim_queue *queue)
+struct sim_place sim_queue_legacy_place(const struct sim_queue *queue, uint32_t page)
 {
-    return 16u * queue->size;
+    const uint64_t desc = (uint64_t)page * PAGE, avail = desc + 16u * queue->size;
+    const uint64_t avail_end = avail + 2 * (3u + queue->size);
+
+    return (struct sim_place){desc, avail, (avail_end + PAGE - 1) / PAGE * PAGE};
 }
 
-static size_t used_offset(const struct sim_queue *queue)
+static uint8_t *desc_at(struct sim_queue *queue)
 {
-    size_t end = avail_offset(queue) + 2 * (3u + queue->size);
-
-    return (end + PAGE - 1) / PAGE * PAGE;
+    return dma(queue, queue->place.desc, 16u * queue->size);
 }
 
-static uint8_t *ring(struct sim_queue *queue)
+static uint8_t *avail_at(struct sim_queue *queue)
 {
-    size_t bytes = used_offset(queue) + 2 * 3u + 8u * queue->size;
+    return dma(queue, queue->place.avail, 2 * (3u + queue->size));
+}
 
-    return dma(queue, (uint64_t)queue->page * PAGE, bytes);
+static uint8_t *used_at(struct sim_queue *queue)
+{
+    return dma(queue, queue->place.used, 2 * 3u + 8u * queue->size);
 }
 
 static uint16_t get16(const uint8_t *bytes)
@@ -97,25 +100,30 @@ static void put32(uint8_t *bytes, uint32_t value)
 
 void sim_queue_reset(struct sim_queue *queue)
 {
-    queue->page = 0;
+    queue->in_use = false;
     queue->avail_seen = queue->used_next = queue->used_shown = 0;
     queue->pending_count = 0;
     memset(queue->out, 0, queue->size); /* no more of it is in use */
 }
 
-bool sim_queue_place(struct sim_queue *queue, uint32_t page, bool event_idx)
+/* §2.7 has the table of alignments. */
+bool sim_queue_place(struct sim_queue *queue, struct sim_place place, bool event_idx)
 {
-    queue->page = page;
+    queue->place = place;
     queue->event_idx = event_idx;
-    return page != 0 && ring(queue) != NULL;
+    if (place.desc % 16 != 0 || place.avail % 2 != 0 || place.used % 4 != 0)
+        complain(queue, "ring misaligned: 0x%llx 0x%llx 0x%llx", (unsigned long long)place.desc,
+                 (unsigned long long)place.avail, (unsigned long long)place.used);
+    queue->in_use = place.desc != 0 && desc_at(queue) != NULL && avail_at(queue) != NULL &&
+                    used_at(queue) != NULL;
+    return queue->in_use;
 }
 
 struct sim_ring sim_queue_ring(struct sim_queue *queue)
 {
-    uint8_t *base = ring(queue);
-    uint8_t *used = base + used_offset(queue);
+    uint8_t *used = used_at(queue);
 
-    return (struct sim_ring){base, base + avail_offset(queue), used, used + 6 + 8 * queue->size};
+    return (struct sim_ring){desc_at(queue), avail_at(queue), used, used + 6 + 8 * queue->size};
 }
 
 /* Every descriptor is followed by itself: who walks the chain walks for ever. */
@@ -153,14 +161,13 @@ void sim_queue_scribble(struct sim_queue *queue, enum sim_scribble what)
 
 uint16_t sim_queue_posted(struct sim_queue *queue)
 {
-    return get16(ring(queue) + avail_offset(queue) + 2);
+    return get16(avail_at(queue) + 2);
 }
 
 /* Fetches what the driver has newly made available into pending[]. */
 static void fetch(struct sim_queue *queue)
 {
-    uint8_t *base = ring(queue);
-    uint8_t *avail = base != NULL ? base + avail_offset(queue) : NULL;
+    uint8_t *avail = avail_at(queue);
     uint16_t idx;
 
     if (avail == NULL)
@@ -210,7 +217,7 @@ static uint16_t take_pending(struct sim_queue *queue)
 /* Reads descriptor `index` into `span`; returns its flags. */
 static uint16_t read_descriptor(struct sim_queue *queue, uint16_t index, struct sim_span *span)
 {
-    const uint8_t *desc = ring(queue) + 16u * index;
+    const uint8_t *desc = desc_at(queue) + 16u * index;
     uint16_t flags = get16(desc + 12);
 
     memcpy(&span->physical, desc, 8);
@@ -239,7 +246,7 @@ static bool follow(struct sim_queue *queue, struct sim_chain *chain)
         chain->capacity += span->length;
         if (!(flags & DESC_NEXT))
             return true;
-        index = get16(ring(queue) + 16u * index + 14);
+        index = get16(desc_at(queue) + 16u * index + 14);
         if (index >= queue->size || queue->out[index]) {
             complain(queue, "descriptor %u is linked into a chain and is none or another's", index);
             return false;
@@ -260,8 +267,7 @@ bool sim_queue_take(struct sim_queue *queue, struct sim_chain *chain)
 /* §2.7.7.1, §2.7.10: would this have interrupted the driver? */
 static void count_interrupt(struct sim_queue *queue, uint16_t old)
 {
-    uint8_t *base = ring(queue);
-    uint8_t *avail = base + avail_offset(queue);
+    uint8_t *avail = avail_at(queue);
     uint16_t event = get16(avail + 4 + 2 * queue->size);
     uint16_t new = queue->used_shown;
 
@@ -274,10 +280,9 @@ static void count_interrupt(struct sim_queue *queue, uint16_t old)
 static void show_used(struct sim_queue *queue, uint16_t idx)
 {
     uint16_t old = queue->used_shown;
-    uint8_t *base = ring(queue);
 
     queue->used_shown = idx;
-    put16(base + used_offset(queue) + 2, idx);
+    put16(used_at(queue) + 2, idx);
     count_interrupt(queue, old);
 }
 
@@ -316,13 +321,13 @@ static void distort(struct sim_queue *queue, uint32_t capacity, uint32_t *id, ui
         *length = 0;
         break;
     case SIM_LENGTH_HEADER:
-        *length = 10;
+        *length = queue->header;
         break;
     case SIM_LENGTH_BUFFER:
         *length = capacity;
         break;
     case SIM_LENGTH_BELOW_HEADER:
-        *length = 9;
+        *length = queue->header - 1;
         break;
     case SIM_LENGTH_ABOVE_BUFFER:
         *length = capacity + 1;
@@ -352,7 +357,7 @@ static uint16_t distort_idx(const struct sim_queue *queue, uint16_t right)
 
 void sim_queue_finish(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity)
 {
-    uint8_t *used = ring(queue) + used_offset(queue);
+    uint8_t *used = used_at(queue);
     uint8_t *element = used + 4 + 8 * (queue->used_next % queue->size);
     uint32_t id = head;
 
@@ -382,8 +387,7 @@ void sim_queue_show(struct sim_queue *queue)
 /* Where doorbells are wanted again, avail_event follows what was seen (§2.7.10). */
 void sim_queue_ask_for_doorbells(struct sim_queue *queue)
 {
-    uint8_t *base = queue->page != 0 ? ring(queue) : NULL;
-    uint8_t *used = base != NULL ? base + used_offset(queue) : NULL;
+    uint8_t *used = queue->in_use ? used_at(queue) : NULL;
 
     if (used == NULL)
         return;

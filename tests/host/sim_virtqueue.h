@@ -1,5 +1,5 @@
 /*
- * The device's side of a split virtqueue (virtio 1.2 §2.7, legacy layout §2.7.2), written from the
+ * The device's side of a split virtqueue (virtio 1.2 §2.7; the legacy layout is §2.7.2), written from the
  * specification and by bytes: nothing is shared with drivers/. It watches the driver, keeps the
  * first thing that is forbidden as a complaint, and breaks the rules itself when told to.
  */
@@ -31,7 +31,7 @@ enum sim_fault {
     SIM_LENGTH_ZERO,
     SIM_LENGTH_HEADER,       /* a header and no frame: legal, if of no use */
     SIM_LENGTH_BUFFER,       /* all of the buffer, however little was written: a lie */
-    SIM_LENGTH_BELOW_HEADER, /* 9 */
+    SIM_LENGTH_BELOW_HEADER, /* one byte less than that */
     SIM_LENGTH_ABOVE_BUFFER, /* one more than the buffer has */
     SIM_LENGTH_MAX,          /* 2^32 - 1 */
     SIM_FAULTS
@@ -49,9 +49,16 @@ enum sim_scribble {
     SIM_SCRIBBLES
 };
 
+/* Where the three parts of a ring are: physical addresses. */
+struct sim_place {
+    uint64_t desc;
+    uint64_t avail;
+    uint64_t used;
+};
+
 struct sim_queue {
     /* the test's */
-    uint16_t size;       /* as the device states it */
+    uint16_t size;       /* as the device states it, and the driver may have reduced it */
     uint16_t size_later; /* if not 0: and what it states from the second time on */
     enum sim_order order;
     enum sim_fault fault; /* for the next chain finished; then SIM_SOUND again */
@@ -59,7 +66,9 @@ struct sim_queue {
     bool suppress;        /* doorbells are not wanted */
 
     /* the device's */
-    uint32_t page;       /* where the ring is; 0: not in use */
+    struct sim_place place;
+    uint32_t header;     /* bytes that a finished chain of received bytes has at least */
+    bool in_use;         /* the driver has said where it is */
     bool event_idx;      /* as negotiated */
     uint16_t avail_seen; /* how far the available ring was followed */
     uint16_t used_next;  /* how far the used ring was filled */
@@ -95,7 +104,10 @@ struct sim_chain {
 void sim_queue_reset(struct sim_queue *queue);
 
 /* The driver has said where the ring is. False after a complaint. */
-bool sim_queue_place(struct sim_queue *queue, uint32_t page, bool event_idx);
+bool sim_queue_place(struct sim_queue *queue, struct sim_place place, bool event_idx);
+
+/* The place of a ring that starts at `page` and is laid out as the legacy interface has it. */
+struct sim_place sim_queue_legacy_place(const struct sim_queue *queue, uint32_t page);
 
 /*
  * Writes over the ring. A device that has spoiled the driver's parts can read nothing sensible there

@@ -48,6 +48,7 @@ static void assert_defaults(void)
     assert_int_equal(config.log, LOG_INFO);
     assert_true(config.promisc);
     assert_false(config.allmulti);
+    assert_int_equal(config.transport, TRANSPORT_AUTO);
     assert_int_equal(config.panic, PANIC_REBOOT);
     assert_int_equal(config.mac_count, 0);
     assert_false(config.buffers_high);
@@ -87,6 +88,19 @@ static void mode_takes_wire_and_reflect(void **state)
     assert_int_equal(config.mode, MODE_WIRE);
     assert_refused((const char *const[]){"mode=", "mode=Wire", "mode=wires", "mode=wir", NULL},
                    "wire|reflect");
+}
+
+static void transport_takes_the_two_interfaces_and_auto(void **state)
+{
+    (void)state;
+    parse("transport=legacy", 0);
+    assert_int_equal(config.transport, TRANSPORT_LEGACY);
+    parse("transport=modern", 0);
+    assert_int_equal(config.transport, TRANSPORT_MODERN);
+    parse("transport=auto", 0);
+    assert_int_equal(config.transport, TRANSPORT_AUTO);
+    assert_refused((const char *const[]){"transport=", "transport=pci", "transport=Modern", NULL},
+                   "auto|legacy|modern");
 }
 
 static void wire_is_kept_as_given_up_to_its_longest(void **state)
@@ -239,14 +253,15 @@ static void unknown_words_are_named_with_what_would_be_known(void **state)
 {
     (void)state;
     static const char *const words[] = {
-        "idle=adaptive", "offload=on", "transport=modern", "quiet",   "=",
-        "=on",           "stat=1",     "stats =1",         "STATS=1", NULL};
+        "idle=adaptive", "offload=on", "transports=modern", "quiet",   "=",
+        "=on",           "stat=1",     "stats =1",          "STATS=1", NULL};
     for (const char *const *word = words; *word != NULL; word++) {
         size_t pieces = strcmp(*word, "stats =1") == 0 ? 2 : 1;
         parse(*word, pieces);
         assert_int_equal(machine_log_count("warn", "reason=unknown-word"), pieces);
-        assert_int_equal(machine_log_count("warn", "accepted=\"mode= wire= stats= log= promisc= "
-                                                   "allmulti= mac= panic= buffers= fault=\""),
+        assert_int_equal(machine_log_count("warn",
+                                           "accepted=\"mode= wire= stats= log= promisc= "
+                                           "allmulti= mac= transport= panic= buffers= fault=\""),
                          pieces);
         assert_defaults();
     }
@@ -306,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_line_gives_the_defaults),
         cmocka_unit_test(mode_takes_wire_and_reflect),
+        cmocka_unit_test(transport_takes_the_two_interfaces_and_auto),
         cmocka_unit_test(wire_is_kept_as_given_up_to_its_longest),
         cmocka_unit_test(stats_takes_seconds_from_0_to_86400),
         cmocka_unit_test(log_takes_the_four_levels),

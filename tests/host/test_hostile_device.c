@@ -200,9 +200,11 @@ static void resets_that_are_rare_never_retire_a_port(void **state)
 /* The rings' memory was given out for one size, at start-up, and nothing is allocated later. */
 static void sizes_that_change_at_a_reset_retire_it_until_they_are_right(void **state)
 {
-    static const uint16_t sizes[] = {0, 1, 3, 128, 512, 32768, 65535};
+    static const uint16_t sizes[] = {0, 1, 3, 128, 65535, 512, 32768};
+    /* Of a larger ring, the modern interface lets us use as much as before. */
+    const size_t count = sizeof(sizes) / sizeof(sizes[0]) - (bench_is_modern() ? 2 : 0);
 
-    for (unsigned i = 0; i < 2 * sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (unsigned i = 0; i < 2 * count; i++) {
         struct sim_queue *queue;
         char told[80];
 
@@ -244,16 +246,16 @@ static void a_size_that_changes_between_two_looks_is_judged_again(void **state)
  * and of a configuration field whose feature it does not have. */
 static void features_that_change_at_a_reset_are_taken_as_they_are(void **state)
 {
-    static const uint32_t features[] = {0, SIM_F(MAC), SIM_F(EVENT_IDX), SIM_F(ANY_LAYOUT),
+    static const uint64_t features[] = {0, SIM_F(MAC), SIM_F(EVENT_IDX), SIM_F(ANY_LAYOUT),
                                         0xffffffff & ~SIM_F(MTU)};
 
     for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
         new_wires(state);
         bad->reset_delay_ns = CLOCK_NS_PER_MS;
         break_the_rules();
-        bad->features = features[i];
+        bad->features = bench_taken(features[i]);
         wires_run_until(0, NETDEV_RUNNING, CLOCK_NS_PER_S);
-        assert_int_equal(bad->driver_features & ~features[i], 0);
+        assert_int_equal(bad->driver_features & ~bad->features, 0);
         assert_forwards_again();
         wires_settle(true);
     }
@@ -282,7 +284,9 @@ static void a_status_that_does_not_take_driver_ok_after_a_reset_retires_the_port
     break_the_rules();
     bad->status_set = 0x80;
     wires_run_until(0, NETDEV_RETIRED, CLOCK_NS_PER_S);
-    assert_int_equal(machine_log_count("error", "reason=status status=0x87"), 1);
+    assert_int_equal(machine_log_count("error", bench_is_modern() ? "reason=status status=0x8f"
+                                                                  : "reason=status status=0x87"),
+                     1);
     assert_int_equal(machine_log_count("error", "reason=retired cause=start"), 1);
     wires_assert_buffers(); /* the buffers that were posted meanwhile, too */
     bad->status_set = 0;
@@ -309,5 +313,6 @@ int main(void)
         TEST(a_status_that_does_not_take_driver_ok_after_a_reset_retires_the_port),
     };
 
-    return cmocka_run_group_tests_name("hostile_device", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("hostile_device, legacy", tests, bench_legacy, NULL) +
+           cmocka_run_group_tests_name("hostile_device, modern", tests, bench_modern, NULL);
 }

@@ -50,7 +50,7 @@ static const struct lie length_lies[] = {
 #define LENGTH_LIES (sizeof(length_lies) / sizeof(length_lies[0]))
 
 /* Wires on which all is well until now. */
-static void new_wires(void **state, uint32_t features)
+static void new_wires(void **state, uint64_t features)
 {
     bench_renew(state);
     wires_add(features);
@@ -101,7 +101,7 @@ static void lie_on_rx(enum sim_fault fault)
 /* With the header in the frame's descriptor and in one of its own: both have code of their own. */
 static void lies_on_the_rx_ring(void **state)
 {
-    static const uint32_t features[] = {SIM_FEATURES_USUAL, 0};
+    static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
 
     for (unsigned i = 0; i < 2 * (RING_LIES + LENGTH_LIES); i++) {
         const unsigned at = i / 2;
@@ -245,5 +245,6 @@ int main(void)
         TEST(a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none),
     };
 
-    return cmocka_run_group_tests_name("hostile_ring", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("hostile_ring, legacy", tests, bench_legacy, NULL) +
+           cmocka_run_group_tests_name("hostile_ring, modern", tests, bench_modern, NULL);
 }

@@ -82,7 +82,7 @@ static unsigned words_read(void)
 }
 
 /* The device touches the ring when a doorbell asks it to, which must not look like the driver. */
-static void start_quietly(uint32_t features)
+static void start_quietly(uint64_t features)
 {
     bench_start_one(features);
     one->net->transmit_at_once = false;
@@ -93,7 +93,7 @@ static void start_quietly(uint32_t features)
 /* In both layouts, and where chains come back in another order than the one expected. */
 static void what_changes_after_it_was_read_is_not_read_again(void **state)
 {
-    static const uint32_t features[] = {SIM_FEATURES_USUAL, 0};
+    static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
 
     for (unsigned i = 0; i < 4; i++) {
         struct batch batch = {.count = 0};
@@ -205,7 +205,7 @@ static void a_ring_that_is_written_over_does_not_mislead_the_driver(void **state
  * does not carry it on: whichever of its bytes is set. */
 static void garbage_in_the_header_goes_no_further(void **state)
 {
-    static const uint32_t features[] = {SIM_FEATURES_USUAL, 0};
+    static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
     static const uint8_t values[] = {1, 0x80, 0xff};
 
     for (unsigned i = 0; i < 2 * LEGACY_HEADER * sizeof(values); i++) {
@@ -232,5 +232,6 @@ int main(void)
         TEST(garbage_in_the_header_goes_no_further),
     };
 
-    return cmocka_run_group_tests_name("hostile_shared", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("hostile_shared, legacy", tests, bench_legacy, NULL) +
+           cmocka_run_group_tests_name("hostile_shared, modern", tests, bench_modern, NULL);
 }

@@ -265,5 +265,6 @@ int main(void)
         TEST(a_second_answer_after_a_reset_is_a_breach_as_ever),
     };
 
-    return cmocka_run_group_tests_name("hostile_time", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("hostile_time, legacy", tests, bench_legacy, NULL) +
+           cmocka_run_group_tests_name("hostile_time, modern", tests, bench_modern, NULL);
 }

@@ -13,7 +13,7 @@
 
 static void promiscuous_mode_goes_on_off_and_on_again(void **state)
 {
-    static const uint32_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT),
+    static const uint64_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT),
                                         SIM_F(CTRL_VQ) | SIM_F(CTRL_RX)};
 
     for (unsigned i = 0; i < 3; i++) {
@@ -32,7 +32,7 @@ static void promiscuous_mode_goes_on_off_and_on_again(void **state)
 static void the_mac_is_set_by_command(void **state)
 {
     static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
-    static const uint32_t features[] = {SIM_FEATURES_USUAL,
+    static const uint64_t features[] = {SIM_FEATURES_USUAL,
                                         SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT)};
 
     for (unsigned i = 0; i < 2; i++) {
@@ -55,6 +55,18 @@ static void without_the_command_the_mac_is_written_into_the_configuration(void *
     assert_memory_equal(one->net->mac, mac.bytes, 6);
     assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, mac.bytes, 6);
     assert_int_equal(one->net->commands, 0);
+}
+
+/* With VERSION_1 the configuration is read-only (§5.1.4). */
+static void without_the_command_a_modern_device_keeps_its_mac(void **state)
+{
+    static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
+    assert_false(one->dev->ops->set_mac_addr(one->dev, mac));
+    assert_int_equal(machine_log_count("warn", "reason=control-not-offered command=mac"), 1);
+    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, one->net->mac, 6);
 }
 
 static void a_mode_that_was_not_offered_is_refused_with_a_warning(void **state)
@@ -134,10 +146,10 @@ static void a_control_queue_that_is_too_small_is_not_used(void **state)
         bench_probe_all(1);
         assert_true(bench_start(one));
         assert_int_equal(machine_log_count("warn", "port=0 reason=control-queue-too-small "), 1);
-        assert_int_equal(
-            one->net->driver_features,
-            SIM_FEATURES_USUAL & WANTED &
-                ~(SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(CTRL_MAC_ADDR)));
+        assert_int_equal(one->net->driver_features,
+                         bench_taken(SIM_FEATURES_USUAL & WANTED &
+                                     ~(SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) |
+                                       SIM_F(CTRL_MAC_ADDR))));
         bench_forward(one, 100);
     }
 }
@@ -178,7 +190,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(promiscuous_mode_goes_on_off_and_on_again),
         TEST(the_mac_is_set_by_command),
-        TEST(without_the_command_the_mac_is_written_into_the_configuration),
         TEST(a_mode_that_was_not_offered_is_refused_with_a_warning),
         TEST(a_refused_command_is_reported),
         TEST(a_late_answer_is_waited_for),
@@ -189,5 +200,16 @@ int main(void)
         TEST(switching_promiscuous_mode_off_empties_the_address_table),
     };
 
-    return cmocka_run_group_tests_name("virtio_net_control", tests, NULL, NULL);
+    const struct CMUnitTest legacy_only[] = {
+        TEST(without_the_command_the_mac_is_written_into_the_configuration),
+    };
+    const struct CMUnitTest modern_only[] = {
+        TEST(without_the_command_a_modern_device_keeps_its_mac),
+    };
+    return cmocka_run_group_tests_name("virtio_net_control, legacy", tests, bench_legacy, NULL) +
+           cmocka_run_group_tests_name("virtio_net_control, modern", tests, bench_modern, NULL) +
+           cmocka_run_group_tests_name("virtio_net_control, legacy", legacy_only, bench_legacy,
+                                       NULL) +
+           cmocka_run_group_tests_name("virtio_net_control, modern", modern_only, bench_modern,
+                                       NULL);
 }

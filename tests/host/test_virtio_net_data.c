@@ -12,7 +12,7 @@
 
 static void frames_come_in_and_go_out_byte_for_byte_in_order(void **state)
 {
-    static const uint32_t features[] = {SIM_FEATURES_USUAL, 0, SIM_F(EVENT_IDX), SIM_F(ANY_LAYOUT)};
+    static const uint64_t features[] = {SIM_FEATURES_USUAL, 0, SIM_F(EVENT_IDX), SIM_F(ANY_LAYOUT)};
 
     for (unsigned way = 0; way < 4; way++) {
         bench_renew(state);
@@ -82,7 +82,7 @@ static void an_empty_poll_touches_no_port(void **state)
 }
 
 /* One burst in and out, with the doorbells that it may cost. */
-static void assert_doorbells(uint32_t features, bool suppressed)
+static void assert_doorbells(uint64_t features, bool suppressed)
 {
     uint64_t expected = suppressed ? 0 : 1;
     uint64_t rx, tx, accesses;
@@ -104,7 +104,7 @@ static void assert_doorbells(uint32_t features, bool suppressed)
 
 static void one_doorbell_a_burst_and_none_when_suppressed(void **state)
 {
-    static const uint32_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX),
+    static const uint64_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX),
                                         SIM_F(EVENT_IDX), 0};
 
     for (unsigned i = 0; i < 4; i++) {
@@ -117,7 +117,7 @@ static void one_doorbell_a_burst_and_none_when_suppressed(void **state)
 
 static void no_interrupt_is_ever_asked_for(void **state)
 {
-    static const uint32_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX)};
+    static const uint64_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX)};
 
     for (unsigned i = 0; i < 2; i++) {
         bench_renew(state);
@@ -310,5 +310,6 @@ int main(void)
         TEST(counters_count_frames_and_their_bytes),
     };
 
-    return cmocka_run_group_tests_name("virtio_net_data", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("virtio_net_data, legacy", tests, bench_legacy, NULL) +
+           cmocka_run_group_tests_name("virtio_net_data, modern", tests, bench_modern, NULL);
 }

@@ -15,6 +15,32 @@ struct pci_device devices[BENCHES_MAX];
 struct bench benches[BENCHES_MAX];
 struct bench *const one = &benches[0];
 
+static bool modern;
+
+int bench_legacy(void **state)
+{
+    (void)state;
+    modern = false;
+    return 0;
+}
+
+int bench_modern(void **state)
+{
+    (void)state;
+    modern = true;
+    return 0;
+}
+
+bool bench_is_modern(void)
+{
+    return modern;
+}
+
+uint64_t bench_taken(uint64_t features)
+{
+    return features | (modern ? SIM_F(VERSION_1) : 0);
+}
+
 int bench_setup(void **state)
 {
     (void)state;
@@ -46,15 +72,20 @@ void bench_probe_all(unsigned n)
 {
     assert_int_equal(pci_scan(devices, BENCHES_MAX), n);
     for (unsigned i = 0; i < n; i++)
-        benches[i].dev = virtio_net_probe(&devices[i], i);
+        benches[i].dev = virtio_net_probe(&devices[i], i, VIRTIO_TRANSPORT_AUTO);
 }
 
-void bench_add(unsigned i, uint32_t features)
+void bench_add(unsigned i, uint64_t features)
 {
+    /* As OVMF does it: above 4 GiB, beyond what one table of the highest level maps. */
+    const uint64_t base = 0xe000000000ULL + i * SIM_MODERN_BYTES;
+
     benches[i].net = sim_virtio_net_add((uint8_t)(i + 1), features);
+    if (modern)
+        sim_virtio_net_modernise(benches[i].net, base, true);
 }
 
-void bench_probe_one(uint32_t features)
+void bench_probe_one(uint64_t features)
 {
     bench_add(0, features);
     bench_probe_all(1);
@@ -78,7 +109,7 @@ bool bench_start(struct bench *bench)
     return bench_start_with(bench, bench->dev->rx_size);
 }
 
-void bench_start_one(uint32_t features)
+void bench_start_one(uint64_t features)
 {
     bench_probe_one(features);
     assert_true(bench_start(one));

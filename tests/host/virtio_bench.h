@@ -34,6 +34,15 @@ extern struct pci_device devices[BENCHES_MAX];
 extern struct bench benches[BENCHES_MAX];
 extern struct bench *const one; /* the first of them */
 
+/* Setups of a group of tests: its devices have the legacy interface alone, or the modern one alone
+ * and VERSION_1 among their features, whatever else bench_add is told. */
+int bench_legacy(void **state);
+int bench_modern(void **state);
+bool bench_is_modern(void);
+
+/* What the driver takes of `features`, with what the interface adds to them. */
+uint64_t bench_taken(uint64_t features);
+
 /* Before and after each test. The teardown fails the test if the driver did what the specification
  * forbids, whatever the test was about. */
 int bench_setup(void **state);
@@ -43,7 +52,7 @@ int bench_teardown(void **state);
 void bench_renew(void **state);
 
 /* Puts device `i` on the bus. */
-void bench_add(unsigned i, uint32_t features);
+void bench_add(unsigned i, uint64_t features);
 
 /* Finds all `n` functions on the bus and makes a port of each. */
 void bench_probe_all(unsigned n);
@@ -53,8 +62,8 @@ bool bench_start_with(struct bench *bench, uint32_t buffers);
 bool bench_start(struct bench *bench);
 
 /* The usual case: one device, one port of it, running. */
-void bench_probe_one(uint32_t features);
-void bench_start_one(uint32_t features);
+void bench_probe_one(uint64_t features);
+void bench_start_one(uint64_t features);
 
 /* Whether the driver of device `i` took feature number `feature`. */
 bool bench_took(unsigned i, uint32_t feature);

@@ -55,7 +55,7 @@ static void note_owned(unsigned lane)
     qsort(wires.owned[lane], pool->capacity, sizeof(*pool->free), by_address);
 }
 
-void wires_add(uint32_t features)
+void wires_add(uint64_t features)
 {
     memset(&wires, 0, sizeof(wires));
     for (unsigned i = 0; i < WIRE_PORTS; i++)

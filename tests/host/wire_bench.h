@@ -43,7 +43,7 @@ extern struct wires wires;
 int wires_setup(void **state);
 
 /* In two steps, for what is to be set in between. */
-void wires_add(uint32_t features);
+void wires_add(uint64_t features);
 void wires_start(void);
 
 /* The driver's side and the device of port `i`. */

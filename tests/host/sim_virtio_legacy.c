@@ -1,0 +1,108 @@
+/* The registers of the legacy interface: virtio 1.2 §4.1.4.10, and the page of a ring §4.1.5.1.3. */
+#include <string.h>
+
+#include "tests/host/sim_virtio_registers.h"
+
+enum {
+    DEVICE_FEATURES = 0,
+    DRIVER_FEATURES = 4,
+    QUEUE_ADDRESS = 8,
+    QUEUE_SIZE = 12,
+    QUEUE_SELECT = 14,
+    QUEUE_NOTIFY = 16,
+    DEVICE_STATUS = 18,
+    ISR_STATUS = 19,
+    CONFIG = 20,
+    CONFIG_WITH_MSIX = 24,
+    MSIX_CAPABILITY = 0x11,
+    DRIVER_OK = 4,
+    PAGE = 4096,
+};
+
+static bool msix_enabled(const struct sim_virtio_net *net)
+{
+    for (unsigned at = net->pci->config[0x34]; at != 0; at = net->pci->config[at + 1])
+        if (net->pci->config[at] == MSIX_CAPABILITY)
+            return (net->pci->config[at + 3] & 0x80) != 0;
+    return false;
+}
+
+static uint16_t config_start(const struct sim_virtio_net *net)
+{
+    return msix_enabled(net) ? CONFIG_WITH_MSIX : CONFIG;
+}
+
+static uint32_t page_of(const struct sim_queue *queue)
+{
+    return queue != NULL && queue->in_use ? (uint32_t)(queue->place.desc / PAGE) : 0;
+}
+
+uint32_t sim_legacy_read(void *context, uint16_t offset, unsigned width)
+{
+    struct sim_virtio_net *net = context;
+    struct sim_queue *queue = net->selected < SIM_QUEUES ? &net->queues[net->selected] : NULL;
+
+    if (net->gone)
+        return 0xffffffffu;
+    if (offset >= config_start(net))
+        return sim_read_config(net, (uint16_t)(offset - config_start(net)), width);
+    if (offset == DEVICE_FEATURES && width == 4)
+        return (uint32_t)net->features;
+    if (offset == DRIVER_FEATURES && width == 4)
+        return (uint32_t)net->driver_features;
+    if (offset == QUEUE_ADDRESS && width == 4)
+        return page_of(queue);
+    if (offset == QUEUE_SIZE && width == 2)
+        return queue != NULL ? sim_read_queue_size(queue) : 0;
+    if (offset == QUEUE_SELECT && width == 2)
+        return net->selected;
+    if (offset == DEVICE_STATUS && width == 1)
+        return sim_read_status(net);
+    if (offset == ISR_STATUS && width == 1)
+        return 0;
+    sim_complain(net, "read of %u bytes at register %u", width, offset);
+    return 0xffffffffu;
+}
+
+static void write_page(struct sim_virtio_net *net, uint32_t page)
+{
+    if (net->status & DRIVER_OK)
+        sim_complain(net, "queue %u set up after DRIVER_OK", net->selected);
+    if (!net->page_refused && net->selected < SIM_QUEUES)
+        sim_place_queue(net, net->selected,
+                        sim_queue_legacy_place(&net->queues[net->selected], page));
+}
+
+/* Without the command the MAC may be written byte by byte: §5.1.4.3. */
+static void write_config(struct sim_virtio_net *net, uint16_t offset, unsigned width,
+                         uint32_t value)
+{
+    if (offset + width > 6 || sim_negotiated(net, SIM_F_CTRL_MAC_ADDR)) {
+        sim_complain(net, "configuration byte %u written", offset);
+        return;
+    }
+    memcpy(net->mac + offset, &value, width);
+    memcpy(net->filter_mac, net->mac, 6);
+}
+
+void sim_legacy_write(void *context, uint16_t offset, unsigned width, uint32_t value)
+{
+    struct sim_virtio_net *net = context;
+
+    if (net->gone)
+        return;
+    if (offset >= config_start(net))
+        write_config(net, (uint16_t)(offset - config_start(net)), width, value);
+    else if (offset == DRIVER_FEATURES && width == 4)
+        sim_write_features(net, value);
+    else if (offset == QUEUE_ADDRESS && width == 4)
+        write_page(net, value);
+    else if (offset == QUEUE_SELECT && width == 2)
+        net->selected = (uint16_t)value;
+    else if (offset == QUEUE_NOTIFY && width == 2)
+        sim_doorbell(net, (uint16_t)value);
+    else if (offset == DEVICE_STATUS && width == 1)
+        sim_write_status(net, (uint8_t)value);
+    else
+        sim_complain(net, "write of %u bytes at register %u", width, offset);
+}

@@ -1,0 +1,41 @@
+/*
+ * Inside the simulated device: what its two interfaces call, and what they answer with.
+ *
+ *     sim_virtio_net.c      the network device
+ *     sim_virtio_legacy.c   registers at ports (virtio 1.2 §4.1.4.10)
+ *     sim_virtio_modern.c   capabilities, and the structures behind them (§4.1.4)
+ */
+#ifndef TESTS_HOST_SIM_VIRTIO_REGISTERS_H
+#define TESTS_HOST_SIM_VIRTIO_REGISTERS_H
+
+#include "tests/host/sim_virtio_net.h"
+
+/* The first complaint stays: what follows is often its consequence. */
+void sim_complain(struct sim_virtio_net *net, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+bool sim_negotiated(const struct sim_virtio_net *net, unsigned feature);
+
+uint8_t sim_read_status(struct sim_virtio_net *net);
+void sim_write_status(struct sim_virtio_net *net, uint8_t value);
+void sim_write_features(struct sim_virtio_net *net, uint64_t value);
+
+/* The size as the device states it; it may state another one the next time. */
+uint16_t sim_read_queue_size(struct sim_queue *queue);
+
+/* The driver has said where queue `index` is. False if it cannot be. */
+bool sim_place_queue(struct sim_virtio_net *net, unsigned index, struct sim_place place);
+
+void sim_doorbell(struct sim_virtio_net *net, uint16_t index);
+
+/* Configuration space of the device, by fields. */
+uint32_t sim_read_config(struct sim_virtio_net *net, uint16_t offset, unsigned width);
+
+/* The ports of BAR 0. */
+uint32_t sim_legacy_read(void *context, uint16_t offset, unsigned width);
+void sim_legacy_write(void *context, uint16_t offset, unsigned width, uint32_t value);
+
+/* The device has been reset. */
+void sim_modern_reset(struct sim_virtio_net *net);
+
+#endif
