@@ -229,7 +229,7 @@ SIMULATION := tests/host/machine.c tests/host/sim_bus.c
 SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 	tests/host/sim_virtio_modern.c tests/host/sim_virtqueue.c
 
-HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_net_data \
+HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_modern virtio_net_data \
 	virtio_net_breach virtio_net_recovery virtio_net_control \
 	hostile_ring hostile_shared hostile_device hostile_time adversary lane assembly wiring loop \
 	config log clock calibrate acpi string
@@ -248,6 +248,7 @@ HOST_TEST_virtqueue := drivers/virtqueue.c $(SIMULATION)
 VIRTIO_BENCH := $(DRIVERS_SOURCES) net/pool.c tests/host/virtio_bench.c $(SIMULATED_DEVICE) \
 	$(SIMULATION)
 HOST_TEST_virtio_net := $(VIRTIO_BENCH)
+HOST_TEST_virtio_modern := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_data := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_breach := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_recovery := $(VIRTIO_BENCH)

@@ -39,7 +39,7 @@ static uint64_t get_features(const struct virtio_device *device)
     write_common(device, FIELD(device_feature_select), 1);
     features |= (uint64_t)read_common(device, FIELD(device_feature)) << 32;
     /* The register for it is the structure's last, and older devices end before it. */
-    if (device->modern.common.length < sizeof(struct virtio_pci_common_cfg))
+    if (device->modern.common.length < VIRTIO_PCI_COMMON_CFG_BYTES)
         features &= ~VIRTIO_BIT(VIRTIO_F_RING_RESET);
     return features;
 }

@@ -24,7 +24,7 @@ static const struct kind {
 } kinds[] = {
     [VIRTIO_PCI_CAP_COMMON_CFG] = {"common",
                                    offsetof(struct virtio_pci_common_cfg, queue_notify_data),
-                                   sizeof(struct virtio_pci_common_cfg), VIRTIO_PCI_CAP_BYTES, 4},
+                                   VIRTIO_PCI_COMMON_CFG_BYTES, VIRTIO_PCI_CAP_BYTES, 4},
     [VIRTIO_PCI_CAP_NOTIFY_CFG] = {"notify", sizeof(uint16_t), NOTIFY_BYTES,
                                    VIRTIO_PCI_NOTIFY_CAP_BYTES, 2},
     [VIRTIO_PCI_CAP_ISR_CFG] = {"isr", 1, 1, VIRTIO_PCI_CAP_BYTES, 1},

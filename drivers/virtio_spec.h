@@ -78,6 +78,7 @@ _Static_assert(offsetof(struct virtio_pci_common_cfg, device_status) == 20, "§4
 _Static_assert(offsetof(struct virtio_pci_common_cfg, queue_desc) == 32, "§4.1.4.3");
 _Static_assert(offsetof(struct virtio_pci_common_cfg, queue_notify_data) == 56, "§4.1.4.3");
 _Static_assert(offsetof(struct virtio_pci_common_cfg, queue_reset) == 58, "§4.1.4.3");
+#define VIRTIO_PCI_COMMON_CFG_BYTES 60 /* the compiler's has a gap behind it */
 
 /* §2.7.2 "Legacy Interfaces: A Note on Virtqueue Layout", §4.1.5.1.3 the page of the address */
 #define VIRTIO_PCI_LEGACY_QUEUE_ALIGN 4096

@@ -38,7 +38,17 @@ bool bench_is_modern(void)
 
 uint64_t bench_taken(uint64_t features)
 {
-    return features | (modern ? SIM_F(VERSION_1) : 0);
+    return modern ? features | SIM_F(VERSION_1) : (uint32_t)features;
+}
+
+unsigned bench_feature_bits(void)
+{
+    return modern ? 64 : 32;
+}
+
+uint8_t bench_status(uint8_t status)
+{
+    return modern ? status | 8 : status;
 }
 
 int bench_setup(void **state)

@@ -17,9 +17,10 @@
 #define BENCHES_MAX 4
 #define BENCH_FRAME 64 /* bytes of the frames that bench_deliver makes */
 
-/* The features that the driver has a use for. */
+/* The features that the driver has a use for; the legacy interface can carry the lower half. */
 #define WANTED                                                                                     \
-    (SIM_F(MTU) | SIM_F(MAC) | SIM_F(STATUS) | SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) |                   \
+    (SIM_F(VERSION_1) | SIM_F(ACCESS_PLATFORM) | SIM_F(ORDER_PLATFORM) | SIM_F(RING_RESET) |       \
+     SIM_F(MTU) | SIM_F(MAC) | SIM_F(STATUS) | SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) |                   \
      SIM_F(CTRL_RX_EXTRA) | SIM_F(CTRL_MAC_ADDR) | SIM_F(ANY_LAYOUT) | SIM_F(EVENT_IDX))
 
 /* One device with its port; rx and tx share the pool, as in a lane that sends where it receives. */
@@ -40,8 +41,12 @@ int bench_legacy(void **state);
 int bench_modern(void **state);
 bool bench_is_modern(void);
 
-/* What the driver takes of `features`, with what the interface adds to them. */
+/* `features` as they come through the interface: with VERSION_1, or the lower half of them. */
 uint64_t bench_taken(uint64_t features);
+unsigned bench_feature_bits(void);
+
+/* A device status, with FEATURES_OK if the interface has it. */
+uint8_t bench_status(uint8_t status);
 
 /* Before and after each test. The teardown fails the test if the driver did what the specification
  * forbids, whatever the test was about. */
