@@ -3,6 +3,10 @@
  * settings, and the watch over a port that runs. Behind it stands a simulated device that works as
  * it should; the input says which of its answers are replaced. What the driver writes is judged by
  * what it was told, true or not.
+ *
+ * The input: which interfaces there are and which is asked for; the device's shape; with the modern
+ * interface, bytes of configuration space that are written over, which may lead anywhere; memory;
+ * then a decision for each reading.
  */
 #include "tests/fuzz/target.h"
 
@@ -23,49 +27,96 @@
 #define CLOCK_STEP_NS CLOCK_NS_PER_MS /* so that a device that never answers is soon given up */
 #define RING_MAX 1024                 /* larger ones only cost time */
 #define TX_POOL 64
+#define MODERN_BASE 0xe000000000ULL
+#define MODERN_PORTS 0xd000
+#define NOTIFY_AT 0x3000
+#define NOTIFY_BYTES 0x1000
 
-/* Registers, virtio 1.2 §4.1.4.10. */
-enum {
-    DEVICE_FEATURES = 0,
-    DRIVER_FEATURES = 4,
-    QUEUE_ADDRESS = 8,
-    QUEUE_SIZE = 12,
-    QUEUE_SELECT = 14,
-    DEVICE_STATUS = 18,
+/* What the driver reads and writes, whatever the interface. */
+enum what {
+    NOTHING,
+    DEVICE_FEATURES,
+    DRIVER_FEATURES,
+    QUEUE_SELECT,
+    QUEUE_SIZE,
+    QUEUE_PAGE,
+    QUEUE_ENABLE,
+    QUEUE_NOTIFY_OFF,
+    QUEUE_ADDRESS,
+    DEVICE_FEATURE_SELECT,
+    DRIVER_FEATURE_SELECT,
+    DEVICE_STATUS,
 };
 
 static struct {
     struct input *input;
     struct sim_virtio_net *sim;
-    uint32_t (*honest_read)(void *context, uint16_t offset, unsigned width);
-    void (*honest_write)(void *context, uint16_t offset, unsigned width, uint32_t value);
-    uint32_t features; /* as told last */
+    uint32_t (*honest_port_read)(void *context, uint16_t offset, unsigned width);
+    void (*honest_port_write)(void *context, uint16_t offset, unsigned width, uint32_t value);
+    uint32_t (*honest_read)(void *context, unsigned bar, uint32_t offset, unsigned width);
+    void (*honest_write)(void *context, unsigned bar, uint32_t offset, unsigned width,
+                         uint32_t value);
+    bool patched;      /* capabilities lead elsewhere: offsets mean nothing */
+    uint64_t features; /* as told last */
+    uint32_t device_select, driver_select;
     uint32_t status;
     uint32_t sizes[SIM_QUEUES];
+    uint32_t notify_off[SIM_QUEUES];
+    uint64_t addresses[SIM_QUEUES][3];
     uint16_t selected;
 } liar;
 
-/* One byte decides: the truth, or the bytes behind it. When they are used up, all is true. */
-static uint32_t liar_read(void *context, uint16_t offset, unsigned width)
+/* Legacy: virtio 1.2 §4.1.4.10. */
+static enum what port_register(uint16_t offset)
 {
-    uint32_t value = liar.honest_read(context, offset, width);
+    static const enum what registers[] = {
+        [0] = DEVICE_FEATURES, [4] = DRIVER_FEATURES, [8] = QUEUE_PAGE,
+        [12] = QUEUE_SIZE,     [14] = QUEUE_SELECT,   [18] = DEVICE_STATUS,
+    };
 
+    return offset < sizeof(registers) / sizeof(registers[0]) ? registers[offset] : NOTHING;
+}
+
+/* Modern: §4.1.4.3, which the simulated device has at the start of its BAR. */
+static enum what memory_register(unsigned bar, uint32_t offset)
+{
+    static const enum what registers[] = {
+        [0] = DEVICE_FEATURE_SELECT, [4] = DEVICE_FEATURES, [8] = DRIVER_FEATURE_SELECT,
+        [12] = DRIVER_FEATURES,      [20] = DEVICE_STATUS,  [22] = QUEUE_SELECT,
+        [24] = QUEUE_SIZE,           [28] = QUEUE_ENABLE,   [30] = QUEUE_NOTIFY_OFF,
+        [32] = QUEUE_ADDRESS,        [36] = QUEUE_ADDRESS,  [40] = QUEUE_ADDRESS,
+        [44] = QUEUE_ADDRESS,        [48] = QUEUE_ADDRESS,  [52] = QUEUE_ADDRESS,
+    };
+
+    if (liar.patched || bar != SIM_MODERN_BAR)
+        return NOTHING;
+    return offset < sizeof(registers) / sizeof(registers[0]) ? registers[offset] : NOTHING;
+}
+
+/* One byte decides: the truth, or the bytes behind it. When they are used up, all is true. */
+static uint32_t lie(enum what what, uint32_t value, unsigned width)
+{
     if (input_8(liar.input) & 1) {
         value = (uint32_t)input_bytes(liar.input, width);
-        if (offset == QUEUE_SIZE && value > RING_MAX && (value & (value - 1)) == 0)
+        if (what == QUEUE_SIZE && value > RING_MAX && (value & (value - 1)) == 0)
             value = RING_MAX;
     }
-    if (offset == DEVICE_FEATURES)
-        liar.features = value;
-    if (offset == DEVICE_STATUS)
+    if (what == DEVICE_FEATURES) {
+        const unsigned shift = 32 * (liar.device_select & 1);
+        liar.features &= ~(0xffffffffull << shift);
+        liar.features |= (uint64_t)value << shift;
+    }
+    if (what == DEVICE_STATUS)
         liar.status = value;
-    if (offset == QUEUE_SIZE && liar.selected < SIM_QUEUES)
+    if (what == QUEUE_SIZE && liar.selected < SIM_QUEUES)
         liar.sizes[liar.selected] = value;
+    if (what == QUEUE_NOTIFY_OFF && liar.selected < SIM_QUEUES)
+        liar.notify_off[liar.selected] = value;
     return value;
 }
 
 /* A ring must lie in memory that was given out, all of it, whatever its size was said to be. */
-static void judge_ring(uint32_t page)
+static void judge_page(uint32_t page)
 {
     ensure(liar.selected < SIM_QUEUES);
     const uint32_t size = liar.sizes[liar.selected];
@@ -74,25 +125,135 @@ static void judge_ring(uint32_t page)
     ensure(machine_dma((uint64_t)page << 12, virtqueue_layout(size).total) != NULL);
 }
 
-static void liar_write(void *context, uint16_t offset, unsigned width, uint32_t value)
+static void judge_addresses(void)
 {
-    if (offset == DRIVER_FEATURES)
-        ensure((value & ~liar.features) == 0);
-    if (offset == DEVICE_STATUS)
-        ensure(value == 0 || (value & liar.status) == liar.status);
-    if (offset == QUEUE_SELECT)
-        liar.selected = (uint16_t)value;
-    if (offset == QUEUE_ADDRESS)
-        judge_ring(value);
-    liar.honest_write(context, offset, width, value);
+    ensure(liar.selected < SIM_QUEUES);
+    const uint64_t *const at = liar.addresses[liar.selected];
+    const uint32_t size = liar.sizes[liar.selected];
+
+    ensure(virtqueue_size_valid(size));
+    ensure(at[0] % 16 == 0 && machine_dma(at[0], 16 * size) != NULL);
+    ensure(at[1] % 2 == 0 && machine_dma(at[1], 6 + 2 * size) != NULL);
+    ensure(at[2] % 4 == 0 && machine_dma(at[2], 6 + 8 * size) != NULL);
 }
 
-static void add_device(struct input *input)
+static void note_address(uint32_t offset, uint32_t half)
+{
+    if (liar.selected < SIM_QUEUES)
+        memcpy((uint8_t *)liar.addresses[liar.selected] + (offset - 32), &half, sizeof(half));
+}
+
+static void judge_write(enum what what, uint32_t offset, uint32_t value)
+{
+    switch (what) {
+    case DRIVER_FEATURES:
+        ensure((value & ~(uint32_t)(liar.features >> 32 * (liar.driver_select & 1))) == 0);
+        break;
+    case DEVICE_STATUS:
+        ensure(value == 0 || (value & liar.status) == liar.status);
+        break;
+    case QUEUE_SELECT:
+        liar.selected = (uint16_t)value;
+        break;
+    case QUEUE_SIZE:
+        ensure(liar.selected < SIM_QUEUES && virtqueue_size_valid(value));
+        liar.sizes[liar.selected] = value;
+        break;
+    case QUEUE_PAGE:
+        judge_page(value);
+        break;
+    case QUEUE_ENABLE:
+        ensure(value == 1);
+        judge_addresses();
+        break;
+    case QUEUE_ADDRESS:
+        note_address(offset, value);
+        break;
+    case DEVICE_FEATURE_SELECT:
+        liar.device_select = value;
+        break;
+    case DRIVER_FEATURE_SELECT:
+        liar.driver_select = value;
+        break;
+    default:
+        break;
+    }
+}
+
+static uint32_t liar_port_read(void *context, uint16_t offset, unsigned width)
+{
+    liar.device_select = liar.driver_select = 0; /* there is but one half here */
+    return lie(port_register(offset), liar.honest_port_read(context, offset, width), width);
+}
+
+static void liar_port_write(void *context, uint16_t offset, unsigned width, uint32_t value)
+{
+    judge_write(port_register(offset), offset, value);
+    liar.honest_port_write(context, offset, width, value);
+}
+
+static uint32_t liar_read(void *context, unsigned bar, uint32_t offset, unsigned width)
+{
+    return lie(memory_register(bar, offset), liar.honest_read(context, bar, offset, width), width);
+}
+
+/* A doorbell belongs where the queue was said to have it, and that is within the structure. */
+static void judge_doorbell(uint32_t offset, uint32_t value)
+{
+    ensure(value < SIM_QUEUES && offset + 2 <= NOTIFY_BYTES);
+    ensure(offset == (uint64_t)liar.notify_off[value] * liar.sim->modern.multiplier);
+}
+
+static void liar_write(void *context, unsigned bar, uint32_t offset, unsigned width, uint32_t value)
+{
+    judge_write(memory_register(bar, offset), offset, value);
+    if (!liar.patched && bar == SIM_MODERN_BAR && offset >= NOTIFY_AT)
+        judge_doorbell(offset - NOTIFY_AT, value);
+    liar.honest_write(context, bar, offset, width, value);
+}
+
+/* Bytes over the capabilities, whose list may lead anywhere then. */
+static void patch_capabilities(struct input *input)
+{
+    struct sim_pci_function *pci = liar.sim->pci;
+
+    for (unsigned n = input_8(input) & 7; n > 0; n--) {
+        const uint8_t at = 0x40 + input_8(input) % 0xc0;
+        pci->config[at] = input_8(input);
+        liar.patched = true;
+    }
+}
+
+/* The interfaces: legacy, modern, both, or both with the memory nowhere. */
+static void add_interfaces(struct input *input, uint8_t choice)
+{
+    static const uint64_t bases[] = {MODERN_BASE, MODERN_BASE, MODERN_BASE, 0};
+    struct sim_virtio_net *sim = liar.sim;
+
+    if ((choice & 3) == 0)
+        return;
+    sim_virtio_net_modernise(sim, bases[choice & 3], (choice & 3) == 1);
+    if (choice & 4) {
+        sim_pci_add_bar(sim->pci, SIM_MODERN_PORTS, 1, 16, MODERN_PORTS);
+        sim_modern_add_capability(sim, SIM_NOTIFY, SIM_MODERN_PORTS, 0, 16);
+    }
+    sim->modern.features_refused = choice & 8;
+    sim->modern.generation_moves = choice & 16 ? SIM_ALWAYS : 0;
+    sim->modern.size_kept = choice & 32;
+    patch_capabilities(input);
+    liar.honest_read = sim->pci->memory_read;
+    liar.honest_write = sim->pci->memory_write;
+    sim->pci->memory_read = liar_read;
+    sim->pci->memory_write = liar_write;
+}
+
+static void add_device(struct input *input, uint8_t interfaces)
 {
     static const uint8_t bars[] = {0xc0, 0xe0, 0xf0, 0x80}; /* of 64, 32, 16 and 128 bytes */
     const uint8_t choice = input_8(input);
-    struct sim_virtio_net *sim = sim_virtio_net_add(1, input_32(input));
+    struct sim_virtio_net *sim = sim_virtio_net_add(1, input_bytes(input, 8));
 
+    liar.sim = sim;
     if (choice & 1)
         sim_virtio_net_enable_msix(sim);
     sim->pci->writable[0x10] = bars[choice >> 1 & 3];
@@ -102,11 +263,11 @@ static void add_device(struct input *input)
     if (choice & 0x40)
         sim->pci->writable[0x04] = 3; /* no bus master */
     sim->page_refused = choice & 0x80;
-    liar.sim = sim;
-    liar.honest_read = sim->pci->port_read;
-    liar.honest_write = sim->pci->port_write;
-    sim->pci->port_read = liar_read;
-    sim->pci->port_write = liar_write;
+    liar.honest_port_read = sim->pci->port_read;
+    liar.honest_port_write = sim->pci->port_write;
+    sim->pci->port_read = liar_port_read;
+    sim->pci->port_write = liar_port_write;
+    add_interfaces(input, interfaces);
 }
 
 static void judge_probed(const struct virtio_net *net)
@@ -197,6 +358,9 @@ static void start(struct netdev *dev, struct input *input)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const enum virtio_transport_choice choices[] = {
+        VIRTIO_TRANSPORT_AUTO, VIRTIO_TRANSPORT_MODERN, VIRTIO_TRANSPORT_LEGACY,
+        VIRTIO_TRANSPORT_AUTO};
     struct input input = {data, size};
     struct pci_device pci;
 
@@ -204,16 +368,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     machine_clock_step(CLOCK_STEP_NS);
     memset(&liar, 0, sizeof(liar));
     liar.input = &input;
-    add_device(&input);
+    const uint8_t interfaces = input_8(&input);
+    add_device(&input, interfaces);
     const uint8_t memory = input_8(&input);
     if (memory != 0)
         machine_memory_limit(memory * 4096u);
     ensure(pci_scan(&pci, 1) == 1);
-    struct netdev *dev = virtio_net_probe(&pci, 0, VIRTIO_TRANSPORT_AUTO);
+    struct netdev *dev = virtio_net_probe(&pci, 0, choices[interfaces >> 6]);
     judge_probed((struct virtio_net *)dev);
     ask_everything(dev, 0);
     if (dev->state == NETDEV_PROBED)
         start(dev, &input);
+    ensure(sim_bus_complaint() == NULL);
     free(dev);
     sim_virtio_net_remove_all();
     return 0;

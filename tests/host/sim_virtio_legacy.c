@@ -14,17 +14,13 @@ enum {
     ISR_STATUS = 19,
     CONFIG = 20,
     CONFIG_WITH_MSIX = 24,
-    MSIX_CAPABILITY = 0x11,
     DRIVER_OK = 4,
     PAGE = 4096,
 };
 
 static bool msix_enabled(const struct sim_virtio_net *net)
 {
-    for (unsigned at = net->pci->config[0x34]; at != 0; at = net->pci->config[at + 1])
-        if (net->pci->config[at] == MSIX_CAPABILITY)
-            return (net->pci->config[at + 3] & 0x80) != 0;
-    return false;
+    return (net->pci->config[net->msix + 3] & 0x80) != 0;
 }
 
 static uint16_t config_start(const struct sim_virtio_net *net)

@@ -484,7 +484,6 @@ struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint64_t features)
 {
     static const uint8_t mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x00};
     struct sim_virtio_net *net;
-    uint8_t msix;
 
     if (count == DEVICES_MAX)
         abort();
@@ -508,8 +507,8 @@ struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint64_t features)
     sim_pci_set(net->pci, 0x2e, 2, 1);
     sim_pci_add_bar(net->pci, 0, 1, LEGACY_BAR_BYTES, 0xc000u + LEGACY_BAR_BYTES * slot);
     sim_pci_add_bar(net->pci, 1, 0, 4096, 0xfeb00000u + 4096u * slot);
-    msix = sim_pci_add_capability(net->pci, MSIX_CAPABILITY, 12);
-    net->pci->writable[msix + 3] = 0xc0;
+    net->msix = sim_pci_add_capability(net->pci, MSIX_CAPABILITY, 12);
+    net->pci->writable[net->msix + 3] = 0xc0;
     net->pci->port_read = sim_legacy_read;
     net->pci->port_write = sim_legacy_write;
     net->pci->context = net;
@@ -537,5 +536,5 @@ void sim_virtio_net_remove_all(void)
 
 void sim_virtio_net_enable_msix(struct sim_virtio_net *net)
 {
-    net->pci->config[net->pci->config[0x34] + 3] = 0x80;
+    net->pci->config[net->msix + 3] = 0x80;
 }

@@ -135,6 +135,7 @@ struct sim_virtio_net {
 
     /* what the driver did */
     struct sim_pci_function *pci;
+    uint8_t msix; /* where its capability is */
     uint8_t status;
     uint64_t driver_features;
     uint16_t selected;
