@@ -333,6 +333,30 @@ static bool open_transport(struct virtio_net *net, const struct pci_device *pci,
     return false;
 }
 
+/* Whoever had the device before: firmware, a boot loader. */
+static bool reset(struct virtio_net *net)
+{
+    if (virtio_reset(&net->virtio))
+        return true;
+    refuse(net, "reason=reset-timeout status=0x%02x",
+           net->virtio.transport->get_status(&net->virtio));
+    return false;
+}
+
+/*
+ * A transitional device may have the modern structures and not VERSION_1: QEMU's does, if what
+ * stands behind it knows nothing newer. Then its legacy interface is the one to use.
+ */
+static void step_back_to_legacy(struct virtio_net *net)
+{
+    const struct virtio_device modern = net->virtio;
+    const uint64_t offered = modern.transport->get_features(&modern);
+
+    if (modern.transport->version_1 && !(offered & VIRTIO_BIT(VIRTIO_F_VERSION_1)) &&
+        virtio_pci_legacy_open(&net->virtio, modern.pci) != NULL)
+        net->virtio = modern; /* and to be refused for it */
+}
+
 static bool open_device(struct virtio_net *net, const struct pci_device *pci,
                         enum virtio_transport_choice choice)
 {
@@ -342,11 +366,10 @@ static bool open_device(struct virtio_net *net, const struct pci_device *pci,
         refuse(net, "reason=bus-master remedy=\"the function does not take its command bits\"");
         return false;
     }
-    if (!virtio_reset(&net->virtio)) { /* whoever had it before: firmware, a boot loader */
-        refuse(net, "reason=reset-timeout status=0x%02x",
-               net->virtio.transport->get_status(&net->virtio));
+    if (!reset(net))
         return false;
-    }
+    if (choice == VIRTIO_TRANSPORT_AUTO)
+        step_back_to_legacy(net);
     return true;
 }
 
@@ -487,11 +510,41 @@ static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
     };
 }
 
-/* Legacy carries speed and duplex only behind feature bit 63, which its 32 bits cannot hold. */
+struct link {
+    uint32_t speed; /* Mbit/s; 0: unknown */
+    const char *duplex;
+};
+
+/*
+ * Speed and duplex of one moment (§5.1.4), read whenever they are asked for: so a change of the
+ * configuration is seen without being told of it. Unknown where the device does not say, or says
+ * something new each time; the legacy interface never says, as its features end before bit 63.
+ */
+static struct link read_link(const struct virtio_net *net)
+{
+    const struct virtio_device *virtio = &net->virtio;
+
+    for (unsigned tries = 0;
+         tries < VIRTIO_CONFIG_TRIES && virtio_has(virtio, VIRTIO_NET_F_SPEED_DUPLEX); tries++) {
+        const uint32_t generation = virtio_config_generation(virtio);
+        const uint32_t speed = virtio_read_config32(virtio, VIRTIO_NET_CONFIG_SPEED);
+        const uint8_t duplex = virtio_read_config8(virtio, VIRTIO_NET_CONFIG_DUPLEX);
+
+        if (virtio_config_generation(virtio) != generation)
+            continue;
+        return (struct link){
+            .speed = speed <= VIRTIO_NET_SPEED_MAX ? speed : 0,
+            .duplex = duplex == VIRTIO_NET_DUPLEX_FULL   ? "full"
+                      : duplex == VIRTIO_NET_DUPLEX_HALF ? "half"
+                                                         : "unknown",
+        };
+    }
+    return (struct link){.speed = 0, .duplex = "unknown"};
+}
+
 static uint32_t get_link_speed(const struct netdev *dev)
 {
-    (void)dev;
-    return 0;
+    return read_link(virtio_net_of_const(dev)).speed;
 }
 
 static bool get_link_up(const struct netdev *dev)
@@ -510,17 +563,21 @@ static void report(const struct netdev *dev)
 {
     const struct virtio_net *net = virtio_net_of_const(dev);
     const uint8_t *mac = net->mac.bytes;
+    const struct link link = read_link(net);
+    char speed[sizeof("2147483647")] = "unknown";
 
     if (dev->state == NETDEV_FAILED)
         return; /* its `error` event has said all */
+    if (link.speed != 0)
+        snprintf(speed, sizeof(speed), "%u", link.speed);
     log_event(LOG_INFO, "port",
               "id=%u pci=%s driver=%s transport=%s mac=%02x:%02x:%02x:%02x:%02x:%02x rx_size=%u "
-              "tx_size=%u rx_buffers=%u mtu=%u link=%s speed=unknown duplex=unknown "
-              "features=0x%llx",
+              "tx_size=%u rx_buffers=%u mtu=%u link=%s speed=%s duplex=%s features=0x%llx",
               dev->id, dev->address, dev->ops->driver, net->virtio.transport->name, mac[0], mac[1],
               mac[2], mac[3], mac[4], mac[5], net->rx.queue.size, net->tx.queue.size,
               virtqueue_outstanding(&net->rx.queue), dev->mtu != 0 ? dev->mtu : ETHERNET_MTU,
-              link_is_up(net) ? "up" : "down", (unsigned long long)net->virtio.taken);
+              link_is_up(net) ? "up" : "down", speed, link.duplex,
+              (unsigned long long)net->virtio.taken);
 }
 
 /* Everything but the data path asks for the state where it matters, and is the same in all. */

@@ -75,7 +75,7 @@ static const struct feature {
     FEATURE(RSS),
     FEATURE(RSC_EXT),
     FEATURE(STANDBY),
-    FEATURE(SPEED_DUPLEX),
+    TAKEN(SPEED_DUPLEX),
 };
 
 #define FEATURES (sizeof(features) / sizeof(features[0]))

@@ -255,6 +255,21 @@ static void a_capability_at_the_end_of_configuration_space_is_not_read_past_it(v
     assert_forwards_by("legacy");
 }
 
+/* Its first 16 bytes are there, and the multiplier behind them is not. */
+static void a_capability_that_the_end_cuts_off_is_not_used(void **state)
+{
+    (void)state;
+    add_transitional();
+    set_capability(SIM_WINDOW, NEXT, 1, 0xf0);
+    memcpy(&one->net->pci->config[0xf0],
+           &one->net->pci->config[one->net->modern.capabilities[SIM_NOTIFY]], 16);
+    sim_pci_set(one->net->pci, 0xf0 + NEXT, 1, 0);
+    set_capability(SIM_NOTIFY, BAR, 1, 7);
+    probe(VIRTIO_TRANSPORT_AUTO);
+    assert_int_equal(machine_log_count("warn", "structure=notify at=0xf0 cap_len=0x14"), 1);
+    assert_forwards_by("legacy");
+}
+
 /* ---- BARs ---- */
 
 static void structures_in_a_bar_of_32_bits_are_reached(void **state)
@@ -378,6 +393,21 @@ static void without_version_1_the_modern_interface_is_refused(void **state)
     assert_int_equal(one->net->driver_features, 0);
 }
 
+/* As QEMU's, where a vhost back end knows nothing newer. */
+static void a_transitional_device_without_version_1_is_driven_by_legacy(void **state)
+{
+    (void)state;
+    add_transitional();
+    one->net->features &= ~SIM_F(VERSION_1);
+    probe(VIRTIO_TRANSPORT_AUTO);
+    assert_forwards_by("legacy");
+    bench_renew(state);
+    add_transitional();
+    one->net->features &= ~SIM_F(VERSION_1);
+    probe(VIRTIO_TRANSPORT_MODERN);
+    assert_refused("no-version-1");
+}
+
 static void features_that_the_device_takes_back_are_named(void **state)
 {
     (void)state;
@@ -434,6 +464,39 @@ static void configuration_beyond_its_structure_is_not_there(void **state)
     assert_int_equal(bench_took(0, SIM_F_MTU), 0);
     assert_int_equal(machine_log_count("warn", "reason=mtu mtu=65535 "), 1);
     assert_forwards_by("modern");
+}
+
+/* §5.1.4: above 0x7fffffff the speed is unknown, and so is a duplex that is neither. */
+static void speed_and_duplex_are_told_as_the_device_states_them(void **state)
+{
+    static const struct {
+        uint32_t speed, shown;
+        uint8_t duplex;
+        const char *told;
+    } rows[] = {
+        {10000, 10000, 1, "speed=10000 duplex=full features="},
+        {100, 100, 0, "speed=100 duplex=half features="},
+        {0x7fffffff, 0x7fffffff, 2, "speed=2147483647 duplex=unknown features="},
+        {0x80000000, 0, 1, "speed=unknown duplex=full features="},
+        {0xffffffff, 0, 0xff, "speed=unknown duplex=unknown features="},
+        {0, 0, 1, "speed=unknown duplex=full features="},
+    };
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL | SIM_F(SPEED_DUPLEX));
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        machine_log_forget();
+        one->net->speed = rows[i].speed; /* changed while it runs: the next question shows it */
+        one->net->duplex = rows[i].duplex;
+        assert_int_equal(one->dev->ops->get_link_speed(one->dev), rows[i].shown);
+        one->dev->ops->report(one->dev);
+        assert_int_equal(machine_log_count("port", rows[i].told), 1);
+    }
+    one->net->speed = 1000;
+    one->net->modern.generation_moves = 4;
+    assert_int_equal(one->dev->ops->get_link_speed(one->dev), 1000);
+    one->net->modern.generation_moves = SIM_ALWAYS;
+    assert_int_equal(one->dev->ops->get_link_speed(one->dev), 0);
 }
 
 /* ---- queues ---- */
@@ -504,6 +567,7 @@ int main(void)
         TEST(of_several_structures_of_a_kind_the_first_usable_one_counts),
         TEST(a_list_that_leads_back_into_itself_ends_where_it_does),
         TEST(a_capability_at_the_end_of_configuration_space_is_not_read_past_it),
+        TEST(a_capability_that_the_end_cuts_off_is_not_used),
         TEST(structures_in_a_bar_of_32_bits_are_reached),
         TEST(a_bar_that_cannot_be_mapped_is_named),
         TEST(a_bar_without_an_address_is_reached_through_the_window),
@@ -512,11 +576,13 @@ int main(void)
         TEST(a_doorbell_beyond_its_structure_refuses_the_port),
         TEST(doorbells_at_ports_are_rung_where_there_are_no_others),
         TEST(without_version_1_the_modern_interface_is_refused),
+        TEST(a_transitional_device_without_version_1_is_driven_by_legacy),
         TEST(features_that_the_device_takes_back_are_named),
         TEST(a_structure_without_queue_reset_does_without_it),
         TEST(configuration_that_changes_while_it_is_read_is_read_again),
         TEST(configuration_that_never_stands_still_refuses_the_port),
         TEST(configuration_beyond_its_structure_is_not_there),
+        TEST(speed_and_duplex_are_told_as_the_device_states_them),
         TEST(a_queue_is_made_smaller_when_memory_is_short),
         TEST(a_queue_that_stays_larger_than_wanted_refuses_the_port),
         TEST(a_queue_that_does_not_become_enabled_refuses_the_port),
