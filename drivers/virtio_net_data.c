@@ -114,7 +114,8 @@ rx_possible(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
 
     for (; burst.count < n; burst.count++) {
         const uint32_t length = lengths[burst.count];
-        const bool is_short = length > UINT32_MAX - rx->queue.header; /* it was less than a header */
+        const bool is_short =
+            length > UINT32_MAX - rx->queue.header; /* it was less than a header */
         if (is_short || length > rx->pool->frame_max) {
             rx->queue.breach = VIRTQUEUE_SOUND; /* what came later in the ring is not the first */
             virtqueue_break(&rx->queue, is_short ? VIRTQUEUE_LENGTH_SHORT : VIRTQUEUE_LENGTH_LONG,
