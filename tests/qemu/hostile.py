@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import capture
 from ring import DESC, USED_ELEM, VIRTQ_DESC_F_NEXT, Pattern
-from vhost import DEVICE_HEADER, RX
+from vhost import RX
 
 # Comes in truthfully in front of some lies, and must go out.
 FRAME = capture.frame(60, seed=4711)
-LENGTH = len(DEVICE_HEADER) + len(FRAME)
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Lie:
 
 def claim(end, queue, number):
     """A chain of this number is given back."""
-    end.queues[queue].ring.claim(number, LENGTH if queue == RX else 0)
+    end.queues[queue].ring.claim(number, end.header_size + len(FRAME) if queue == RX else 0)
     return number
 
 
@@ -94,8 +93,8 @@ def length(end, queue, of):
     """The next chain is given back with a length that `of` makes of it."""
     ring = end.queues[queue].ring
     chain = ring.fetch()
-    chain.write(DEVICE_HEADER + FRAME)
-    value = of(chain)
+    chain.write(bytes(end.header_size) + FRAME)
+    value = of(end, chain)
     ring.claim(chain.head, value)
     return value
 
@@ -119,11 +118,11 @@ INDICES_AND_IDS = [
 INSIDE_CHAIN = Lie("id_inside_a_chain", "used-id-not-outstanding", inside_chain)
 # On the receive queue: on the other one a length means nothing.
 LENGTHS = [
-    Lie("length_0", "used-length-short", of_length(lambda chain: 0)),
+    Lie("length_0", "used-length-short", of_length(lambda end, chain: 0)),
     Lie("length_below_the_header", "used-length-short",
-        of_length(lambda chain: len(DEVICE_HEADER) - 1)),
-    Lie("length_above_the_buffer", "used-length-long", of_length(lambda chain: chain.size() + 1)),
-    Lie("length_huge", "used-length-long", of_length(lambda chain: 0xFFFFFFFF)),
+        of_length(lambda end, chain: end.header_size - 1)),
+    Lie("length_above_the_buffer", "used-length-long", of_length(lambda end, chain: chain.size() + 1)),
+    Lie("length_huge", "used-length-long", of_length(lambda end, chain: 0xFFFFFFFF)),
 ]  # fmt: skip
 
 PATTERNS = {

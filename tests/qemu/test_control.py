@@ -125,8 +125,17 @@ def test_port_that_cannot_be_made_promiscuous_is_warned_of(boot, switch):
 
 def test_address_without_the_command_is_written_into_the_configuration(boot):
     address = "52:54:00:aa:bb:cc"
-    guest = boot(ports=["ctrl_mac_addr=off", "ctrl_vq=off"], words=f"mac=0/{address}")
+    words = f"mac=0/{address} transport=legacy"
+    guest = boot(ports=["ctrl_mac_addr=off", "ctrl_vq=off"], words=words)
     assert guest.port(0)["mac"] == address
     assert guest.qmp.command("query-rx-filter", name="nic0")[0]["main-mac"] == address
     assert guest.port(1)["mac"] == mac_of(1)
+    works(guest)
+
+
+def test_address_of_a_modern_card_without_the_command_stays_and_that_is_said(boot):
+    """Its configuration is not the driver's to write."""
+    guest = boot(ports=["ctrl_mac_addr=off", ""], words="mac=0/52:54:00:aa:bb:cc")
+    assert guest.wait("warn", reason="control-not-offered", command="mac")
+    assert guest.port(0)["mac"] == mac_of(0)
     works(guest)

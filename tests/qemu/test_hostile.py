@@ -14,7 +14,7 @@ import capture
 from exchange import cross, silent, works
 from guest import settle
 from hostile import FRAME, HEADERS, INDICES_AND_IDS, INSIDE_CHAIN, LENGTHS, PATTERNS
-from vhost import DEVICE_HEADER, FEATURES, RX, TX, nic
+from vhost import FEATURES, HEADER_SIZE_LEGACY, RX, TX, VIRTIO_F_VERSION_1, nic
 
 # The guest retires a port that it has had to reset so often within a minute.
 RESETS_MAX = 10
@@ -27,7 +27,8 @@ class Arena:
     """A machine, and how many frames each of its ports must have lost by now."""
 
     def __init__(self, boot):
-        ports = [nic(features=FEATURES), nic(features=0, notify=False), "", ""]
+        modern = FEATURES | VIRTIO_F_VERSION_1
+        ports = [nic(features=modern), nic(features=0, notify=False), "", ""]
         self.guest = boot(ports=ports, words="stats=1", shared_memory=True)
         self.ends = self.guest.ends
         self.lost = [0, 0]
@@ -59,7 +60,7 @@ class Arena:
         works(self.guest, port, 1 - port, 100)
         works(self.guest, 2, 3)
         for end in self.ends[:2]:
-            assert end.headers == {DEVICE_HEADER}
+            assert end.headers == {bytes(end.header_size)}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,8 @@ def arena(arenas, request):
 
 @pytest.fixture(params=[0, 1], ids=["port0", "port1"])
 def port(request):
-    """The port that is attacked: port 0 with EVENT_IDX and ANY_LAYOUT, port 1 with neither."""
+    """The port that is attacked: port 0 is modern and has EVENT_IDX, port 1 is legacy without it, and
+    its headers are descriptors of their own."""
     return request.param
 
 
@@ -259,9 +261,9 @@ def test_length_that_is_a_lie_shows_only_older_bytes_of_the_same_lane(boot, port
         ring = end.queues[RX].ring
         for _ in range(40):
             chain = ring.fetch()
-            chain.write(DEVICE_HEADER + b"\x44" * 60)
-            shown.append(chain.read()[len(DEVICE_HEADER) :][:1514])
-            ring.finish(chain.head, len(DEVICE_HEADER) + 1514)
+            chain.write(bytes(end.header_size) + b"\x44" * 60)
+            shown.append(chain.read()[end.header_size :][:1514])
+            ring.finish(chain.head, end.header_size + 1514)
         ring.publish()
 
     shown = []
@@ -299,7 +301,7 @@ def test_header_of_features_that_were_not_agreed_to_is_no_business_of_the_partne
         cross(arena.guest, port, 1 - port, capture.frames(300, seed=16))
         arena.works(port)
     finally:
-        arena.ends[port].header = DEVICE_HEADER
+        arena.ends[port].header = bytes(HEADER_SIZE_LEGACY)
 
 
 def test_tx_ring_that_does_not_complete_is_told_and_only_its_lane_waits(arena, port):

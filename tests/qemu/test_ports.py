@@ -6,9 +6,6 @@ import capture
 from exchange import cross, silent, works
 from guest import Nic
 
-LEGACY_REMEDY = "disable-legacy=off"
-
-
 def test_no_port_is_said_and_the_machine_stays_up(boot):
     guest = boot(ports=0, words="stats=1")
     assert (guest.ready()["ports"], guest.ready()["wires"]) == ("0", "none")
@@ -65,7 +62,7 @@ def test_port_event_says_all_there_is_to_know(boot):
         "t id pci driver transport mac rx_size tx_size rx_buffers mtu link speed duplex features"
     ).split(" ")
     assert event["driver"] == "virtio-net"
-    assert event["transport"] == "legacy"
+    assert event["transport"] == "modern"
     assert event["mac"] == "52:54:00:12:34:00"
     assert (event["rx_size"], event["tx_size"], event["rx_buffers"]) == ("256", "256", "256")
     assert event["link"] == "up"
@@ -74,11 +71,11 @@ def test_port_event_says_all_there_is_to_know(boot):
 
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 def test_refused_port_keeps_its_number_and_moves_no_other_pair(boot, machine):
-    ports = ["", "disable-legacy=on,disable-modern=off", "", ""]
-    guest = boot(ports=ports, machine=machine, words="stats=1")
-    error = guest.wait("error", reason="modern-only")
+    ports = ["", "disable-legacy=off,disable-modern=on", "", ""]
+    guest = boot(ports=ports, machine=machine, words="stats=1 transport=modern")
+    error = guest.wait("error", reason="no-transport")
     assert error["port"] == "1"
-    assert LEGACY_REMEDY in error.line
+    assert error["legacy"] == "transport=modern asked for"
     assert guest.wait("warn", port=0)
     ready = guest.ready()
     assert (ready["ports"], ready["wires"], ready["idle_ports"]) == ("4", "2-3", "0,1")
@@ -87,28 +84,6 @@ def test_refused_port_keeps_its_number_and_moves_no_other_pair(boot, machine):
     guest.stats(0, rx_dropped=10)
     assert guest.port(2)["mac"] == "52:54:00:12:34:02"
     silent(guest, 0, 1, 2, 3)
-
-
-def test_port_behind_a_root_port_forwards_by_its_legacy_interface(boot):
-    guest = boot(
-        machine="q35",
-        devices=["-device", "pcie-root-port,id=root0,chassis=1,slot=1,addr=4,io-reserve=4k"],
-        ports=["bus=root0,disable-legacy=off", "addr=3"],
-    )
-    assert guest.port(1)["pci"] == "01:00.0"
-    assert guest.port(1)["mac"] == "52:54:00:12:34:00"
-    works(guest)
-
-
-def test_port_behind_a_root_port_without_legacy_is_named_with_the_remedy(boot):
-    guest = boot(
-        machine="q35",
-        devices=["-device", "pcie-root-port,id=root0,chassis=1,slot=1,addr=4"],
-        ports=["bus=root0", "addr=3"],
-    )
-    error = guest.wait("error", reason="modern-only")
-    assert (error["port"], LEGACY_REMEDY in error.line) == ("1", True)
-    assert guest.ready()["idle_ports"] == "0,1"
 
 
 def test_ports_behind_bridges_within_bridges_are_found(boot):

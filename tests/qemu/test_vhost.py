@@ -9,7 +9,7 @@ import pytest
 import capture
 from exchange import cross, silent
 from guest import settle
-from vhost import DEVICE_HEADER, RX, TX, VIRTIO_F_ANY_LAYOUT, VIRTIO_F_EVENT_IDX, nic
+from vhost import RX, TX, VIRTIO_F_ANY_LAYOUT, VIRTIO_F_EVENT_IDX, VIRTIO_F_VERSION_1, nic
 
 # What the devices of both ports offer.
 FEATURES = {
@@ -17,6 +17,8 @@ FEATURES = {
     "flags": VIRTIO_F_ANY_LAYOUT,
     "event_idx_and_fixed_layout": VIRTIO_F_EVENT_IDX,
     "flags_and_fixed_layout": 0,
+    "version_1_and_event_idx": VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX,
+    "version_1_and_flags": VIRTIO_F_VERSION_1,
 }
 
 
@@ -26,8 +28,10 @@ def wire(request, boot_shared):
     features = FEATURES[request.param]
     ports = [nic(features=features, notify=notify) for notify in (True, False)]
     guest = boot_shared(ports=ports, words="stats=1", shared_memory=True)
-    for end in guest.ends:
+    transport = "modern" if features & VIRTIO_F_VERSION_1 else "legacy"
+    for port, end in enumerate(guest.ends):
         assert end.taken_features & features == features
+        assert guest.port(port)["transport"] == transport
     return guest
 
 
@@ -45,7 +49,7 @@ def test_frames_pass_byte_exact_with_a_zero_header_and_no_interrupt(wire):
     frames = capture.odd_frames() + capture.frames(600, seed=1)
     cross(wire, 0, 1, frames, frames[::-1])
     for end in wire.ends:
-        assert end.headers == {DEVICE_HEADER}
+        assert end.headers == {bytes(end.header_size)}
         assert interrupts(end) == 0
 
 

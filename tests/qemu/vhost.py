@@ -43,10 +43,13 @@ VHOST_USER_F_PROTOCOL_FEATURES = 1 << 30
 VIRTIO_NET_F_MRG_RXBUF = 1 << 15
 VIRTIO_F_ANY_LAYOUT = 1 << 27
 VIRTIO_F_EVENT_IDX = 1 << 29
+VIRTIO_F_VERSION_1 = 1 << 32
 # Those that go through us, the back end; the card's address, its link and its control queue don't.
 FEATURES = VIRTIO_F_ANY_LAYOUT | VIRTIO_F_EVENT_IDX | VIRTIO_NET_F_MRG_RXBUF
 
-DEVICE_HEADER = bytes(10)  # struct virtio_net_hdr, legacy, all zero
+# struct virtio_net_hdr: its last word, num_buffers, is missing on legacy without MRG_RXBUF (§5.1.6.1).
+HEADER_SIZE, HEADER_SIZE_LEGACY = 12, 10
+ONE_BUFFER = b"\1\0"
 RX, TX = 0, 1  # queue numbers, named from the guest's side
 POLL_S = 0.001
 CALL_TIMEOUT_S = 60
@@ -97,7 +100,7 @@ class VhostEnd(End):
     def __init__(self, directory, number, features=FEATURES, notify=True):
         super().__init__(directory, number)
         self.features = features
-        self.header = DEVICE_HEADER  # in front of what the guest receives
+        self.header = bytes(HEADER_SIZE_LEGACY)  # in front of what the guest receives, up to num_buffers
         self.headers = set()  # all that stood in front of what it sent
         self.queues = {RX: Queue(), TX: Queue()}
         self.taken_features = 0
@@ -183,20 +186,28 @@ class VhostEnd(End):
         self._listener.close()
         os.close(self._wake)
 
+    @property
+    def header_size(self):
+        """Bytes of the header in front of each frame."""
+        modern = self.taken_features & VIRTIO_F_VERSION_1
+        return HEADER_SIZE if modern else HEADER_SIZE_LEGACY
+
     # For functions that run inside.
 
     def deliver(self, frame, chain):
         """Puts a frame into a chain of the receive queue; returns what to finish it with."""
-        chain.write(self.header + frame)
-        return chain.head, len(self.header) + len(frame)
+        header = (self.header + ONE_BUFFER)[: self.header_size]
+        chain.write(header + frame)
+        return chain.head, len(header) + len(frame)
 
     def collect(self, chain):
         """Takes a chain of the transmit queue as a frame; returns what to finish it with."""
         data = chain.read()
-        if chain.writable or len(data) <= len(DEVICE_HEADER):
+        size = self.header_size
+        if chain.writable or len(data) <= size:
             raise RingError(f"chain {chain.head} of {len(data)} bytes isn't a frame to be sent")
-        self.headers.add(data[: len(DEVICE_HEADER)])
-        self._record_received(data[len(DEVICE_HEADER) :])
+        self.headers.add(data[:size])
+        self._record_received(data[size:])
         return chain.head, 0
 
     # The thread.
