@@ -468,6 +468,12 @@ static bool set_driver_ok(struct virtio_net *net)
     return true;
 }
 
+void virtio_net_run(struct virtio_net *net)
+{
+    net->netdev.ops = &virtio_net_ops;
+    net->netdev.state = NETDEV_RUNNING;
+}
+
 bool virtio_net_go_live(struct virtio_net *net)
 {
     if (!enable_queues(net))
@@ -479,8 +485,7 @@ bool virtio_net_go_live(struct virtio_net *net)
         return false;
     /* The buffers were offered before the device was live; it may be told of them only now. */
     net->virtio.transport->notify(&net->virtio, VIRTIO_NET_QUEUE_RECEIVE);
-    net->netdev.ops = &virtio_net_ops;
-    net->netdev.state = NETDEV_RUNNING;
+    virtio_net_run(net);
     return true;
 }
 
@@ -549,7 +554,8 @@ static uint32_t get_link_speed(const struct netdev *dev)
 
 static bool get_link_up(const struct netdev *dev)
 {
-    const bool out = dev->state != NETDEV_PROBED && dev->state != NETDEV_RUNNING;
+    const bool out = dev->state == NETDEV_RESETTING || dev->state == NETDEV_RETIRED ||
+                     dev->state == NETDEV_FAILED;
 
     return !out && link_is_up(virtio_net_of_const(dev));
 }
@@ -582,9 +588,10 @@ static void report(const struct netdev *dev)
 
 /* Everything but the data path asks for the state where it matters, and is the same in all. */
 #define WHATEVER_THE_STATE                                                                         \
-    .driver = "virtio-net", .start = start, .read_stats = read_stats,                              \
-    .set_promisc = virtio_net_set_promisc, .set_allmulti = virtio_net_set_allmulti,                \
-    .get_link_speed = get_link_speed, .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,    \
+    .driver = "virtio-net", .start = start, .rewire = virtio_net_rewire,                           \
+    .reset = virtio_net_reset, .read_stats = read_stats, .set_promisc = virtio_net_set_promisc,    \
+    .set_allmulti = virtio_net_set_allmulti, .get_link_speed = get_link_speed,                     \
+    .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,                                      \
     .set_mac_addr = virtio_net_set_mac_addr, .report = report, .service = virtio_net_service
 
 const struct netdev_ops virtio_net_ops = {

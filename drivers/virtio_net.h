@@ -48,13 +48,14 @@ struct virtio_net_settings {
 
 #define VIRTIO_NET_RESETS_MAX 10 /* within a minute; then the port is retired */
 
-/* What is known of the device's bad behaviour. Times are clock_ns. */
+/* What is known of the device's bad behaviour, and of resets and drains. Times are clock_ns. */
 struct virtio_net_recovery {
     const char *reason;                       /* of the reset that is under way or was last */
     uint64_t started_ns;                      /* when that was begun */
     uint32_t looks;                           /* how often its end was looked for */
-    uint32_t resets;                          /* since start */
-    uint64_t times_ns[VIRTIO_NET_RESETS_MAX]; /* of the last resets, a ring */
+    uint32_t resets;                          /* since start, whoever was the cause */
+    uint32_t faults;                          /* those of which the device was the cause */
+    uint64_t times_ns[VIRTIO_NET_RESETS_MAX]; /* of the last faults, a ring */
     uint64_t pause_ns;                        /* the last one of a retired port; doubles */
     uint64_t retry_ns;                        /* when it ends */
     uint64_t watched_ns;                      /* when the running device was last looked at */

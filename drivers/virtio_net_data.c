@@ -87,6 +87,12 @@ static uint32_t rx_refill(struct virtio_net_queue *rx)
     return n;
 }
 
+void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max)
+{
+    net->rx.queue.span =
+        virtqueue_smaller(payload_max, net->rx.pool->frame_max - ETHERNET_HEADER_SIZE);
+}
+
 void virtio_net_fill_rx(struct virtio_net *net)
 {
     const struct netdev_rx_setup *const setup = &net->setup.rx[0];
@@ -94,8 +100,7 @@ void virtio_net_fill_rx(struct virtio_net *net)
 
     rx->pool = setup->pool;
     rx->queue.shortest = ETHERNET_HEADER_SIZE;
-    rx->queue.span =
-        virtqueue_smaller(setup->payload_max, setup->pool->frame_max - ETHERNET_HEADER_SIZE);
+    virtio_net_set_payload_max(net, setup->payload_max);
     rx->posted = virtqueue_smaller(setup->buffers, virtqueue_free(&rx->queue));
     /* By the burst, but so that the device is not left without any where there are few. */
     rx->low_water = rx->posted - virtqueue_smaller(BURST, (rx->posted + 1) / 2);
@@ -347,10 +352,11 @@ uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue_number,
                                      const struct batch *batch)
 {
     struct virtio_net *net = virtio_net_of(dev);
+    struct pool *const pool = net->setup.tx[0].pool; /* the sender's; the ring's may be another */
 
     (void)queue_number;
     for (uint32_t i = 0; i < batch->count; i++)
-        pool_put(net->tx.pool, batch->buffers[i]);
+        pool_put(pool, batch->buffers[i]);
     net->tx_dropped += batch->count;
     return batch->count;
 }

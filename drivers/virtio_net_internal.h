@@ -6,6 +6,7 @@
  *     virtio_net_data.c       the data path
  *     virtio_net_settings.c   receive filter and MAC address, over the control queue
  *     virtio_net_recovery.c   breaches, resets, retirement, and the watch over a running device
+ *     virtio_net_rewire.c     other lanes for a running port: its tx ring is drained first
  */
 #ifndef DRIVERS_VIRTIO_NET_INTERNAL_H
 #define DRIVERS_VIRTIO_NET_INTERNAL_H
@@ -38,11 +39,17 @@ extern const struct netdev_ops virtio_net_stopped_ops;
 bool virtio_net_configure(struct virtio_net *net);
 bool virtio_net_go_live(struct virtio_net *net);
 
+/* The port is in service (again): state and table of functions. */
+void virtio_net_run(struct virtio_net *net);
+
 /* ---- virtio_net_data.c ---- */
 
 /* Offers as many buffers to the device as net->setup says (at most as many as the ring and the pool
  * have), without a doorbell. Before DRIVER_OK. */
 void virtio_net_fill_rx(struct virtio_net *net);
+
+/* An rx ring of the lane whose frames have at most `payload_max` bytes: the bound for odd ones. */
+void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max);
 
 /* Buffers that the device has sent go back to the pool they came from. On a breach, tx.queue.breach
  * is set, and that is all. */
@@ -79,7 +86,26 @@ void virtio_net_settings_go_on(struct virtio_net *net);
 /* The breach that `queue` has met is counted and told, and the port is reset. */
 void virtio_net_breach(struct virtio_net *net, const struct virtqueue *queue);
 
-/* The function of net/netdev.h of the same name. */
+/*
+ * Takes a port in service out of it to reset its device, for `reason`, which stays the caller's (a
+ * literal). What lies in its tx ring is lost and counted. `fault`: the device is the cause, and after
+ * too many of these the port is retired.
+ */
+void virtio_net_take_out(struct virtio_net *net, const char *reason, bool fault);
+
+/* Chains that the device has sent are taken back, all of them; returns how many it still has. */
+uint32_t virtio_net_reclaim_all(struct virtio_net *net);
+
+/* The functions of net/netdev.h of the same names. */
+bool virtio_net_reset(struct netdev *dev);
 void virtio_net_service(struct netdev *dev, uint64_t now_ns);
+
+/* ---- virtio_net_rewire.c ---- */
+
+/* The function of net/netdev.h of the same name. */
+void virtio_net_rewire(struct netdev *dev, const struct netdev_setup *setup);
+
+/* A draining port: looks whether its tx ring is empty by now, or its time is up. */
+void virtio_net_drain(struct virtio_net *net, uint64_t now_ns);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * What becomes of a port whose device breaks the rules: reset and back in service, or, if that
- * happens too often, retired for a while. And the slow watch over a device that runs.
+ * What becomes of a port whose device breaks the rules, or whose operator asks for it: reset and back
+ * in service, or, if the device is the cause too often, retired for a while. And the slow watch over
+ * a device that runs.
  */
 #include <machine/clock.h>
 #include <machine/log.h>
@@ -52,17 +53,16 @@ static void begin_reset(struct virtio_net *net, uint64_t now)
     net->virtio.transport->set_status(&net->virtio, 0);
 }
 
-/* True if the last VIRTIO_NET_RESETS_MAX resets, the one that is asked for not counted, were within
+/* True if the last VIRTIO_NET_RESETS_MAX faults, the one that is asked for not counted, were within
  * the last minute. */
 static bool too_often(const struct virtio_net_recovery *recovery, uint64_t now)
 {
-    const uint64_t oldest = recovery->times_ns[recovery->resets % VIRTIO_NET_RESETS_MAX];
+    const uint64_t oldest = recovery->times_ns[recovery->faults % VIRTIO_NET_RESETS_MAX];
 
-    return recovery->resets >= VIRTIO_NET_RESETS_MAX && now - oldest < RESETS_WINDOW_NS;
+    return recovery->faults >= VIRTIO_NET_RESETS_MAX && now - oldest < RESETS_WINDOW_NS;
 }
 
-/* Frames that lie in the tx ring are lost with it; those that were sent already are not. */
-static void count_lost_frames(struct virtio_net *net)
+uint32_t virtio_net_reclaim_all(struct virtio_net *net)
 {
     uint32_t before;
 
@@ -71,23 +71,26 @@ static void count_lost_frames(struct virtio_net *net)
         if (net->tx.queue.breach == VIRTQUEUE_SOUND)
             virtio_net_reclaim_tx(net);
     } while (net->tx.queue.used_idx != before);
-    net->tx_dropped += virtqueue_outstanding(&net->tx.queue);
+    return virtqueue_outstanding(&net->tx.queue);
 }
 
-static void take_out(struct virtio_net *net, const char *reason)
+void virtio_net_take_out(struct virtio_net *net, const char *reason, bool fault)
 {
     struct virtio_net_recovery *recovery = &net->recovery;
     const uint64_t now = clock_ns();
 
-    count_lost_frames(net);
-    virtio_fail(&net->virtio);
+    /* Frames that lie in the tx ring are lost with it; those that were sent already are not. */
+    net->tx_dropped += virtio_net_reclaim_all(net);
+    if (fault)
+        virtio_fail(&net->virtio);
     begin_reset(net, now);
     recovery->reason = reason;
-    if (too_often(recovery, now)) {
+    if (fault && too_often(recovery, now)) {
         retire(net, now, reason);
         return;
     }
-    recovery->times_ns[recovery->resets % VIRTIO_NET_RESETS_MAX] = now;
+    if (fault)
+        recovery->times_ns[recovery->faults++ % VIRTIO_NET_RESETS_MAX] = now;
     recovery->resets++;
 }
 
@@ -99,7 +102,26 @@ void virtio_net_breach(struct virtio_net *net, const struct virtqueue *queue)
               "port=%u pci=%s reason=%s queue=%u value=%u used_idx=%u count=%llu", net->netdev.id,
               net->netdev.address, virtqueue_breach_name(queue->breach), queue->index,
               queue->breach_value, (uint16_t)queue->used_idx, (unsigned long long)count);
-    take_out(net, virtqueue_breach_name(queue->breach));
+    virtio_net_take_out(net, virtqueue_breach_name(queue->breach), true);
+}
+
+bool virtio_net_reset(struct netdev *dev)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+
+    switch (dev->state) {
+    case NETDEV_RUNNING:
+    case NETDEV_DRAINING:
+        virtio_net_take_out(net, "operator", false);
+        return true;
+    case NETDEV_RETIRED:
+        begin_reset(net, clock_ns());
+        net->recovery.reason = "operator";
+        net->recovery.resets++;
+        return true;
+    default:
+        return false; /* never in service, or on its way back */
+    }
 }
 
 /* ---- back into service ---- */
@@ -192,7 +214,7 @@ static void watch(struct virtio_net *net, uint64_t now)
     if (gap > WATCH_GAP_NS)
         recovery->tx_stalled = 0; /* the machine stood still, and its device with it */
     if (status_is_bad(net))
-        take_out(net, "status");
+        virtio_net_take_out(net, "status", true);
     else
         watch_tx(net);
 }
@@ -206,6 +228,9 @@ void virtio_net_service(struct netdev *dev, uint64_t now_ns)
         virtio_net_settings_go_on(net);
         if (dev->state == NETDEV_RUNNING)
             watch(net, now_ns);
+        break;
+    case NETDEV_DRAINING:
+        virtio_net_drain(net, now_ns);
         break;
     case NETDEV_RESETTING:
         look_for_end_of_reset(net, now_ns);

@@ -1,6 +1,8 @@
 /* Ports and lanes, put together. */
 #include "net/assembly.h"
 
+#include <machine/log.h>
+
 #include "net/allot.h"
 #include "net/forward.h"
 
@@ -9,31 +11,41 @@ static bool is_usable(const struct netdev *port)
     return port->state != NETDEV_FAILED;
 }
 
-/*
- * The lane of a port leads to its partner. A port without one has a lane too: it empties the rx
- * ring and counts, so that whoever sends to that port is not held up.
- */
-static void aim_lane(struct assembly *assembly, unsigned port, forward_fn *forward)
+static void plan_wiring(struct assembly *assembly, const char *wire, bool reflect)
 {
-    struct netdev *const rx = assembly->ports[port];
-    const int partner = assembly->wiring.partner[port];
-
-    if (partner == WIRING_IDLE || !is_usable(assembly->ports[partner]))
-        lane_init(&assembly->lanes[port], rx, rx, forward_idle);
-    else
-        lane_init(&assembly->lanes[port], rx, assembly->ports[partner], forward);
-    assembly->port_lanes[port] = &assembly->lanes[port];
-}
-
-void assembly_plan(struct assembly *assembly, const char *wire, bool reflect)
-{
+    assembly->reflect = reflect;
     if (reflect)
         wiring_loopback(&assembly->wiring, assembly->port_count);
     else
         wiring_plan(&assembly->wiring, assembly->ports, assembly->port_count, wire);
+}
+
+/*
+ * The lane of a port leads to its partner. A port without one has a lane too: it empties the rx
+ * ring and counts, so that whoever sends to that port is not held up.
+ */
+static void aim_lane(struct assembly *assembly, unsigned port)
+{
+    struct lane *const lane = &assembly->lanes[port];
+    const int partner = assembly->wiring.partner[port];
+
+    if (partner == WIRING_IDLE || !is_usable(assembly->ports[partner]))
+        lane_aim(lane, lane->rx, forward_idle);
+    else
+        lane_aim(lane, assembly->ports[partner],
+                 assembly->reflect ? forward_reflect : forward_wire);
+}
+
+void assembly_plan(struct assembly *assembly, const char *wire, bool reflect)
+{
+    plan_wiring(assembly, wire, reflect);
     for (unsigned i = 0; i < assembly->port_count; i++) {
-        if (is_usable(assembly->ports[i]))
-            aim_lane(assembly, i, reflect ? forward_reflect : forward_wire);
+        struct netdev *const port = assembly->ports[i];
+        if (!is_usable(port))
+            continue;
+        lane_init(&assembly->lanes[i], port, port, forward_idle);
+        aim_lane(assembly, i);
+        assembly->port_lanes[i] = &assembly->lanes[i];
     }
 }
 
@@ -66,21 +78,28 @@ static struct pool *pool_towards(struct assembly *assembly, unsigned port)
     return &assembly->lanes[port].pool;
 }
 
+/* What the lanes that start and end at `port` want of it. */
+static struct netdev_setup setup_of(struct assembly *assembly, unsigned port)
+{
+    struct lane *const lane = &assembly->lanes[port];
+
+    return (struct netdev_setup){
+        .rx_queues = 1,
+        .tx_queues = 1,
+        .rx = {{.pool = &lane->pool,
+                .buffers = assembly->rx_buffers[port],
+                .payload_max = lane->payload_max}},
+        .tx = {{.pool = pool_towards(assembly, port)}},
+    };
+}
+
 void assembly_start(struct assembly *assembly)
 {
     for (unsigned i = 0; i < assembly->port_count; i++) {
-        struct lane *const lane = assembly->port_lanes[i];
-        if (lane == NULL)
+        if (assembly->port_lanes[i] == NULL)
             continue;
-        const struct netdev_setup setup = {
-            .rx_queues = 1,
-            .tx_queues = 1,
-            .rx = {{.pool = &lane->pool,
-                    .buffers = assembly->rx_buffers[i],
-                    .payload_max = lane->payload_max}},
-            .tx = {{.pool = pool_towards(assembly, i)}},
-        };
-        lane->rx->ops->start(lane->rx, &setup);
+        const struct netdev_setup setup = setup_of(assembly, i);
+        assembly->ports[i]->ops->start(assembly->ports[i], &setup);
     }
 }
 
@@ -88,15 +107,42 @@ void assembly_settle(struct assembly *assembly)
 {
     wiring_settle(&assembly->wiring, assembly->ports);
     for (unsigned i = 0; i < assembly->port_count; i++) {
-        struct netdev *const port = assembly->ports[i];
-        if (!is_usable(port)) {
+        if (is_usable(assembly->ports[i]))
+            aim_lane(assembly, i);
+        else
             assembly->port_lanes[i] = NULL;
-        } else if (assembly->wiring.partner[i] == WIRING_IDLE) {
-            assembly->lanes[i].forward = forward_idle;
-            assembly->lanes[i].tx = port;
-        }
-        port->ops->report(port);
+        assembly->ports[i]->ops->report(assembly->ports[i]);
     }
+}
+
+/* ---- later ---- */
+
+static void report_wires(const struct assembly *assembly)
+{
+    char wires[WIRING_TEXT], idle[WIRING_TEXT];
+
+    wiring_wires_text(&assembly->wiring, wires);
+    wiring_idle_text(&assembly->wiring, idle);
+    log_event(LOG_REPORT, "wires", "mode=%s wires=%s idle_ports=%s",
+              assembly->reflect ? "reflect" : "wire", wires, idle);
+}
+
+void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect)
+{
+    plan_wiring(assembly, wire, reflect);
+    wiring_settle(&assembly->wiring, assembly->ports);
+    for (unsigned i = 0; i < assembly->port_count; i++) {
+        if (assembly->port_lanes[i] != NULL)
+            aim_lane(assembly, i);
+    }
+    /* Only now: a port asks which lane leads to it, and all of them have been aimed. */
+    for (unsigned i = 0; i < assembly->port_count; i++) {
+        if (assembly->port_lanes[i] == NULL)
+            continue;
+        const struct netdev_setup setup = setup_of(assembly, i);
+        assembly->ports[i]->ops->rewire(assembly->ports[i], &setup);
+    }
+    report_wires(assembly);
 }
 
 unsigned assembly_usable(const struct assembly *assembly)

@@ -1,6 +1,11 @@
 /*
- * The assembly: ports, which is wired to which, and the lanes between them. Put together once at
- * start-up, in four steps; what fails on the way takes nobody else with it.
+ * The assembly: ports, which is wired to which, and the lanes between them. Put together at start-up,
+ * in four steps, and changed later between two rounds by the same functions; what fails on the way
+ * takes nobody else with it.
+ *
+ * A buffer belongs to the pool of one lane for ever. It may lie in the rx ring of that lane's port,
+ * or in the tx ring of the port that the lane leads to; whatever happens to these ports, it comes
+ * back to its own pool and to no other (net/netdev.h says what `rewire` does for that).
  */
 #ifndef NET_ASSEMBLY_H
 #define NET_ASSEMBLY_H
@@ -15,6 +20,7 @@
 struct assembly {
     unsigned port_count;
     struct netdev *ports[NETDEV_PORTS_MAX]; /* by number; the caller's */
+    bool reflect;                           /* every port leads back to itself */
     struct wiring wiring;
     struct lane lanes[NETDEV_PORTS_MAX];       /* of the port of the same number */
     struct lane *port_lanes[NETDEV_PORTS_MAX]; /* the same; NULL: out of service, no lane */
@@ -41,6 +47,14 @@ void assembly_start(struct assembly *assembly);
  * `port` event of every port in service. Then assembly->port_lanes is what the loop is to run.
  */
 void assembly_settle(struct assembly *assembly);
+
+/*
+ * Later, between two rounds: other wires, or another mode, with `wire` and `reflect` as in step 1;
+ * wrong pairs and ports without a partner are idle after a `warn`. Lanes keep pools and counters and
+ * assembly->port_lanes stays as it is, so the loop need not be told. Frames that lie in tx rings
+ * leave by the port they were for. Ends with a `wires` event. Never waits, allocates nothing.
+ */
+void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect);
 
 /* Ports in service, or not yet out of it. */
 unsigned assembly_usable(const struct assembly *assembly);

@@ -7,14 +7,17 @@
 #define ETHERTYPE_SERVICE_VLAN 0x88a8
 #define VLAN_TAGS_MAX 2
 
+void lane_aim(struct lane *lane, struct netdev *tx, forward_fn *forward)
+{
+    lane->forward = forward;
+    lane->tx = tx;
+    lane->payload_max = tx->mtu != 0 ? tx->mtu : UINT32_MAX - ETHERNET_HEADER_SIZE;
+}
+
 void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_fn *forward)
 {
-    *lane = (struct lane){
-        .forward = forward,
-        .rx = rx,
-        .tx = tx,
-        .payload_max = tx->mtu != 0 ? tx->mtu : UINT32_MAX - ETHERNET_HEADER_SIZE,
-    };
+    *lane = (struct lane){.rx = rx};
+    lane_aim(lane, tx, forward);
 }
 
 const char *drop_reason_name(enum drop_reason reason)

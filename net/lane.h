@@ -42,6 +42,12 @@ struct lane {
 /* Makes the lane from `rx` to `tx` (queue 0 of each), with an empty pool. Start-up only. */
 void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_fn *forward);
 
+/*
+ * Lets the lane lead to `tx` with `forward` from now on; pool and counters stay. What it has sent is
+ * with the port it led to before (net/netdev.h, rewire). Between two rounds.
+ */
+void lane_aim(struct lane *lane, struct netdev *tx, forward_fn *forward);
+
 /* One round: at most a burst in, through the function, out. Data path. */
 void lane_run(struct lane *lane);
 

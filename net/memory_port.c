@@ -24,9 +24,9 @@ static uint32_t ring_count(const struct memory_ring *ring)
     return ring->tail - ring->head;
 }
 
-static void ring_put(struct memory_ring *ring, uint8_t *buffer, uint32_t length)
+static void ring_put(struct memory_ring *ring, struct memory_frame frame)
 {
-    ring->frames[ring->tail++ % MEMORY_PORT_RING] = (struct memory_frame){buffer, length};
+    ring->frames[ring->tail++ % MEMORY_PORT_RING] = frame;
 }
 
 static struct memory_frame ring_take(struct memory_ring *ring)
@@ -38,7 +38,8 @@ static struct memory_frame ring_take(struct memory_ring *ring)
 
 static void post(struct memory_port *port)
 {
-    ring_put(&port->posted, *pool_take(port->rx_pool, 1), 0);
+    ring_put(&port->posted,
+             (struct memory_frame){.buffer = *pool_take(port->rx_pool, 1), .pool = port->rx_pool});
 }
 
 static bool start(struct netdev *dev, const struct netdev_setup *setup)
@@ -58,6 +59,20 @@ static bool start(struct netdev *dev, const struct netdev_setup *setup)
         post(port);
     dev->state = NETDEV_RUNNING;
     return true;
+}
+
+/* Each frame knows its pool, so there is nothing to drain. */
+static void rewire(struct netdev *dev, const struct netdev_setup *setup)
+{
+    of(dev)->tx_pool = setup->tx[0].pool;
+    of(dev)->payload_max = setup->rx[0].payload_max;
+}
+
+/* Memory has no state of its own. */
+static bool reset(struct netdev *dev)
+{
+    (void)dev;
+    return false;
 }
 
 static void rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n)
@@ -92,7 +107,8 @@ static uint32_t tx_batch(struct netdev *dev, unsigned queue, const struct batch 
     const uint32_t n = tx_room(dev, queue, batch->count);
 
     for (uint32_t i = 0; i < n; i++) {
-        ring_put(&port->sent, batch->buffers[i], batch->lengths[i]);
+        ring_put(&port->sent,
+                 (struct memory_frame){batch->buffers[i], batch->lengths[i], port->tx_pool});
         port->stats.tx_packets++;
         port->stats.tx_bytes += batch->lengths[i];
     }
@@ -154,6 +170,8 @@ static void service(struct netdev *dev, uint64_t now_ns)
 static const struct netdev_ops memory_port_ops = {
     .driver = "memory",
     .start = start,
+    .rewire = rewire,
+    .reset = reset,
     .rx_batch = rx_batch,
     .tx_room = tx_room,
     .tx_batch = tx_batch,
@@ -196,7 +214,7 @@ bool memory_port_inject(struct memory_port *port, const void *data, uint32_t len
     ensure(length <= port->rx_pool->frame_max);
     uint8_t *buffer = ring_take(&port->posted).buffer;
     memcpy(buffer + PACKET_HEADROOM, data, length);
-    ring_put(&port->arrived, buffer, length);
+    ring_put(&port->arrived, (struct memory_frame){buffer, length, port->rx_pool});
     return true;
 }
 
@@ -207,6 +225,6 @@ uint32_t memory_port_collect(struct memory_port *port, void *data, uint32_t size
     const struct memory_frame frame = ring_take(&port->sent);
     ensure(frame.length <= size);
     memcpy(data, frame.buffer + PACKET_HEADROOM, frame.length);
-    pool_put(port->tx_pool, frame.buffer);
+    pool_put(frame.pool, frame.buffer);
     return frame.length;
 }

@@ -15,7 +15,8 @@
 
 struct memory_frame {
     uint8_t *buffer;
-    uint32_t length; /* bytes */
+    uint32_t length;   /* bytes */
+    struct pool *pool; /* where the buffer returns to */
 };
 
 /* Frames in the order in which they came; a ring with room for a power of two. */
@@ -47,8 +48,8 @@ void memory_port_init(struct memory_port *port, unsigned id, struct mac_address 
 bool memory_port_inject(struct memory_port *port, const void *data, uint32_t length);
 
 /*
- * Copies the oldest frame sent into `data` (room for `size` bytes), returns its buffer to the tx
- * queue's pool, and returns its length in bytes; 0 if there is none. Panics if it is larger.
+ * Copies the oldest frame sent into `data` (room for `size` bytes), returns its buffer to the
+ * pool it came from, and returns its length in bytes; 0 if there is none. Panics if it is larger.
  */
 uint32_t memory_port_collect(struct memory_port *port, void *data, uint32_t size);
 

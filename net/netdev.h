@@ -65,6 +65,23 @@ struct netdev_ops {
     bool (*start)(struct netdev *dev, const struct netdev_setup *setup);
 
     /*
+     * From now on the port's lanes are as `setup` says: another pool may stand behind a tx queue, and
+     * another payload_max; all the rest is as at the start. Frames that a tx ring still holds are
+     * another lane's. They are sent and their buffers go back to the pool they came from before the
+     * first frame of the new lane gets room: until then the port is NETDEV_DRAINING, for a tenth of
+     * a second at most; what is left then counts as tx_dropped, and the port is reset. So a buffer
+     * always comes back to the lane that it was taken from. Between two rounds; never waits.
+     */
+    void (*rewire)(struct netdev *dev, const struct netdev_setup *setup);
+
+    /*
+     * Resets the device because somebody asked for it; a retired port is tried again at once. False
+     * if there is nothing to reset: it was never in service, or is being reset. What its tx ring
+     * holds counts as tx_dropped. Between two rounds; never waits, the `reset` event tells the end.
+     */
+    bool (*reset)(struct netdev *dev);
+
+    /*
      * Fills `batch` with up to `n` (at most BURST) received frames of rx queue `queue`; the caller
      * owns them. It may be fewer than there are: the next call gives the rest. Buffers to refill
      * the ring come out of the queue's pool. Data path.
@@ -116,6 +133,7 @@ struct netdev_ops {
 enum netdev_state {
     NETDEV_PROBED,    /* known, negotiated, not in service yet */
     NETDEV_RUNNING,   /* in service */
+    NETDEV_DRAINING,  /* sends what its tx ring holds: receives nothing, has no room for more */
     NETDEV_RESETTING, /* its device is being reset: receives nothing, has no room for what is sent */
     NETDEV_RETIRED,   /* out of service for a while: receives nothing, swallows and counts */
     NETDEV_FAILED     /* never came into service: as retired, but for good */

@@ -153,6 +153,48 @@ static void every_buffer_comes_back_to_its_own_lane(void **state)
     }
 }
 
+/* The frames that wait at a port are those of the lane that led there before. */
+static void rewiring_leads_frames_elsewhere_and_buffers_back_to_their_own_lane(void **state)
+{
+    static const char *const wires[] = {"0-1,2-3", "0-2,1-3", "0-3", "1-2,0-3"};
+
+    (void)state;
+    assemble(4, "", false);
+    for (unsigned round = 0; round < 100; round++) {
+        send_from_each();
+        assembly_rewire(&assembly, wires[round % 4], false);
+        send_from_each();
+        assembly_rewire(&assembly, "", round % 2 == 0);
+        send_from_each();
+        for (unsigned i = 0; i < 4; i++)
+            while (memory_port_collect(&ports[i], out, sizeof(out)) != 0) {
+            }
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        const struct pool *pool = &assembly.lanes[i].pool;
+        assert_int_equal(pool->capacity - pool->count, assembly.rx_buffers[i]);
+    }
+    assert_int_equal(machine_log_count("wires", "mode=wire wires=0-3 idle_ports=1,2"), 25);
+    assert_int_equal(machine_log_count("warn", "port=1 reason=idle"), 25);
+}
+
+static void a_failed_port_stays_out_of_every_rewiring(void **state)
+{
+    (void)state;
+    ports[1].netdev.state = NETDEV_FAILED;
+    assemble(4, "", false);
+    assembly_rewire(&assembly, "0-1,2-3", false);
+    send_from_each();
+    assert_int_equal(source_of_frame_at(0), -1);
+    assert_int_equal(source_of_frame_at(2), 3);
+    assert_null(assembly.port_lanes[1]);
+    assembly_rewire(&assembly, "0-3", false);
+    send_from_each();
+    assert_int_equal(source_of_frame_at(0), 3);
+    assert_int_equal(source_of_frame_at(3), 2); /* from before */
+    assert_int_equal(source_of_frame_at(3), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +205,9 @@ int main(void)
         cmocka_unit_test_setup(a_port_that_fails_at_the_start_leaves_its_partner_idle, setup),
         cmocka_unit_test_setup(no_ports_make_no_lanes, setup),
         cmocka_unit_test_setup(every_buffer_comes_back_to_its_own_lane, setup),
+        cmocka_unit_test_setup(rewiring_leads_frames_elsewhere_and_buffers_back_to_their_own_lane,
+                               setup),
+        cmocka_unit_test_setup(a_failed_port_stays_out_of_every_rewiring, setup),
     };
     return cmocka_run_group_tests_name("assembly", tests, NULL, NULL);
 }

@@ -35,6 +35,8 @@ struct wires {
     struct wire_flow flows[WIRE_PORTS];
     uint8_t **owned[WIRE_PORTS]; /* all buffers of the lane's pool, sorted */
     uint64_t round_ns;
+    bool rewired;                          /* frames may leave by any port */
+    uint32_t next[WIRE_PORTS][WIRE_PORTS]; /* then: by port in and port out, as in a flow */
 };
 
 extern struct wires wires;

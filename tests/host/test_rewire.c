@@ -1,0 +1,284 @@
+/*
+ * Other wires while traffic runs: net/assembly.c and drivers/virtio_net_rewire.c. Whatever the
+ * devices do meanwhile, each buffer comes back to the pool of the lane that it was taken from.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <machine/clock.h>
+
+#include "net/forward.h"
+#include "tests/host/machine.h"
+#include "tests/host/wire_bench.h"
+
+#define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
+#define DRAIN_NS (100 * CLOCK_NS_PER_MS) /* the promise of net/netdev.h */
+#define MARGIN_NS (2 * CLOCK_NS_PER_MS)  /* housekeeping looks every now and then */
+
+static struct lane *lane_of(unsigned port)
+{
+    return &wires.assembly.lanes[port];
+}
+
+static void rewire(const char *wire, bool reflect)
+{
+    assembly_rewire(&wires.assembly, wire, reflect);
+}
+
+static uint64_t dropped_in_all(void)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < WIRE_PORTS; i++) {
+        sum += bench_stats_of(&benches[i]).tx_dropped;
+        for (unsigned reason = 0; reason < DROP_REASONS; reason++)
+            sum += lane_of(i)->drops[reason];
+    }
+    return sum;
+}
+
+/* Lets everything arrive; what was taken in has left or is in a counter, and `twice` are both: sent
+ * by a device that has denied it. */
+static void settle_with(unsigned twice)
+{
+    uint64_t taken = 0, arrived = 0;
+
+    for (unsigned i = 0; i < WIRE_PORTS; i++) {
+        wires_device(i)->transmit_at_once = true;
+        sim_virtio_net_transmit(wires_device(i), 256);
+    }
+    for (unsigned i = 0; i < 3000; i++)
+        wires_round();
+    for (unsigned i = 0; i < WIRE_PORTS; i++) {
+        assert_int_equal(benches[i].dev->state, NETDEV_RUNNING);
+        assert_in_range(virtqueue_outstanding(&wires_driver(i)->rx.queue), 256 - BURST, 256);
+        taken += bench_stats_of(&benches[i]).rx_packets;
+        arrived += wires.flows[i].arrived;
+    }
+    assert_int_equal(taken, arrived + dropped_in_all() - twice);
+    wires_assert_buffers();
+}
+
+static void settle(void)
+{
+    settle_with(0);
+}
+
+static int setup(void **state)
+{
+    wires_setup(state);
+    wires.rewired = true;
+    return 0;
+}
+
+static void frames_leave_by_the_new_wire_and_none_is_lost(void **state)
+{
+    (void)state;
+    wires_run(WARM_UP_NS);
+    rewire("0-2,1-3", false);
+    wires_run(WARM_UP_NS);
+    const uint32_t crossed = wires.next[0][2];
+    assert_true(crossed > 0 && wires.next[2][0] > 0 && wires.next[1][3] > 0);
+    rewire("", false);
+    wires_run(WARM_UP_NS);
+    settle();
+    assert_int_equal(wires.next[0][2], crossed);
+    assert_int_equal(dropped_in_all(), 0);
+    assert_int_equal(machine_log_count("wires", "mode=wire wires=0-2,1-3 idle_ports=none"), 1);
+    assert_int_equal(machine_log_count("wires", "mode=wire wires=0-1,2-3 idle_ports=none"), 1);
+    assert_int_equal(machine_log_count("reset", ""), 0);
+}
+
+static void a_mode_may_be_changed_to_reflection_and_back(void **state)
+{
+    (void)state;
+    wires_run(WARM_UP_NS);
+    rewire("", true);
+    for (unsigned i = 0; i < WIRE_PORTS; i++) {
+        assert_ptr_equal(lane_of(i)->forward, forward_reflect);
+        assert_ptr_equal(lane_of(i)->tx, benches[i].dev);
+        wires.flows[i].per_round =
+            0; /* the bench doesn't know frames whose addresses are swapped */
+    }
+    for (unsigned i = 0; i < 100; i++)
+        wires_round();
+    assert_int_equal(machine_log_count("wires", "mode=reflect wires=none idle_ports=none"), 1);
+    rewire("0-1,2-3", false);
+    for (unsigned i = 0; i < WIRE_PORTS; i++)
+        wires.flows[i].per_round = 2;
+    wires_run(WARM_UP_NS);
+    settle();
+    assert_int_equal(dropped_in_all(), 0);
+}
+
+static void a_wrong_pair_is_idle_after_a_warning_and_the_others_forward(void **state)
+{
+    (void)state;
+    wires_run(WARM_UP_NS);
+    rewire("0-9,2-3", false);
+    assert_int_equal(machine_log_count("warn", "word=wire pair=0-9"), 1);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=idle"), 1);
+    assert_int_equal(machine_log_count("wires", "wires=2-3 idle_ports=0,1"), 1);
+    const uint32_t before = wires.flows[0].announced;
+    wires_run(WARM_UP_NS);
+    settle();
+    assert_int_equal(lane_of(0)->drops[DROP_IDLE], wires.flows[0].announced - before);
+    assert_int_equal(wires.flows[2].arrived, wires.flows[2].announced);
+}
+
+/* The old lane's frames first, then the new one's; the wait is the device's doing. */
+static void what_lies_in_a_ring_leaves_by_the_old_wire_first(void **state)
+{
+    (void)state;
+    wires_device(1)->transmit_at_once = false;
+    wires_run(MARGIN_NS);
+    const uint32_t waiting = virtqueue_outstanding(&wires_driver(1)->tx.queue);
+    assert_true(waiting > 0);
+    rewire("0-3,1-2", false);
+    assert_int_equal(benches[1].dev->state, NETDEV_DRAINING);
+    wires_run(DRAIN_NS / 2);
+    assert_int_equal(benches[1].dev->state, NETDEV_DRAINING);
+    assert_int_equal(sim_virtio_net_transmit(wires_device(1), 256), waiting);
+    wires_device(1)->transmit_at_once = true;
+    wires_run(MARGIN_NS);
+    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    assert_true(wires.next[0][1] > 0 && wires.next[2][1] > 0);
+    wires_run(WARM_UP_NS);
+    settle();
+    assert_int_equal(dropped_in_all(), 0);
+}
+
+static void a_ring_that_does_not_drain_costs_a_reset_and_its_frames_are_counted(void **state)
+{
+    (void)state;
+    wires_device(1)->transmit_at_once = false;
+    wires_run(MARGIN_NS);
+    const uint32_t waiting = virtqueue_outstanding(&wires_driver(1)->tx.queue);
+    rewire("0-3,1-2", false);
+    wires_run(DRAIN_NS - MARGIN_NS);
+    assert_int_equal(bench_stats_of(&benches[1]).resets, 0);
+    wires_device(1)->transmit_at_once = true;
+    wires_run(2 * MARGIN_NS);
+    assert_int_equal(machine_log_count("reset", "port=1 pci=00:02.0 reason=drain-timeout"), 1);
+    assert_int_equal(bench_stats_of(&benches[1]).tx_dropped, waiting);
+    wires_run(WARM_UP_NS);
+    settle();
+}
+
+/* A port that is out of service keeps the old lane's buffers until its device gives them up. */
+static void a_port_that_is_being_reset_can_be_rewired(void **state)
+{
+    (void)state;
+    wires_device(1)->transmit_at_once = false;
+    wires_run(MARGIN_NS);
+    wires_device(1)->reset_delay_ns = 50 * CLOCK_NS_PER_MS;
+    assert_true(benches[1].dev->ops->reset(benches[1].dev));
+    rewire("0-3,1-2", false);
+    wires_run(MARGIN_NS);
+    wires_assert_buffers();
+    wires_device(1)->transmit_at_once = true;
+    wires_run_until(1, NETDEV_RUNNING, CLOCK_NS_PER_S);
+    wires_run(WARM_UP_NS);
+    settle();
+}
+
+static void a_breach_while_a_ring_drains_resets_the_port(void **state)
+{
+    (void)state;
+    wires_device(1)->transmit_at_once = false;
+    wires_run(MARGIN_NS);
+    rewire("0-3,1-2", false);
+    wires_device(1)->queues[SIM_TX].fault = SIM_USED_ID_HUGE;
+    sim_virtio_net_transmit(wires_device(1), 1);
+    wires_device(1)->transmit_at_once = true;
+    wires_run(WARM_UP_NS);
+    assert_int_equal(machine_log_count("error", "port=1"), 1);
+    settle_with(1);
+}
+
+static void an_operators_reset_is_told_and_never_retires_a_port(void **state)
+{
+    (void)state;
+    for (unsigned i = 1; i <= 30; i++) {
+        wires_run(MARGIN_NS);
+        assert_true(benches[0].dev->ops->reset(benches[0].dev));
+        assert_false(benches[0].dev->ops->reset(benches[0].dev)); /* it is under way */
+        wires_run(MARGIN_NS);
+        assert_int_equal(bench_stats_of(&benches[0]).resets, i);
+    }
+    assert_int_equal(machine_log_count("reset", "port=0 pci=00:01.0 reason=operator state=done"),
+                     30);
+    assert_int_equal(machine_log_count("error", ""), 0);
+    settle();
+}
+
+static void an_operators_reset_brings_a_retired_port_back(void **state)
+{
+    static const uint8_t failed = 0x87;
+
+    (void)state;
+    for (unsigned i = 0; i < 100 && benches[0].dev->state != NETDEV_RETIRED; i++) {
+        wires_device(0)->status_lie = &failed;
+        wires_run(2 * DRAIN_NS);
+    }
+    assert_int_equal(benches[0].dev->state, NETDEV_RETIRED);
+    rewire("0-3,1-2", false); /* what lane 3 sends there is swallowed, into lane 3's own pool */
+    wires_run(WARM_UP_NS);
+    wires_assert_buffers();
+    assert_true(benches[0].dev->ops->reset(benches[0].dev));
+    wires_run(WARM_UP_NS);
+    settle();
+}
+
+/* Hundreds of rewirings at random moments, with devices that work at random and resets in between. */
+static void no_buffer_is_lost_in_many_rewirings(void **state)
+{
+    static const char *const texts[] = {"", "0-1,2-3", "0-2,1-3", "0-3,1-2", "0-1", "2-1", "3-9"};
+    uint32_t random = 12345;
+
+    (void)state;
+    for (unsigned i = 0; i < 600; i++) {
+        random = random * 1664525 + 1013904223;
+        const unsigned port = random >> 8 & 3, what = random >> 12 & 7;
+        rewire(texts[(random >> 16) % 7], false);
+        wires_device(port)->transmit_at_once = what < 5;
+        sim_virtio_net_transmit(wires_device(port), random >> 20 & 63);
+        if (what == 7)
+            benches[port].dev->ops->reset(benches[port].dev);
+        wires_run((random >> 24) * WIRE_ROUND_NS / 16);
+        wires_assert_buffers();
+        machine_log_forget();
+    }
+    settle();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(frames_leave_by_the_new_wire_and_none_is_lost, setup,
+                                        bench_teardown),
+        cmocka_unit_test_setup_teardown(a_mode_may_be_changed_to_reflection_and_back, setup,
+                                        bench_teardown),
+        cmocka_unit_test_setup_teardown(a_wrong_pair_is_idle_after_a_warning_and_the_others_forward,
+                                        setup, bench_teardown),
+        cmocka_unit_test_setup_teardown(what_lies_in_a_ring_leaves_by_the_old_wire_first, setup,
+                                        bench_teardown),
+        cmocka_unit_test_setup_teardown(
+            a_ring_that_does_not_drain_costs_a_reset_and_its_frames_are_counted, setup,
+            bench_teardown),
+        cmocka_unit_test_setup_teardown(a_port_that_is_being_reset_can_be_rewired, setup,
+                                        bench_teardown),
+        cmocka_unit_test_setup_teardown(a_breach_while_a_ring_drains_resets_the_port, setup,
+                                        bench_teardown),
+        cmocka_unit_test_setup_teardown(an_operators_reset_is_told_and_never_retires_a_port, setup,
+                                        bench_teardown),
+        cmocka_unit_test_setup_teardown(an_operators_reset_brings_a_retired_port_back, setup,
+                                        bench_teardown),
+        cmocka_unit_test_setup_teardown(no_buffer_is_lost_in_many_rewirings, setup, bench_teardown),
+    };
+    return cmocka_run_group_tests_name("rewire", tests, NULL, NULL);
+}
