@@ -43,7 +43,7 @@ DRIVERS_SOURCES := \
 	drivers/pci.c drivers/virtqueue.c drivers/virtio.c drivers/virtio_pci_region.c \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
 	drivers/virtio_net_features.c drivers/virtio_net_control.c drivers/virtio_net_data.c \
-	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_rewire.c \
+	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
 	drivers/virtio_net.c
 
 # net: packets, lanes and the loop that moves them
@@ -232,7 +232,7 @@ SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_modern virtio_net_data \
 	virtio_net_breach virtio_net_recovery virtio_net_control \
-	hostile_ring hostile_shared hostile_device hostile_time adversary rewire lane assembly wiring loop \
+	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link lane assembly wiring loop \
 	config log clock calibrate acpi string
 HOST_TEST_boot_info := boot/boot_info.c tests/host/boot/physical.c
 HOST_TEST_memory := kernel/memory.c
@@ -260,6 +260,7 @@ HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/access_watch.c
 HOST_TEST_hostile_device := $(WIRE_BENCH)
 HOST_TEST_hostile_time := $(WIRE_BENCH)
 HOST_TEST_rewire := $(WIRE_BENCH)
+HOST_TEST_link := $(WIRE_BENCH)
 ADVERSARY := tests/host/adversary.c tests/host/referee.c $(DRIVERS_SOURCES) \
 	net/pool.c net/lane.c net/forward.c $(SIMULATED_DEVICE) $(SIMULATION)
 HOST_TEST_adversary := $(ADVERSARY)
@@ -309,6 +310,8 @@ FUZZ_TARGET_cmdline := $(HOST_TEST_config)
 FUZZ_TARGET_wiring := $(HOST_TEST_wiring)
 FUZZ_TARGET_acpi := $(HOST_TEST_acpi)
 FUZZ_SOURCES = $(sort $(foreach t,$(FUZZ_TARGETS),tests/fuzz/fuzz_$(t).c $(FUZZ_TARGET_$(t))))
+
+-include $(FUZZ_SOURCES:%=$(OUT)/host/%.d)
 
 define replay_program
 $(OUT)/host/replay_$(1): $(patsubst %,$(OUT)/host/%.o,tests/fuzz/replay.c tests/fuzz/fuzz_$(1).c \

@@ -193,13 +193,6 @@ static void choose_frame_max(struct netdev *dev)
     dev->frame_max = frame > VIRTIO_NET_FRAME_MAX ? frame : VIRTIO_NET_FRAME_MAX;
 }
 
-static bool link_is_up(const struct virtio_net *net)
-{
-    if (!virtio_has(&net->virtio, VIRTIO_NET_F_STATUS))
-        return true; /* §5.1.4.2: then it is to be taken as up */
-    return virtio_read_config16(&net->virtio, VIRTIO_NET_CONFIG_STATUS) & VIRTIO_NET_S_LINK_UP;
-}
-
 /* ---- rings ---- */
 
 /*
@@ -385,6 +378,7 @@ bool virtio_net_configure(struct virtio_net *net)
         return false;
     choose_mac(net, &stated.mac);
     choose_frame_max(&net->netdev);
+    virtio_net_link_refresh(net);
     /* Buffers and lanes were made for the mtu that was stated first. */
     if (net->netdev.state != NETDEV_PROBED && net->netdev.mtu != mtu) {
         refuse(net, "reason=mtu-changed mtu=%u accepted=%u", net->netdev.mtu, mtu);
@@ -470,7 +464,7 @@ static bool set_driver_ok(struct virtio_net *net)
 
 void virtio_net_run(struct virtio_net *net)
 {
-    net->netdev.ops = &virtio_net_ops;
+    net->netdev.ops = net->link.up ? &virtio_net_ops : &virtio_net_down_ops;
     net->netdev.state = NETDEV_RUNNING;
 }
 
@@ -511,7 +505,9 @@ static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
         .tx_packets = net->tx.packets,
         .tx_bytes = net->tx.bytes,
         .tx_dropped = net->tx_dropped,
+        .tx_link_down = net->link.swallowed,
         .resets = net->recovery.resets,
+        .announces = net->link.announces,
     };
 }
 
@@ -557,7 +553,7 @@ static bool get_link_up(const struct netdev *dev)
     const bool out = dev->state == NETDEV_RESETTING || dev->state == NETDEV_RETIRED ||
                      dev->state == NETDEV_FAILED;
 
-    return !out && link_is_up(virtio_net_of_const(dev));
+    return !out && virtio_net_of_const(dev)->link.up;
 }
 
 static struct mac_address get_mac_addr(const struct netdev *dev)
@@ -582,7 +578,7 @@ static void report(const struct netdev *dev)
               dev->id, dev->address, dev->ops->driver, net->virtio.transport->name, mac[0], mac[1],
               mac[2], mac[3], mac[4], mac[5], net->rx.queue.size, net->tx.queue.size,
               virtqueue_outstanding(&net->rx.queue), dev->mtu != 0 ? dev->mtu : ETHERNET_MTU,
-              link_is_up(net) ? "up" : "down", speed, link.duplex,
+              net->link.up ? "up" : "down", speed, link.duplex,
               (unsigned long long)net->virtio.taken);
 }
 
@@ -599,6 +595,13 @@ const struct netdev_ops virtio_net_ops = {
     .rx_batch = virtio_net_rx_batch,
     .tx_room = virtio_net_tx_room,
     .tx_batch = virtio_net_tx_batch,
+};
+
+const struct netdev_ops virtio_net_down_ops = {
+    WHATEVER_THE_STATE,
+    .rx_batch = virtio_net_rx_batch,
+    .tx_room = virtio_net_stopped_tx_room,
+    .tx_batch = virtio_net_stopped_tx_batch,
 };
 
 const struct netdev_ops virtio_net_waiting_ops = {

@@ -36,7 +36,14 @@ struct virtio_net_queue {
 };
 
 /* The settings that a reset must not lose, in the order in which the device gets them. */
-enum virtio_net_setting { SETTING_MAC, SETTING_PROMISC, SETTING_ALLMULTI, SETTING_TABLE, SETTINGS };
+enum virtio_net_setting {
+    SETTING_MAC,
+    SETTING_PROMISC,
+    SETTING_ALLMULTI,
+    SETTING_TABLE,
+    SETTING_ANNOUNCE_ACK, /* no setting, but a command as they are; wanted until it was done */
+    SETTINGS
+};
 
 struct virtio_net_settings {
     bool wanted[SETTINGS]; /* asked for by somebody; else it is left as the device has it */
@@ -63,6 +70,13 @@ struct virtio_net_recovery {
     uint32_t tx_stalled; /* how many looks in a row it has not moved, though there was work */
 };
 
+struct virtio_net_link {
+    bool up;            /* as it was last read */
+    uint64_t read_ns;   /* when that was */
+    uint64_t swallowed; /* frames that were to leave while it was down; also in tx_dropped */
+    uint64_t announces; /* how often the device has asked for an announcement */
+};
+
 struct virtio_net {
     struct netdev netdev; /* first: the port interface hands out its address */
     struct virtio_device virtio;
@@ -74,6 +88,7 @@ struct virtio_net {
     uint32_t header_size; /* bytes of the device header in front of each frame */
     struct virtio_net_settings settings;
     struct virtio_net_recovery recovery;
+    struct virtio_net_link link;
     uint64_t tx_dropped;
     uint64_t breaches[VIRTQUEUE_BREACHES]; /* by kind, since start */
 };

@@ -46,7 +46,7 @@ enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control
                                                                        : CONTROL_REFUSED;
 }
 
-/* Sends the command in the buffer with `count` (1 or 2) parts of data. */
+/* Sends the command in the buffer with `count` (0 to 2) parts of data. */
 static enum virtio_net_control_result send(struct virtio_net_control *control,
                                            struct virtio_net_ctrl_hdr command,
                                            const struct part *data, unsigned count)
@@ -110,6 +110,14 @@ enum virtio_net_control_result virtio_net_control_set_mac(struct virtio_net_cont
     return send(control,
                 (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET},
                 &data, 1);
+}
+
+enum virtio_net_control_result virtio_net_control_announce_ack(struct virtio_net_control *control)
+{
+    return send(
+        control,
+        (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK}, NULL,
+        0);
 }
 
 const char *virtio_net_control_result_name(enum virtio_net_control_result result)

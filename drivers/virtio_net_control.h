@@ -56,6 +56,9 @@ enum virtio_net_control_result virtio_net_control_clear_table(struct virtio_net_
 enum virtio_net_control_result virtio_net_control_set_mac(struct virtio_net_control *control,
                                                           struct mac_address mac);
 
+/* Tells the device that its wish for an announcement has been seen. */
+enum virtio_net_control_result virtio_net_control_announce_ack(struct virtio_net_control *control);
+
 /* Looks for the answer to the command that is pending; never waits. */
 enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control *control);
 

@@ -358,5 +358,7 @@ uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue_number,
     for (uint32_t i = 0; i < batch->count; i++)
         pool_put(pool, batch->buffers[i]);
     net->tx_dropped += batch->count;
+    if (!net->link.up)
+        net->link.swallowed += batch->count;
     return batch->count;
 }

@@ -16,9 +16,8 @@
  * Not taken, with the reason: GUEST_CSUM and the segmentation bits, so that no frame with an
  * unfinished checksum comes in; MRG_RXBUF, since one buffer holds any frame we let in;
  * NOTIFY_ON_EMPTY, since it overrides the suppression of interrupts; CTRL_VLAN, since it filters
- * every tagged frame once taken; GUEST_ANNOUNCE and MQ have no function here; INDIRECT_DESC saves
- * nothing where a frame is one descriptor; NOTIFICATION_DATA would have each doorbell carry what the
- * ring says anyway.
+ * every tagged frame once taken; MQ has no function here; INDIRECT_DESC saves nothing where a frame is
+ * one descriptor; NOTIFICATION_DATA would have each doorbell carry what the ring says anyway.
  *
  * ACCESS_PLATFORM (§6) says that addresses go through the platform's translation: nothing has
  * switched one on here, so they are physical ones all the same, and to refuse the bit is to lose the
@@ -50,7 +49,7 @@ static const struct feature {
     TAKEN_WITH(CTRL_RX, CTRL_VQ),
     FEATURE(CTRL_VLAN),
     TAKEN_WITH(CTRL_RX_EXTRA, CTRL_RX),
-    FEATURE(GUEST_ANNOUNCE),
+    TAKEN_WITH(GUEST_ANNOUNCE, CTRL_VQ),
     FEATURE(MQ),
     TAKEN_WITH(CTRL_MAC_ADDR, CTRL_VQ),
     [VIRTIO_F_NOTIFY_ON_EMPTY] = {"NOTIFY_ON_EMPTY", false, 0},

@@ -6,6 +6,7 @@
  *     virtio_net_data.c       the data path
  *     virtio_net_settings.c   receive filter and MAC address, over the control queue
  *     virtio_net_recovery.c   breaches, resets, retirement, and the watch over a running device
+ *     virtio_net_link.c       link down and up, and announcements
  *     virtio_net_rewire.c     other lanes for a running port: its tx ring is drained first
  */
 #ifndef DRIVERS_VIRTIO_NET_INTERNAL_H
@@ -25,9 +26,11 @@ static inline const struct virtio_net *virtio_net_of_const(const struct netdev *
 
 /* ---- virtio_net.c ---- */
 
-/* The tables of functions: in service; while it is being reset (nothing comes in, and the lanes that
+/* The tables of functions: in service; in service with the link down (what is to go out is counted and
+ * given back); while it is being reset (nothing comes in, and the lanes that
  * lead to it wait); out of service (what is to go out is counted and given back). */
 extern const struct netdev_ops virtio_net_ops;
+extern const struct netdev_ops virtio_net_down_ops;
 extern const struct netdev_ops virtio_net_waiting_ops;
 extern const struct netdev_ops virtio_net_stopped_ops;
 
@@ -99,6 +102,15 @@ uint32_t virtio_net_reclaim_all(struct virtio_net *net);
 /* The functions of net/netdev.h of the same names. */
 bool virtio_net_reset(struct netdev *dev);
 void virtio_net_service(struct netdev *dev, uint64_t now_ns);
+
+/* ---- virtio_net_link.c ---- */
+
+/* Reads the link's state of a device that has just been configured; tells if it is another one than
+ * before a reset. */
+void virtio_net_link_refresh(struct virtio_net *net);
+
+/* Looks after the link of a running port, and acknowledges announcements. */
+void virtio_net_link_watch(struct virtio_net *net, uint64_t now_ns);
 
 /* ---- virtio_net_rewire.c ---- */
 

@@ -47,7 +47,8 @@ static void begin_reset(struct virtio_net *net, uint64_t now)
 
     net->netdev.state = NETDEV_RESETTING;
     net->netdev.tx_ready = 0;
-    net->netdev.ops = &virtio_net_waiting_ops;
+    /* With its link down it goes on swallowing; else those who send there wait. */
+    net->netdev.ops = net->link.up ? &virtio_net_waiting_ops : &virtio_net_stopped_ops;
     recovery->started_ns = now;
     recovery->looks = 0;
     net->virtio.transport->set_status(&net->virtio, 0);
@@ -228,6 +229,8 @@ void virtio_net_service(struct netdev *dev, uint64_t now_ns)
         virtio_net_settings_go_on(net);
         if (dev->state == NETDEV_RUNNING)
             watch(net, now_ns);
+        if (dev->state == NETDEV_RUNNING)
+            virtio_net_link_watch(net, now_ns);
         break;
     case NETDEV_DRAINING:
         virtio_net_drain(net, now_ns);

@@ -28,14 +28,18 @@ static const char *name_of(const struct virtio_net *net, enum virtio_net_setting
         return net->settings.promisc ? "promisc-on" : "promisc-off";
     case SETTING_ALLMULTI:
         return net->settings.allmulti ? "allmulti-on" : "allmulti-off";
-    default:
+    case SETTING_TABLE:
         return "mac-table";
+    default:
+        return "announce-ack";
     }
 }
 
 /* The feature without which the device has no such command. */
 static unsigned feature_of(enum virtio_net_setting setting)
 {
+    if (setting == SETTING_ANNOUNCE_ACK)
+        return VIRTIO_NET_F_GUEST_ANNOUNCE;
     return setting == SETTING_MAC ? VIRTIO_NET_F_CTRL_MAC_ADDR : VIRTIO_NET_F_CTRL_RX;
 }
 
@@ -52,8 +56,10 @@ static enum virtio_net_control_result send(struct virtio_net *net, enum virtio_n
     case SETTING_ALLMULTI:
         return virtio_net_control_rx_mode(control, VIRTIO_NET_CTRL_RX_ALLMULTI,
                                           net->settings.allmulti);
-    default:
+    case SETTING_TABLE:
         return virtio_net_control_clear_table(control);
+    default:
+        return virtio_net_control_announce_ack(control);
     }
 }
 
@@ -161,6 +167,7 @@ bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac)
 void virtio_net_settings_restart(struct virtio_net *net)
 {
     net->settings.next = SETTING_MAC;
+    net->settings.wanted[SETTING_ANNOUNCE_ACK] = false;
     if (!net->settings.wanted[SETTING_MAC])
         return;
     net->mac = net->settings.mac;
@@ -186,6 +193,7 @@ void virtio_net_settings_go_on(struct virtio_net *net)
     }
     if (result == CONTROL_PENDING)
         return;
-    done(net, settings->next, result);
+    if (done(net, settings->next, result) && settings->next == SETTING_ANNOUNCE_ACK)
+        settings->wanted[SETTING_ANNOUNCE_ACK] = false; /* else it stays, and is not tried again */
     settings->next++;
 }

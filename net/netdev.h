@@ -27,9 +27,11 @@ struct netdev_stats {
     uint64_t rx_bytes;
     uint64_t tx_packets; /* frames taken over from a lane and given to the device */
     uint64_t tx_bytes;
-    uint64_t rx_dropped; /* frames the driver itself discarded after the device delivered them */
-    uint64_t tx_dropped; /* frames it took over and could not or can no longer send */
-    uint64_t resets;     /* of the device, since it was started */
+    uint64_t rx_dropped;   /* frames the driver itself discarded after the device delivered them */
+    uint64_t tx_dropped;   /* frames it took over and could not or can no longer send */
+    uint64_t tx_link_down; /* those of them that were to leave while the link was down */
+    uint64_t resets;       /* of the device, since it was started */
+    uint64_t announces;    /* that the host has asked for, and that were acknowledged */
 };
 
 /* What a lane wants of its rx queue. */
@@ -113,6 +115,7 @@ struct netdev_ops {
     /* Mbit/s; 0: unknown. */
     uint32_t (*get_link_speed)(const struct netdev *dev);
 
+    /* As it was last looked for (`service` does), and not while the device is out of service. */
     bool (*get_link_up)(const struct netdev *dev);
 
     struct mac_address (*get_mac_addr)(const struct netdev *dev);

@@ -36,7 +36,7 @@ static void report_port(struct stats *stats, const struct netdev *port, const st
     log_event(LOG_REPORT, "stats",
               "port=%u rx_packets=%llu rx_bytes=%llu tx_packets=%llu tx_bytes=%llu "
               "rx_dropped=%llu tx_dropped=%llu rx_pps=%llu tx_pps=%llu rx_mbps=%llu tx_mbps=%llu"
-              "%s drop_stopped=%llu resets=%llu",
+              "%s drop_stopped=%llu resets=%llu drop_link_down=%llu announces=%llu",
               port->id, (unsigned long long)now.rx_packets, (unsigned long long)now.rx_bytes,
               (unsigned long long)now.tx_packets, (unsigned long long)now.tx_bytes,
               (unsigned long long)(now.rx_dropped + lane_drops), (unsigned long long)now.tx_dropped,
@@ -44,7 +44,9 @@ static void report_port(struct stats *stats, const struct netdev *port, const st
               (unsigned long long)((now.tx_packets - last->tx_packets) * 1000000 / interval_us),
               (unsigned long long)((now.rx_bytes - last->rx_bytes) * 8 / interval_us),
               (unsigned long long)((now.tx_bytes - last->tx_bytes) * 8 / interval_us), drops,
-              (unsigned long long)now.tx_dropped, (unsigned long long)now.resets);
+              (unsigned long long)(now.tx_dropped - now.tx_link_down),
+              (unsigned long long)now.resets, (unsigned long long)now.tx_link_down,
+              (unsigned long long)now.announces);
     *last = now;
 }
 

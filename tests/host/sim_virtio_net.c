@@ -27,6 +27,9 @@ enum {
     /* commands */
     CLASS_RX = 0,
     CLASS_MAC = 1,
+    CLASS_ANNOUNCE = 3,
+    ANNOUNCE_ACK = 0,
+    STATUS_ANNOUNCE = 2,
     RX_PROMISC = 0,
     RX_ALLMULTI = 1,
     MAC_TABLE_SET = 0,
@@ -207,10 +210,14 @@ static void check_command_layout(struct sim_virtio_net *net, const struct sim_ch
     bool table =
         first->length >= 2 && first->bytes[0] == CLASS_MAC && first->bytes[1] == MAC_TABLE_SET;
 
+    unsigned parts = table ? 4 : 3;
+
+    if (first->length >= 2 && first->bytes[0] == CLASS_ANNOUNCE)
+        parts = 2; /* no data */
     if (!last->write)
         sim_complain(net, "command without a place for the answer");
     if (!sim_negotiated(net, SIM_F_ANY_LAYOUT) && !sim_negotiated(net, SIM_F_VERSION_1) &&
-        (chain->count != (table ? 4u : 3u) || first->length != 2 || last->length != 1))
+        (chain->count != parts || first->length != 2 || last->length != 1))
         sim_complain(net, "command in %u descriptors, the first of %u and the last of %u bytes",
                      chain->count, first->length, last->length);
 }
@@ -263,6 +270,13 @@ static bool do_command(struct sim_virtio_net *net, const uint8_t *bytes, uint32_
         if (!sim_negotiated(net, SIM_F_CTRL_MAC_ADDR))
             sim_complain(net, "MAC_ADDR_SET without CTRL_MAC_ADDR");
         memcpy(net->filter_mac, data, 6);
+        return true;
+    }
+    if (bytes[0] == CLASS_ANNOUNCE && bytes[1] == ANNOUNCE_ACK && size == 0) {
+        if (!sim_negotiated(net, SIM_F_GUEST_ANNOUNCE))
+            sim_complain(net, "ANNOUNCE_ACK without GUEST_ANNOUNCE");
+        net->link_status &= (uint16_t)~STATUS_ANNOUNCE;
+        net->announce_acks++;
         return true;
     }
     return false;

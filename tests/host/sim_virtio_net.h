@@ -112,7 +112,7 @@ struct sim_virtio_net {
     /* set by the test before the driver looks */
     uint64_t features;
     uint8_t mac[6];
-    uint16_t link_status;
+    uint16_t link_status; /* bit 0: up; bit 1: an announcement is wanted, until acknowledged */
     uint16_t max_pairs;
     uint16_t mtu;
     uint16_t mtu_later; /* if not 0: what mtu becomes once it was read twice */
@@ -154,6 +154,7 @@ struct sim_virtio_net {
     bool promisc, allmulti;
     uint8_t filter_mac[6];
     uint32_t table_entries;
+    unsigned announce_acks;
 
     unsigned mtu_reads;
     uint64_t reset_done_ns;

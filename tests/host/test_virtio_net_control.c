@@ -149,7 +149,7 @@ static void a_control_queue_that_is_too_small_is_not_used(void **state)
         assert_int_equal(one->net->driver_features,
                          bench_taken(SIM_FEATURES_USUAL & WANTED &
                                      ~(SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) |
-                                       SIM_F(CTRL_MAC_ADDR))));
+                                       SIM_F(CTRL_MAC_ADDR) | SIM_F(GUEST_ANNOUNCE))));
         bench_forward(one, 100);
     }
 }
