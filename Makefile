@@ -44,7 +44,8 @@ DRIVERS_SOURCES := \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
 	drivers/virtio_net_features.c drivers/virtio_net_control.c drivers/virtio_net_data.c \
 	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
-	drivers/virtio_net.c
+	drivers/virtio_net_plug.c drivers/virtio_net.c \
+	drivers/pci_assign.c drivers/pci_hotplug.c drivers/ports.c
 
 # net: packets, lanes and the loop that moves them
 NET_SOURCES := \
@@ -232,7 +233,7 @@ SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_modern virtio_net_data \
 	virtio_net_breach virtio_net_recovery virtio_net_control \
-	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link lane assembly wiring loop \
+	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring loop \
 	config log clock calibrate acpi string
 HOST_TEST_boot_info := boot/boot_info.c tests/host/boot/physical.c
 HOST_TEST_memory := kernel/memory.c
@@ -246,7 +247,9 @@ HOST_TEST_acpi := kernel/acpi.c $(SIMULATION)
 HOST_TEST_string := # the test includes kernel/string.c itself, under other names
 HOST_TEST_pci := drivers/pci.c $(SIMULATION)
 HOST_TEST_virtqueue := drivers/virtqueue.c $(SIMULATION)
-VIRTIO_BENCH := $(DRIVERS_SOURCES) net/pool.c tests/host/virtio_bench.c $(SIMULATED_DEVICE) \
+# ports.c knows the assembly, and so all of net/
+DRIVERS_ALONE := $(filter-out drivers/ports.c,$(DRIVERS_SOURCES))
+VIRTIO_BENCH := $(DRIVERS_ALONE) net/pool.c tests/host/virtio_bench.c $(SIMULATED_DEVICE) \
 	$(SIMULATION)
 HOST_TEST_virtio_net := $(VIRTIO_BENCH)
 HOST_TEST_virtio_modern := $(VIRTIO_BENCH)
@@ -254,14 +257,15 @@ HOST_TEST_virtio_net_data := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_breach := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_recovery := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_control := $(VIRTIO_BENCH)
-WIRE_BENCH := $(VIRTIO_BENCH) tests/host/wire_bench.c $(filter-out net/pool.c,$(NET_SOURCES))
+WIRE_BENCH := $(VIRTIO_BENCH) drivers/ports.c tests/host/wire_bench.c $(filter-out net/pool.c,$(NET_SOURCES))
 HOST_TEST_hostile_ring := $(WIRE_BENCH)
 HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/access_watch.c
 HOST_TEST_hostile_device := $(WIRE_BENCH)
 HOST_TEST_hostile_time := $(WIRE_BENCH)
 HOST_TEST_rewire := $(WIRE_BENCH)
 HOST_TEST_link := $(WIRE_BENCH)
-ADVERSARY := tests/host/adversary.c tests/host/referee.c $(DRIVERS_SOURCES) \
+HOST_TEST_ports := $(WIRE_BENCH)
+ADVERSARY := tests/host/adversary.c tests/host/referee.c $(DRIVERS_ALONE) \
 	net/pool.c net/lane.c net/forward.c $(SIMULATED_DEVICE) $(SIMULATION)
 HOST_TEST_adversary := $(ADVERSARY)
 HOST_TEST_lane := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)

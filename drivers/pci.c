@@ -452,6 +452,27 @@ size_t pci_scan(struct pci_device *devices, size_t max)
     return kept;
 }
 
+bool pci_read_function(struct pci_device *device)
+{
+    *device = (struct pci_device){
+        .bus = device->bus,
+        .device = device->device,
+        .function = device->function,
+        .vendor = PCI_VENDOR_ID_NONE,
+    };
+    if (pci_read16(device, PCI_VENDOR_ID) == PCI_VENDOR_ID_NONE)
+        return false;
+    read_function(device);
+    report_function(device);
+    return true;
+}
+
+bool pci_is_present(const struct pci_device *device)
+{
+    return pci_read32(device, PCI_VENDOR_ID) ==
+           ((uint32_t)device->device_id << 16 | device->vendor);
+}
+
 bool pci_enable(const struct pci_device *device)
 {
     uint16_t command = pci_read16(device, PCI_COMMAND);

@@ -58,6 +58,16 @@ struct pci_device {
 size_t pci_scan(struct pci_device *devices, size_t max);
 
 /*
+ * Reads the function at device->bus, device and function into the rest of `device`, as the scan does.
+ * False, and vendor is PCI_VENDOR_ID_NONE, if there is none. While it runs the function answers no
+ * address: it must not be in use.
+ */
+bool pci_read_function(struct pci_device *device);
+
+/* True if the function that `device` describes is still there. Two port accesses. */
+bool pci_is_present(const struct pci_device *device);
+
+/*
  * Lets the function answer I/O and memory accesses and read and write RAM, and keeps it from
  * raising INTx. False if it didn't take the bus master bit: it is gone, or no bus master.
  */

@@ -37,6 +37,18 @@
 /* Header type 1 only: bridge architecture 1.2 §3.2 "PCI-to-PCI Bridge Configuration Space". */
 #define PCI_SECONDARY_BUS_NUMBER 0x19
 
+/* The same §3.2.5: windows. The low four bits tell how wide the registers are. */
+#define PCI_IO_BASE 0x1c           /* 8 bits: address bits 15:12 in 7:4 */
+#define PCI_IO_LIMIT 0x1d          /* 8 bits, inclusive */
+#define PCI_MEMORY_BASE 0x20       /* 16 bits: address bits 31:20 in 15:4 */
+#define PCI_MEMORY_LIMIT 0x22      /* 16 bits, inclusive */
+#define PCI_PREFETCHABLE_BASE 0x24 /* as memory */
+#define PCI_PREFETCHABLE_LIMIT 0x26
+#define PCI_PREFETCHABLE_BASE_UPPER 0x28 /* 32 bits */
+#define PCI_PREFETCHABLE_LIMIT_UPPER 0x2c
+#define PCI_PREFETCHABLE_TYPE 0x0f
+#define PCI_PREFETCHABLE_TYPE_64 0x01
+
 /* 3.0 §6.2.2 "Device Control": command register. */
 #define PCI_COMMAND_IO_SPACE 0x0001
 #define PCI_COMMAND_MEMORY_SPACE 0x0002
@@ -86,6 +98,49 @@
 /* 3.0 §6.8.2 "MSI-X Capability and Table Structures": message control. */
 #define PCI_MSIX_MESSAGE_CONTROL 2
 #define PCI_MSIX_MESSAGE_CONTROL_ENABLE 0x8000
+
+/* PCI Express Base Specification 3.0 §7.8 "PCI Express Capability Structure": offsets in it. */
+#define PCI_EXPRESS_CAPABILITIES 0x02 /* 16 bits */
+#define PCI_EXPRESS_TYPE_SHIFT 4      /* device/port type, four bits */
+#define PCI_EXPRESS_TYPE_ROOT_PORT 4
+#define PCI_EXPRESS_TYPE_DOWNSTREAM_PORT 6
+#define PCI_EXPRESS_SLOT_IMPLEMENTED 0x0100
+#define PCI_EXPRESS_SLOT_CAPABILITIES 0x14 /* 32 bits */
+#define PCI_EXPRESS_SLOT_HOT_PLUG_CAPABLE 0x00000040u
+#define PCI_EXPRESS_SLOT_CONTROL 0x18 /* 16 bits */
+#define PCI_EXPRESS_SLOT_POWER_INDICATOR 0x0300
+#define PCI_EXPRESS_SLOT_POWER_INDICATOR_ON 0x0100
+#define PCI_EXPRESS_SLOT_POWER_INDICATOR_OFF 0x0300
+#define PCI_EXPRESS_SLOT_POWER_OFF 0x0400 /* power controller control: set is off */
+#define PCI_EXPRESS_SLOT_STATUS 0x1a      /* 16 bits; changes are cleared by writing ones */
+#define PCI_EXPRESS_SLOT_ATTENTION_BUTTON 0x0001
+#define PCI_EXPRESS_SLOT_PRESENCE_CHANGED 0x0008
+#define PCI_EXPRESS_SLOT_CHANGES 0x011f
+#define PCI_EXPRESS_SLOT_PRESENCE 0x0040
+
+/*
+ * Not in the specification: QEMU's machines pc and q35, known by their host bridge, and the register
+ * block by which their firmware tables would have a guest do hot-plug (docs/specs/acpi_pci_hotplug).
+ * All registers have 32 bits; a bit stands for a device number.
+ */
+#define PCI_VENDOR_ID_INTEL 0x8086
+#define PCI_DEVICE_ID_INTEL_82441 0x1237 /* machine pc */
+#define PCI_DEVICE_ID_INTEL_Q35 0x29c0
+#define PCI_SUBSYSTEM_VENDOR_ID_QEMU 0x1af4
+#define PCI_SUBSYSTEM_ID_QEMU 0x1100
+#define PCI_QEMU_HOTPLUG_PORT_PC 0xae00
+#define PCI_QEMU_HOTPLUG_PORT_Q35 0x0cc0
+#define PCI_QEMU_HOTPLUG_UP 0x00   /* inserted since; cleared by reading */
+#define PCI_QEMU_HOTPLUG_DOWN 0x04 /* to be removed */
+#define PCI_QEMU_HOTPLUG_EJECT 0x08
+#define PCI_QEMU_HOTPLUG_REMOVABLE 0x0c
+#define PCI_QEMU_HOTPLUG_SELECT 0x10 /* the bus that the others are about, by a number of its own */
+
+/* There, on bus 0, addresses are free in these ranges wherever no BAR lies. */
+#define PCI_QEMU_IO_START 0xc000
+#define PCI_QEMU_IO_END 0xff00
+#define PCI_QEMU_MEMORY_START 0xf0000000u
+#define PCI_QEMU_MEMORY_END 0xfec00000u
 
 /*
  * Not in the specification: QEMU's expander bridges (docs/pci_expander_bridge.txt, docs/pcie.txt).

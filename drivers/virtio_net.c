@@ -305,17 +305,16 @@ static bool make_queues(struct virtio_net *net)
 /* ---- probe: §3.1.1 and §3.1.2, steps 1 to 6 ---- */
 
 /* Modern where it can be, else legacy: the one can do all that the other can, and more. */
-static bool open_transport(struct virtio_net *net, const struct pci_device *pci,
-                           enum virtio_transport_choice choice)
+static bool open_transport(struct virtio_net *net, const struct pci_device *pci)
 {
     const char *modern = "transport=legacy asked for", *legacy = "transport=modern asked for";
 
-    if (choice != VIRTIO_TRANSPORT_LEGACY) {
+    if (net->choice != VIRTIO_TRANSPORT_LEGACY) {
         modern = virtio_pci_modern_open(&net->virtio, pci);
         if (modern == NULL)
             return true;
     }
-    if (choice != VIRTIO_TRANSPORT_MODERN) {
+    if (net->choice != VIRTIO_TRANSPORT_MODERN) {
         legacy = virtio_pci_legacy_open(&net->virtio, pci);
         if (legacy == NULL)
             return true;
@@ -350,10 +349,9 @@ static void step_back_to_legacy(struct virtio_net *net)
         net->virtio = modern; /* and to be refused for it */
 }
 
-static bool open_device(struct virtio_net *net, const struct pci_device *pci,
-                        enum virtio_transport_choice choice)
+bool virtio_net_open(struct virtio_net *net, const struct pci_device *pci)
 {
-    if (!open_transport(net, pci, choice))
+    if (!open_transport(net, pci))
         return false;
     if (!pci_enable(pci)) {
         refuse(net, "reason=bus-master remedy=\"the function does not take its command bits\"");
@@ -361,7 +359,7 @@ static bool open_device(struct virtio_net *net, const struct pci_device *pci,
     }
     if (!reset(net))
         return false;
-    if (choice == VIRTIO_TRANSPORT_AUTO)
+    if (net->choice == VIRTIO_TRANSPORT_AUTO)
         step_back_to_legacy(net);
     return true;
 }
@@ -388,13 +386,9 @@ bool virtio_net_configure(struct virtio_net *net)
     return make_queues(net);
 }
 
-struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
-                                enum virtio_transport_choice choice)
+struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_device *pci,
+                                   unsigned id, enum virtio_transport_choice choice)
 {
-    struct virtio_net *net = malloc(sizeof(*net));
-
-    if (net == NULL)
-        panic("no memory for port %u", id);
     *net = (struct virtio_net){
         .netdev =
             {
@@ -404,12 +398,23 @@ struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
                 .num_rx_queues = 1,
                 .num_tx_queues = 1,
             },
+        .choice = choice,
         .settings.next = SETTINGS, /* none to be given again */
     };
     snprintf(net->netdev.address, sizeof(net->netdev.address), "%s", pci_address(pci).text);
-    if (open_device(net, pci, choice))
+    if (virtio_net_open(net, pci))
         virtio_net_configure(net);
     return &net->netdev;
+}
+
+struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
+                                enum virtio_transport_choice choice)
+{
+    struct virtio_net *net = malloc(sizeof(*net));
+
+    if (net == NULL)
+        panic("no memory for port %u", id);
+    return virtio_net_probe_in(net, pci, id, choice);
 }
 
 /* ---- start: §3.1.1 steps 7 and 8 ---- */
@@ -421,6 +426,12 @@ static bool setup_is_valid(struct virtio_net *net, const struct netdev_setup *se
     if (setup->rx_queues > dev->num_rx_queues || setup->tx_queues > dev->num_tx_queues) {
         refuse(net, "reason=queues rx_queues=%u tx_queues=%u accepted=\"up to %u and %u\"",
                setup->rx_queues, setup->tx_queues, dev->num_rx_queues, dev->num_tx_queues);
+        return false;
+    }
+    if (setup->rx_queues != 0 && setup->rx[0].pool->frame_max < dev->frame_max &&
+        setup->rx[0].buffers != 0) {
+        refuse(net, "reason=mtu-changed mtu=%u frame=%u accepted=%u", dev->mtu, dev->frame_max,
+               setup->rx[0].pool->frame_max);
         return false;
     }
     if (setup->rx_queues != 0 && setup->rx[0].buffers == 0) {
@@ -551,7 +562,7 @@ static uint32_t get_link_speed(const struct netdev *dev)
 static bool get_link_up(const struct netdev *dev)
 {
     const bool out = dev->state == NETDEV_RESETTING || dev->state == NETDEV_RETIRED ||
-                     dev->state == NETDEV_FAILED;
+                     dev->state == NETDEV_UNPLUGGED || dev->state == NETDEV_FAILED;
 
     return !out && virtio_net_of_const(dev)->link.up;
 }

@@ -80,6 +80,7 @@ struct virtio_net_link {
 struct virtio_net {
     struct netdev netdev; /* first: the port interface hands out its address */
     struct virtio_device virtio;
+    enum virtio_transport_choice choice; /* by which transport, for this device and for the next */
     struct virtio_net_queue rx;
     struct virtio_net_queue tx;
     struct virtio_net_control control;
@@ -97,11 +98,39 @@ struct virtio_net {
 bool virtio_net_matches(const struct pci_device *pci);
 
 /*
+ * Takes a running port out of the loop's way without touching its device (NETDEV_HALTED): nothing
+ * comes in, and those who send there wait. What lies in its tx ring goes on leaving. Another state
+ * stays what it is. virtio_net_resume lets it go on as if nothing had been.
+ */
+void virtio_net_halt(struct netdev *dev);
+void virtio_net_resume(struct netdev *dev);
+
+/*
+ * The port's device is gone, for `reason` (a literal), and writes no more: all its buffers go back to
+ * their pools, and the port is NETDEV_UNPLUGGED (or stays NETDEV_FAILED). An `unplug` event tells.
+ */
+void virtio_net_remove(struct netdev *dev, const char *reason);
+
+/*
+ * A new device, the function `pci` (as for virtio_net_probe), for a port without one. True: the port
+ * is NETDEV_PROBED and keeps number, counters and settings. False, after an `error`: as before.
+ */
+bool virtio_net_replace(struct netdev *dev, const struct pci_device *pci);
+
+/* The receive filter of a port that is not started yet; its device gets it without being waited for. */
+void virtio_net_want_filter(struct netdev *dev, bool promisc, bool allmulti);
+
+/*
  * Makes port `id` out of the function `pci` (which must live as long as the port), by the transport
- * of the choice; AUTO: modern, else legacy. Always returns a port: one that cannot be used has had its `error` event and state NETDEV_FAILED, and keeps its
+ * of the choice; AUTO: modern, else legacy. Always returns a port: one that cannot be used has had
+ * its `error` event and state NETDEV_FAILED, and keeps its
  * number. Start-up only; the port is never given back.
  */
 struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
                                 enum virtio_transport_choice choice);
+
+/* The same in `net`, the caller's, which lives as long as the port: also later, between two rounds. */
+struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_device *pci,
+                                   unsigned id, enum virtio_transport_choice choice);
 
 #endif

@@ -6,6 +6,7 @@
  *     virtio_net_data.c       the data path
  *     virtio_net_settings.c   receive filter and MAC address, over the control queue
  *     virtio_net_recovery.c   breaches, resets, retirement, and the watch over a running device
+ *     virtio_net_plug.c       the device of a port goes, another one comes
  *     virtio_net_link.c       link down and up, and announcements
  *     virtio_net_rewire.c     other lanes for a running port: its tx ring is drained first
  */
@@ -33,6 +34,9 @@ extern const struct netdev_ops virtio_net_ops;
 extern const struct netdev_ops virtio_net_down_ops;
 extern const struct netdev_ops virtio_net_waiting_ops;
 extern const struct netdev_ops virtio_net_stopped_ops;
+
+/* Takes hold of a device and resets it. False after an `error` event: the port is FAILED. */
+bool virtio_net_open(struct virtio_net *net, const struct pci_device *pci);
 
 /*
  * From a device that has been reset to one that is configured (§3.1.1 steps 2 to 6) and to one that
@@ -96,6 +100,10 @@ void virtio_net_breach(struct virtio_net *net, const struct virtqueue *queue);
  */
 void virtio_net_take_out(struct virtio_net *net, const char *reason, bool fault);
 
+/* Once the device writes no more: the buffers it had go back to the lanes they belong to, those of
+ * the rx ring to the port's own, those of the tx ring to the one that leads here. */
+void virtio_net_return_buffers(struct virtio_net *net);
+
 /* Chains that the device has sent are taken back, all of them; returns how many it still has. */
 uint32_t virtio_net_reclaim_all(struct virtio_net *net);
 
@@ -116,6 +124,9 @@ void virtio_net_link_watch(struct virtio_net *net, uint64_t now_ns);
 
 /* The function of net/netdev.h of the same name. */
 void virtio_net_rewire(struct netdev *dev, const struct netdev_setup *setup);
+
+/* Puts a halted port back into service, or lets it drain first if it was rewired meanwhile. */
+void virtio_net_run_or_drain(struct virtio_net *net);
 
 /* A draining port: looks whether its tx ring is empty by now, or its time is up. */
 void virtio_net_drain(struct virtio_net *net, uint64_t now_ns);

@@ -127,10 +127,6 @@ bool virtio_net_reset(struct netdev *dev)
 
 /* ---- back into service ---- */
 
-/*
- * The device is reset and writes no more: the buffers it had go back to the lanes they belong to,
- * those of the rx ring to the port's own, those of the tx ring to the one that leads here.
- */
 static void return_buffers(struct virtio_net_queue *queue)
 {
     struct virtqueue *const ring = &queue->queue;
@@ -139,12 +135,17 @@ static void return_buffers(struct virtio_net_queue *queue)
         pool_put(queue->pool, ring->tokens[virtqueue_slot(ring, ring->used_idx)]);
 }
 
+void virtio_net_return_buffers(struct virtio_net *net)
+{
+    return_buffers(&net->rx);
+    return_buffers(&net->tx);
+}
+
 static void come_back(struct virtio_net *net, uint64_t now)
 {
     struct virtio_net_recovery *recovery = &net->recovery;
 
-    return_buffers(&net->rx);
-    return_buffers(&net->tx);
+    virtio_net_return_buffers(net);
     if (!virtio_net_configure(net) || !virtio_net_go_live(net)) {
         retire(net, now, "start"); /* its own `error` has told what was wrong */
         return;
@@ -243,6 +244,6 @@ void virtio_net_service(struct netdev *dev, uint64_t now_ns)
             begin_reset(net, now_ns);
         break;
     default:
-        break; /* never in service */
+        break; /* not in service, and nothing to look for */
     }
 }

@@ -52,9 +52,16 @@ void virtio_net_rewire(struct netdev *dev, const struct netdev_setup *setup)
     net->setup = *setup;
     if (dev->state != NETDEV_RUNNING)
         return;
-    virtio_net_set_payload_max(net, setup->rx[0].payload_max);
-    if (net->tx.pool == setup->tx[0].pool)
+    virtio_net_run_or_drain(net);
+}
+
+void virtio_net_run_or_drain(struct virtio_net *net)
+{
+    virtio_net_set_payload_max(net, net->setup.rx[0].payload_max);
+    if (net->tx.pool == net->setup.tx[0].pool) {
+        virtio_net_run(net);
         return;
+    }
     begin_drain(net);
     virtio_net_drain(net, net->recovery.started_ns);
 }

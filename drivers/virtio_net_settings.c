@@ -164,6 +164,17 @@ bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac)
     return true;
 }
 
+void virtio_net_want_filter(struct netdev *dev, bool promisc, bool allmulti)
+{
+    struct virtio_net_settings *settings = &virtio_net_of(dev)->settings;
+
+    settings->promisc = promisc;
+    settings->allmulti = allmulti;
+    settings->wanted[SETTING_PROMISC] = settings->wanted[SETTING_ALLMULTI] = true;
+    settings->wanted[SETTING_TABLE] = !promisc;
+    settings->next = SETTING_MAC;
+}
+
 void virtio_net_settings_restart(struct virtio_net *net)
 {
     net->settings.next = SETTING_MAC;

@@ -9,8 +9,7 @@
 
 #include "boot/boot_info.h"
 #include "boot/entry.h"
-#include "drivers/pci.h"
-#include "drivers/virtio_net.h"
+#include "drivers/ports.h"
 #include "kernel/acpi.h"
 #include "kernel/clock.h"
 #include "kernel/config.h"
@@ -27,15 +26,18 @@
 #include "net/loop.h"
 #include "version.h"
 
-#define PCI_FUNCTIONS_MAX 256
 #define MIB (1024 * 1024)
 
-/* Page tables for device memory, and whatever else comes, before all goes into packet buffers. */
+/*
+ * What is kept back when memory is shared out among packet buffers: something for page tables, and a
+ * sixteenth of all for a port that comes while the machine runs, up to one with usual rings.
+ */
 #define MEMORY_RESERVE (256 * 1024)
+#define MEMORY_RESERVE_PORT MIB
 
 static struct boot_info boot_info;
 static struct config config;
-static struct pci_device pci_devices[PCI_FUNCTIONS_MAX];
+static struct ports ports;
 static struct assembly assembly;
 static struct loop loop;
 
@@ -92,41 +94,14 @@ static enum virtio_transport_choice transport_choice(void)
     return choices[config.transport];
 }
 
-static void add_port(const struct pci_device *pci)
-{
-    const unsigned id = assembly.port_count;
-
-    if (id == NETDEV_PORTS_MAX) {
-        log_event(LOG_WARN, "warn", "pci=%s reason=too-many-ports accepted=\"up to %u\"",
-                  pci_address(pci).text, NETDEV_PORTS_MAX);
-        return;
-    }
-    assembly.ports[id] = virtio_net_probe(pci, id, transport_choice());
-    assembly.port_count++;
-}
-
-/* All ports get their numbers before any is started, so that one that fails moves no other. */
-static void find_ports(void)
-{
-    const size_t count = pci_scan(pci_devices, PCI_FUNCTIONS_MAX);
-
-    for (size_t i = 0; i < count; i++) {
-        const struct pci_device *pci = &pci_devices[i];
-        if (virtio_net_matches(pci))
-            add_port(pci);
-        else if (pci_is_network(pci))
-            log_event(LOG_WARN, "warn",
-                      "pci=%s vendor=0x%04x device=0x%04x reason=\"not virtio: use model virtio\" "
-                      "remedy=\"QEMU: -device virtio-net-pci\"",
-                      pci_address(pci).text, pci->vendor, pci->device_id);
-    }
-}
-
 static void allot_memory(void)
 {
     const uint64_t available = memory_available();
+    const uint64_t share = available / 16;
+    const uint64_t reserve =
+        MEMORY_RESERVE + (share < MEMORY_RESERVE_PORT ? share : MEMORY_RESERVE_PORT);
     const uint64_t missing =
-        assembly_allot(&assembly, available > MEMORY_RESERVE ? available - MEMORY_RESERVE : 0);
+        assembly_allot(&assembly, available > reserve ? available - reserve : 0);
 
     if (missing != 0) /* rounded up, and a MiB for page tables and what lies between */
         log_event(LOG_WARN, "warn",
@@ -165,7 +140,10 @@ static void bring_up_ports(void)
 {
     const bool reflect = config.mode == MODE_REFLECT;
 
-    find_ports();
+    ports.transport = transport_choice();
+    ports.promisc = config.promisc;
+    ports.allmulti = config.allmulti;
+    ports_find(&ports, &assembly);
     assembly_plan(&assembly, config.wire, reflect);
     allot_memory();
     assembly_start(&assembly);
@@ -203,5 +181,9 @@ _Noreturn void boot_main(uint32_t protocol, uint64_t start)
     report_ready();
     if (config.fault != NULL)
         fault_inject(config.fault); /* debug: shows that the panic report works */
-    loop_run(&loop);
+    for (;;) {
+        loop_run(&loop);        /* a tenth of a second of rounds */
+        if (ports_look(&ports)) /* have devices come, are they to go? */
+            loop_set_ports(&loop, assembly.ports, assembly.port_lanes, assembly.port_count);
+    }
 }

@@ -1,6 +1,8 @@
 /* Ports and lanes, put together. */
 #include "net/assembly.h"
 
+#include <stdio.h>
+
 #include <machine/log.h>
 
 #include "net/allot.h"
@@ -14,10 +16,12 @@ static bool is_usable(const struct netdev *port)
 static void plan_wiring(struct assembly *assembly, const char *wire, bool reflect)
 {
     assembly->reflect = reflect;
+    if (wire != assembly->wire)
+        snprintf(assembly->wire, sizeof(assembly->wire), "%s", wire);
     if (reflect)
         wiring_loopback(&assembly->wiring, assembly->port_count);
     else
-        wiring_plan(&assembly->wiring, assembly->ports, assembly->port_count, wire);
+        wiring_plan(&assembly->wiring, assembly->ports, assembly->port_count, assembly->wire);
 }
 
 /*
@@ -127,9 +131,9 @@ static void report_wires(const struct assembly *assembly)
               assembly->reflect ? "reflect" : "wire", wires, idle);
 }
 
-void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect)
+/* Every lane leads where the wiring says, and every port learns what that means for it. */
+static void apply_wiring(struct assembly *assembly)
 {
-    plan_wiring(assembly, wire, reflect);
     wiring_settle(&assembly->wiring, assembly->ports);
     for (unsigned i = 0; i < assembly->port_count; i++) {
         if (assembly->port_lanes[i] != NULL)
@@ -137,11 +141,51 @@ void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect)
     }
     /* Only now: a port asks which lane leads to it, and all of them have been aimed. */
     for (unsigned i = 0; i < assembly->port_count; i++) {
+        struct netdev *const port = assembly->ports[i];
         if (assembly->port_lanes[i] == NULL)
             continue;
         const struct netdev_setup setup = setup_of(assembly, i);
-        assembly->ports[i]->ops->rewire(assembly->ports[i], &setup);
+        if (port->state == NETDEV_PROBED)
+            port->ops->start(port, &setup);
+        else
+            port->ops->rewire(port, &setup);
     }
+}
+
+void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect)
+{
+    plan_wiring(assembly, wire, reflect);
+    apply_wiring(assembly);
+    report_wires(assembly);
+}
+
+static void add_lane(struct assembly *assembly, unsigned id, uint64_t memory)
+{
+    struct lane *lane = &assembly->lanes[id];
+
+    if (lane->pool.capacity == 0) { /* else it had one before, and its port failed */
+        lane_init(lane, assembly->ports[id], assembly->ports[id], forward_idle);
+        allot_pools(&lane, 1, memory, &assembly->rx_buffers[id]);
+    }
+    assembly->port_lanes[id] = lane;
+}
+
+void assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory)
+{
+    struct netdev *const port = assembly->ports[id];
+
+    if (id == assembly->port_count)
+        assembly->port_count++;
+    if (is_usable(port) && assembly->port_lanes[id] == NULL)
+        add_lane(assembly, id, memory);
+    plan_wiring(assembly, assembly->wire, assembly->reflect);
+    apply_wiring(assembly);
+    if (!is_usable(port) &&
+        assembly->port_lanes[id] != NULL) { /* it did not start: its partner is idle again */
+        assembly->port_lanes[id] = NULL;
+        apply_wiring(assembly);
+    }
+    port->ops->report(port);
     report_wires(assembly);
 }
 

@@ -20,6 +20,7 @@
 struct assembly {
     unsigned port_count;
     struct netdev *ports[NETDEV_PORTS_MAX]; /* by number; the caller's */
+    char wire[WIRING_WORD];                 /* by which they are wired */
     bool reflect;                           /* every port leads back to itself */
     struct wiring wiring;
     struct lane lanes[NETDEV_PORTS_MAX];       /* of the port of the same number */
@@ -55,6 +56,16 @@ void assembly_settle(struct assembly *assembly);
  * leave by the port they were for. Ends with a `wires` event. Never waits, allocates nothing.
  */
 void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect);
+
+/*
+ * Later, between two rounds: port `id` has a device again, or is new (then `id` is port_count, and
+ * the caller has set ports[id]), and is NETDEV_PROBED; or it is new and has failed, and only takes
+ * its number. It is wired as the rules in force say, which
+ * moves no other pair; it gets a lane and, out of `memory` bytes, a pool if it has none; and it is
+ * started. Ends with `port` and `wires` events, or with its `error`. The loop must be told of the
+ * new ports and lanes.
+ */
+void assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory);
 
 /* Ports in service, or not yet out of it. */
 unsigned assembly_usable(const struct assembly *assembly);

@@ -12,22 +12,33 @@
  */
 #define HOUSEKEEPING_NS (250 * CLOCK_NS_PER_US)
 
-void loop_init(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
-               unsigned port_count, unsigned stats_seconds)
+/* How often loop_run lets its caller look after other things: hot-plug. */
+#define LEAVE_NS (100 * CLOCK_NS_PER_MS)
+
+void loop_set_ports(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
+                    unsigned port_count)
 {
     ensure(port_count <= NETDEV_PORTS_MAX);
-    *loop = (struct loop){
-        .period_cycles = clock_cycles_of_ns(HOUSEKEEPING_NS),
-        .stats_period_ns = stats_seconds * CLOCK_NS_PER_S,
-        .port_count = port_count,
-    };
+    loop->port_count = port_count;
+    loop->lane_count = 0;
     for (unsigned i = 0; i < port_count; i++) {
         loop->ports[i] = ports[i];
         loop->port_lanes[i] = port_lanes[i];
         if (port_lanes[i] != NULL)
             loop->lanes[loop->lane_count++] = port_lanes[i];
     }
-    loop->due_cycles = clock_cycles();
+}
+
+void loop_init(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
+               unsigned port_count, unsigned stats_seconds)
+{
+    *loop = (struct loop){
+        .period_cycles = clock_cycles_of_ns(HOUSEKEEPING_NS),
+        .leave_period_cycles = clock_cycles_of_ns(LEAVE_NS),
+        .stats_period_ns = stats_seconds * CLOCK_NS_PER_S,
+    };
+    loop_set_ports(loop, ports, port_lanes, port_count);
+    loop->due_cycles = loop->leave_cycles = clock_cycles();
     loop->stats.reported_ns = clock_ns();
     loop->stats_due_ns = loop->stats.reported_ns + loop->stats_period_ns;
 }
@@ -56,6 +67,10 @@ static void housekeeping(struct loop *loop)
     for (unsigned i = 0; i < loop->port_count; i++)
         loop->ports[i]->ops->service(loop->ports[i], clock_ns());
     report_when_due(loop);
+    if ((int64_t)(now - loop->leave_cycles) < 0)
+        return;
+    loop->leave_cycles = now + loop->leave_period_cycles;
+    loop->leaving = true;
 }
 
 void loop_round(struct loop *loop)
@@ -65,8 +80,9 @@ void loop_round(struct loop *loop)
     housekeeping(loop);
 }
 
-_Noreturn void loop_run(struct loop *loop)
+void loop_run(struct loop *loop)
 {
-    for (;;)
+    loop->leaving = false;
+    while (!loop->leaving)
         loop_round(loop);
 }

@@ -2,6 +2,7 @@
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "net/lane.h"
@@ -16,6 +17,9 @@ struct loop {
     /* Housekeeping: at a fixed slow rate, for a port access is an exit to the hypervisor. */
     uint64_t due_cycles; /* the next time, in clock_cycles */
     uint64_t period_cycles;
+    uint64_t leave_cycles; /* the next time that loop_run returns */
+    uint64_t leave_period_cycles;
+    bool leaving;
     uint64_t stats_period_ns; /* 0: no stats events */
     uint64_t stats_due_ns;
     unsigned port_count;
@@ -31,10 +35,17 @@ struct loop {
 void loop_init(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
                unsigned port_count, unsigned stats_seconds);
 
+/* Other ports and lanes from now on, between two rounds; counters go on by port number. */
+void loop_set_ports(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
+                    unsigned port_count);
+
 /* Runs every lane once, and housekeeping if it is due. The body of loop_run, and its test. */
 void loop_round(struct loop *loop);
 
-/* For ever. */
-_Noreturn void loop_run(struct loop *loop);
+/*
+ * Runs rounds until it is time for the caller to look after what is not the loop's business, between
+ * two of them: ten times a second.
+ */
+void loop_run(struct loop *loop);
 
 #endif

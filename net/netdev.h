@@ -137,15 +137,17 @@ enum netdev_state {
     NETDEV_PROBED,    /* known, negotiated, not in service yet */
     NETDEV_RUNNING,   /* in service */
     NETDEV_DRAINING,  /* sends what its tx ring holds: receives nothing, has no room for more */
+    NETDEV_HALTED,    /* as draining, until somebody lets it go on, or its device is taken away */
     NETDEV_RESETTING, /* its device is being reset: receives nothing, has no room for what is sent */
     NETDEV_RETIRED,   /* out of service for a while: receives nothing, swallows and counts */
+    NETDEV_UNPLUGGED, /* without a device: as retired, until a new one takes its place */
     NETDEV_FAILED     /* never came into service: as retired, but for good */
 };
 
 /* The part of a port that net/ sees; a driver has it as the first member of its own structure. */
 struct netdev {
     const struct netdev_ops *ops;
-    unsigned id;                       /* port number, in PCI order */
+    unsigned id;                       /* port number; in PCI order at the start */
     char address[NETDEV_ADDRESS_TEXT]; /* "BB:DD.F", or a name for ports that are not on PCI */
     enum netdev_state state;
     uint16_t num_rx_queues; /* that the port has */

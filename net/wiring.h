@@ -10,6 +10,7 @@
 #include "net/netdev.h"
 
 #define WIRING_IDLE (-1) /* a port without a partner */
+#define WIRING_WORD 512  /* bytes of the longest text that says which ports are wired, with NUL */
 #define WIRING_TEXT 192  /* enough for NETDEV_PORTS_MAX ports in wires= or idle_ports= */
 
 struct wiring {

@@ -49,6 +49,9 @@ static struct {
     char complaint[160];
     struct sim_pci_function functions[SIM_PCI_FUNCTIONS_MAX];
     size_t count;
+    uint16_t claim_first, claim_count;
+    uint32_t (*claim_read)(uint16_t offset);
+    void (*claim_write)(uint16_t offset, uint32_t value);
 } bus;
 
 void sim_bus_reset(void)
@@ -65,6 +68,20 @@ void sim_bus_remove_pci(void)
 void sim_bus_refuse_mapping(void)
 {
     bus.mapping_refused = true;
+}
+
+void sim_bus_claim(uint16_t first, uint16_t count, uint32_t (*port_read)(uint16_t offset),
+                   void (*port_write)(uint16_t offset, uint32_t value))
+{
+    bus.claim_first = first;
+    bus.claim_count = count;
+    bus.claim_read = port_read;
+    bus.claim_write = port_write;
+}
+
+static bool claimed(uint16_t port)
+{
+    return port >= bus.claim_first && port - bus.claim_first < bus.claim_count;
 }
 
 uint64_t sim_bus_accesses(void)
@@ -173,7 +190,7 @@ static struct sim_pci_function *addressed(void)
         uint32_t address = (uint32_t)function->bus << 16 | (uint32_t)function->device << 11 |
                            (uint32_t)function->function << 8;
 
-        if ((bus.address & 0x00ffff00u) == address)
+        if ((bus.address & 0x00ffff00u) == address && !function->absent)
             return function;
     }
     return NULL;
@@ -282,7 +299,7 @@ static struct target find_target(bool io, uint64_t address, unsigned width)
     for (size_t i = 0; i < bus.count; i++) {
         struct sim_pci_function *function = &bus.functions[i];
 
-        if (!(function->config[COMMAND] & (io ? COMMAND_IO : COMMAND_MEMORY)))
+        if (function->absent || !(function->config[COMMAND] & (io ? COMMAND_IO : COMMAND_MEMORY)))
             continue;
         for (unsigned bar = 0; bar < 6; bar++) {
             if (!covers(function, bar, io, address, width, &offset))
@@ -411,6 +428,8 @@ static uint32_t bus_read(uint16_t port, unsigned width)
         return bus.address;
     if (bus.pci_present && port >= PORT_DATA && port < PORT_DATA + 4)
         return config_read(port, width);
+    if (claimed(port))
+        return bus.claim_read((uint16_t)(port - bus.claim_first));
     target = find_target(true, port, width);
     return target_read(&target, true, width);
 }
@@ -430,6 +449,10 @@ static void bus_write(uint16_t port, unsigned width, uint32_t value)
     }
     if (bus.pci_present && port >= PORT_DATA && port < PORT_DATA + 4) {
         config_write(port, width, value);
+        return;
+    }
+    if (claimed(port)) {
+        bus.claim_write((uint16_t)(port - bus.claim_first), value);
         return;
     }
     target = find_target(true, port, width);

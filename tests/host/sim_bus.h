@@ -18,6 +18,7 @@ struct sim_pci_function {
     uint8_t bus, device, function;
     uint8_t config[256];
     uint8_t writable[256];   /* bits that a write changes */
+    bool absent;             /* taken out: it answers nothing, until it is put back */
     uint8_t capability_end;  /* where the next capability goes */
     uint8_t capability_last; /* byte that links to it */
 
@@ -61,10 +62,17 @@ const char *sim_bus_complaint(void);
 struct sim_pci_function *sim_pci_add(uint8_t bus, uint8_t device, uint8_t function, uint32_t id,
                                      uint32_t class_code);
 
+/*
+ * Ports that belong to no function: [first, first + count) go to these two, with the offset from
+ * `first`. One such range; gone with the reset.
+ */
+void sim_bus_claim(uint16_t first, uint16_t count, uint32_t (*port_read)(uint16_t offset),
+                   void (*port_write)(uint16_t offset, uint32_t value));
+
 /* `id` for sim_pci_add. */
 #define SIM_PCI_ID(vendor, device) ((uint32_t)(device) << 16 | (vendor))
 
-/* Gives it a header of type 1 that leads to `secondary`. */
+/* Gives it a header of type 1 that leads to `secondary`, with closed windows that can be written. */
 void sim_pci_make_bridge(struct sim_pci_function *function, uint8_t secondary);
 
 /* BAR `index`: `flags` are its read-only low bits, `size` a power of two. */

@@ -59,6 +59,11 @@ class Qmp:
         with self._changed:
             return [event for event in self.events if event["event"] == name]
 
+    def forget(self):
+        """Forgets all events so far: the next wait is for a new one."""
+        with self._changed:
+            self.events.clear()
+
     def wait(self, name, timeout=60):
         """The first event of this name."""
         with self._changed:

@@ -1,10 +1,8 @@
 """Cables pulled and plugged in again, by QMP set_link, and announcements."""
 
-import itertools
-import threading
-
 import capture
 from exchange import silent, works
+from flood import Flood
 
 RARP = b"\x80\x35"
 
@@ -69,28 +67,6 @@ def test_cables_are_pulled_many_times_and_the_other_pair_loses_nothing(boot):
         works(guest)
     assert counter(guest, 0, "tx_dropped") + counter(guest, 1, "tx_dropped") == swallowed
     silent(guest, 0, 1, 2, 3)
-
-
-class Flood(threading.Thread):
-    """Sends different frames into a port as fast as it takes them, until it is told to stop."""
-
-    def __init__(self, end):
-        super().__init__(daemon=True)
-        self.end = end
-        self.sent = 0
-        self._enough = threading.Event()
-
-    def run(self):
-        for number in itertools.count():
-            if self._enough.is_set():
-                return
-            self.end.send(capture.frame(60, seed=number))
-            self.sent += 1
-
-    def finish(self):
-        self._enough.set()
-        self.join(60)
-        return self.sent
 
 
 def test_link_of_a_saturated_pair_is_seen_and_every_frame_accounted_for(boot):

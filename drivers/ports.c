@@ -1,0 +1,244 @@
+/* Functions to ports, at the start and while the machine runs. */
+#include "drivers/ports.h"
+
+#include <stdlib.h>
+
+#include <machine/log.h>
+#include <machine/memory.h>
+#include <machine/panic.h>
+
+#include "drivers/pci_assign.h"
+
+/* ---- at the start ---- */
+
+static bool has_room(const struct ports *ports, const struct pci_device *pci)
+{
+    if (ports->assembly->port_count < NETDEV_PORTS_MAX)
+        return true;
+    log_event(LOG_WARN, "warn", "pci=%s reason=too-many-ports accepted=\"up to %u\"",
+              pci_address(pci).text, NETDEV_PORTS_MAX);
+    return false;
+}
+
+static void warn_of_card(const struct pci_device *pci)
+{
+    log_event(LOG_WARN, "warn",
+              "pci=%s vendor=0x%04x device=0x%04x reason=\"not virtio: use model virtio\" "
+              "remedy=\"QEMU: -device virtio-net-pci\"",
+              pci_address(pci).text, pci->vendor, pci->device_id);
+}
+
+static void add_port(struct ports *ports, const struct pci_device *pci)
+{
+    const unsigned id = ports->assembly->port_count;
+
+    if (!has_room(ports, pci))
+        return;
+    ports->of_port[id] = pci;
+    ports->assembly->ports[id] = virtio_net_probe(pci, id, ports->transport);
+    ports->assembly->port_count++;
+}
+
+static void keep_spares(struct ports *ports)
+{
+    ports->spare_count = NETDEV_PORTS_MAX - ports->assembly->port_count;
+    ports->spares = malloc((ports->spare_count + 1) * sizeof(*ports->spares));
+    ensure(ports->spares != NULL);
+}
+
+void ports_find(struct ports *ports, struct assembly *assembly)
+{
+    ports->assembly = assembly;
+    ports->function_count = pci_scan(ports->functions, PORTS_FUNCTIONS_MAX);
+    for (size_t i = 0; i < ports->function_count; i++) {
+        const struct pci_device *pci = &ports->functions[i];
+        if (virtio_net_matches(pci))
+            add_port(ports, pci);
+        else if (pci_is_network(pci))
+            warn_of_card(pci);
+    }
+    keep_spares(ports);
+    pci_hotplug_init(&ports->hotplug, ports->functions, ports->function_count);
+}
+
+/* ---- a device goes ---- */
+
+/* True if the event may be about that function. */
+static bool concerns(const struct pci_hotplug_event *event, const struct pci_device *pci)
+{
+    if (pci->device != event->device || pci->vendor == PCI_VENDOR_ID_NONE)
+        return false;
+    return !event->bus_known || pci->bus == event->bus;
+}
+
+static struct netdev *port_of(const struct ports *ports, const struct pci_device *pci)
+{
+    for (unsigned i = 0; i < ports->assembly->port_count; i++)
+        if (ports->of_port[i] == pci)
+            return ports->assembly->ports[i];
+    return NULL;
+}
+
+/* Where the bus is not known all devices of that number stop for the moment: the one that is ejected
+ * must not be in use, and the others lose nothing by it. */
+static void begin_removal(struct ports *ports, const struct pci_hotplug_event *event)
+{
+    ports->removal = *event;
+    for (unsigned i = 0; i < ports->assembly->port_count; i++)
+        if (concerns(event, ports->of_port[i]))
+            virtio_net_halt(ports->assembly->ports[i]);
+}
+
+static void forget(struct ports *ports, struct pci_device *pci, const char *reason)
+{
+    struct netdev *port = port_of(ports, pci);
+
+    if (port != NULL)
+        virtio_net_remove(port, reason);
+    pci->vendor = PCI_VENDOR_ID_NONE;
+}
+
+/* What was in the tx rings has had a look's time to leave. */
+static void end_removal(struct ports *ports)
+{
+    struct pci_hotplug_event *event = &ports->removal;
+    bool gone = false;
+
+    pci_hotplug_eject(&ports->hotplug, event);
+    for (size_t i = 0; i < ports->function_count; i++) {
+        struct pci_device *pci = &ports->functions[i];
+        struct netdev *port = port_of(ports, pci);
+        if (!concerns(event, pci))
+            continue;
+        if (!pci_is_present(pci)) {
+            pci_hotplug_learn(&ports->hotplug, event, pci->bus);
+            forget(ports, pci, "ejected");
+            gone = true;
+        } else if (port != NULL) {
+            virtio_net_resume(port);
+        }
+    }
+    if (!gone)
+        pci_hotplug_refuse(&ports->hotplug, event);
+    event->what = PCI_HOTPLUG_NOTHING;
+}
+
+/* Unasked: whoever is being reset, or was given up, may simply not be there any more. */
+static void look_for_vanished(struct ports *ports)
+{
+    for (unsigned i = 0; i < ports->assembly->port_count; i++) {
+        const struct netdev *port = ports->assembly->ports[i];
+        struct pci_device *pci = &ports->functions[ports->of_port[i] - ports->functions];
+        if ((port->state == NETDEV_RESETTING || port->state == NETDEV_RETIRED) &&
+            !pci_is_present(pci))
+            forget(ports, pci, "vanished");
+    }
+}
+
+/* ---- a device comes ---- */
+
+static struct pci_device *find_entry(struct ports *ports, const struct pci_device *address)
+{
+    for (size_t i = 0; i < ports->function_count; i++) {
+        struct pci_device *known = &ports->functions[i];
+        if (known->bus == address->bus && known->device == address->device &&
+            known->function == address->function)
+            return known;
+    }
+    return NULL;
+}
+
+/* Where a function that was found is kept: in the place of the one that was there before. */
+static struct pci_device *keep(struct ports *ports, struct pci_device *entry,
+                               const struct pci_device *found)
+{
+    if (entry == NULL && ports->function_count < PORTS_FUNCTIONS_MAX)
+        entry = &ports->functions[ports->function_count++];
+    if (entry != NULL)
+        *entry = *found;
+    else
+        log_event(LOG_WARN, "warn", "pci=%s reason=too-many-functions accepted=\"up to %u\"",
+                  pci_address(found).text, PORTS_FUNCTIONS_MAX);
+    return entry;
+}
+
+/* A refilled slot gets its old port, another one the next number. True if there is a port now. */
+static bool plug(struct ports *ports, const struct pci_device *pci)
+{
+    struct assembly *assembly = ports->assembly;
+    struct netdev *port = port_of(ports, pci);
+
+    if (port == NULL) {
+        const unsigned id = assembly->port_count;
+        if (!has_room(ports, pci))
+            return false;
+        port = virtio_net_probe_in(&ports->spares[--ports->spare_count], pci, id, ports->transport);
+        virtio_net_want_filter(port, ports->promisc, ports->allmulti);
+        ports->of_port[id] = pci;
+        assembly->ports[id] = port;
+    } else if (!virtio_net_replace(port, pci)) {
+        return false;
+    }
+    assembly_plug(assembly, port->id, memory_available());
+    return true;
+}
+
+/* True if there is a new port at `address`. Something that was there before is no news. */
+static bool look_at_function(struct ports *ports, const struct pci_hotplug_event *event,
+                             struct pci_device address)
+{
+    struct pci_device *pci = find_entry(ports, &address);
+
+    if ((pci != NULL && pci->vendor != PCI_VENDOR_ID_NONE) || !pci_read_function(&address))
+        return false;
+    pci_hotplug_learn(&ports->hotplug, event, address.bus);
+    pci = keep(ports, pci, &address);
+    if (pci == NULL)
+        return false;
+    pci_assign_bars(pci, ports->functions, ports->function_count);
+    if (virtio_net_matches(pci))
+        return plug(ports, pci);
+    if (pci_is_network(pci))
+        warn_of_card(pci);
+    return false;
+}
+
+static bool look_at_slot(struct ports *ports, const struct pci_hotplug_event *event, uint8_t bus)
+{
+    bool changed = false;
+
+    for (uint8_t i = 0; i < PCI_FUNCTIONS_PER_DEVICE; i++) {
+        struct pci_device address = {.bus = bus, .device = event->device, .function = i};
+        changed |= look_at_function(ports, event, address);
+    }
+    return changed;
+}
+
+/* Where the bus is not known, it is behind one of the bridges. */
+static bool look_for_new(struct ports *ports, const struct pci_hotplug_event *event)
+{
+    bool changed = false;
+
+    if (event->bus_known)
+        return look_at_slot(ports, event, event->bus);
+    for (size_t i = 0; i < ports->function_count; i++) {
+        const struct pci_device *bridge = &ports->functions[i];
+        if (bridge->vendor != PCI_VENDOR_ID_NONE && bridge->header_type == PCI_HEADER_TYPE_BRIDGE &&
+            bridge->secondary_bus != 0)
+            changed |= look_at_slot(ports, event, bridge->secondary_bus);
+    }
+    return changed;
+}
+
+bool ports_look(struct ports *ports)
+{
+    look_for_vanished(ports);
+    if (ports->removal.what != PCI_HOTPLUG_NOTHING) {
+        end_removal(ports);
+        return false;
+    }
+    const struct pci_hotplug_event event = pci_hotplug_look(&ports->hotplug);
+    if (event.what == PCI_HOTPLUG_REMOVAL_ASKED)
+        begin_removal(ports, &event);
+    return event.what == PCI_HOTPLUG_INSERTED && look_for_new(ports, &event);
+}

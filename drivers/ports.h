@@ -1,0 +1,46 @@
+/*
+ * Which functions on PCI are ports, at the start and later: devices may come and go while the machine
+ * runs. A port keeps its number for ever; a device in the slot of one that went takes its place.
+ */
+#ifndef DRIVERS_PORTS_H
+#define DRIVERS_PORTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "drivers/pci.h"
+#include "drivers/pci_hotplug.h"
+#include "drivers/virtio_net.h"
+#include "net/assembly.h"
+#include "net/netdev.h"
+
+#define PORTS_FUNCTIONS_MAX 256
+
+struct ports {
+    struct assembly *assembly;              /* the caller's: where ports are put in */
+    enum virtio_transport_choice transport; /* the caller's wish, as the next two */
+    bool promisc, allmulti;                 /* for a port that comes later */
+    struct virtio_net *spares; /* for such ports, as nothing comes from the heap later */
+    unsigned spare_count;
+    size_t function_count;
+    struct pci_device functions[PORTS_FUNCTIONS_MAX];
+    const struct pci_device *of_port[NETDEV_PORTS_MAX]; /* one of functions[], by port number */
+    struct pci_hotplug hotplug;
+    struct pci_hotplug_event removal; /* that is under way; else it is about nothing */
+};
+
+/*
+ * Makes a port of every function that can be one, in PCI order; a card that is no virtio card gets a
+ * `warn`. All get their numbers before any is started, so that one that fails moves no other.
+ * Start-up only.
+ */
+void ports_find(struct ports *ports, struct assembly *assembly);
+
+/*
+ * Looks for devices that have come, are to go or have gone, and does what is to be done; true if the
+ * assembly has other ports or lanes now. Between two rounds, every now and then. It waits for nobody
+ * but a new device that does not finish its first reset: a second at most.
+ */
+bool ports_look(struct ports *ports);
+
+#endif
