@@ -193,13 +193,14 @@ $(OUT)/barewire.iso: $(OUT)/barewire.elf $(OUT)/grub.cfg $(OUT)/NOTICES tools/im
 # The goals that do something with the kernel may install what is missing; building never does.
 
 PURPOSES := run test debug demo check bench fuzz coverage
-INSTALLING := deps run debug demo bench fuzz coverage $(filter test% check%,$(MAKECMDGOALS))
+INSTALLING := deps run debug demo bench fuzz coverage soak $(filter test% check%,$(MAKECMDGOALS))
 
 .PHONY: packages deps
 packages:
 	@tools/deps $(if $(filter $(INSTALLING),$(MAKECMDGOALS)),install,check) build \
 		$(if $(filter deps,$(MAKECMDGOALS)),$(PURPOSES),\
-			$(foreach p,$(PURPOSES),$(if $(filter $(p)%,$(MAKECMDGOALS)),$(p))))
+			$(foreach p,$(PURPOSES),$(if $(filter $(p)%,$(MAKECMDGOALS)),$(p))) \
+			$(if $(filter soak,$(MAKECMDGOALS)),test))
 
 deps: packages ## Install every package that any of this needs; YES=1 asks nothing
 
@@ -379,7 +380,7 @@ coverage: $(COVERAGE_PROGRAMS) ## Branches of drivers/ and net/ that units and f
 	@tools/coverage $(OUT)/coverage $(OUT)/fuzz $(COVERAGE_PROGRAMS)
 
 # ---- Tests ------------------------------------------------------------------------------------
-.PHONY: test test-host test-qemu
+.PHONY: test test-host test-qemu soak
 
 test: $(HOST_PROGRAMS) all $(OUT)/capture.pcap ## Units and system tests; ends with 'N passed, N failed'
 	@PYTHON='$(PYTHON)' tools/test $(OUT) $(HOST_PROGRAMS) --system $(TESTS)
@@ -389,6 +390,10 @@ test-host: $(HOST_PROGRAMS) ## Only the units, on this machine; a few seconds
 
 test-qemu: all $(OUT)/capture.pcap ## Only the system tests; TESTS='-k pvh' goes to pytest
 	@PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
+
+soak: all ## Links flap, cards come and go, resets, pauses under traffic, for DURATION=600 seconds
+	@BAREWIRE_SOAK_S=$(or $(DURATION),600) PYTHON='$(PYTHON)' \
+		tools/test $(OUT) --system -k test_soak -s
 
 # ---- Benchmarks -------------------------------------------------------------------------------
 # Nothing is asserted. Instructions and cache lines are exact; times depend on the machine.

@@ -1,0 +1,250 @@
+"""Years of operation, in short: links that flap, cards that come and go, resets, pauses, questions.
+
+`make soak` takes ten minutes, or DURATION= seconds; `make test` runs a short one. What is disturbed, and
+how, is random, and told by its seed.
+"""
+
+import os
+import random
+import threading
+import time
+
+import capture
+from exchange import works
+from guest import settle
+from test_hotplug import plug, unplug
+from test_links import set_link
+
+SECONDS = float(os.environ.get("BAREWIRE_SOAK_S", "20"))
+SEED = int(os.environ.get("BAREWIRE_SOAK_SEED", time.time()))
+FRAMES_MAX = 150_000  # of one flow: all are kept, for the comparison and a failure's pcap
+RING = 256 + 16  # what one ring and one socket's queue hold
+
+MANY = 2000  # frames: more than a lane has buffers
+NEIGHBOUR = (2, 3)
+
+
+class Flow(threading.Thread):
+    """Frames from one end to another, some always under way; may be paused until all have arrived."""
+
+    WINDOW = 64
+    PATIENCE_S = 0.5  # after which frames that have not come are taken for lost
+
+    def __init__(self, guest, here, there):
+        super().__init__(daemon=True)
+        self.source, self.sink = guest.ends[here], guest.ends[there]
+        self.pair = (here, there)
+        self.frames = []
+        self.arrived = []
+        self._looked = len(self.sink.received)
+        self._running, self._ended = threading.Event(), False
+        self._idle = threading.Event()
+        self._running.set()
+
+    def _look(self):
+        """Notes what has come out since: QEMU's own frames are none of ours."""
+        kind = capture.frame(60)[12:14]
+        new = self.sink.received[self._looked :]
+        self._looked += len(new)
+        self.arrived += [frame for frame in new if frame[12:14] == kind]
+        return len(self.arrived)
+
+    def _settle(self, enough):
+        """Waits until so many have arrived, or none has come for a while."""
+        before, since = self._look(), time.monotonic()
+        while before < enough and time.monotonic() - since < self.PATIENCE_S:
+            time.sleep(0.002)
+            now = self._look()
+            if now != before:
+                before, since = now, time.monotonic()
+
+    def run(self):
+        number, lost = self.pair[0] << 32, 0
+        while not self._ended:
+            if not self._running.is_set():
+                self._settle(len(self.frames))
+                self._idle.set()
+                self._running.wait()
+                self._idle.clear()
+                continue
+            if len(self.frames) - self._look() - lost >= self.WINDOW:
+                self._settle(len(self.frames) - lost - self.WINDOW // 2)
+                lost = max(0, len(self.frames) - len(self.arrived) - self.WINDOW // 2)
+            number += 1
+            frame = capture.frame(60 + number % 200, seed=number)
+            self.frames.append(frame)
+            self.source.send(frame)
+            time.sleep(SECONDS / FRAMES_MAX)
+
+    def pause(self):
+        """Stops sending, and waits until the wire is empty."""
+        self._running.clear()
+        assert self._idle.wait(60), "a flow does not come to rest"
+
+    def resume(self):
+        self._running.set()
+
+    def finish(self):
+        self.pause()
+        self._ended = True
+        self._running.set()
+        self.join(60)
+
+
+class Soak:
+    """A machine with a pair to disturb and a pair that must not notice."""
+
+    def __init__(self, guest, busy):
+        self.guest, self.busy = guest, busy
+        self.random = random.Random(SEED)
+        self.done = []
+        self.swallowed = {0: 0, 1: 0}
+        self.flows = [Flow(guest, *pair) for pair in ((2, 3), (3, 2))]
+        self.disturbed = [Flow(guest, *pair) for pair in ((0, 1), (1, 0))] if busy else []
+
+    def flap(self, port):
+        """The cable of `port` is pulled and plugged in again; frames come while it is out."""
+        set_link(self.guest, port, False)
+        if not self.busy:
+            frames = capture.frames(self.random.randint(1, 50), seed=len(self.done))
+            self.guest.ends[1 - port].send(*frames)
+            self.swallowed[port] += len(frames)
+            total = self.swallowed[port]
+            self.guest.stats(port, drop_link_down=total)
+        set_link(self.guest, port, True)
+
+    def replace(self, port):
+        """The card of `port` is taken out and put in again."""
+        unplug(self.guest, port)
+        plug(self.guest, port, addr=str(port + 4))
+
+    def stand_still(self, _):
+        """The machine is stopped: QEMU throws away what it holds itself, so nothing may be under way."""
+        for flow in self.flows + self.disturbed:
+            flow.pause()
+        self.guest.qmp.command("stop")
+        time.sleep(self.random.uniform(0.1, 1))
+        self.guest.qmp.command("cont")
+        for flow in self.flows + self.disturbed:
+            flow.resume()
+
+    def announce(self, _):
+        self.guest.qmp.command("announce-self", initial=20, max=50, rounds=1, step=20)
+
+    def ask(self, port):
+        """Questions and a reset, where the machine has a monitor."""
+        console = self.guest.console
+        if not hasattr(console, "ask"):
+            return
+        for line in ("ports", "stats", "lanes", "drops", "memory", "uptime"):
+            assert console.ask(line)
+        start = console.count()
+        console.ask(f"reset {port}")
+        self.guest.wait("reset", start=start, port=port)
+
+    def disturb(self):
+        """Something happens to one of the two ports."""
+        acts = [self.flap, self.flap, self.replace, self.stand_still, self.announce, self.ask]
+        act, port = self.random.choice(acts), self.random.choice((0, 1))
+        self.done.append((act.__name__, port))
+        act(port)
+
+    def run(self, seconds):
+        """Disturbs for so long; between two disturbances of a quiet pair all of it must pass."""
+        for flow in self.flows + self.disturbed:
+            flow.start()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.disturb()
+            if not self.busy:
+                self.exchange()
+        for flow in self.flows + self.disturbed:
+            flow.finish()
+
+    def exchange(self):
+        """Frames both ways, compared. QEMU's announcements come out besides, and are set apart."""
+        there = capture.frames(40, seed=len(self.done))
+        back = capture.frames(40, seed=-len(self.done))
+        before = {port: len(self.guest.ends[port].received) for port in (0, 1)}
+        self.guest.ends[0].send(*there)
+        self.guest.ends[1].send(*back)
+        for port, frames in ((1, there), (0, back)):
+            received = self.guest.ends[port].received
+            kind = frames[0][12:14]
+
+            def come():
+                return [frame for frame in received[before[port] :] if frame[12:14] == kind]
+
+            assert settle(lambda: len(come()) >= len(frames), 60), self.done[-5:]
+            assert come() == frames, self.done[-5:]
+
+    def assert_neighbours_lost_nothing(self):
+        for flow in self.flows:
+            assert flow.arrived == flow.frames
+        for port in NEIGHBOUR:
+            counters = self.guest.later_stats(port)
+            assert (counters["rx_dropped"], counters["tx_dropped"], counters["resets"]) == ("0",) * 3
+
+    def assert_never_restarted(self):
+        assert len(self.guest.find("boot")) == 1
+        for name in ("panic", "error", "bye"):
+            assert not self.guest.find(name)
+        assert {event["reason"] for event in self.guest.find("warn")} <= {"idle"}
+
+
+def told(soak):
+    kinds = sorted({name for name, _ in soak.done})
+    counts = " ".join(f"{kind}={sum(name == kind for name, _ in soak.done)}" for kind in kinds)
+    print(f"seed {SEED}: {counts}; neighbours: {[len(flow.frames) for flow in soak.flows]} frames")
+
+
+def pass_many(guest):
+    """Had buffers been lost, rings would run dry: so many frames pass only if they all go round."""
+    for port in (0, 1):
+        guest.ends[port].discard()
+    works(guest, count=MANY)
+
+
+def machine(boot):
+    return boot(ports=[f"addr={n + 4}" for n in range(4)], words="stats=1")
+
+
+def test_disturbed_while_quiet_every_counter_is_the_testers(boot):
+    guest = machine(boot)
+    soak = Soak(guest, busy=False)
+    soak.run(SECONDS / 2)
+    told(soak)
+    pass_many(guest)
+    soak.assert_neighbours_lost_nothing()
+    soak.assert_never_restarted()
+    turns = len(soak.done)
+    for port in (0, 1):
+        counters = guest.later_stats(port)
+        sent = len(guest.ends[port].sent)
+        came = turns * 40 + MANY
+        assert counters.integer("rx_packets") == sent
+        assert counters.integer("tx_packets") == came
+        assert counters.integer("drop_link_down") == soak.swallowed[port]
+        assert counters.integer("tx_dropped") == soak.swallowed[port]
+        assert counters["rx_dropped"] == "0"
+
+
+def test_disturbed_in_full_traffic_nothing_is_lost_that_is_not_told(boot):
+    guest = machine(boot)
+    soak = Soak(guest, busy=True)
+    soak.run(SECONDS / 2)
+    told(soak)
+    pass_many(guest)
+    soak.assert_neighbours_lost_nothing()
+    soak.assert_never_restarted()
+    for flow in soak.disturbed:
+        here, there = flow.pair
+        arrived = flow.arrived
+        seen = iter(flow.frames)
+        assert all(frame in seen for frame in arrived), "not in order, or never sent"
+        dropped = guest.later_stats(there).integer("tx_dropped")
+        dropped += guest.later_stats(here).integer("rx_dropped")
+        rest = len(flow.frames) - len(arrived) - dropped
+        print(f"{here} -> {there}: sent {len(flow.frames)} received {len(arrived)} "
+              f"dropped {dropped} in QEMU {rest}")
+        assert 0 <= rest <= RING * len(soak.done)
