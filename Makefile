@@ -34,7 +34,7 @@ KERNEL_SOURCES := \
 	kernel/main.c kernel/config.c \
 	kernel/image.c kernel/memory.c kernel/paging.c \
 	kernel/trap.S kernel/trap.c kernel/panic.c kernel/backtrace.c kernel/fault.c \
-	kernel/clock.c kernel/calibrate.c kernel/acpi.c kernel/power.c \
+	kernel/clock.c kernel/calibrate.c kernel/acpi.c kernel/power.c kernel/button.c \
 	kernel/uart.c kernel/console.c kernel/log.c \
 	kernel/syscalls.c kernel/string.c
 
@@ -235,7 +235,7 @@ SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_modern virtio_net_data \
 	virtio_net_breach virtio_net_recovery virtio_net_control \
 	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring loop \
-	config log clock calibrate acpi string
+	config log clock calibrate acpi power string
 HOST_TEST_boot_info := boot/boot_info.c tests/host/boot/physical.c
 HOST_TEST_memory := kernel/memory.c
 HOST_TEST_paging := kernel/paging.c
@@ -245,6 +245,7 @@ HOST_TEST_log := kernel/log.c kernel/console.c kernel/uart.c
 HOST_TEST_clock := kernel/clock.c
 HOST_TEST_calibrate := kernel/calibrate.c
 HOST_TEST_acpi := kernel/acpi.c $(SIMULATION)
+HOST_TEST_power := kernel/power.c kernel/button.c $(SIMULATION)
 HOST_TEST_string := # the test includes kernel/string.c itself, under other names
 HOST_TEST_pci := drivers/pci.c $(SIMULATION)
 HOST_TEST_virtqueue := drivers/virtqueue.c $(SIMULATION)

@@ -597,8 +597,8 @@ static void report(const struct netdev *dev)
 #define WHATEVER_THE_STATE                                                                         \
     .driver = "virtio-net", .start = start, .rewire = virtio_net_rewire,                           \
     .reset = virtio_net_reset, .read_stats = read_stats, .set_promisc = virtio_net_set_promisc,    \
-    .set_allmulti = virtio_net_set_allmulti, .get_link_speed = get_link_speed,                     \
-    .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,                                      \
+    .tx_pending = virtio_net_tx_pending, .set_allmulti = virtio_net_set_allmulti,                  \
+    .get_link_speed = get_link_speed, .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,    \
     .set_mac_addr = virtio_net_set_mac_addr, .report = report, .service = virtio_net_service
 
 const struct netdev_ops virtio_net_ops = {

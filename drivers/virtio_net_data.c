@@ -321,6 +321,17 @@ uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const st
     return n;
 }
 
+uint32_t virtio_net_tx_pending(struct netdev *dev)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+
+    if (dev->state != NETDEV_RUNNING)
+        return 0;
+    if (net->tx.queue.breach == VIRTQUEUE_SOUND)
+        virtio_net_reclaim_tx(net);
+    return virtqueue_outstanding(&net->tx.queue);
+}
+
 /* ---- out of service ---- */
 
 void virtio_net_no_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch,

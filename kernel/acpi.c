@@ -67,29 +67,48 @@ struct fadt {
     uint8_t unused0[4];
     uint32_t SMI_CMD;
     uint8_t ACPI_ENABLE;
-    uint8_t unused1[11];
+    uint8_t unused1[3];
+    uint32_t PM1a_EVT_BLK;
+    uint32_t PM1b_EVT_BLK;
     uint32_t PM1a_CNT_BLK;
     uint32_t PM1b_CNT_BLK;
-    uint8_t unused2[40];
+    uint8_t unused2[16];
+    uint8_t PM1_EVT_LEN;
+    uint8_t unused3[23];
     uint32_t Flags;
     struct gas RESET_REG;
     uint8_t RESET_VALUE;
-    uint8_t unused3[11];
+    uint8_t unused4[11];
     uint64_t X_DSDT;
-    uint8_t unused4[24];
+    struct gas X_PM1a_EVT_BLK;
+    struct gas X_PM1b_EVT_BLK;
     struct gas X_PM1a_CNT_BLK;
     struct gas X_PM1b_CNT_BLK;
     uint8_t unused5[48];
     struct gas SLEEP_CONTROL_REG;
 } __attribute__((packed));
 _Static_assert(offsetof(struct fadt, SMI_CMD) == 48, "ACPI's layout");
+_Static_assert(offsetof(struct fadt, PM1a_EVT_BLK) == 56, "ACPI's layout");
 _Static_assert(offsetof(struct fadt, PM1a_CNT_BLK) == 64, "ACPI's layout");
+_Static_assert(offsetof(struct fadt, PM1_EVT_LEN) == 88, "ACPI's layout");
 _Static_assert(offsetof(struct fadt, Flags) == 112, "ACPI's layout");
 _Static_assert(offsetof(struct fadt, X_DSDT) == 140, "ACPI's layout");
 _Static_assert(offsetof(struct fadt, X_PM1a_CNT_BLK) == 172, "ACPI's layout");
 _Static_assert(offsetof(struct fadt, SLEEP_CONTROL_REG) == 244, "ACPI's layout");
+#define FADT_PWR_BUTTON (1u << 4) /* set: the button is not in the PM1 registers */
 #define FADT_RESET_REG_SUP (1u << 10)
 #define FADT_HW_REDUCED_ACPI (1u << 20)
+
+#define PM1_EVT_LEN_MIN 4 /* status and enable, two bytes each */
+
+/*
+ * ACPI 6, 5.6.9 "Interrupt-signaled ACPI events": the generic event device. Where its registers lie
+ * only its AML knows, which nobody here interprets; this is QEMU's arrangement (the "acpi-ged"
+ * device), so it counts only in QEMU's tables, which carry its firmware's OEM id.
+ */
+#define GED_HID "ACPI0013"
+#define GED_BELOW_SLEEP_CONTROL 0x200
+#define QEMU_OEM_ID "BOCHS "
 
 /* ACPI 6, chapter 20 "ACPI Machine Language (AML) Specification" */
 #define AML_ZERO_OP 0x00
@@ -271,6 +290,11 @@ static void fadt_read(const struct fadt *fadt)
     }
     power.pm1a_control = pm1_port(fadt->PM1a_CNT_BLK, &fadt->X_PM1a_CNT_BLK);
     power.pm1b_control = pm1_port(fadt->PM1b_CNT_BLK, &fadt->X_PM1b_CNT_BLK);
+    if (!(fadt->Flags & FADT_PWR_BUTTON) && fadt->PM1_EVT_LEN >= PM1_EVT_LEN_MIN) {
+        power.pm1a_event = pm1_port(fadt->PM1a_EVT_BLK, &fadt->X_PM1a_EVT_BLK);
+        power.pm1b_event = pm1_port(fadt->PM1b_EVT_BLK, &fadt->X_PM1b_EVT_BLK);
+        power.pm1_event_enable = fadt->PM1_EVT_LEN / 2;
+    }
     if (fadt->SMI_CMD <= UINT16_MAX && fadt->ACPI_ENABLE != 0) {
         power.smi_command = (uint16_t)fadt->SMI_CMD;
         power.acpi_enable = fadt->ACPI_ENABLE;
@@ -341,6 +365,27 @@ static void s5_find(const struct table *dsdt)
     }
 }
 
+static bool contains_text(const struct table *table, const char *text)
+{
+    const char *start = (const char *)(table + 1);
+    const size_t length = strlen(text), room = table->Length - sizeof(*table);
+
+    for (size_t i = 0; i + length <= room; i++)
+        if (memcmp(start + i, text, length) == 0)
+            return true;
+    return false;
+}
+
+static void ged_find(const struct table *dsdt)
+{
+    const struct acpi_register *sleep = &power.sleep_control;
+
+    if (sleep->space == ACPI_MEMORY && sleep->address > GED_BELOW_SLEEP_CONTROL &&
+        memcmp(dsdt->OEMID, QEMU_OEM_ID, sizeof(dsdt->OEMID)) == 0 && contains_text(dsdt, GED_HID))
+        power.event_selector =
+            (struct acpi_register){ACPI_MEMORY, sleep->address - GED_BELOW_SLEEP_CONTROL};
+}
+
 void acpi_init(const struct boot_info *info)
 {
     struct rsdp rsdp;
@@ -361,11 +406,14 @@ void acpi_init(const struct boot_info *info)
 
     uint64_t dsdt_address = reachable(fadt.X_DSDT, sizeof(*table)) ? fadt.X_DSDT : fadt.DSDT;
     const struct table *dsdt = table_open(dsdt_address, "DSDT");
-    if (dsdt != NULL)
+    if (dsdt != NULL) {
         s5_find(dsdt);
+        ged_find(dsdt);
+    }
     log_event(LOG_DEBUG, "acpi",
               "fadt=0x%" PRIx64 " dsdt=0x%" PRIx64 " s5=%s pm1a=0x%x sleep_control=0x%" PRIx64
-              " reset=0x%" PRIx64,
+              " reset=0x%" PRIx64 " pm1a_event=0x%x event_selector=0x%" PRIx64,
               fadt_address, dsdt_address, power.s5_known ? "yes" : "no", power.pm1a_control,
-              power.sleep_control.address, power.reset.address);
+              power.sleep_control.address, power.reset.address, power.pm1a_event,
+              power.event_selector.address);
 }

@@ -1,5 +1,6 @@
 /*
- * What we want of ACPI: how to switch the machine off and how to reset it. No interpreter.
+ * What we want of ACPI: how to switch the machine off and how to reset it, and where its power
+ * button shows. No interpreter.
  */
 #ifndef KERNEL_ACPI_H
 #define KERNEL_ACPI_H
@@ -24,6 +25,10 @@ struct acpi_power {
     struct acpi_register sleep_control; /* one byte; on machines without the PM1 registers */
     uint16_t pm1a_control;              /* I/O ports of two bytes; 0: none */
     uint16_t pm1b_control;
+    uint16_t pm1a_event; /* I/O ports of the status registers with the power button; 0: none */
+    uint16_t pm1b_event;
+    uint8_t pm1_event_enable;            /* so many ports behind them are the enable registers */
+    struct acpi_register event_selector; /* four bytes; where there is a button, but no PM1 */
     uint16_t smi_command; /* I/O port where acpi_enable hands the machine over to ACPI; 0: is so */
     uint8_t acpi_enable;
     bool s5_known; /* the two values that _S5_ wants in the SLP_TYP fields */

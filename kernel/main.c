@@ -181,9 +181,9 @@ _Noreturn void boot_main(uint32_t protocol, uint64_t start)
     report_ready();
     if (config.fault != NULL)
         fault_inject(config.fault); /* debug: shows that the panic report works */
-    for (;;) {
-        loop_run(&loop);        /* a tenth of a second of rounds */
+    while (loop_run(&loop)) {   /* a tenth of a second of rounds, until somebody wants the end */
         if (ports_look(&ports)) /* have devices come, are they to go? */
             loop_set_ports(&loop, assembly.ports, assembly.port_lanes, assembly.port_count);
     }
+    power_obey(loop_close(&loop)); /* what is in flight leaves, last stats, bye, off or reset */
 }

@@ -1,5 +1,6 @@
 /*
- * Off, reset, halt. Each tries what the tables tell, then what most machines have anyway.
+ * Off, reset, halt. Each tries what the tables tell, then what most machines have anyway. And the
+ * note that somebody left who wants the machine to end.
  */
 #include "kernel/power.h"
 
@@ -11,11 +12,17 @@
 #include <machine/io.h>
 #include <machine/log.h>
 #include <machine/memory.h>
+#include <machine/power.h>
 
 #include "kernel/acpi.h"
+#include "kernel/button.h"
 #include "kernel/console.h"
 
-#define CONSOLE_BUDGET_NS CLOCK_NS_PER_S
+/* For what is still to be said: the last `stats` of 32 ports take a second of a real serial line. */
+#define CONSOLE_BUDGET_NS (4 * CLOCK_NS_PER_S)
+
+/* A look at the button is a port read, and that an exit to the hypervisor: ten a second. */
+#define BUTTON_NS (100 * CLOCK_NS_PER_MS)
 
 /* ACPI 6, 4.8.3.2.1 "PM1 Control Registers" */
 #define PM1_SCI_EN (1u << 0)
@@ -71,12 +78,6 @@ static void register_map(const struct acpi_register *where)
               where->address);
 }
 
-void power_init(void)
-{
-    register_map(&acpi_power()->reset);
-    register_map(&acpi_power()->sleep_control);
-}
-
 static void register_write8(const struct acpi_register *where, uint8_t value)
 {
     if (where->space == ACPI_IO)
@@ -93,6 +94,16 @@ static void acpi_take_over(const struct acpi_power *acpi)
     io_write8(acpi->smi_command, acpi->acpi_enable);
     for (int i = 0; i < 10 && (io_read16(acpi->pm1a_control) & PM1_SCI_EN) == 0; i++)
         wait_for_effect();
+}
+
+void power_init(void)
+{
+    register_map(&acpi_power()->reset);
+    register_map(&acpi_power()->sleep_control);
+    /* Now and not only when it is time to go: in the firmware's hands the button has no effect. */
+    if (acpi_power()->pm1a_control != 0)
+        acpi_take_over(acpi_power());
+    button_init();
 }
 
 static void pm1_sleep(uint16_t port, uint8_t type)
@@ -169,6 +180,43 @@ void power_halt(void)
     console_flush_sync(CONSOLE_BUDGET_NS);
     for (;;)
         __asm__ volatile("cli; hlt");
+}
+
+static struct {
+    bool noted;
+    enum power_action action;
+    const char *reason;
+    uint64_t button_due; /* the next look at it, in cycles; 0: never looked */
+} request;
+
+void power_request(enum power_action action, const char *reason)
+{
+    if (request.noted)
+        return;
+    request.noted = true;
+    request.action = action;
+    request.reason = reason;
+}
+
+bool power_requested(void)
+{
+    const uint64_t now = clock_cycles();
+
+    if (!request.noted && now >= request.button_due) {
+        request.button_due = now + clock_cycles_of_ns(BUTTON_NS);
+        if (button_pressed())
+            power_request(POWER_OFF, "power-button");
+    }
+    return request.noted;
+}
+
+void power_obey(uint32_t unsent)
+{
+    log_event(LOG_REPORT, "bye", "reason=%s action=%s unsent=%" PRIu32, request.reason,
+              request.action == POWER_REBOOT ? "reboot" : "poweroff", unsent);
+    if (request.action == POWER_REBOOT)
+        power_reset();
+    power_off();
 }
 
 void power_debug_exit(uint8_t value)

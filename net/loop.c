@@ -3,6 +3,7 @@
 
 #include <machine/clock.h>
 #include <machine/log.h>
+#include <machine/power.h>
 
 /*
  * How often housekeeping looks round: the console, the ports (which look at their devices more
@@ -14,6 +15,9 @@
 
 /* How often loop_run lets its caller look after other things: hot-plug. */
 #define LEAVE_NS (100 * CLOCK_NS_PER_MS)
+
+/* A device may never take what it was given: the machine ends all the same. */
+#define DRAIN_NS CLOCK_NS_PER_S
 
 void loop_set_ports(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
                     unsigned port_count)
@@ -67,6 +71,7 @@ static void housekeeping(struct loop *loop)
     for (unsigned i = 0; i < loop->port_count; i++)
         loop->ports[i]->ops->service(loop->ports[i], clock_ns());
     report_when_due(loop);
+    loop->ending = power_requested();
     if ((int64_t)(now - loop->leave_cycles) < 0)
         return;
     loop->leave_cycles = now + loop->leave_period_cycles;
@@ -80,9 +85,32 @@ void loop_round(struct loop *loop)
     housekeeping(loop);
 }
 
-void loop_run(struct loop *loop)
+bool loop_run(struct loop *loop)
 {
     loop->leaving = false;
-    while (!loop->leaving)
+    while (!loop->leaving && !loop->ending)
         loop_round(loop);
+    return !loop->ending;
+}
+
+static uint32_t pending(struct loop *loop)
+{
+    uint32_t sum = 0;
+
+    for (unsigned i = 0; i < loop->port_count; i++)
+        sum += loop->ports[i]->ops->tx_pending(loop->ports[i]);
+    return sum;
+}
+
+uint32_t loop_close(struct loop *loop)
+{
+    const uint64_t start = clock_ns();
+    uint32_t unsent;
+
+    /* A frame that a lane has taken in lies in a tx ring before the round is over, so there is
+     * nothing else to wait for. */
+    while ((unsent = pending(loop)) != 0 && clock_ns() - start < DRAIN_NS)
+        clock_relax();
+    stats_report(&loop->stats, loop->ports, loop->port_lanes, loop->port_count);
+    return unsent;
 }

@@ -1,4 +1,4 @@
-/* The loop: what one core does for ever once the machine is ready. */
+/* The loop: what one core does from `ready` until the machine is to end. */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
@@ -26,6 +26,7 @@ struct loop {
     struct netdev *ports[NETDEV_PORTS_MAX];
     struct lane *port_lanes[NETDEV_PORTS_MAX]; /* by port; NULL: none */
     struct stats stats;
+    bool ending; /* the machine is to end: power_requested() has said so */
 };
 
 /*
@@ -44,8 +45,15 @@ void loop_round(struct loop *loop);
 
 /*
  * Runs rounds until it is time for the caller to look after what is not the loop's business, between
- * two of them: ten times a second.
+ * two of them, ten times a second: true. Or until the machine is asked to end (machine/power.h):
+ * false.
  */
-void loop_run(struct loop *loop);
+bool loop_run(struct loop *loop);
+
+/*
+ * After loop_run's false: takes no more frames in, waits until those that ports have taken over have
+ * left, a second at most, and queues the last stats events. Returns how many frames did not leave.
+ */
+uint32_t loop_close(struct loop *loop);
 
 #endif

@@ -115,6 +115,11 @@ static uint32_t tx_batch(struct netdev *dev, unsigned queue, const struct batch 
     return n;
 }
 
+static uint32_t tx_pending(struct netdev *dev)
+{
+    return ring_count(&of(dev)->sent);
+}
+
 static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
 {
     *stats = of_const(dev)->stats;
@@ -175,6 +180,7 @@ static const struct netdev_ops memory_port_ops = {
     .rx_batch = rx_batch,
     .tx_room = tx_room,
     .tx_batch = tx_batch,
+    .tx_pending = tx_pending,
     .read_stats = read_stats,
     .set_promisc = set_promisc,
     .set_allmulti = set_allmulti,

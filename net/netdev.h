@@ -104,6 +104,13 @@ struct netdev_ops {
      */
     uint32_t (*tx_batch)(struct netdev *dev, unsigned queue, const struct batch *batch);
 
+    /*
+     * Frames that tx_batch has taken over and that were not found sent yet. Called again and again it
+     * finds all that were, and their buffers return to their pools. 0 for a port out of service. Not
+     * for the data path.
+     */
+    uint32_t (*tx_pending)(struct netdev *dev);
+
     /* Cumulative, never reset. May be called between two rounds. */
     void (*read_stats)(const struct netdev *dev, struct netdev_stats *stats);
 

@@ -1,5 +1,5 @@
 /*
- * The seam, 5 of 5: events, one a line, for the person and the program at the serial console.
+ * The seam, 5 of 6: events, one a line, for the person and the program at the serial console.
  *
  *     event t=SECONDS.MICROSECONDS key=value key="value with a space" …
  *

@@ -127,6 +127,8 @@ static void judge(const struct acpi_power *power)
     ensure(power->reset.space == ACPI_NONE || power->reset.address != 0);
     ensure(power->reset.space != ACPI_IO || power->reset.address <= UINT16_MAX);
     ensure(power->sleep_control.space != ACPI_IO || power->sleep_control.address <= UINT16_MAX);
+    ensure(power->event_selector.space == ACPI_NONE || power->event_selector.address != 0);
+    ensure((power->pm1a_event == 0 && power->pm1b_event == 0) || power->pm1_event_enable >= 2);
     ensure(power->s5_type_a <= 7 && power->s5_type_b <= 7);
     ensure(power->s5_known || (power->s5_type_a == 0 && power->s5_type_b == 0));
 }

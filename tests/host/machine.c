@@ -1,4 +1,4 @@
-/* The simulated machine: memory, clock, log, panic. Its ports are in sim_bus.c. */
+/* The simulated machine: memory, clock, log, power, panic. Its ports are in sim_bus.c. */
 #include "tests/host/machine.h"
 
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include <machine/io.h>
 #include <machine/memory.h>
 #include <machine/panic.h>
+#include <machine/power.h>
 
 #include "tests/host/sim_bus.h"
 
@@ -48,6 +49,8 @@ static struct {
     enum log_level level;
     char *lines[LOG_LINES_MAX];
     size_t line_count;
+
+    bool power_requested;
 
     bool panic_expected;
     jmp_buf panic_return;
@@ -87,6 +90,7 @@ void machine_reset(void)
     machine.work = NULL;
     machine.level = LOG_DEBUG;
     machine_log_forget();
+    machine.power_requested = false;
     machine.panic_expected = false;
     sim_bus_reset();
 }
@@ -279,6 +283,23 @@ void machine_log_print(void)
 {
     for (size_t i = 0; i < machine.line_count; i++)
         fprintf(stderr, "    %s\n", machine.lines[i]);
+}
+
+/* --- power --- */
+
+/* Weak: kernel/power.c's own take their place in its test. */
+#define WEAK __attribute__((weak))
+
+WEAK void power_request(enum power_action action, const char *reason)
+{
+    (void)action;
+    (void)reason;
+    machine.power_requested = true;
+}
+
+WEAK bool power_requested(void)
+{
+    return machine.power_requested;
 }
 
 /* --- panic --- */

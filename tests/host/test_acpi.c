@@ -84,7 +84,9 @@ static int setup(void **state)
     fadt = table_make("FACP", FADT_LENGTH);
     put(fadt + 48, 0xb2, 4);
     fadt[52] = 0xf1;
+    put(fadt + 56, 0x600, 4);
     put(fadt + 64, 0x604, 4);
+    fadt[88] = 4;
     dsdt_make(aml_usual, sizeof(aml_usual));
 
     uint8_t *other = table_make("APIC", 60);
@@ -134,6 +136,10 @@ static void usual_machine_is_understood(void **state)
     assert_int_equal(power->s5_type_b, 6);
     assert_int_equal(power->pm1a_control, 0x604);
     assert_int_equal(power->pm1b_control, 0);
+    assert_int_equal(power->pm1a_event, 0x600);
+    assert_int_equal(power->pm1b_event, 0);
+    assert_int_equal(power->pm1_event_enable, 2);
+    assert_int_equal(power->event_selector.space, ACPI_NONE);
     assert_int_equal(power->smi_command, 0xb2);
     assert_int_equal(power->acpi_enable, 0xf1);
     assert_int_equal(power->reset.space, ACPI_NONE);
@@ -223,16 +229,66 @@ static void hardware_reduced_machine_has_a_sleep_register(void **state)
     assert_int_equal(power->pm1a_control, 0);
 }
 
+static void button_that_is_no_pm1_register_is_not_looked_for_there(void **state)
+{
+    (void)state;
+    put(fadt + 112, 1 << 4, 4); /* a control method's button: AML would tell where */
+    seal_table(fadt, FADT_LENGTH);
+    assert_int_equal(init(0)->pm1a_event, 0);
+    put(fadt + 112, 0, 4);
+    fadt[88] = 3; /* too short for the two registers */
+    seal_table(fadt, FADT_LENGTH);
+    assert_int_equal(init(0)->pm1a_event, 0);
+    fadt[88] = 8;
+    put(fadt + 60, 0x700, 4);
+    seal_table(fadt, FADT_LENGTH);
+    assert_int_equal(init(0)->pm1a_event, 0x600);
+    assert_int_equal(acpi_power()->pm1b_event, 0x700);
+    assert_int_equal(acpi_power()->pm1_event_enable, 4);
+}
+
+/* As QEMU's microvm: no PM1 registers, a sleep register, and the event device named in AML. */
+static void microvm_make(const char *oem, const char *hid)
+{
+    uint8_t aml[40] = {0x08, '_', 'H', 'I', 'D', 0x0d};
+
+    put(fadt + 112, 1 << 20, 4);
+    put(fadt + 248, 0xfea00200, 8);
+    memcpy(aml + 6, hid, strlen(hid) + 1);
+    dsdt_make(aml, 6 + strlen(hid) + 1);
+    memcpy(dsdt + 10, oem, 6);
+    seal_table(dsdt, (uint32_t)(HEADER + 6 + strlen(hid) + 1));
+}
+
+static void event_device_lies_below_the_sleep_register_in_qemus_tables_only(void **state)
+{
+    (void)state;
+    microvm_make("BOCHS ", "ACPI0013");
+    assert_int_equal(init(0)->event_selector.space, ACPI_MEMORY);
+    assert_true(acpi_power()->event_selector.address == 0xfea00000);
+    microvm_make("OTHER ", "ACPI0013");
+    assert_int_equal(init(0)->event_selector.space, ACPI_NONE);
+    microvm_make("BOCHS ", "ACPI0012");
+    assert_int_equal(init(0)->event_selector.space, ACPI_NONE);
+    microvm_make("BOCHS ", "ACPI0013");
+    put(fadt + 248, 0x200, 8); /* nothing can lie so far below */
+    seal_table(fadt, FADT_LENGTH);
+    assert_int_equal(init(0)->event_selector.space, ACPI_NONE);
+}
+
 static void extended_pm1_registers_go_before_the_short_ones(void **state)
 {
     (void)state;
     put(fadt + 68, 0x700, 4);
+    fadt[148] = 1;
+    put(fadt + 152, 0xb000, 8);
     fadt[172] = 1;
     put(fadt + 176, 0xb004, 8);
     seal_table(fadt, FADT_LENGTH);
     const struct acpi_power *power = init(0);
     assert_int_equal(power->pm1a_control, 0xb004);
     assert_int_equal(power->pm1b_control, 0x700);
+    assert_int_equal(power->pm1a_event, 0xb000);
 }
 
 static void short_fadt_lacks_what_lies_behind_its_end(void **state)
@@ -418,6 +474,9 @@ int main(void)
         cmocka_unit_test_setup(reset_register_counts_when_the_flag_is_set, setup),
         cmocka_unit_test_setup(register_in_a_space_we_do_not_know_is_none, setup),
         cmocka_unit_test_setup(hardware_reduced_machine_has_a_sleep_register, setup),
+        cmocka_unit_test_setup(button_that_is_no_pm1_register_is_not_looked_for_there, setup),
+        cmocka_unit_test_setup(event_device_lies_below_the_sleep_register_in_qemus_tables_only,
+                               setup),
         cmocka_unit_test_setup(extended_pm1_registers_go_before_the_short_ones, setup),
         cmocka_unit_test_setup(short_fadt_lacks_what_lies_behind_its_end, setup),
         cmocka_unit_test_setup(s5_is_read_in_each_of_its_spellings, setup),

@@ -122,6 +122,28 @@ static void a_stalled_device_whose_status_is_bad_is_reset(void **state)
     wires_settle(true);
 }
 
+/* The end of the machine waits for what is in flight, but for no device that will not have it. */
+static void a_device_that_takes_nothing_holds_the_end_up_for_a_second(void **state)
+{
+    (void)state;
+    slow->transmit_at_once = false;
+    wires_device(2)->transmit_at_once = false;
+    wires_run(1);                                    /* frames for both, one round's */
+    benches[0].dev->ops->tx_pending(benches[0].dev); /* up to the ring's end */
+    const uint32_t waiting = benches[0].dev->ops->tx_pending(benches[0].dev);
+    assert_int_equal(waiting, wires.flows[1].per_round);
+    sim_virtio_net_transmit(wires_device(2), 256);
+    const uint64_t start = machine_clock_now();
+    assert_int_equal(loop_close(&wires.loop), waiting);
+    assert_in_range(machine_clock_now() - start, CLOCK_NS_PER_S, CLOCK_NS_PER_S + CLOCK_NS_PER_MS);
+    assert_int_equal(machine_log_count("stats", ""), WIRE_PORTS);
+
+    sim_virtio_net_transmit(slow, 256);
+    assert_int_equal(loop_close(&wires.loop), 0);
+    assert_int_equal(virtqueue_outstanding(&wires_driver(0)->tx.queue), 0);
+    wires_settle(true);
+}
+
 /* --- jumps --- */
 
 /* Paused, migrated or starved of its processor: a machine cannot know why its clock has jumped, but
@@ -257,6 +279,7 @@ int main(void)
         TEST(a_stall_holds_up_the_lane_that_leads_there_and_nobody_else),
         TEST(a_ring_that_moves_is_not_stalled),
         TEST(a_stalled_device_whose_status_is_bad_is_reset),
+        TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second),
         TEST(a_jump_of_the_clock_is_no_stall),
         TEST(a_jump_in_the_middle_of_a_reset_gives_nobody_up),
         TEST(a_jump_while_settings_are_given_again_loses_none),

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <machine/clock.h>
+#include <machine/power.h>
 
 #include "net/forward.h"
 #include "net/loop.h"
@@ -147,6 +148,61 @@ static void no_stats_when_they_are_off(void **state)
     assert_int_equal(machine_log_count("stats", ""), 0);
 }
 
+static void the_loop_ends_with_the_round_in_which_it_is_asked_to(void **state)
+{
+    const uint8_t frame[100] = {2};
+    uint8_t out[100];
+
+    (void)state;
+    loop_init(&loop, ports, port_lanes, 2, 0);
+    assert_true(memory_port_inject(&memory_ports[0], frame, sizeof(frame)));
+    power_request(POWER_OFF, "test");
+    assert_false(loop_run(&loop)); /* returns */
+    assert_int_equal(memory_port_collect(&memory_ports[1], out, sizeof(out)), sizeof(frame));
+}
+
+/* What the clock's hook does: a device that takes one frame each time it is looked at. */
+static void collect_one(void *context)
+{
+    uint8_t out[100];
+
+    memory_port_collect(context, out, sizeof(out));
+}
+
+static void the_end_waits_for_frames_in_flight_and_tells_the_last_counters(void **state)
+{
+    const uint8_t frame[100] = {2};
+
+    (void)state;
+    loop_init(&loop, ports, port_lanes, 2, 0);
+    for (unsigned i = 0; i < BURST; i++)
+        assert_true(memory_port_inject(&memory_ports[0], frame, sizeof(frame)));
+    loop_round(&loop);
+    assert_true(memory_port_inject(&memory_ports[0], frame, sizeof(frame)));
+    machine_clock_hook(collect_one, &memory_ports[1]);
+    assert_int_equal(loop_close(&loop), 0);
+    assert_true(machine_clock_now() < CLOCK_NS_PER_MS);
+    /* The last one came too late to be taken in. */
+    assert_int_equal(machine_log_count("stats", "port=0 rx_packets=32 "), 1);
+    assert_int_equal(machine_log_count("stats", "port=1 rx_packets=0 rx_bytes=0 tx_packets=32 "),
+                     1);
+}
+
+static void the_end_does_not_wait_for_ever_for_a_device_that_takes_nothing(void **state)
+{
+    const uint8_t frame[100] = {2};
+
+    (void)state;
+    loop_init(&loop, ports, port_lanes, 2, 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(memory_port_inject(&memory_ports[0], frame, sizeof(frame)));
+    loop_round(&loop);
+    const uint64_t start = machine_clock_now();
+    assert_int_equal(loop_close(&loop), 3);
+    assert_in_range(machine_clock_now() - start, CLOCK_NS_PER_S, CLOCK_NS_PER_S + CLOCK_NS_PER_MS);
+    assert_int_equal(machine_log_count("stats", ""), 2);
+}
+
 static void stats_show_counters_drops_and_rates_of_the_interval(void **state)
 {
     struct stats stats = {0};
@@ -206,6 +262,11 @@ int main(void)
         cmocka_unit_test_setup(stats_come_at_their_period_and_never_twice, setup),
         cmocka_unit_test_setup(a_pause_of_the_machine_gives_one_report_not_many, setup),
         cmocka_unit_test_setup(no_stats_when_they_are_off, setup),
+        cmocka_unit_test_setup(the_loop_ends_with_the_round_in_which_it_is_asked_to, setup),
+        cmocka_unit_test_setup(the_end_waits_for_frames_in_flight_and_tells_the_last_counters,
+                               setup),
+        cmocka_unit_test_setup(the_end_does_not_wait_for_ever_for_a_device_that_takes_nothing,
+                               setup),
         cmocka_unit_test_setup(stats_show_counters_drops_and_rates_of_the_interval, setup),
         cmocka_unit_test_setup(rates_hold_for_a_day_of_a_fast_port, setup),
     };
