@@ -1,5 +1,5 @@
 /*
- * The panic report: what happened, the registers, who called whom, then the end.
+ * The panic report: what happened, the registers, who called whom, what was said before, the end.
  *
  * A panic may strike inside any function, this file's too. Each further one inside the report does
  * less: the second prints two lines with nothing but port writes, the third only acts, and the
@@ -15,6 +15,7 @@
 
 #include "kernel/backtrace.h"
 #include "kernel/console.h"
+#include "kernel/history.h"
 #include "kernel/image.h"
 #include "kernel/power.h"
 #include "kernel/uart.h"
@@ -63,6 +64,7 @@ static const char *action_name(void)
 
 _Noreturn static void act(void)
 {
+    power_tell_panic();
     power_debug_exit(PANIC_EXIT_VALUE);
     switch (panic_action) {
     case PANIC_HALT:
@@ -267,6 +269,7 @@ _Noreturn static void report_rest(const struct trap_frame *frame)
 {
     report_registers(frame);
     backtrace_report(frame);
+    history_report();
     log_event(LOG_REPORT, "bye", "reason=panic action=%s", action_name());
     act();
 }
@@ -277,6 +280,7 @@ static void enter(const struct trap_frame *frame)
     __asm__ volatile("cli");
     switch (panic_depth++) {
     case 0:
+        history_freeze();
         console_flush_sync(PANIC_BUDGET_NS);
         return;
     case 1:

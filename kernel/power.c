@@ -48,6 +48,11 @@
 #define KBC_COMMAND 0x64
 #define KBC_PULSE_RESET 0xfe
 
+/* QEMU's docs/specs/pvpanic.txt: a read tells which events the device takes, a write reports one. */
+#define PVPANIC 0x505
+#define PVPANIC_PANICKED (1u << 0)
+#define PVPANIC_EVENTS 0x07 /* that exist so far; an absent device reads as all ones */
+
 #define DEBUG_EXIT 0xf4
 
 /* What is written here is obeyed at once or after some ms, or not at all. */
@@ -217,6 +222,14 @@ void power_obey(uint32_t unsent)
     if (request.action == POWER_REBOOT)
         power_reset();
     power_off();
+}
+
+void power_tell_panic(void)
+{
+    const uint8_t events = io_read8(PVPANIC);
+
+    if ((events & ~PVPANIC_EVENTS) == 0 && (events & PVPANIC_PANICKED))
+        io_write8(PVPANIC, PVPANIC_PANICKED);
 }
 
 void power_debug_exit(uint8_t value)

@@ -28,6 +28,12 @@ _Noreturn void power_halt(void);
  */
 _Noreturn void power_obey(uint32_t unsent);
 
+/*
+ * Tells the host of a panic if the machine has the pvpanic device: what it does then (pause, dump,
+ * nothing) is its own affair, and may be that this doesn't return.
+ */
+void power_tell_panic(void);
+
 /* Ends QEMU with exit code 2 × value + 1 if it has isa-debug-exit at port 0xf4; else no effect. */
 void power_debug_exit(uint8_t value);
 

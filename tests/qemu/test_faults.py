@@ -88,7 +88,39 @@ def test_report_comes_after_all_that_was_said_before(start):
     names = [event.name for event in guest.console.events]
     assert names.count("warn") >= 100
     assert names.index("panic") > max(i for i, name in enumerate(names) if name in ("warn", "boot"))
-    assert re.fullmatch(r"panic(,regs)+(,trace)+,bye", ",".join(names[names.index("panic") :]))
+    assert re.fullmatch(r"panic(,regs)+(,trace)+(,history){20},bye", ",".join(names[names.index("panic") :]))
+
+
+def test_report_repeats_the_last_twenty_events_word_for_word(start):
+    words = " ".join(f'odd"{number}' for number in range(30))
+    guest = start(ports=0, words=f"{words} fault=null")
+    assert guest.wait_exit() == EXIT_PANIC
+    names = [event.name for event in guest.console.events]
+    before = guest.console.events[: names.index("panic")]
+    assert [event["line"] for event in guest.find("history")] == [e.line for e in before[-20:]]
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+def test_host_is_told_of_a_panic_and_then_the_machine_acts(start, machine):
+    devices = ["-device", "pvpanic", "-action", "panic=none"]
+    guest = start(ports=0, machine=machine, words="fault=null", devices=devices)
+    assert guest.wait_exit() == EXIT_PANIC
+    assert guest.qmp.wait("GUEST_PANICKED")["data"]["action"] == "run"
+    assert guest.find("bye")
+
+
+def test_host_may_keep_the_machine_that_panicked(start):
+    devices = ["-device", "pvpanic", "-action", "panic=pause"]
+    guest = start(ports=0, words="fault=null", devices=devices)
+    assert guest.qmp.wait("GUEST_PANICKED")["data"]["action"] == "pause"
+    assert guest.qmp.command("query-status")["status"] == "guest-panicked"
+    assert guest.find("bye")
+
+
+def test_pvpanic_is_left_alone_where_there_is_none(start):
+    guest = start(ports=0, words="fault=null")
+    assert guest.wait_exit() == EXIT_PANIC
+    assert not guest.qmp.find("GUEST_PANICKED")
 
 
 @pytest.mark.parametrize("machine", ["pc", "q35", "microvm"])

@@ -1,0 +1,22 @@
+/*
+ * The last events, kept for the panic report: the console may have lost them, and whoever reads the
+ * report may have none of what came before it.
+ */
+#ifndef KERNEL_HISTORY_H
+#define KERNEL_HISTORY_H
+
+#include <stddef.h>
+
+#define HISTORY_LINES 20
+
+/* Keeps a copy of an event's line (`length` bytes without CR LF, at most LOG_LINE_MAX), in place of
+ * the oldest one. No effect after history_freeze. */
+void history_keep(const char *line, size_t length);
+
+/* What is kept stays from now on: for the beginning of a panic, whose own lines are no history. */
+void history_freeze(void);
+
+/* Queues what is kept as `history` events, the oldest first. */
+void history_report(void);
+
+#endif
