@@ -35,7 +35,8 @@ KERNEL_SOURCES := \
 	kernel/image.c kernel/memory.c kernel/paging.c \
 	kernel/trap.S kernel/trap.c kernel/panic.c kernel/backtrace.c kernel/fault.c \
 	kernel/clock.c kernel/calibrate.c kernel/acpi.c kernel/power.c kernel/button.c \
-	kernel/uart.c kernel/console.c kernel/log.c kernel/history.c \
+	kernel/uart.c kernel/json.c kernel/channel.c kernel/editor.c kernel/console.c \
+	kernel/log.c kernel/history.c \
 	kernel/syscalls.c kernel/string.c
 
 # drivers: PCI and virtio
@@ -235,14 +236,19 @@ SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_modern virtio_net_data \
 	virtio_net_breach virtio_net_recovery virtio_net_control \
 	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring loop \
-	config log history clock calibrate acpi power string
+	config log history json editor console clock calibrate acpi power string
 HOST_TEST_boot_info := boot/boot_info.c tests/host/boot/physical.c
 HOST_TEST_memory := kernel/memory.c
 HOST_TEST_paging := kernel/paging.c
 HOST_TEST_backtrace := kernel/backtrace.c
 HOST_TEST_config := kernel/config.c $(SIMULATION)
-HOST_TEST_log := kernel/log.c kernel/history.c kernel/console.c kernel/uart.c
+CONSOLE := kernel/console.c kernel/channel.c kernel/editor.c kernel/json.c kernel/uart.c \
+	tests/host/sim_uart.c
+HOST_TEST_log := kernel/log.c kernel/history.c $(CONSOLE)
 HOST_TEST_history := kernel/history.c $(SIMULATION)
+HOST_TEST_editor := kernel/editor.c tests/host/terminal.c
+HOST_TEST_json := kernel/json.c
+HOST_TEST_console := kernel/log.c kernel/history.c $(CONSOLE)
 HOST_TEST_clock := kernel/clock.c
 HOST_TEST_calibrate := kernel/calibrate.c
 HOST_TEST_acpi := kernel/acpi.c $(SIMULATION)

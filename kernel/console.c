@@ -1,226 +1,194 @@
 /*
- * The console: a ring of whole lines in front of the serial port, and the synchronous way out.
+ * The console's channels together: who gets which line, and what was typed.
  */
 #include "kernel/console.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
 #include <machine/clock.h>
-#include <machine/log.h>
+#include <machine/panic.h>
 
+#include "kernel/channel.h"
+#include "kernel/editor.h"
 #include "kernel/uart.h"
 
-#define RING_SIZE (64u * 1024) /* a power of two: positions count on and are masked when used */
-#define RING_MASK (RING_SIZE - 1)
-
-#define NOTICE_MAX 80 /* a `warn t=… lost_lines=N` with both numbers at their longest */
-
 /*
- * The synchronous phase counts its polls too, in case the time-stamp counter stands still or was
- * never calibrated: none is faster than this.
+ * How often a serial port is asked whether something was typed, each time an exit to the hypervisor:
+ * its FIFO of 16 bytes takes 1.4 ms to fill. While something comes, it is asked at every call, and
+ * then gives no more than this many bytes: faster than its line can bring them.
  */
-#define POLL_NS_MIN 100
+#define INPUT_PERIOD_NS CLOCK_NS_PER_MS
+#define INPUT_BYTES 4
 
-static char ring[RING_SIZE];
-static size_t ring_head; /* where the next line goes; moves by whole lines, after the copy */
-static size_t ring_tail; /* the next byte for the serial port */
+/* Whoever types goes on typing. */
+#define INPUT_LASTS_NS CLOCK_NS_PER_S
 
-static uint64_t lost_lines;  /* since the last notice */
-static size_t notice_end;    /* where the last notice ends in the ring */
-static uint64_t notice_says; /* how many lost lines it announces */
+#define ALL_CHANNELS ((1u << CONSOLE_CHANNELS) - 1)
 
-static bool uart_found;
-
-static struct {
-    bool on;
-    uint64_t start_cycles;
-    uint64_t budget_cycles;
-    uint64_t polls_left;
-    uint64_t polls_kept; /* for what comes after the ring's content */
-} sync;
-
-static size_t ring_used(void)
-{
-    return ring_head - ring_tail;
-}
-
-static void ring_put(const char *bytes, size_t length)
-{
-    size_t at = ring_head & RING_MASK;
-    size_t before_end = RING_SIZE - at;
-    size_t first = length < before_end ? length : before_end;
-
-    memcpy(ring + at, bytes, first);
-    memcpy(ring, bytes + first, length - first);
-    ring_head += length;
-}
-
-/* The line that owns up to a gap. Returns its length. */
-static size_t notice_format(char notice[static NOTICE_MAX])
-{
-    uint64_t us = clock_ns() / CLOCK_NS_PER_US;
-    int length =
-        snprintf(notice, NOTICE_MAX, "warn t=%" PRIu64 ".%06" PRIu64 " lost_lines=%" PRIu64 "\r\n",
-                 us / 1000000, us % 1000000, lost_lines);
-    return (size_t)length;
-}
-
-/* Queues the notice, if it is due. */
-static void notice_put(const char *notice, size_t length)
-{
-    if (lost_lines == 0)
-        return;
-    ring_put(notice, length);
-    notice_end = ring_head;
-    notice_says = lost_lines;
-    lost_lines = 0;
-}
+static struct channel channels[CONSOLE_CHANNELS];
+static struct editor editors[CONSOLE_CHANNELS];
+static uint64_t input_due[CONSOLE_CHANNELS]; /* in clock_cycles */
+static uint64_t input_period;
+static uint64_t input_lasts;
+static uint64_t input_came; /* in clock_cycles; meaningless while input_seen is false */
+static bool input_seen;
+static unsigned addressed = ALL_CHANNELS; /* a bit for each */
+static bool synchronous;
 
 void console_init(void)
 {
-    ring_head = ring_tail = notice_end = 0;
-    lost_lines = 0;
-    sync.on = false;
-    uart_found = uart_init();
-    console_write_line("\r\n", 2);
+    channel_init(&channels[0], UART_COM1, false);
+    channel_init(&channels[1], UART_COM2, true);
+    for (unsigned i = 0; i < CONSOLE_CHANNELS; i++) {
+        editor_init(&editors[i]);
+        input_due[i] = clock_cycles();
+    }
+    addressed = ALL_CHANNELS;
+    synchronous = input_seen = false;
 }
 
-bool console_write_line(const char *line, size_t length)
+void console_write_line(const char *line, size_t length)
 {
-    if (sync.on) {
-        console_write_sync(line, length);
-        return true;
+    const unsigned to = synchronous ? ALL_CHANNELS : addressed;
+
+    for (unsigned i = 0; i < CONSOLE_CHANNELS; i++) {
+        if (!(to & 1u << i))
+            continue;
+        channel_write_line(&channels[i], line, length);
+        if (!channels[i].echo_open)
+            editor_was_hidden(&editors[i]);
     }
-
-    /*
-     * One notice at a time: after a further gap nothing is taken until the last notice is out, so
-     * that an overrun console shows long runs of lines and not a notice after each.
-     */
-    char notice[NOTICE_MAX];
-    size_t notice_length = lost_lines > 0 ? notice_format(notice) : 0;
-    if ((lost_lines > 0 && notice_end > ring_tail) ||
-        length + notice_length > RING_SIZE - ring_used()) {
-        lost_lines++;
-        return false;
-    }
-    notice_put(notice, notice_length);
-    ring_put(line, length);
-    return true;
-}
-
-/* Moves one FIFO's worth; the serial port must have room. */
-static void ring_to_uart(void)
-{
-    size_t at = ring_tail & RING_MASK;
-    size_t length = ring_used();
-
-    if (length > UART_FIFO_SIZE)
-        length = UART_FIFO_SIZE;
-    if (length > RING_SIZE - at)
-        length = RING_SIZE - at;
-    /* First the position: an exception in between loses these bytes, but doesn't repeat them. */
-    ring_tail += length;
-    uart_write(ring + at, length);
 }
 
 bool console_drain(void)
 {
-    if (ring_used() == 0) {
-        if (lost_lines == 0)
-            return false;
-        /* Nothing came after the gap to announce it. */
-        char notice[NOTICE_MAX];
-        size_t length = notice_format(notice);
-        ring_put(notice, length);
-        lost_lines = 0;
-    }
-    if (!uart_found) {
-        ring_tail = ring_head;
-        return false;
-    }
-    if (!uart_has_room())
-        return false;
-    ring_to_uart();
-    return true;
+    bool wrote = false;
+
+    for (unsigned i = 0; i < CONSOLE_CHANNELS; i++)
+        wrote |= channel_drain(&channels[i]);
+    return wrote;
 }
 
-/* True as soon as `done` says so, false once `cycles` since the start have gone by. */
-static bool sync_wait(bool (*done)(void), uint64_t cycles)
+bool console_pending(void)
 {
-    while (sync.polls_left > 0 && clock_cycles() - sync.start_cycles < cycles) {
-        sync.polls_left--;
-        if (done())
+    if (input_seen && clock_cycles() - input_came < input_lasts)
+        return true;
+    for (unsigned i = 0; i < CONSOLE_CHANNELS; i++)
+        if (channels[i].present && (!channel_is_empty(&channels[i]) || channels[i].lost_lines != 0))
             return true;
-        clock_relax();
-    }
     return false;
-}
-
-static bool sync_wait_room(uint64_t cycles)
-{
-    return sync_wait(uart_has_room, cycles);
-}
-
-/* Counts what is left in the ring as lost, but for the rest of a line already begun. */
-static void ring_give_up(void)
-{
-    size_t keep = ring_tail;
-
-    if (ring[(ring_tail - 1) & RING_MASK] != '\n')
-        while (keep != ring_head && ring[keep++ & RING_MASK] != '\n') {
-        }
-    for (size_t i = keep; i != ring_head; i++)
-        if (ring[i & RING_MASK] == '\n')
-            lost_lines++;
-    if (notice_end > keep)
-        lost_lines += notice_says - 1; /* in place of the notice, which was counted as a line */
-    ring_head = notice_end = keep;
-}
-
-static void sync_start(uint64_t budget_ns)
-{
-    sync.start_cycles = clock_cycles();
-    sync.budget_cycles = clock_cycles_of_ns(budget_ns);
-    sync.polls_left = budget_ns / POLL_NS_MIN;
-    sync.polls_kept = sync.polls_left / 2;
-    sync.on = true;
 }
 
 void console_flush_sync(uint64_t budget_ns)
 {
-    if (!sync.on)
-        sync_start(budget_ns);
-    if (!uart_found)
-        return;
+    /* A second terminal that takes nothing must not use up the first one's time. */
+    const uint64_t second = channels[1].present ? budget_ns / 4 : 0;
 
-    /* What led here matters, but what comes now matters more: half of the time is kept for it. */
-    while (ring_used() > 0 && sync.polls_left > sync.polls_kept &&
-           sync_wait_room(sync.budget_cycles / 2))
-        ring_to_uart();
-    ring_give_up();
-    while (ring_used() > 0 && sync_wait_room(sync.budget_cycles))
-        ring_to_uart();
-
-    if (lost_lines > 0) {
-        char notice[NOTICE_MAX];
-        size_t length = notice_format(notice);
-        lost_lines = 0;
-        console_write_sync(notice, length);
-    }
+    synchronous = true;
+    channel_flush_sync(&channels[0], budget_ns - second);
+    channel_flush_sync(&channels[1], second);
 }
 
-void console_write_sync(const char *line, size_t length)
+/* ---- input ---- */
+
+void console_set_phrases(const char *const *phrases)
 {
-    if (!uart_found)
+    for (unsigned i = 0; i < CONSOLE_CHANNELS; i++)
+        editors[i].phrases = phrases;
+    input_period = clock_cycles_of_ns(INPUT_PERIOD_NS);
+    input_lasts = clock_cycles_of_ns(INPUT_LASTS_NS);
+}
+
+void console_set_json(unsigned channel, bool on)
+{
+    ensure(channel < CONSOLE_CHANNELS);
+    channels[channel].json = on;
+}
+
+bool console_has_room(unsigned channel)
+{
+    ensure(channel < CONSOLE_CHANNELS);
+    return channel_has_room(&channels[channel]);
+}
+
+void console_address(unsigned channel)
+{
+    ensure(channel < CONSOLE_CHANNELS);
+    addressed = 1u << channel;
+}
+
+void console_address_all(void)
+{
+    addressed = ALL_CHANNELS;
+}
+
+/* Programs that asked for JSON get nothing else. */
+static void show(struct channel *channel, struct editor *editor)
+{
+    char bytes[EDITOR_SHOW_MAX];
+
+    if (channel->json)
         return;
-    while (length > 0 && sync_wait_room(sync.budget_cycles)) {
-        size_t part = length < UART_FIFO_SIZE ? length : UART_FIFO_SIZE;
-        uart_write(line, part);
-        line += part;
-        length -= part;
+    const size_t length = editor_show(editor, bytes);
+    if (length > 0 && channel_echo(channel, bytes, length))
+        editor_was_shown(editor);
+}
+
+/* Shows the whole line and ends it. */
+static void show_end(struct channel *channel, struct editor *editor)
+{
+    show(channel, editor);
+    if (channel->echo_open)
+        channel_echo(channel, "\r\n", 2);
+    editor_was_hidden(editor);
+}
+
+/* Feeds what has come, up to the end of a line. Returns whether there is one; *came: any byte. */
+static bool feed(struct channel *channel, struct editor *editor, bool *came)
+{
+    *came = false;
+    for (unsigned i = 0; i < INPUT_BYTES; i++) {
+        uint8_t byte;
+        const enum uart_input input = uart_read(&channel->uart, &byte);
+
+        if (input == UART_NOTHING)
+            return false;
+        *came = true;
+        if (input == UART_BREAK)
+            editor_clear(editor); /* somebody else may sit there now */
+        else if (input == UART_BYTE && editor_feed(editor, byte))
+            return true;
     }
-    /* The next step may be to switch the machine off, and the last FIFO's worth with it. */
-    sync_wait(uart_is_idle, sync.budget_cycles);
+    return false;
+}
+
+bool console_take_line(unsigned channel_number, char line[CONSOLE_LINE_MAX])
+{
+    ensure(channel_number < CONSOLE_CHANNELS);
+    struct channel *channel = &channels[channel_number];
+    struct editor *editor = &editors[channel_number];
+
+    if (!channel->present || synchronous)
+        return false;
+    const uint64_t now = clock_cycles();
+    if ((int64_t)(now - input_due[channel_number]) < 0)
+        return false;
+
+    bool came;
+    const bool ended = feed(channel, editor, &came);
+    if (came) {
+        input_came = now;
+        input_seen = true;
+    }
+    if (!ended) {
+        /* An event has interrupted what is being typed: it comes again once the events are out. */
+        if (came || channel_is_empty(channel))
+            show(channel, editor);
+        input_due[channel_number] = came ? now : now + input_period;
+        return false;
+    }
+    show_end(channel, editor);
+    const struct editor_line *typed = &editor->line;
+    for (size_t i = 0; i <= typed->length; i++)
+        line[i] = typed->text[i];
+    editor_next(editor);
+    return true;
 }

@@ -141,14 +141,15 @@ static void nested_begin(const char *event)
 
 static void nested_write(void)
 {
+    static const struct uart com1 = {UART_COM1};
     size_t done = 0;
 
     for (unsigned tries = 0; done < nested_line.length && tries < NESTED_TRIES; tries++) {
-        if (!uart_has_room())
+        if (!uart_has_room(&com1))
             continue;
         size_t rest = nested_line.length - done;
         size_t piece = rest < UART_FIFO_SIZE ? rest : UART_FIFO_SIZE;
-        uart_write(nested_line.text + done, piece);
+        uart_write(&com1, nested_line.text + done, piece);
         done += piece;
     }
     nested_line.length = 0;

@@ -1,17 +1,14 @@
 /*
- * A 16550 on COM1, polled. Register names are those of the PC16550D data sheet.
+ * A 16550, polled. Register names are those of the PC16550D data sheet.
  */
 #include "kernel/uart.h"
-
-#include <stdint.h>
 
 #include <machine/io.h>
 #include <machine/panic.h>
 
-#define COM1 0x3f8
-
 /* Registers, as offsets from the base; the first two are the divisor while LCR_DLAB is set. */
-#define UART_THR 0 /* transmitter holding register */
+#define UART_RBR 0 /* receiver buffer, when read */
+#define UART_THR 0 /* transmitter holding register, when written */
 #define UART_DLL 0 /* divisor latch, low */
 #define UART_IER 1 /* interrupt enable */
 #define UART_DLM 1 /* divisor latch, high */
@@ -19,62 +16,112 @@
 #define UART_LCR 3 /* line control */
 #define UART_MCR 4 /* modem control */
 #define UART_LSR 5 /* line status */
+#define UART_MSR 6 /* modem status */
 #define UART_SCR 7 /* scratch: holds what is written to it */
 
 #define FCR_ENABLE 0x01
 #define FCR_CLEAR_RECEIVER 0x02
+#define FCR_TRIGGER_8 0x80 /* QEMU fills its FIFO no further than this at once */
 #define LCR_8_BITS_NO_PARITY 0x03
 #define LCR_DLAB 0x80
 #define MCR_DTR 0x01
 #define MCR_RTS 0x02
+#define MCR_OUT2 0x08
+#define MCR_LOOP 0x10
+#define LSR_DR 0x01   /* a byte has come */
+#define LSR_PE 0x04   /* … with a wrong parity bit */
+#define LSR_FE 0x08   /* … without a stop bit */
+#define LSR_BI 0x10   /* … which is none: the line was low all the while */
 #define LSR_THRE 0x20 /* holding register, or the whole transmit FIFO, is empty */
 #define LSR_TEMT 0x40 /* and so is the shift register: the last bit is out */
+#define LSR_ABSENT 0xff
+#define MSR_CTS 0x10
+#define MSR_DSR 0x20
+#define MSR_RI 0x40
+#define MSR_DCD 0x80
+#define MSR_LINES (MSR_CTS | MSR_DSR | MSR_RI | MSR_DCD)
 
 #define UART_CLOCK_HZ 1843200
 #define UART_BAUD 115200
 #define UART_DIVISOR (UART_CLOCK_HZ / 16 / UART_BAUD)
 
-static bool uart_present(void)
+static uint8_t read_register(const struct uart *uart, unsigned number)
 {
-    io_write8(COM1 + UART_SCR, 0x5a);
-    if (io_read8(COM1 + UART_SCR) != 0x5a)
-        return false;
-    io_write8(COM1 + UART_SCR, 0xa5);
-    if (io_read8(COM1 + UART_SCR) != 0xa5)
-        return false;
-    /* A bus that merely keeps the last value written fails here: no UART sets all status bits. */
-    return io_read8(COM1 + UART_LSR) != 0xff;
+    return io_read8((uint16_t)(uart->base + number));
 }
 
-bool uart_init(void)
+static void write_register(const struct uart *uart, unsigned number, unsigned value)
 {
-    if (!uart_present())
+    io_write8((uint16_t)(uart->base + number), (uint8_t)value);
+}
+
+static bool scratch_holds(const struct uart *uart, uint8_t value)
+{
+    write_register(uart, UART_SCR, value);
+    return read_register(uart, UART_SCR) == value;
+}
+
+/* In loopback mode RTS comes back as CTS, DTR as DSR, OUT1 as RI, OUT2 as DCD. */
+static bool loops_back(const struct uart *uart, unsigned mcr, unsigned msr)
+{
+    write_register(uart, UART_MCR, MCR_LOOP | mcr);
+    return (read_register(uart, UART_MSR) & MSR_LINES) == msr;
+}
+
+static bool is_present(const struct uart *uart, bool optional)
+{
+    if (!scratch_holds(uart, 0x5a) || !scratch_holds(uart, 0xa5))
+        return false;
+    /* A bus that merely keeps the last value written fails here: no UART sets all status bits. */
+    if (read_register(uart, UART_LSR) == LSR_ABSENT)
+        return false;
+    return !optional || (loops_back(uart, MCR_RTS | MCR_OUT2, MSR_CTS | MSR_DCD) &&
+                         loops_back(uart, MCR_DTR, MSR_DSR));
+}
+
+bool uart_init(struct uart *uart, uint16_t base, bool optional)
+{
+    uart->base = base;
+    if (!is_present(uart, optional))
         return false;
 
-    io_write8(COM1 + UART_IER, 0);
-    io_write8(COM1 + UART_LCR, LCR_DLAB);
-    io_write8(COM1 + UART_DLL, UART_DIVISOR & 0xff);
-    io_write8(COM1 + UART_DLM, UART_DIVISOR >> 8);
-    io_write8(COM1 + UART_LCR, LCR_8_BITS_NO_PARITY);
+    write_register(uart, UART_IER, 0);
+    write_register(uart, UART_LCR, LCR_DLAB);
+    write_register(uart, UART_DLL, UART_DIVISOR & 0xff);
+    write_register(uart, UART_DLM, UART_DIVISOR >> 8);
+    write_register(uart, UART_LCR, LCR_8_BITS_NO_PARITY);
     /* The transmit FIFO is not cleared: it may still hold the firmware's last words. */
-    io_write8(COM1 + UART_FCR, FCR_ENABLE | FCR_CLEAR_RECEIVER);
-    io_write8(COM1 + UART_MCR, MCR_DTR | MCR_RTS);
+    write_register(uart, UART_FCR, FCR_ENABLE | FCR_CLEAR_RECEIVER | FCR_TRIGGER_8);
+    write_register(uart, UART_MCR, MCR_DTR | MCR_RTS);
     return true;
 }
 
-bool uart_has_room(void)
+bool uart_has_room(const struct uart *uart)
 {
-    return (io_read8(COM1 + UART_LSR) & LSR_THRE) != 0;
+    return (read_register(uart, UART_LSR) & LSR_THRE) != 0;
 }
 
-bool uart_is_idle(void)
+bool uart_is_idle(const struct uart *uart)
 {
-    return (io_read8(COM1 + UART_LSR) & LSR_TEMT) != 0;
+    return (read_register(uart, UART_LSR) & LSR_TEMT) != 0;
 }
 
-void uart_write(const char *bytes, size_t length)
+void uart_write(const struct uart *uart, const char *bytes, size_t length)
 {
     ensure(length <= UART_FIFO_SIZE);
     for (size_t i = 0; i < length; i++)
-        io_write8(COM1 + UART_THR, (uint8_t)bytes[i]);
+        write_register(uart, UART_THR, (uint8_t)bytes[i]);
+}
+
+enum uart_input uart_read(const struct uart *uart, uint8_t *byte)
+{
+    const uint8_t status = read_register(uart, UART_LSR);
+
+    /* All ones: it has gone since it was found, and what would be read is no byte. */
+    if (!(status & LSR_DR) || status == LSR_ABSENT)
+        return UART_NOTHING;
+    *byte = read_register(uart, UART_RBR);
+    if (status & LSR_BI)
+        return UART_BREAK;
+    return status & (LSR_PE | LSR_FE) ? UART_BAD : UART_BYTE;
 }

@@ -1,26 +1,50 @@
 /*
- * The serial port COM1: a 16550 at 115200 baud, 8 data bits, no parity, 1 stop bit, polled.
+ * A serial port: a 16550 at 115200 baud, 8 data bits, no parity, 1 stop bit, polled.
  */
 #ifndef KERNEL_UART_H
 #define KERNEL_UART_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* Where a PC has its first two. */
+#define UART_COM1 0x3f8
+#define UART_COM2 0x2f8
 
 /* What may be written at once when the transmitter says that it is empty. */
 #define UART_FIFO_SIZE 16
 
-/* Sets COM1 up. False if there is none: then the other functions must not be called. */
-bool uart_init(void);
+struct uart {
+    uint16_t base; /* its first I/O port */
+};
+
+enum uart_input {
+    UART_NOTHING,
+    UART_BYTE,
+    UART_BAD,  /* a byte came, but damaged on the line; it is not given out */
+    UART_BREAK /* the line was held low: who was at the other end has gone, or asks for attention */
+};
+
+/*
+ * Sets up the port at `base`. False if there is none: then the other functions must not be called
+ * with `uart`. For a port that a machine need not have (`optional`) it must also carry its own
+ * modem lines round in loopback mode, which no stray register does.
+ */
+bool uart_init(struct uart *uart, uint16_t base, bool optional);
 
 /* True if UART_FIFO_SIZE bytes may be written now. One port read; never waits. */
-bool uart_has_room(void);
+bool uart_has_room(const struct uart *uart);
 
 /* True if all that was written is out on the line, so that nothing is lost if the machine ends now.
  * One port read; never waits. */
-bool uart_is_idle(void);
+bool uart_is_idle(const struct uart *uart);
 
 /* Writes `length` bytes, at most UART_FIFO_SIZE; call only after uart_has_room() said yes. */
-void uart_write(const char *bytes, size_t length);
+void uart_write(const struct uart *uart, const char *bytes, size_t length);
+
+/* Takes one byte off the receiver, into *byte if it is UART_BYTE. One port read if nothing has come,
+ * else two; never waits. */
+enum uart_input uart_read(const struct uart *uart, uint8_t *byte);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * kernel/log.c, kernel/console.c and kernel/uart.c together, from log_event to the bytes that leave a
- * simulated 16550.
+ * kernel/log.c, kernel/console.c, kernel/channel.c and kernel/uart.c together, from log_event to the
+ * bytes that leave a simulated 16550.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,127 +8,20 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include <machine/clock.h>
-#include <machine/io.h>
-#include <machine/panic.h>
 
 #include "kernel/console.h"
 #include "kernel/log.h"
+#include "tests/host/sim_uart.h"
 
-#define COM1 0x3f8
 #define RING (64 * 1024)
-#define OUTPUT_MAX (1024 * 1024)
 
-static struct {
-    bool present;
-    bool stuck;       /* never has room */
-    uint64_t byte_ns; /* time to send one byte */
-    uint8_t scratch, ier, fcr, lcr, mcr, dll, dlm;
-    unsigned in_fifo; /* written since it was last seen empty */
-    uint64_t empty_at_ns;
-    char output[OUTPUT_MAX];
-    size_t length;
-    uint64_t accesses;
-} uart;
-
-static uint64_t now_ns;
-static bool clock_stands;
-
-static uint64_t pass(uint64_t ns)
-{
-    if (!clock_stands)
-        now_ns += ns;
-    return now_ns;
-}
-
-uint64_t clock_cycles(void)
-{
-    return pass(10) * 2;
-}
-
-uint64_t clock_ns(void)
-{
-    return now_ns;
-}
-
-uint64_t clock_cycles_of_ns(uint64_t ns)
-{
-    return ns * 2;
-}
-
-void clock_relax(void)
-{
-    pass(10);
-}
-
-_Noreturn void panic(const char *format, ...)
-{
-    print_error("panic: %s\n", format);
-    abort();
-}
-
-uint8_t io_read8(uint16_t port)
-{
-    uart.accesses++;
-    pass(200);
-    if (!uart.present)
-        return 0xff;
-    if (port == COM1 + 7)
-        return uart.scratch;
-    assert_int_equal(port, COM1 + 5);
-    if (uart.stuck || now_ns < uart.empty_at_ns)
-        return 0;
-    uart.in_fifo = 0;
-    return 0x60;
-}
-
-static void send(uint8_t byte)
-{
-    /* What is written to a full FIFO is lost on real hardware. */
-    assert_true(++uart.in_fifo <= 16);
-    assert_true(uart.length < OUTPUT_MAX);
-    uart.output[uart.length++] = (char)byte;
-    uart.empty_at_ns = (uart.empty_at_ns > now_ns ? uart.empty_at_ns : now_ns) + uart.byte_ns;
-}
-
-void io_write8(uint16_t port, uint8_t value)
-{
-    uart.accesses++;
-    pass(200);
-    if (!uart.present)
-        return;
-    bool divisor = (uart.lcr & 0x80) != 0;
-    switch (port - COM1) {
-    case 0:
-        if (divisor)
-            uart.dll = value;
-        else
-            send(value);
-        break;
-    case 1:
-        *(divisor ? &uart.dlm : &uart.ier) = value;
-        break;
-    case 2:
-        uart.fcr = value;
-        break;
-    case 3:
-        uart.lcr = value;
-        break;
-    case 4:
-        uart.mcr = value;
-        break;
-    case 7:
-        uart.scratch = value;
-        break;
-    default:
-        fail_msg("write to port 0x%x", port);
-    }
-}
+#define uart (sim_machine.uarts[0])
+#define now_ns (sim_machine.now_ns)
 
 static void drain_all(void)
 {
@@ -140,11 +33,7 @@ static void drain_all(void)
 static int setup(void **state)
 {
     (void)state;
-    memset(&uart, 0, sizeof(uart));
-    uart.present = true;
-    uart.dlm = uart.ier = 0xff;
-    now_ns = 0;
-    clock_stands = false;
+    sim_uart_reset();
     log_set_level(LOG_DEBUG);
     console_init();
     drain_all();
@@ -156,8 +45,7 @@ static int setup(void **state)
 static const char *output(void)
 {
     drain_all();
-    uart.output[uart.length] = '\0';
-    return uart.output;
+    return sim_uart_text(&uart);
 }
 
 /* --- the serial port --- */
@@ -431,7 +319,7 @@ static void clock_that_stands_still_does_not_hang_the_flush(void **state)
 {
     (void)state;
     write_numbered(0);
-    uart.stuck = clock_stands = true;
+    uart.stuck = sim_machine.clock_stands = true;
     uint64_t accesses = uart.accesses;
     console_flush_sync(CLOCK_NS_PER_S);
     for (unsigned n = 0; n < 500; n++)

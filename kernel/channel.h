@@ -1,0 +1,74 @@
+/*
+ * A channel: one serial port of the console with a ring of whole lines in front of it.
+ *
+ * Each channel loses its own lines, says so itself, and has its lines as text or as JSON; what one
+ * terminal does or doesn't do is nothing to the other. Internal to the console: all others use
+ * kernel/console.h. One core.
+ */
+#ifndef KERNEL_CHANNEL_H
+#define KERNEL_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel/uart.h"
+
+#define CHANNEL_RING_SIZE (64u * 1024) /* a power of two: positions count on, masked when used */
+
+/* What is left for waiting once a channel has become synchronous. */
+struct channel_budget {
+    bool on;
+    uint64_t cycles;
+    uint64_t cycles_kept; /* for what comes after the ring's content */
+    uint64_t polls;       /* in case the clock stands still */
+    uint64_t polls_kept;
+};
+
+struct channel {
+    bool present;
+    bool json;
+    bool echo_open; /* the last that was put is the line being typed: an event must end it first */
+    struct uart uart;
+    size_t head;          /* where the next line goes; moves by whole lines, after the copy */
+    size_t tail;          /* the next byte for the serial port */
+    uint64_t lost_lines;  /* since the last notice */
+    size_t notice_end;    /* where the last notice ends in the ring */
+    uint64_t notice_says; /* how many lost lines it announces */
+    struct channel_budget budget;
+    char ring[CHANNEL_RING_SIZE];
+};
+
+/* An empty channel on the serial port at I/O port `base`; see uart_init for `optional`. Without a
+ * port it takes everything and costs nothing. */
+void channel_init(struct channel *channel, uint16_t base, bool optional);
+
+/*
+ * Takes a whole event line, CR LF included (at most LOG_LINE_MAX), or writes it at once if the
+ * channel is synchronous. False if it didn't fit: it is lost and counted.
+ */
+bool channel_write_line(struct channel *channel, const char *line, size_t length);
+
+/*
+ * Takes a part of the line that is being typed. False, and nothing is taken, where there is no room to
+ * spare: events go first.
+ */
+bool channel_echo(struct channel *channel, const char *bytes, size_t length);
+
+/* True if at least one more line, as long as any can be, would find room now. */
+bool channel_has_room(const struct channel *channel);
+
+/* Nothing waits to be written. */
+bool channel_is_empty(const struct channel *channel);
+
+/* Gives the serial port one FIFO's worth if it has room. True if something was written. */
+bool channel_drain(struct channel *channel);
+
+/*
+ * Writes what the ring holds and makes the channel synchronous: from now on lines are written before
+ * channel_write_line returns. All waiting together takes at most `budget_ns`, the ring's content half
+ * of it (the rest is counted as lost). A further call goes on with the first one's budget.
+ */
+void channel_flush_sync(struct channel *channel, uint64_t budget_ns);
+
+#endif

@@ -1,0 +1,345 @@
+/*
+ * Editing: each key changes the line, and showing it is one comparison of what the terminal has with
+ * what it should have.
+ */
+#include "kernel/editor.h"
+
+#include <string.h>
+
+#define PROMPT "> "
+#define PROMPT_LENGTH (sizeof(PROMPT) - 1)
+#define TEXT_MAX (CONSOLE_LINE_MAX - 1)
+
+#define CTRL(letter) ((letter)&0x1f)
+#define BACKSPACE 0x08
+#define TAB 0x09
+#define ESCAPE 0x1b
+#define DELETE 0x7f
+
+/* Where in an escape sequence (ECMA-48 5.4: ESC [ parameters final; SS3 is ESC O final). */
+enum { PLAIN, AFTER_ESCAPE, IN_SEQUENCE, IN_SS3 };
+
+void editor_init(struct editor *editor)
+{
+    memset(editor, 0, sizeof(*editor));
+}
+
+/* ---- changing the line ---- */
+
+static void line_insert(struct editor_line *line, const char *text, size_t length)
+{
+    if (length > TEXT_MAX - line->length)
+        length = TEXT_MAX - line->length; /* a line that is full takes no more */
+    memmove(line->text + line->cursor + length, line->text + line->cursor,
+            line->length - line->cursor + 1);
+    memcpy(line->text + line->cursor, text, length);
+    line->cursor += length;
+    line->length += length;
+}
+
+/* Removes what lies between `from` and `to`; the cursor stands there afterwards. */
+static void line_remove(struct editor_line *line, size_t from, size_t to)
+{
+    memmove(line->text + from, line->text + to, line->length - to + 1);
+    line->length -= to - from;
+    line->cursor = from;
+}
+
+static void line_set(struct editor_line *line, const char *text)
+{
+    line->length = line->cursor = strlen(text);
+    memcpy(line->text, text, line->length + 1);
+}
+
+static size_t word_start(const struct editor_line *line)
+{
+    size_t at = line->cursor;
+
+    while (at > 0 && line->text[at - 1] == ' ')
+        at--;
+    while (at > 0 && line->text[at - 1] != ' ')
+        at--;
+    return at;
+}
+
+void editor_clear(struct editor *editor)
+{
+    line_set(&editor->line, "");
+    editor->history_back = 0;
+}
+
+/* ---- history ---- */
+
+static const char *history_line(const struct editor *editor, unsigned back)
+{
+    return editor->history[(editor->history_count - back) % EDITOR_HISTORY];
+}
+
+static void history_go(struct editor *editor, bool back)
+{
+    const unsigned kept =
+        editor->history_count < EDITOR_HISTORY ? editor->history_count : EDITOR_HISTORY;
+
+    if (back ? editor->history_back == kept : editor->history_back == 0)
+        return;
+    if (editor->history_back == 0)
+        memcpy(editor->typed, editor->line.text, editor->line.length + 1);
+    editor->history_back += back ? 1 : -1u;
+    line_set(&editor->line, editor->history_back == 0 ? editor->typed
+                                                      : history_line(editor, editor->history_back));
+}
+
+/* The same line twice in a row, and an empty one, are not worth an entry. */
+static void history_add(struct editor *editor, const char *text)
+{
+    if (text[0] == '\0' ||
+        (editor->history_count > 0 && strcmp(history_line(editor, 1), text) == 0))
+        return;
+    memcpy(editor->history[editor->history_count % EDITOR_HISTORY], text, strlen(text) + 1);
+    editor->history_count++;
+}
+
+void editor_next(struct editor *editor)
+{
+    history_add(editor, editor->line.text);
+    editor_clear(editor);
+}
+
+/* ---- completion ---- */
+
+/* How far `phrase` goes on in the same way as `common`, of whose bytes `length` count. */
+static size_t same_length(const char *phrase, const char *common, size_t length)
+{
+    size_t same = 0;
+
+    while (same < length && phrase[same] == common[same])
+        same++;
+    return same;
+}
+
+/*
+ * Goes on as far as all phrases that begin like the line agree, but to the end of one word at most:
+ * what follows it is another question. A phrase that is the only one gets its blank, if more may come.
+ */
+static void complete(struct editor *editor)
+{
+    struct editor_line *line = &editor->line;
+    const char *common = NULL;
+    size_t length = 0;
+
+    if (editor->phrases == NULL || line->cursor != line->length)
+        return;
+    for (const char *const *phrase = editor->phrases; *phrase != NULL; phrase++) {
+        if (strncmp(*phrase, line->text, line->length) != 0)
+            continue;
+        length = common == NULL ? strlen(*phrase) : same_length(*phrase, common, length);
+        if (common == NULL)
+            common = *phrase;
+    }
+    if (common == NULL || length <= line->length)
+        return;
+    const char *blank = memchr(common + line->length, ' ', length - line->length);
+    const size_t stop = blank != NULL ? (size_t)(blank - common) + 1 : length;
+    line_insert(line, common + line->length, stop - line->length);
+}
+
+/* ---- keys ---- */
+
+static void key_left(struct editor_line *line)
+{
+    if (line->cursor > 0)
+        line->cursor--;
+}
+
+static void key_right(struct editor_line *line)
+{
+    if (line->cursor < line->length)
+        line->cursor++;
+}
+
+static void key_delete(struct editor_line *line)
+{
+    if (line->cursor < line->length)
+        line_remove(line, line->cursor, line->cursor + 1);
+}
+
+static void key_backspace(struct editor_line *line)
+{
+    if (line->cursor > 0)
+        line_remove(line, line->cursor - 1, line->cursor);
+}
+
+/* The last byte of a sequence; those that mean no key of ours mean nothing. */
+static void key_of_sequence(struct editor *editor, uint8_t final)
+{
+    struct editor_line *line = &editor->line;
+    /* ESC [ 1 ~ and its like: what else is written H, F and, for delete, has no letter. */
+    static const char of_number[] = {[1] = 'H', [3] = 'x', [4] = 'F', [7] = 'H', [8] = 'F'};
+
+    if (final == '~')
+        final = editor->parameter < sizeof(of_number) ? (uint8_t)of_number[editor->parameter] : 0;
+    switch (final) {
+    case 'A':
+    case 'B':
+        history_go(editor, final == 'A');
+        break;
+    case 'C':
+        key_right(line);
+        break;
+    case 'D':
+        key_left(line);
+        break;
+    case 'H':
+        line->cursor = 0;
+        break;
+    case 'F':
+        line->cursor = line->length;
+        break;
+    case 'x':
+        key_delete(line);
+        break;
+    default:
+        break;
+    }
+}
+
+static void key_control(struct editor *editor, uint8_t byte)
+{
+    struct editor_line *line = &editor->line;
+
+    switch (byte) {
+    case BACKSPACE:
+    case DELETE:
+        key_backspace(line);
+        break;
+    case TAB:
+        complete(editor);
+        break;
+    case CTRL('A'):
+        line->cursor = 0;
+        break;
+    case CTRL('B'):
+        key_left(line);
+        break;
+    case CTRL('C'):
+        editor_clear(editor);
+        break;
+    case CTRL('D'):
+        key_delete(line);
+        break;
+    case CTRL('E'):
+        line->cursor = line->length;
+        break;
+    case CTRL('F'):
+        key_right(line);
+        break;
+    case CTRL('K'):
+        line_remove(line, line->cursor, line->length);
+        break;
+    case CTRL('N'):
+    case CTRL('P'):
+        history_go(editor, byte == CTRL('P'));
+        break;
+    case CTRL('U'):
+        line_remove(line, 0, line->cursor);
+        break;
+    case CTRL('W'):
+        line_remove(line, word_start(line), line->cursor);
+        break;
+    default:
+        break; /* no key of ours */
+    }
+}
+
+/* A byte inside an escape sequence. Any that cannot be there ends it. */
+static void feed_sequence(struct editor *editor, uint8_t byte)
+{
+    if (editor->escape == AFTER_ESCAPE) {
+        editor->parameter = 0;
+        editor->escape = byte == '[' ? IN_SEQUENCE : byte == 'O' ? IN_SS3 : PLAIN;
+    } else if (editor->escape == IN_SEQUENCE && byte >= '0' && byte <= '9') {
+        editor->parameter = (editor->parameter * 10 + byte - '0') % 1000;
+    } else if (editor->escape == IN_SEQUENCE && byte >= 0x20 && byte < 0x40) {
+        editor->parameter = 999; /* a second parameter: a key with shift or the like */
+    } else {
+        editor->escape = PLAIN;
+        key_of_sequence(editor, byte);
+    }
+}
+
+bool editor_feed(struct editor *editor, uint8_t byte)
+{
+    const bool after_return = editor->after_return;
+
+    editor->after_return = byte == '\r';
+    if (byte == '\r' || (byte == '\n' && !after_return)) {
+        editor->escape = PLAIN;
+        return true;
+    }
+    if (byte == ESCAPE)
+        editor->escape = AFTER_ESCAPE;
+    else if (editor->escape != PLAIN && byte >= 0x20 && byte < DELETE)
+        feed_sequence(editor, byte);
+    else if (byte < 0x20 || byte == DELETE)
+        key_control(editor, byte);
+    else if (byte < DELETE)
+        line_insert(&editor->line, (const char *)&byte, 1);
+    return false; /* what is not ASCII is no command's, and is passed over */
+}
+
+/* ---- showing ---- */
+
+/* Appends `count` times `byte`. */
+static size_t fill(char *out, size_t at, char byte, size_t count)
+{
+    memset(out + at, byte, count);
+    return at + count;
+}
+
+static size_t copy(char *out, size_t at, const char *text, size_t length)
+{
+    memcpy(out + at, text, length);
+    return at + length;
+}
+
+size_t editor_show(const struct editor *editor, char out[static EDITOR_SHOW_MAX])
+{
+    const struct editor_line *want = &editor->line, *have = &editor->shown;
+    const size_t same = same_length(want->text, have->text,
+                                    want->length < have->length ? want->length : have->length);
+    const size_t surplus = have->length > want->length ? have->length - want->length : 0;
+    size_t at = 0, cursor = have->cursor;
+
+    if (!editor->open) {
+        if (want->length == 0)
+            return 0; /* nobody types: nothing stands in the way of a program that reads */
+        at = copy(out, at, PROMPT, PROMPT_LENGTH);
+    }
+    if (same < want->length || surplus > 0) {
+        /* To where they differ, by what the terminal has there or back over it. */
+        if (cursor < same)
+            at = copy(out, at, want->text + cursor, same - cursor);
+        else
+            at = fill(out, at, BACKSPACE, cursor - same);
+        at = copy(out, at, want->text + same, want->length - same);
+        at = fill(out, at, ' ', surplus);
+        at = fill(out, at, BACKSPACE, surplus);
+        cursor = want->length;
+    }
+    if (cursor < want->cursor)
+        return copy(out, at, want->text + cursor, want->cursor - cursor);
+    return fill(out, at, BACKSPACE, cursor - want->cursor);
+}
+
+void editor_was_shown(struct editor *editor)
+{
+    editor->open = editor->open || editor->line.length > 0;
+    editor->shown = editor->line;
+}
+
+void editor_was_hidden(struct editor *editor)
+{
+    editor->open = false;
+    editor->shown.length = editor->shown.cursor = 0;
+    editor->shown.text[0] = '\0';
+}

@@ -1,0 +1,70 @@
+/*
+ * The line editor of one channel: from bytes that were typed to a line, and from there to what a
+ * plain terminal must be sent. It touches no port and no clock.
+ *
+ * A terminal needs to know no more than backspace, carriage return and line feed. Nothing is sent
+ * before something printable was typed; from then on the line stands behind "> ".
+ *
+ *     backspace, ^H     the character before the cursor     ^U  all before the cursor
+ *     delete, ^D        the one under it                     ^K  all from the cursor on
+ *     ^W                the word before it                   ^C  the whole line
+ *     left, right, ^B, ^F, home, end, ^A, ^E                 up, down, ^P, ^N: earlier lines
+ *     Tab               completes
+ */
+#ifndef KERNEL_EDITOR_H
+#define KERNEL_EDITOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <machine/console.h>
+
+#define EDITOR_HISTORY 16
+
+/* What editor_show writes at most: back to the start, prompt, line, blanks, back again. */
+#define EDITOR_SHOW_MAX (4 * CONSOLE_LINE_MAX)
+
+struct editor_line {
+    char text[CONSOLE_LINE_MAX]; /* NUL-terminated */
+    size_t length;
+    size_t cursor;
+};
+
+struct editor {
+    struct editor_line line;  /* what was typed */
+    struct editor_line shown; /* what the terminal has of it */
+    bool open;                /* the terminal has a prompt */
+    bool after_return;        /* a line feed that follows belongs to it */
+    unsigned escape;          /* how far into an escape sequence we are */
+    unsigned parameter;       /* … and its number */
+    const char *const *phrases;
+    char history[EDITOR_HISTORY][CONSOLE_LINE_MAX]; /* a ring of the last lines */
+    unsigned history_count;                         /* of all lines so far */
+    unsigned history_back;        /* how far back the line on show is; 0: the one being typed */
+    char typed[CONSOLE_LINE_MAX]; /* that one, meanwhile */
+};
+
+/* An empty line, no history, nothing to complete to. */
+void editor_init(struct editor *editor);
+
+/* Takes one byte. True if it ended the line: editor->line.text is it, until editor_next. */
+bool editor_feed(struct editor *editor, uint8_t byte);
+
+/* The line was taken: it goes into the history, and an empty one follows. */
+void editor_next(struct editor *editor);
+
+/* Forgets what was typed so far, but not the history. */
+void editor_clear(struct editor *editor);
+
+/*
+ * Writes to `out` what the terminal must be sent to show the line as it is now, and returns the
+ * length. Call editor_was_shown once it is on its way.
+ */
+size_t editor_show(const struct editor *editor, char out[static EDITOR_SHOW_MAX]);
+void editor_was_shown(struct editor *editor);
+
+/* The terminal's cursor stands on an empty line again: an event came, or a line was ended. */
+void editor_was_hidden(struct editor *editor);
+
+#endif

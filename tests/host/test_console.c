@@ -1,0 +1,411 @@
+/*
+ * The console's channels: what is typed, what comes back, and that neither channel is anything to the
+ * other. kernel/console.c and all below it, on two simulated serial ports.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <machine/clock.h>
+
+#include "kernel/console.h"
+#include "kernel/log.h"
+#include "tests/host/sim_uart.h"
+
+#define com1 (sim_machine.uarts[0])
+#define com2 (sim_machine.uarts[1])
+
+static const char *const phrases[] = {"stats", "ports", NULL};
+static char line[CONSOLE_LINE_MAX];
+
+static void begin(bool second)
+{
+    sim_uart_reset();
+    com2.present = second;
+    log_set_level(LOG_INFO);
+    console_init();
+    console_set_phrases(phrases);
+    while (console_drain()) {
+    }
+    com1.length = com2.length = 0;
+    com1.accesses = com2.accesses = 0;
+    sim_machine.now_ns = com1.empty_at_ns = com2.empty_at_ns = 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    begin(true);
+    return 0;
+}
+
+/* Housekeeping for a while; true as soon as a line has been typed. */
+static bool run(unsigned channel, unsigned rounds)
+{
+    for (unsigned i = 0; i < rounds; i++) {
+        sim_machine.now_ns += 250 * CLOCK_NS_PER_US;
+        log_drain();
+        if (console_take_line(channel, line))
+            return true;
+    }
+    return false;
+}
+
+static void type(struct sim_uart *uart, const char *text)
+{
+    sim_uart_type(uart, text, strlen(text), 0);
+}
+
+static void expect_line(unsigned channel, const char *text)
+{
+    assert_true(run(channel, 1000));
+    assert_string_equal(line, text);
+}
+
+static void ports_are_found_and_set_up(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SIM_UARTS; i++) {
+        const struct sim_uart *uart = &sim_machine.uarts[i];
+        assert_int_equal(uart->dll, 1);
+        assert_int_equal(uart->dlm, 0);
+        assert_int_equal(uart->lcr, 0x03);
+        assert_int_equal(uart->ier, 0);
+        assert_int_equal(uart->mcr, 3); /* loopback off again */
+    }
+}
+
+static void a_second_port_that_is_none_costs_nothing(void **state)
+{
+    (void)state;
+    begin(false);
+    log_event(LOG_REPORT, "warn", "a=1");
+    assert_false(run(1, 100));
+    assert_true(com2.accesses == 0);
+    assert_string_equal(sim_uart_text(&com1), "warn t=0.000000 a=1\r\n");
+}
+
+static void a_register_that_holds_bytes_is_no_serial_port(void **state)
+{
+    (void)state;
+    sim_uart_reset();
+    com2.scratch_only = true;
+    console_init();
+    com2.accesses = 0;
+    log_event(LOG_REPORT, "warn", "a=1");
+    assert_false(run(1, 100));
+    assert_true(com2.accesses == 0);
+}
+
+static void events_go_to_all_channels_and_answers_to_one(void **state)
+{
+    (void)state;
+    log_event(LOG_REPORT, "stats", "port=0");
+    console_address(1);
+    log_event(LOG_REPORT, "stats", "port=1");
+    console_address(0);
+    log_event(LOG_REPORT, "stats", "port=2");
+    console_address_all();
+    log_event(LOG_REPORT, "stats", "port=3");
+    run(0, 100);
+    assert_string_equal(sim_uart_text(&com1),
+                        "stats t=0.000000 port=0\r\nstats t=0.000000 port=2\r\n"
+                        "stats t=0.000000 port=3\r\n");
+    assert_string_equal(sim_uart_text(&com2),
+                        "stats t=0.000000 port=0\r\nstats t=0.000000 port=1\r\n"
+                        "stats t=0.000000 port=3\r\n");
+}
+
+static void a_channel_nobody_reads_takes_nothing_from_the_other(void **state)
+{
+    (void)state;
+    com2.stuck = true;
+    for (unsigned i = 0; i < 5000; i++) {
+        log_event(LOG_REPORT, "stats", "port=%u", i);
+        while (console_drain()) {
+        }
+    }
+    assert_null(strstr(sim_uart_text(&com1), "lost_lines"));
+    assert_non_null(strstr(com1.output, "port=4999\r\n"));
+    com2.stuck = false;
+    while (console_drain()) {
+    }
+    assert_non_null(strstr(sim_uart_text(&com2), "warn t="));
+    assert_non_null(strstr(com2.output, " lost_lines="));
+    assert_null(strstr(com2.output, "port=4999\r\n"));
+}
+
+static void a_channel_in_json_has_objects_and_no_echo(void **state)
+{
+    (void)state;
+    console_set_json(1, true);
+    type(&com2, "stats\r");
+    expect_line(1, "stats");
+    log_event(LOG_REPORT, "stats", "port=0 name=\"a b\"");
+    run(1, 100);
+    assert_null(strchr(sim_uart_text(&com1), '{'));
+    assert_non_null(strstr(sim_uart_text(&com2), "{\"event\":\"stats\",\"t\":0.0"));
+    assert_non_null(strstr(com2.output, ",\"port\":0,\"name\":\"a b\"}\r\n"));
+    assert_null(strchr(com2.output, '>'));
+}
+
+static void a_gap_is_told_in_the_channels_own_form(void **state)
+{
+    (void)state;
+    console_set_json(1, true);
+    com1.stuck = com2.stuck = true;
+    for (unsigned i = 0; i < 5000; i++)
+        log_event(LOG_REPORT, "stats", "port=%u", i);
+    com1.stuck = com2.stuck = false;
+    while (console_drain()) {
+    }
+    assert_non_null(strstr(sim_uart_text(&com1), "\r\nwarn t=0.0"));
+    assert_non_null(strstr(sim_uart_text(&com2), "\r\n{\"event\":\"warn\",\"t\":0.0"));
+    assert_non_null(strstr(com2.output, ",\"lost_lines\":"));
+}
+
+static void what_is_typed_is_echoed_behind_a_prompt(void **state)
+{
+    (void)state;
+    type(&com1, "statx");
+    assert_false(run(0, 100));
+    type(&com1, "\bs");
+    assert_false(run(0, 100));
+    assert_string_equal(sim_uart_text(&com1), "> statx\bs");
+    type(&com1, "\r\n");
+    expect_line(0, "stats");
+    log_event(LOG_REPORT, "stats", "port=0");
+    assert_false(run(0, 100));
+    assert_non_null(strstr(sim_uart_text(&com1), "\bs\r\nstats t="));
+    assert_int_equal(com2.length, strlen("stats t=0.000000 port=0\r\n"));
+}
+
+static void an_event_starts_a_line_of_its_own_and_what_was_typed_follows(void **state)
+{
+    char expected[128];
+
+    (void)state;
+    type(&com1, "sta");
+    assert_false(run(0, 20));
+    log_event(LOG_REPORT, "warn", "a=1");
+    log_event(LOG_REPORT, "warn", "a=2");
+    const unsigned us = (unsigned)(sim_machine.now_ns / 1000);
+    assert_false(run(0, 100));
+    snprintf(expected, sizeof(expected), "> sta\r\nwarn t=0.%06u a=1\r\nwarn t=0.%06u a=2\r\n> sta",
+             us, us);
+    assert_string_equal(sim_uart_text(&com1), expected);
+    type(&com1, "ts\r");
+    expect_line(0, "stats");
+}
+
+static void empty_lines_send_nothing(void **state)
+{
+    (void)state;
+    type(&com1, "\r\n\r\n\n");
+    expect_line(0, "");
+    expect_line(0, "");
+    expect_line(0, "");
+    assert_false(run(0, 100));
+    assert_int_equal(com1.length, 0);
+}
+
+static void each_channel_edits_a_line_of_its_own(void **state)
+{
+    (void)state;
+    type(&com1, "po");
+    type(&com2, "stats\r");
+    expect_line(1, "stats");
+    assert_false(run(0, 100));
+    type(&com1, "\t\r");
+    expect_line(0, "ports");
+    assert_false(run(0, 100));
+    assert_non_null(strstr(sim_uart_text(&com1), "> ports\r\n"));
+    assert_string_equal(sim_uart_text(&com2), "> stats\r\n");
+}
+
+static void damaged_bytes_are_dropped_and_a_break_forgets_the_line(void **state)
+{
+    (void)state;
+    type(&com1, "por");
+    sim_uart_type(&com1, "xyz", 3, SIM_UART_FRAMING);
+    sim_uart_type(&com1, "q", 1, SIM_UART_PARITY);
+    type(&com1, "ts\rhalf a li");
+    sim_uart_type(&com1, "\0", 1, SIM_UART_BREAK | SIM_UART_FRAMING);
+    type(&com1, "stats\r");
+    expect_line(0, "ports");
+    expect_line(0, "stats");
+}
+
+static void looking_for_input_is_seldom_and_taking_it_is_bounded(void **state)
+{
+    (void)state;
+    assert_false(run(0, 4000)); /* a second */
+    assert_in_range(com1.accesses, 900, 1100);
+    for (unsigned i = 0; i < 1000; i++)
+        type(&com1, "junk that never ends ");
+    for (unsigned i = 0; i < 1000; i++) {
+        sim_machine.now_ns += 250 * CLOCK_NS_PER_US;
+        const uint64_t before = com1.accesses;
+        assert_false(console_take_line(0, line));
+        assert_true(com1.accesses - before <= 8);
+    }
+}
+
+/* How many whole stats lines have come out; what came out is forgotten. */
+static unsigned take_stats(void)
+{
+    unsigned count = 0;
+
+    while (console_drain()) {
+    }
+    for (const char *at = sim_uart_text(&com1); (at = strstr(at, " end=yes\r\n")) != NULL; at++)
+        count++;
+    assert_null(strstr(com1.output, "lost_lines"));
+    com1.length = 0;
+    return count;
+}
+
+static void a_megabyte_without_a_line_end_costs_no_event(void **state)
+{
+    static char junk[1024 * 1024];
+    unsigned events = 0, shown = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(junk); i++) {
+        junk[i] = (char)(i * 2654435761u >> 13);
+        if (junk[i] == '\r' || junk[i] == '\n')
+            junk[i] = '\x1b';
+    }
+    sim_uart_type(&com1, junk, sizeof(junk), 0);
+    for (unsigned round = 0; com1.input_at < com1.input_length; round++) {
+        assert_false(run(0, 1));
+        if (round % 100 == 0)
+            log_event(LOG_REPORT, "stats", "port=%u end=yes", events++);
+        if (round % 10000 == 0)
+            shown += take_stats();
+    }
+    shown += take_stats();
+    assert_true(events > 2000);
+    assert_int_equal(shown, events);
+    type(&com1, "\rstats\r");
+    assert_true(run(0, 1000));
+    assert_true(strlen(line) < CONSOLE_LINE_MAX);
+    expect_line(0, "stats");
+}
+
+static void an_overlong_line_comes_as_a_full_one(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 300; i++)
+        type(&com1, "x");
+    type(&com1, "\r");
+    assert_true(run(0, 10000));
+    assert_int_equal(strlen(line), CONSOLE_LINE_MAX - 1);
+}
+
+static void a_port_that_vanishes_gives_no_input(void **state)
+{
+    (void)state;
+    com1.vanished = true;
+    for (unsigned i = 0; i < 1000; i++) {
+        const uint64_t before = com1.accesses;
+        assert_false(run(0, 1));
+        assert_true(com1.accesses - before <= 2);
+    }
+}
+
+static void room_is_said_to_be_there_only_where_the_longest_line_fits(void **state)
+{
+    unsigned lines = 0;
+
+    (void)state;
+    com2.stuck = true;
+    console_set_json(1, true);
+    for (; console_has_room(1); lines++) {
+        console_address(1);
+        log_event(LOG_REPORT, "e", "a=%01000d", 0);
+        console_address_all();
+    }
+    assert_in_range(lines, 40, 64);
+    assert_true(console_has_room(0));
+    com2.stuck = false;
+    while (console_drain()) {
+    }
+    assert_null(strstr(sim_uart_text(&com2), "lost_lines"));
+}
+
+static void the_console_is_pending_while_it_writes_and_while_somebody_types(void **state)
+{
+    (void)state;
+    assert_false(console_pending());
+    log_event(LOG_REPORT, "warn", "a=1");
+    assert_true(console_pending());
+    assert_false(run(0, 100));
+    assert_false(console_pending());
+    type(&com2, "x");
+    assert_false(run(1, 100));
+    assert_true(console_pending());
+    const uint64_t accesses = com1.accesses + com2.accesses;
+    assert_true(console_pending());
+    assert_true(com1.accesses + com2.accesses == accesses);
+    assert_false(run(1, 4100));
+    assert_false(console_pending());
+    console_set_json(1, true);
+    com2.stuck = true;
+    console_address(1);
+    while (console_has_room(1))
+        log_event(LOG_REPORT, "e", "a=%01000d", 0);
+    console_address_all();
+    assert_true(console_pending());
+}
+
+static void last_words_reach_both_and_a_stuck_second_takes_no_time_from_the_first(void **state)
+{
+    (void)state;
+    type(&com1, "half");
+    assert_false(run(0, 20));
+    console_address(1);
+    com2.stuck = true;
+    com1.byte_ns = 87000;
+    const uint64_t start = sim_machine.now_ns;
+    console_flush_sync(4 * CLOCK_NS_PER_S);
+    for (unsigned i = 0; i < 100; i++)
+        log_event(LOG_REPORT, "regs", "i=%u pad=%0200d", i, 0);
+    assert_true(sim_machine.now_ns - start < 4 * CLOCK_NS_PER_S + CLOCK_NS_PER_S / 10);
+    assert_non_null(strstr(sim_uart_text(&com1), "> half\r\nregs t="));
+    assert_non_null(strstr(com1.output, "i=99 "));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(ports_are_found_and_set_up, setup),
+        cmocka_unit_test_setup(a_second_port_that_is_none_costs_nothing, setup),
+        cmocka_unit_test_setup(a_register_that_holds_bytes_is_no_serial_port, setup),
+        cmocka_unit_test_setup(events_go_to_all_channels_and_answers_to_one, setup),
+        cmocka_unit_test_setup(a_channel_nobody_reads_takes_nothing_from_the_other, setup),
+        cmocka_unit_test_setup(a_channel_in_json_has_objects_and_no_echo, setup),
+        cmocka_unit_test_setup(a_gap_is_told_in_the_channels_own_form, setup),
+        cmocka_unit_test_setup(what_is_typed_is_echoed_behind_a_prompt, setup),
+        cmocka_unit_test_setup(an_event_starts_a_line_of_its_own_and_what_was_typed_follows, setup),
+        cmocka_unit_test_setup(empty_lines_send_nothing, setup),
+        cmocka_unit_test_setup(each_channel_edits_a_line_of_its_own, setup),
+        cmocka_unit_test_setup(damaged_bytes_are_dropped_and_a_break_forgets_the_line, setup),
+        cmocka_unit_test_setup(looking_for_input_is_seldom_and_taking_it_is_bounded, setup),
+        cmocka_unit_test_setup(a_megabyte_without_a_line_end_costs_no_event, setup),
+        cmocka_unit_test_setup(an_overlong_line_comes_as_a_full_one, setup),
+        cmocka_unit_test_setup(a_port_that_vanishes_gives_no_input, setup),
+        cmocka_unit_test_setup(room_is_said_to_be_there_only_where_the_longest_line_fits, setup),
+        cmocka_unit_test_setup(the_console_is_pending_while_it_writes_and_while_somebody_types,
+                               setup),
+        cmocka_unit_test_setup(
+            last_words_reach_both_and_a_stuck_second_takes_no_time_from_the_first, setup),
+    };
+    return cmocka_run_group_tests_name("console", tests, NULL, NULL);
+}

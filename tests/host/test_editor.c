@@ -1,0 +1,304 @@
+/* The line editor, seen through a plain terminal: kernel/editor.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernel/editor.h"
+#include "tests/host/terminal.h"
+
+#define LEFT "\x1b[D"
+#define RIGHT "\x1b[C"
+#define UP "\x1b[A"
+#define DOWN "\x1b[B"
+
+static struct editor editor;
+static struct terminal terminal;
+
+static int setup(void **state)
+{
+    (void)state;
+    editor_init(&editor);
+    memset(&terminal, 0, sizeof(terminal));
+    return 0;
+}
+
+/* The text after the prompt, blanks at the end taken off; the prompt itself must be there. */
+static const char *visible(void)
+{
+    static char text[TERMINAL_COLUMNS];
+    size_t length = strlen(terminal.line);
+
+    while (length > 0 && terminal.line[length - 1] == ' ')
+        length--;
+    memcpy(text, terminal.line, length);
+    text[length] = '\0';
+    if (length < 2)
+        return "";
+    assert_memory_equal(text, "> ", 2);
+    return text + 2;
+}
+
+/* What the terminal shows is what the editor has, the cursor where it should be. */
+static void show(void)
+{
+    char out[EDITOR_SHOW_MAX];
+    size_t length = editor_show(&editor, out);
+
+    assert_true(length <= EDITOR_SHOW_MAX);
+    assert_true(terminal_take(&terminal, out, length));
+    editor_was_shown(&editor);
+    assert_int_equal(strlen(editor.line.text), editor.line.length);
+    assert_true(editor.line.cursor <= editor.line.length);
+    if (!editor.open) {
+        assert_int_equal(length, 0);
+        return;
+    }
+    assert_int_equal(terminal.cursor, 2 + editor.line.cursor);
+    assert_memory_equal(terminal.line + 2, editor.line.text, editor.line.length);
+    for (const char *rest = terminal.line + 2 + editor.line.length; *rest != '\0'; rest++)
+        assert_int_equal(*rest, ' ');
+}
+
+/* Types without a line's end, and shows after each byte. */
+static void type(const char *keys)
+{
+    for (; *keys != '\0'; keys++) {
+        assert_false(editor_feed(&editor, (uint8_t)*keys));
+        show();
+    }
+}
+
+static void enter(const char *line)
+{
+    type(line);
+    assert_true(editor_feed(&editor, '\r'));
+    assert_string_equal(editor.line.text, line);
+    editor_next(&editor);
+    assert_true(terminal_take(&terminal, "\r\n", 2));
+    editor_was_hidden(&editor);
+}
+
+static void nothing_is_sent_before_something_printable_is_typed(void **state)
+{
+    static const char keys[] =
+        "\x01\x02\x05\x06\x08\x0b\x10\x15\x17\x7f\t" LEFT RIGHT UP DOWN "\x1bOH";
+
+    (void)state;
+    type(keys);
+    assert_int_equal(terminal.above_length, 0);
+    assert_string_equal(terminal.line, "");
+    type("x");
+    assert_string_equal(terminal.line, "> x");
+}
+
+static void a_line_ends_with_return_or_line_feed_or_both(void **state)
+{
+    static const char keys[] = "a\rb\nc\r\nd\n\n";
+    static const char *const lines[] = {"a", "b", "c", "d", ""};
+    unsigned count = 0;
+
+    (void)state;
+    for (const char *key = keys; *key != '\0'; key++) {
+        if (!editor_feed(&editor, (uint8_t)*key))
+            continue;
+        assert_string_equal(editor.line.text, lines[count++]);
+        editor_next(&editor);
+    }
+    assert_int_equal(count, 5);
+}
+
+static void characters_are_inserted_and_removed_where_the_cursor_is(void **state)
+{
+    (void)state;
+    type("sttsx" LEFT LEFT LEFT "a");
+    assert_string_equal(visible(), "statsx");
+    type("\x05\x7f");
+    assert_string_equal(visible(), "stats");
+    type("\x01xx" LEFT LEFT "\x04\x1b[3~");
+    assert_string_equal(visible(), "stats");
+    type("\x1b[F 1\x1b[Hno " RIGHT RIGHT "\b");
+    assert_string_equal(visible(), "no sats 1");
+}
+
+static void keys_at_the_ends_do_nothing(void **state)
+{
+    (void)state;
+    type("ab" RIGHT "\x06\x04\x0b");
+    assert_string_equal(visible(), "ab");
+    type(LEFT LEFT LEFT "\x02\x08\x15\x17");
+    assert_string_equal(visible(), "ab");
+}
+
+static void home_and_end_are_known_in_all_their_forms(void **state)
+{
+    static const char *const homes[] = {"\x01", "\x1b[H", "\x1bOH", "\x1b[1~", "\x1b[7~"};
+    static const char *const ends[] = {"\x05", "\x1b[F", "\x1bOF", "\x1b[4~", "\x1b[8~"};
+
+    (void)state;
+    type("abc");
+    for (unsigned i = 0; i < 5; i++) {
+        type(homes[i]);
+        assert_int_equal(editor.line.cursor, 0);
+        type(ends[i]);
+        assert_int_equal(editor.line.cursor, 3);
+    }
+    assert_string_equal(visible(), "abc");
+}
+
+static void words_and_parts_of_the_line_are_removed_at_once(void **state)
+{
+    (void)state;
+    type("set log=debug  \x17");
+    assert_string_equal(editor.line.text, "set ");
+    type("\x17\x17");
+    assert_string_equal(editor.line.text, "");
+    type("one two three" LEFT LEFT LEFT LEFT LEFT "\x0b");
+    assert_string_equal(editor.line.text, "one two ");
+    type(LEFT LEFT LEFT "\x15");
+    assert_string_equal(editor.line.text, "wo ");
+    type("\x03");
+    assert_string_equal(editor.line.text, "");
+    assert_string_equal(visible(), "");
+}
+
+static void history_brings_lines_back_and_keeps_the_one_being_typed(void **state)
+{
+    (void)state;
+    enter("stats");
+    enter("ports");
+    enter("ports"); /* once is enough */
+    enter("");
+    type("dr" UP);
+    assert_string_equal(visible(), "ports");
+    type(UP);
+    assert_string_equal(visible(), "stats");
+    type(UP "\x10");
+    assert_string_equal(visible(), "stats");
+    type(DOWN "\x0e");
+    assert_string_equal(visible(), "dr");
+    type(DOWN DOWN "ops");
+    assert_string_equal(visible(), "drops");
+    type("\x15" UP UP " clear");
+    assert_string_equal(visible(), "stats clear");
+}
+
+static void history_keeps_the_last_lines_only(void **state)
+{
+    char line[] = "line a";
+
+    (void)state;
+    for (unsigned i = 0; i < EDITOR_HISTORY + 5; i++) {
+        line[5] = (char)('a' + i);
+        enter(line);
+    }
+    for (unsigned i = 0; i < EDITOR_HISTORY + 5; i++)
+        type(UP);
+    assert_string_equal(visible(), "line f");
+}
+
+static void tab_completes_as_far_as_all_agree_and_no_further_than_a_word(void **state)
+{
+    static const char *const phrases[] = {"poweroff",  "ports", "set log=debug", "set log=error",
+                                          "set idle=", "stats", "lanes",         NULL};
+
+    (void)state;
+    type("po\t");
+    assert_string_equal(editor.line.text, "po"); /* no phrases yet */
+    editor.phrases = phrases;
+    type("\t");
+    assert_string_equal(editor.line.text, "po");
+    type("w\t");
+    assert_string_equal(editor.line.text, "poweroff");
+    type("\x15s\t");
+    assert_string_equal(editor.line.text, "s");
+    type("e\t");
+    assert_string_equal(editor.line.text, "set ");
+    type("l\t");
+    assert_string_equal(editor.line.text, "set log=");
+    type("d\t\t");
+    assert_string_equal(editor.line.text, "set log=debug");
+    type("\x15nothing\t");
+    assert_string_equal(editor.line.text, "nothing");
+    type("\x15"
+         "lan" LEFT "\t"); /* only at the end */
+    assert_string_equal(editor.line.text, "lan");
+}
+
+static void a_full_line_takes_no_more_and_still_ends(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++)
+        type("x");
+    assert_int_equal(editor.line.length, CONSOLE_LINE_MAX - 1);
+    type("\x01y\x7f\x7f\x04z");
+    assert_int_equal(editor.line.length, CONSOLE_LINE_MAX - 1);
+    assert_int_equal(editor.line.text[0], 'z');
+    assert_true(editor_feed(&editor, '\n'));
+}
+
+static void foreign_bytes_and_sequences_are_passed_over(void **state)
+{
+    (void)state;
+    type("a\x1b[1;5Cb\x1b[200~c\x1b[?25hd\xc3\xa4\xff\x80"
+         "e\x1bxf\x1b[99999999999999~g\x1b[5~h");
+    assert_string_equal(visible(), "abcdefgh");
+}
+
+static void a_line_that_an_event_interrupted_comes_again_whole(void **state)
+{
+    (void)state;
+    type("stats" LEFT LEFT);
+    assert_true(terminal_take(&terminal, "\r\nwarn t=1.0 x=1\r\n", 18));
+    editor_was_hidden(&editor);
+    show();
+    assert_string_equal(visible(), "stats");
+    assert_int_equal(terminal.cursor, 2 + 3);
+    assert_string_equal(terminal.above, "> stats\nwarn t=1.0 x=1\n");
+}
+
+static void whatever_is_typed_the_terminal_shows_what_the_editor_has(void **state)
+{
+    static const char *const phrases[] = {"aaa bbb", "aab", "abc", NULL};
+    static const char keys[] =
+        "aaabbb \b\x7f\t\x01\x02\x03\x04\x05\x06\x0b\x0e\x10\x15\x17\r\x1b[ABCDHF~13;O";
+
+    (void)state;
+    editor.phrases = phrases;
+    srand(7);
+    for (unsigned i = 0; i < 200000; i++) {
+        if (editor_feed(&editor, (uint8_t)keys[(size_t)rand() % (sizeof(keys) - 1)])) {
+            show();
+            editor_next(&editor);
+            assert_true(terminal_take(&terminal, "\r\n", 2));
+            editor_was_hidden(&editor);
+        }
+        if (rand() % 3 == 0)
+            show(); /* not after each byte: several come at once */
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(nothing_is_sent_before_something_printable_is_typed, setup),
+        cmocka_unit_test_setup(a_line_ends_with_return_or_line_feed_or_both, setup),
+        cmocka_unit_test_setup(characters_are_inserted_and_removed_where_the_cursor_is, setup),
+        cmocka_unit_test_setup(keys_at_the_ends_do_nothing, setup),
+        cmocka_unit_test_setup(home_and_end_are_known_in_all_their_forms, setup),
+        cmocka_unit_test_setup(words_and_parts_of_the_line_are_removed_at_once, setup),
+        cmocka_unit_test_setup(history_brings_lines_back_and_keeps_the_one_being_typed, setup),
+        cmocka_unit_test_setup(history_keeps_the_last_lines_only, setup),
+        cmocka_unit_test_setup(tab_completes_as_far_as_all_agree_and_no_further_than_a_word, setup),
+        cmocka_unit_test_setup(a_full_line_takes_no_more_and_still_ends, setup),
+        cmocka_unit_test_setup(foreign_bytes_and_sequences_are_passed_over, setup),
+        cmocka_unit_test_setup(a_line_that_an_event_interrupted_comes_again_whole, setup),
+        cmocka_unit_test_setup(whatever_is_typed_the_terminal_shows_what_the_editor_has, setup),
+    };
+    return cmocka_run_group_tests_name("editor", tests, NULL, NULL);
+}
