@@ -31,7 +31,7 @@ BOOT_SOURCES := \
 
 # kernel: what the machine offers
 KERNEL_SOURCES := \
-	kernel/main.c kernel/config.c \
+	kernel/main.c kernel/config.c kernel/settings.c \
 	kernel/image.c kernel/memory.c kernel/paging.c \
 	kernel/trap.S kernel/trap.c kernel/panic.c kernel/backtrace.c kernel/fault.c \
 	kernel/clock.c kernel/calibrate.c kernel/acpi.c kernel/power.c kernel/button.c \
@@ -50,7 +50,8 @@ DRIVERS_SOURCES := \
 
 # net: packets, lanes and the loop that moves them
 NET_SOURCES := \
-	net/pool.c net/allot.c net/assembly.c net/forward.c net/lane.c net/loop.c net/stats.c net/wiring.c
+	net/pool.c net/allot.c net/assembly.c net/forward.c net/lane.c net/loop.c net/stats.c \
+	net/wiring.c net/monitor.c net/monitor_questions.c net/monitor_orders.c
 
 IMAGE_SOURCES := $(BOOT_SOURCES) $(KERNEL_SOURCES) $(DRIVERS_SOURCES) $(NET_SOURCES)
 
@@ -229,13 +230,14 @@ $(OUT)/capture.pcap: tools/make-capture | packages
 # the seam by standing first in the include path. HOST_TEST_name lists what tests/host/test_name.c
 # is linked with.
 
-SIMULATION := tests/host/machine.c tests/host/sim_bus.c
+SIMULATION := tests/host/machine.c tests/host/operator.c tests/host/sim_bus.c
 SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 	tests/host/sim_virtio_modern.c tests/host/sim_virtqueue.c
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_modern virtio_net_data \
 	virtio_net_breach virtio_net_recovery virtio_net_control \
-	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring loop \
+	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring \
+	loop monitor \
 	config log history json editor console clock calibrate acpi power string
 HOST_TEST_boot_info := boot/boot_info.c tests/host/boot/physical.c
 HOST_TEST_memory := kernel/memory.c
@@ -282,8 +284,8 @@ HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c
 	$(SIMULATION)
 HOST_TEST_assembly := net/assembly.c net/allot.c net/wiring.c net/lane.c net/forward.c net/pool.c \
 	net/memory_port.c $(SIMULATION)
-HOST_TEST_loop := net/loop.c net/stats.c net/lane.c net/forward.c net/pool.c net/memory_port.c \
-	$(SIMULATION)
+HOST_TEST_loop := $(NET_SOURCES) net/memory_port.c $(SIMULATION)
+HOST_TEST_monitor := $(HOST_TEST_loop)
 
 HOST_FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARNINGS)
@@ -313,7 +315,7 @@ $(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t))))
 # clang with libFuzzer for `make fuzz`, by gcc for `make test`, where it goes through its corpus once.
 .PHONY: fuzz coverage
 
-FUZZ_TARGETS := ring transport pci frames boot cmdline wiring acpi
+FUZZ_TARGETS := ring transport pci frames boot cmdline wiring acpi console
 FUZZ_TARGET_ring := $(ADVERSARY)
 FUZZ_TARGET_transport := $(filter-out tests/host/adversary.c tests/host/referee.c,$(ADVERSARY))
 FUZZ_TARGET_pci := drivers/pci.c $(SIMULATION)
@@ -322,6 +324,7 @@ FUZZ_TARGET_boot := $(HOST_TEST_boot_info) $(SIMULATION)
 FUZZ_TARGET_cmdline := $(HOST_TEST_config)
 FUZZ_TARGET_wiring := $(HOST_TEST_wiring)
 FUZZ_TARGET_acpi := $(HOST_TEST_acpi)
+FUZZ_TARGET_console := kernel/editor.c kernel/json.c tests/host/terminal.c $(HOST_TEST_loop)
 FUZZ_SOURCES = $(sort $(foreach t,$(FUZZ_TARGETS),tests/fuzz/fuzz_$(t).c $(FUZZ_TARGET_$(t))))
 
 -include $(FUZZ_SOURCES:%=$(OUT)/host/%.d)
@@ -336,7 +339,8 @@ $(foreach t,$(FUZZ_TARGETS),$(eval $(call replay_program,$(t))))
 
 # The engine watches which branches are taken, but those of the simulated machine tell it nothing.
 FUZZ_CC := clang
-FUZZ_WATCH = $(if $(filter $(SIMULATION) tests/host/sim_% tests/host/referee.c,$<),,fuzzer-no-link,)
+FUZZ_WATCH = $(if $(filter $(SIMULATION) tests/host/sim_% tests/host/referee.c \
+	tests/host/terminal.c,$<),,fuzzer-no-link,)
 FUZZ_OBJECTS = $(FUZZ_SOURCES:%=$(OUT)/fuzz/obj/%.o)
 
 $(OUT)/fuzz/obj/%.c.o: %.c $(OUT)/fuzz/flags | packages

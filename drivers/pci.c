@@ -298,16 +298,16 @@ static void append_capabilities(char *text, size_t size, const struct pci_device
                device->capabilities[i].offset);
 }
 
-static void report_function(const struct pci_device *device)
+void pci_report(const struct pci_device *device, enum log_level level)
 {
     /* Six BARs of 47 characters, 48 capabilities of 10, and some: under a console line's room. */
     char text[LOG_LINE_MAX - 192] = "";
 
-    if (!log_enabled(LOG_DEBUG))
+    if (!log_enabled(level))
         return; /* nobody will see it: save the formatting */
     append_bars(text, sizeof(text), device);
     append_capabilities(text, sizeof(text), device);
-    log_event(LOG_DEBUG, "pci",
+    log_event(level, "pci",
               "address=%s vendor=0x%04x device=0x%04x class=0x%06lx revision=0x%02x "
               "subsystem=0x%04x:0x%04x header=%u secondary_bus=0x%02x irq=%u%s",
               pci_address(device).text, device->vendor, device->device_id,
@@ -448,7 +448,7 @@ size_t pci_scan(struct pci_device *devices, size_t max)
     if (kept > 0) /* with none, `devices` may be NULL */
         qsort(devices, kept, sizeof(devices[0]), compare_addresses);
     for (size_t i = 0; i < kept; i++)
-        report_function(&devices[i]);
+        pci_report(&devices[i], LOG_DEBUG);
     return kept;
 }
 
@@ -463,7 +463,7 @@ bool pci_read_function(struct pci_device *device)
     if (pci_read16(device, PCI_VENDOR_ID) == PCI_VENDOR_ID_NONE)
         return false;
     read_function(device);
-    report_function(device);
+    pci_report(device, LOG_DEBUG);
     return true;
 }
 

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <machine/log.h>
+
 #include "drivers/pci_spec.h"
 
 /* A base address register. An absent one, or one that makes no sense, has size 0 and base 0. */
@@ -92,6 +94,9 @@ uint32_t pci_read32(const struct pci_device *device, uint8_t offset);
 void pci_write8(const struct pci_device *device, uint8_t offset, uint8_t value);
 void pci_write16(const struct pci_device *device, uint8_t offset, uint16_t value);
 void pci_write32(const struct pci_device *device, uint8_t offset, uint32_t value);
+
+/* Queues the `pci` event of the function, at `level`. Touches no port. */
+void pci_report(const struct pci_device *device, enum log_level level);
 
 /* "BB:DD.F" in hexadecimal. By value, so that it may stand in an argument list: `.text`. */
 struct pci_address {

@@ -173,7 +173,8 @@ static bool plug(struct ports *ports, const struct pci_device *pci)
         if (!has_room(ports, pci))
             return false;
         port = virtio_net_probe_in(&ports->spares[--ports->spare_count], pci, id, ports->transport);
-        virtio_net_want_filter(port, ports->promisc, ports->allmulti);
+        if (port->state != NETDEV_FAILED)
+            port->ops->want_filter(port, ports->promisc, ports->allmulti);
         ports->of_port[id] = pci;
         assembly->ports[id] = port;
     } else if (!virtio_net_replace(port, pci)) {

@@ -522,6 +522,24 @@ static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
     };
 }
 
+static void read_status(const struct netdev *dev, struct netdev_status *status)
+{
+    const struct virtio_net *net = virtio_net_of_const(dev);
+    const struct virtio_transport *transport = net->virtio.transport;
+
+    *status = (struct netdev_status){
+        .transport = transport != NULL ? transport->name : "none",
+        .rx_filled = virtqueue_outstanding(&net->rx.queue),
+        .tx_filled = virtqueue_outstanding(&net->tx.queue),
+        .tx_pool = net->tx.pool,
+    };
+}
+
+static void features_text(const struct netdev *dev, char text[NETDEV_FEATURES_TEXT])
+{
+    virtio_net_features_text(virtio_net_of_const(dev)->virtio.taken, text);
+}
+
 struct link {
     uint32_t speed; /* Mbit/s; 0: unknown */
     const char *duplex;
@@ -556,6 +574,8 @@ static struct link read_link(const struct virtio_net *net)
 
 static uint32_t get_link_speed(const struct netdev *dev)
 {
+    if (dev->state == NETDEV_UNPLUGGED)
+        return 0; /* its registers are somebody else's by now */
     return read_link(virtio_net_of_const(dev)).speed;
 }
 
@@ -597,8 +617,10 @@ static void report(const struct netdev *dev)
 #define WHATEVER_THE_STATE                                                                         \
     .driver = "virtio-net", .start = start, .rewire = virtio_net_rewire,                           \
     .reset = virtio_net_reset, .read_stats = read_stats, .set_promisc = virtio_net_set_promisc,    \
-    .tx_pending = virtio_net_tx_pending, .set_allmulti = virtio_net_set_allmulti,                  \
-    .get_link_speed = get_link_speed, .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,    \
+    .tx_pending = virtio_net_tx_pending, .read_status = read_status,                               \
+    .features_text = features_text, .want_filter = virtio_net_want_filter,                         \
+    .set_allmulti = virtio_net_set_allmulti, .get_link_speed = get_link_speed,                     \
+    .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,                                      \
     .set_mac_addr = virtio_net_set_mac_addr, .report = report, .service = virtio_net_service
 
 const struct netdev_ops virtio_net_ops = {

@@ -51,6 +51,7 @@ struct virtio_net_settings {
     bool allmulti;
     struct mac_address mac;
     enum virtio_net_setting next; /* to be given to the device again; SETTINGS: all done */
+    bool again;                   /* something was changed meanwhile: once more from the start */
 };
 
 #define VIRTIO_NET_RESETS_MAX 10 /* within a minute; then the port is retired */
@@ -116,9 +117,6 @@ void virtio_net_remove(struct netdev *dev, const char *reason);
  * is NETDEV_PROBED and keeps number, counters and settings. False, after an `error`: as before.
  */
 bool virtio_net_replace(struct netdev *dev, const struct pci_device *pci);
-
-/* The receive filter of a port that is not started yet; its device gets it without being waited for. */
-void virtio_net_want_filter(struct netdev *dev, bool promisc, bool allmulti);
 
 /*
  * Makes port `id` out of the function `pci` (which must live as long as the port), by the transport

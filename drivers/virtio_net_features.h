@@ -8,8 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net/netdev.h"
+
 /* Bytes for a text, two of which go into a line: as many as any real device's features need. */
-#define VIRTIO_NET_FEATURES_TEXT 440
+#define VIRTIO_NET_FEATURES_TEXT NETDEV_FEATURES_TEXT
 
 /*
  * The bits to take out of `offered`: those that barewire has a use for, as far as everything that

@@ -77,6 +77,9 @@ uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue, const s
 
 /* ---- virtio_net_settings.c ---- */
 
+/* The function of net/netdev.h of the same name. */
+bool virtio_net_want_filter(struct netdev *dev, bool promisc, bool allmulti);
+
 /* The functions of net/netdev.h of the same names. Each waits for the device, a second at most. */
 bool virtio_net_set_promisc(struct netdev *dev, bool on);
 bool virtio_net_set_allmulti(struct netdev *dev, bool on);

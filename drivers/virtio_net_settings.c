@@ -122,6 +122,23 @@ bool virtio_net_set_allmulti(struct netdev *dev, bool on)
     return apply_and_wait(net, SETTING_ALLMULTI);
 }
 
+bool virtio_net_want_filter(struct netdev *dev, bool promisc, bool allmulti)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net_settings *settings = &net->settings;
+
+    if (!virtio_has(&net->virtio, feature_of(SETTING_PROMISC))) {
+        log_event(LOG_WARN, "warn", "port=%u reason=control-not-offered command=filter", dev->id);
+        return false;
+    }
+    settings->promisc = promisc;
+    settings->allmulti = allmulti;
+    settings->wanted[SETTING_PROMISC] = settings->wanted[SETTING_ALLMULTI] = true;
+    settings->wanted[SETTING_TABLE] = !promisc;
+    settings->again = true;
+    return true;
+}
+
 /*
  * By which way the device is told of an address: by a command, or, without one, by a legacy driver
  * byte by byte (§5.1.4.3). With VERSION_1 the configuration is not ours to write, so that then the
@@ -164,21 +181,11 @@ bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac)
     return true;
 }
 
-void virtio_net_want_filter(struct netdev *dev, bool promisc, bool allmulti)
-{
-    struct virtio_net_settings *settings = &virtio_net_of(dev)->settings;
-
-    settings->promisc = promisc;
-    settings->allmulti = allmulti;
-    settings->wanted[SETTING_PROMISC] = settings->wanted[SETTING_ALLMULTI] = true;
-    settings->wanted[SETTING_TABLE] = !promisc;
-    settings->next = SETTING_MAC;
-}
-
 void virtio_net_settings_restart(struct virtio_net *net)
 {
     net->settings.next = SETTING_MAC;
     net->settings.wanted[SETTING_ANNOUNCE_ACK] = false;
+    net->settings.again = false;
     if (!net->settings.wanted[SETTING_MAC])
         return;
     net->mac = net->settings.mac;
@@ -191,6 +198,10 @@ void virtio_net_settings_go_on(struct virtio_net *net)
     struct virtio_net_settings *settings = &net->settings;
     enum virtio_net_control_result result;
 
+    if (settings->next == SETTINGS && settings->again) {
+        settings->again = false;
+        settings->next = SETTING_PROMISC;
+    }
     if (settings->next == SETTINGS)
         return;
     if (net->control.pending && !net->control.silent) {

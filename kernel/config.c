@@ -306,3 +306,25 @@ void config_parse(struct config *config, const char *cmdline)
         first = false;
     }
 }
+
+/* Wires and mode have commands of their own, and the rest is settled once and for all at start-up. */
+static const char *const changeable[] = {"stats", "log", "promisc", "allmulti", "panic"};
+#define CHANGEABLE_COUNT (sizeof(changeable) / sizeof(changeable[0]))
+
+static bool is_changeable(const struct key *key)
+{
+    for (size_t i = 0; i < CHANGEABLE_COUNT; i++)
+        if (strcmp(changeable[i], key->name) == 0)
+            return true;
+    return false;
+}
+
+const char *config_change(struct config *config, const char *word)
+{
+    const char *equals = strchr(word, '=');
+    const struct key *key = equals != NULL ? key_find(word, (size_t)(equals - word)) : NULL;
+
+    if (key == NULL || !is_changeable(key))
+        return "stats=SECONDS log=LEVEL promisc=on|off allmulti=on|off panic=ACTION";
+    return key->read(config, equals + 1) ? NULL : key->accepted;
+}

@@ -46,4 +46,10 @@ struct config {
  */
 void config_parse(struct config *config, const char *cmdline);
 
+/*
+ * Takes one word, KEY=VALUE, with a key of those that may change while the machine runs. Returns NULL,
+ * or what would be accepted (static text) and `config` as it was.
+ */
+const char *config_change(struct config *config, const char *word);
+
 #endif

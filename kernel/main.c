@@ -20,10 +20,12 @@
 #include "kernel/paging.h"
 #include "kernel/panic.h"
 #include "kernel/power.h"
+#include "kernel/settings.h"
 #include "kernel/syscalls.h"
 #include "kernel/trap.h"
 #include "net/assembly.h"
 #include "net/loop.h"
+#include "net/monitor.h"
 #include "version.h"
 
 #define MIB (1024 * 1024)
@@ -40,6 +42,7 @@ static struct config config;
 static struct ports ports;
 static struct assembly assembly;
 static struct loop loop;
+static struct monitor monitor;
 
 static void warn_of_boot_losses(void)
 {
@@ -140,6 +143,7 @@ static void bring_up_ports(void)
 {
     const bool reflect = config.mode == MODE_REFLECT;
 
+    _Static_assert(sizeof(config.wire) <= sizeof(assembly.wire), "any wire= must fit");
     ports.transport = transport_choice();
     ports.promisc = config.promisc;
     ports.allmulti = config.allmulti;
@@ -168,6 +172,37 @@ static void report_ready(void)
               clock_ns() / CLOCK_NS_PER_US, wires, idle);
 }
 
+static unsigned pci_count(void)
+{
+    return (unsigned)ports.function_count;
+}
+
+static void report_pci(unsigned index)
+{
+    if (ports.functions[index].vendor != PCI_VENDOR_ID_NONE) /* else it was pulled out */
+        pci_report(&ports.functions[index], LOG_REPORT);
+}
+
+static void start_monitor(void)
+{
+    const struct monitor_machine machine = {
+        .version = BAREWIRE_VERSION,
+        .pci_count = pci_count,
+        .pci_report = report_pci,
+    };
+
+    settings_init(&config);
+    monitor_init(&monitor, &assembly, &loop, &machine);
+}
+
+static void look_at_ports(void)
+{
+    ports.promisc = config.promisc; /* the monitor may have changed them */
+    ports.allmulti = config.allmulti;
+    if (ports_look(&ports))
+        loop_set_ports(&loop, assembly.ports, assembly.port_lanes, assembly.port_count);
+}
+
 _Noreturn void boot_main(uint32_t protocol, uint64_t start)
 {
     trap_init();                     /* from here on an exception is a report */
@@ -178,12 +213,11 @@ _Noreturn void boot_main(uint32_t protocol, uint64_t start)
     heap_seal();                     /* whatever is allocated later is our bug */
     loop_init(&loop, assembly.ports, assembly.port_lanes, assembly.port_count,
               config.stats_seconds);
+    start_monitor(); /* from here on what is typed is answered */
     report_ready();
     if (config.fault != NULL)
         fault_inject(config.fault); /* debug: shows that the panic report works */
-    while (loop_run(&loop)) {   /* a tenth of a second of rounds, until somebody wants the end */
-        if (ports_look(&ports)) /* have devices come, are they to go? */
-            loop_set_ports(&loop, assembly.ports, assembly.port_lanes, assembly.port_count);
-    }
+    while (loop_run(&loop))        /* a tenth of a second of rounds, until somebody wants the end */
+        look_at_ports();           /* have devices come, are they to go? */
     power_obey(loop_close(&loop)); /* what is in flight leaves, last stats, bye, off or reset */
 }

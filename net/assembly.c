@@ -121,7 +121,7 @@ void assembly_settle(struct assembly *assembly)
 
 /* ---- later ---- */
 
-static void report_wires(const struct assembly *assembly)
+void assembly_report_wires(const struct assembly *assembly)
 {
     char wires[WIRING_TEXT], idle[WIRING_TEXT];
 
@@ -156,7 +156,7 @@ void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect)
 {
     plan_wiring(assembly, wire, reflect);
     apply_wiring(assembly);
-    report_wires(assembly);
+    assembly_report_wires(assembly);
 }
 
 static void add_lane(struct assembly *assembly, unsigned id, uint64_t memory)
@@ -186,7 +186,7 @@ void assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory)
         apply_wiring(assembly);
     }
     port->ops->report(port);
-    report_wires(assembly);
+    assembly_report_wires(assembly);
 }
 
 unsigned assembly_usable(const struct assembly *assembly)

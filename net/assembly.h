@@ -67,6 +67,9 @@ void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect);
  */
 void assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory);
 
+/* Queues the `wires` event: mode, wires and idle ports as they are now. */
+void assembly_report_wires(const struct assembly *assembly);
+
 /* Ports in service, or not yet out of it. */
 unsigned assembly_usable(const struct assembly *assembly);
 

@@ -36,3 +36,10 @@ void forward_idle(struct lane *lane, struct batch *batch)
         lane_drop(lane, batch->buffers[i], DROP_IDLE);
     batch->count = 0;
 }
+
+const char *forward_name(forward_fn *forward)
+{
+    if (forward == forward_wire)
+        return "wire";
+    return forward == forward_reflect ? "reflect" : "idle";
+}

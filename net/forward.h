@@ -20,4 +20,7 @@ forward_fn forward_reflect;
 /* A port without a partner: every frame is discarded and counted as drop_idle. */
 forward_fn forward_idle;
 
+/* "wire", "reflect", "idle": how an operator knows it. */
+const char *forward_name(forward_fn *forward);
+
 #endif

@@ -5,6 +5,8 @@
 #include <machine/log.h>
 #include <machine/power.h>
 
+#include "net/monitor.h"
+
 /*
  * How often housekeeping looks round: the console, the ports (which look at their devices more
  * seldom), the stats event. A 16550 at 115200 baud sends its FIFO of 16 bytes in 1.4 ms;
@@ -39,12 +41,17 @@ void loop_init(struct loop *loop, struct netdev *const *ports, struct lane *cons
     *loop = (struct loop){
         .period_cycles = clock_cycles_of_ns(HOUSEKEEPING_NS),
         .leave_period_cycles = clock_cycles_of_ns(LEAVE_NS),
-        .stats_period_ns = stats_seconds * CLOCK_NS_PER_S,
     };
     loop_set_ports(loop, ports, port_lanes, port_count);
     loop->due_cycles = loop->leave_cycles = clock_cycles();
     loop->stats.reported_ns = clock_ns();
-    loop->stats_due_ns = loop->stats.reported_ns + loop->stats_period_ns;
+    loop_set_stats(loop, stats_seconds);
+}
+
+void loop_set_stats(struct loop *loop, unsigned stats_seconds)
+{
+    loop->stats_period_ns = stats_seconds * CLOCK_NS_PER_S;
+    loop->stats_due_ns = clock_ns() + loop->stats_period_ns;
 }
 
 /* A period that was missed (the whole machine stood still) is skipped, not made up for. */
@@ -71,6 +78,8 @@ static void housekeeping(struct loop *loop)
     for (unsigned i = 0; i < loop->port_count; i++)
         loop->ports[i]->ops->service(loop->ports[i], clock_ns());
     report_when_due(loop);
+    if (loop->monitor != NULL)
+        monitor_service(loop->monitor);
     loop->ending = power_requested();
     if ((int64_t)(now - loop->leave_cycles) < 0)
         return;

@@ -9,6 +9,8 @@
 #include "net/netdev.h"
 #include "net/stats.h"
 
+struct monitor;
+
 /* Made before `ready`, not changed while a round runs. */
 struct loop {
     unsigned lane_count;
@@ -26,7 +28,8 @@ struct loop {
     struct netdev *ports[NETDEV_PORTS_MAX];
     struct lane *port_lanes[NETDEV_PORTS_MAX]; /* by port; NULL: none */
     struct stats stats;
-    bool ending; /* the machine is to end: power_requested() has said so */
+    struct monitor *monitor; /* NULL: nobody is asked anything */
+    bool ending;             /* the machine is to end: power_requested() has said so */
 };
 
 /*
@@ -39,6 +42,9 @@ void loop_init(struct loop *loop, struct netdev *const *ports, struct lane *cons
 /* Other ports and lanes from now on, between two rounds; counters go on by port number. */
 void loop_set_ports(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
                     unsigned port_count);
+
+/* A stats event every `stats_seconds` from now on, 0: none. Between two rounds. */
+void loop_set_stats(struct loop *loop, unsigned stats_seconds);
 
 /* Runs every lane once, and housekeeping if it is due. The body of loop_run, and its test. */
 void loop_round(struct loop *loop);

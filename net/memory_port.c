@@ -68,11 +68,20 @@ static void rewire(struct netdev *dev, const struct netdev_setup *setup)
     of(dev)->payload_max = setup->rx[0].payload_max;
 }
 
-/* Memory has no state of its own. */
+/* Over as soon as it is begun: what was to go out is dropped, all else was well. */
 static bool reset(struct netdev *dev)
 {
-    (void)dev;
-    return false;
+    struct memory_port *port = of(dev);
+
+    if (dev->state != NETDEV_RUNNING)
+        return false;
+    while (ring_count(&port->sent) != 0) {
+        const struct memory_frame frame = ring_take(&port->sent);
+        pool_put(frame.pool, frame.buffer);
+        port->stats.tx_dropped++;
+    }
+    port->stats.resets++;
+    return true;
 }
 
 static void rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n)
@@ -123,6 +132,31 @@ static uint32_t tx_pending(struct netdev *dev)
 static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
 {
     *stats = of_const(dev)->stats;
+}
+
+static void read_status(const struct netdev *dev, struct netdev_status *status)
+{
+    const struct memory_port *port = of_const(dev);
+
+    *status = (struct netdev_status){
+        .transport = "memory",
+        .rx_filled = ring_count(&port->posted) + ring_count(&port->arrived),
+        .tx_filled = ring_count(&port->sent),
+        .tx_pool = port->tx_pool,
+    };
+}
+
+static void features_text(const struct netdev *dev, char text[NETDEV_FEATURES_TEXT])
+{
+    (void)dev;
+    snprintf(text, NETDEV_FEATURES_TEXT, "none");
+}
+
+static bool want_filter(struct netdev *dev, bool promisc, bool allmulti)
+{
+    of(dev)->promisc = promisc;
+    of(dev)->allmulti = allmulti;
+    return true;
 }
 
 static bool set_promisc(struct netdev *dev, bool on)
@@ -182,6 +216,9 @@ static const struct netdev_ops memory_port_ops = {
     .tx_batch = tx_batch,
     .tx_pending = tx_pending,
     .read_stats = read_stats,
+    .read_status = read_status,
+    .features_text = features_text,
+    .want_filter = want_filter,
     .set_promisc = set_promisc,
     .set_allmulti = set_allmulti,
     .get_link_speed = get_link_speed,

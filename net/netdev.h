@@ -16,6 +16,7 @@
 #define NETDEV_PORTS_MAX 32
 #define NETDEV_QUEUES_MAX 1 /* of each direction, for a port of any driver so far */
 #define NETDEV_ADDRESS_TEXT 24
+#define NETDEV_FEATURES_TEXT 440
 
 struct mac_address {
     uint8_t bytes[ETHERNET_ADDRESS_SIZE];
@@ -32,6 +33,14 @@ struct netdev_stats {
     uint64_t tx_link_down; /* those of them that were to leave while the link was down */
     uint64_t resets;       /* of the device, since it was started */
     uint64_t announces;    /* that the host has asked for, and that were acknowledged */
+};
+
+/* Where a port's buffers are, and how its device is reached. */
+struct netdev_status {
+    const char *transport;      /* static text */
+    uint32_t rx_filled;         /* buffers that the device has, to receive into */
+    uint32_t tx_filled;         /* buffers of frames that have not come back from it */
+    const struct pool *tx_pool; /* where the latter will return to; NULL: never started */
 };
 
 /* What a lane wants of its rx queue. */
@@ -113,6 +122,19 @@ struct netdev_ops {
 
     /* Cumulative, never reset. May be called between two rounds. */
     void (*read_stats)(const struct netdev *dev, struct netdev_stats *stats);
+
+    /* May be called between two rounds. Touches no register. */
+    void (*read_status)(const struct netdev *dev, struct netdev_status *status);
+
+    /* The names of the features that were negotiated, with commas, or "none". Touches no register. */
+    void (*features_text)(const struct netdev *dev, char text[NETDEV_FEATURES_TEXT]);
+
+    /*
+     * As set_promisc and set_allmulti below, but only notes what is wanted: the device is told by
+     * and by, in `service`, and after a reset again. False: it has no such command (a `warn` was
+     * given); if it refuses later, a `warn` says so then. Never waits.
+     */
+    bool (*want_filter)(struct netdev *dev, bool promisc, bool allmulti);
 
     /* Receive all frames / all multicast frames, or only one's own. False: not possible, or the
      * device refused (a `warn` was given). Waits for the device (bounded): not for the data path. */

@@ -6,57 +6,88 @@
 #include <machine/clock.h>
 #include <machine/log.h>
 
-/* " drop_runt=0 drop_oversize=0 …" of a lane, or of a port that has none; returns their sum. */
-static uint64_t drops_text(const struct lane *lane, char *text, size_t size)
+void stats_read(struct stats_counters *counters, const struct netdev *port, const struct lane *lane)
+{
+    port->ops->read_stats(port, &counters->port);
+    for (unsigned reason = 0; reason < DROP_REASONS; reason++)
+        counters->drops[reason] = lane != NULL ? lane->drops[reason] : 0;
+}
+
+void stats_subtract(struct stats_counters *counters, const struct stats_counters *base)
+{
+    struct netdev_stats *port = &counters->port;
+
+    port->rx_packets -= base->port.rx_packets;
+    port->rx_bytes -= base->port.rx_bytes;
+    port->tx_packets -= base->port.tx_packets;
+    port->tx_bytes -= base->port.tx_bytes;
+    port->rx_dropped -= base->port.rx_dropped;
+    port->tx_dropped -= base->port.tx_dropped;
+    port->tx_link_down -= base->port.tx_link_down;
+    port->resets -= base->port.resets;
+    port->announces -= base->port.announces;
+    for (unsigned reason = 0; reason < DROP_REASONS; reason++)
+        counters->drops[reason] -= base->drops[reason];
+}
+
+uint64_t stats_drops_text(const struct stats_counters *counters, char text[STATS_DROPS_TEXT])
 {
     uint64_t sum = 0;
     size_t used = 0;
 
     for (unsigned reason = 0; reason < DROP_REASONS; reason++) {
-        uint64_t drops = lane != NULL ? lane->drops[reason] : 0;
-        int length = snprintf(text + used, size - used, " %s=%llu", drop_reason_name(reason),
-                              (unsigned long long)drops);
-        ensure(length > 0 && (size_t)length < size - used);
+        int length =
+            snprintf(text + used, STATS_DROPS_TEXT - used, " %s=%llu", drop_reason_name(reason),
+                     (unsigned long long)counters->drops[reason]);
+        ensure(length > 0 && (size_t)length < STATS_DROPS_TEXT - used);
         used += (size_t)length;
-        sum += drops;
+        sum += counters->drops[reason];
     }
+    int length =
+        snprintf(text + used, STATS_DROPS_TEXT - used, " drop_stopped=%llu drop_link_down=%llu",
+                 (unsigned long long)(counters->port.tx_dropped - counters->port.tx_link_down),
+                 (unsigned long long)counters->port.tx_link_down);
+    ensure(length > 0 && (size_t)length < STATS_DROPS_TEXT - used);
     return sum;
 }
 
 /* Microseconds keep a day of 100 Gbit/s within 64 bits: packets × 10^6, bits × 1. */
-static void report_port(struct stats *stats, const struct netdev *port, const struct lane *lane,
-                        uint64_t interval_us)
+void stats_event(const struct stats_look *look, const char *tail)
 {
-    struct netdev_stats now;
-    struct netdev_stats *last = &stats->last[port->id];
-    char drops[256];
+    const struct netdev_stats *now = &look->now.port, *last = &look->last.port;
+    uint64_t interval_us = look->interval_ns / CLOCK_NS_PER_US;
+    char drops[STATS_DROPS_TEXT];
 
-    port->ops->read_stats(port, &now);
-    uint64_t lane_drops = drops_text(lane, drops, sizeof(drops));
+    if (interval_us == 0)
+        interval_us = 1;
+    uint64_t lane_drops = stats_drops_text(&look->now, drops);
     log_event(LOG_REPORT, "stats",
               "port=%u rx_packets=%llu rx_bytes=%llu tx_packets=%llu tx_bytes=%llu "
               "rx_dropped=%llu tx_dropped=%llu rx_pps=%llu tx_pps=%llu rx_mbps=%llu tx_mbps=%llu"
-              "%s drop_stopped=%llu resets=%llu drop_link_down=%llu announces=%llu",
-              port->id, (unsigned long long)now.rx_packets, (unsigned long long)now.rx_bytes,
-              (unsigned long long)now.tx_packets, (unsigned long long)now.tx_bytes,
-              (unsigned long long)(now.rx_dropped + lane_drops), (unsigned long long)now.tx_dropped,
-              (unsigned long long)((now.rx_packets - last->rx_packets) * 1000000 / interval_us),
-              (unsigned long long)((now.tx_packets - last->tx_packets) * 1000000 / interval_us),
-              (unsigned long long)((now.rx_bytes - last->rx_bytes) * 8 / interval_us),
-              (unsigned long long)((now.tx_bytes - last->tx_bytes) * 8 / interval_us), drops,
-              (unsigned long long)(now.tx_dropped - now.tx_link_down),
-              (unsigned long long)now.resets, (unsigned long long)now.tx_link_down,
-              (unsigned long long)now.announces);
-    *last = now;
+              "%s resets=%llu announces=%llu%s",
+              look->port, (unsigned long long)now->rx_packets, (unsigned long long)now->rx_bytes,
+              (unsigned long long)now->tx_packets, (unsigned long long)now->tx_bytes,
+              (unsigned long long)(now->rx_dropped + lane_drops),
+              (unsigned long long)now->tx_dropped,
+              (unsigned long long)((now->rx_packets - last->rx_packets) * 1000000 / interval_us),
+              (unsigned long long)((now->tx_packets - last->tx_packets) * 1000000 / interval_us),
+              (unsigned long long)((now->rx_bytes - last->rx_bytes) * 8 / interval_us),
+              (unsigned long long)((now->tx_bytes - last->tx_bytes) * 8 / interval_us), drops,
+              (unsigned long long)now->resets, (unsigned long long)now->announces, tail);
 }
 
 void stats_report(struct stats *stats, struct netdev *const *ports, struct lane *const *lanes,
                   unsigned count)
 {
-    uint64_t now = clock_ns();
-    uint64_t interval_us = (now - stats->reported_ns) / CLOCK_NS_PER_US;
+    const uint64_t now = clock_ns();
+    struct stats_look look = {.interval_ns = now - stats->reported_ns};
 
-    for (unsigned i = 0; i < count; i++)
-        report_port(stats, ports[i], lanes[i], interval_us != 0 ? interval_us : 1);
+    for (unsigned i = 0; i < count; i++) {
+        look.port = ports[i]->id;
+        look.last = stats->last[i];
+        stats_read(&look.now, ports[i], lanes[i]);
+        stats_event(&look, "");
+        stats->last[i] = look.now;
+    }
     stats->reported_ns = now;
 }

@@ -7,10 +7,24 @@
 #include "net/lane.h"
 #include "net/netdev.h"
 
+/* All that is counted for one port: by itself, and by the lane that takes in its frames. */
+struct stats_counters {
+    struct netdev_stats port;
+    uint64_t drops[DROP_REASONS];
+};
+
 /* What the rates are taken against. Zeroed at the start; owned by the caller. */
 struct stats {
     uint64_t reported_ns; /* clock_ns of the last report */
-    struct netdev_stats last[NETDEV_PORTS_MAX];
+    struct stats_counters last[NETDEV_PORTS_MAX];
+};
+
+/* One look at a port's counters, for a stats event. */
+struct stats_look {
+    unsigned port;
+    struct stats_counters now;
+    struct stats_counters last; /* at the look before … */
+    uint64_t interval_ns;       /* … which is so long ago */
 };
 
 /*
@@ -20,5 +34,20 @@ struct stats {
  */
 void stats_report(struct stats *stats, struct netdev *const *ports, struct lane *const *lanes,
                   unsigned count);
+
+/* Reads the counters of `port` and of its lane (NULL: none), as they are since the start. */
+void stats_read(struct stats_counters *counters, const struct netdev *port,
+                const struct lane *lane);
+
+/* Takes `base` off `counters`: what was counted since `base` was read. */
+void stats_subtract(struct stats_counters *counters, const struct stats_counters *base);
+
+/* Queues the `stats` event of one look; `tail` is what stands behind its pairs ("" or " key=…"). */
+void stats_event(const struct stats_look *look, const char *tail);
+
+#define STATS_DROPS_TEXT 256
+
+/* " drop_runt=0 …", all reasons, into `text`; returns the sum of the lane's: all but the last two. */
+uint64_t stats_drops_text(const struct stats_counters *counters, char text[STATS_DROPS_TEXT]);
 
 #endif

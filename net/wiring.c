@@ -7,8 +7,6 @@
 
 #include <machine/log.h>
 
-#define END_NOT_FOUND (-1)
-#define END_AMBIGUOUS (-2)
 #define END_MAX 32 /* bytes of one end's text, with NUL */
 #define ACCEPTED "wire=A-B,C-D with each end a port number, a PCI address or a MAC, used once"
 
@@ -45,26 +43,25 @@ static bool port_is_named(const struct netdev *port, const char *name)
     return strcasecmp(address, port->address) == 0 || strcasecmp(name, mac) == 0;
 }
 
-/* The number of the port that `name` means, or END_… */
-static int find_end(struct netdev *const *ports, unsigned count, const char *name)
+int wiring_find_port(struct netdev *const *ports, unsigned count, const char *name)
 {
     unsigned long long number;
-    int found = END_NOT_FOUND;
+    int found = WIRING_NOT_FOUND;
 
     if (parse_port_number(name, &number))
-        return number < count ? (int)number : END_NOT_FOUND;
+        return number < count ? (int)number : WIRING_NOT_FOUND;
     for (unsigned i = 0; i < count; i++) {
         if (port_is_named(ports[i], name))
-            found = found == END_NOT_FOUND ? (int)i : END_AMBIGUOUS;
+            found = found == WIRING_NOT_FOUND ? (int)i : WIRING_AMBIGUOUS;
     }
     return found;
 }
 
 static const char *why_not(const struct wiring *wiring, int a, int b)
 {
-    if (a == END_NOT_FOUND || b == END_NOT_FOUND)
+    if (a == WIRING_NOT_FOUND || b == WIRING_NOT_FOUND)
         return "no such port";
-    if (a == END_AMBIGUOUS || b == END_AMBIGUOUS)
+    if (a == WIRING_AMBIGUOUS || b == WIRING_AMBIGUOUS)
         return "several ports have this address";
     if (a == b)
         return "a port joined to itself";
@@ -91,8 +88,8 @@ static void plan_pair(struct wiring *wiring, struct netdev *const *ports, char *
         return;
     }
     *dash = '\0';
-    int a = find_end(ports, wiring->count, pair);
-    int b = find_end(ports, wiring->count, dash + 1);
+    int a = wiring_find_port(ports, wiring->count, pair);
+    int b = wiring_find_port(ports, wiring->count, dash + 1);
     const char *reason = why_not(wiring, a, b);
     if (reason != NULL)
         warn_pair(whole, reason);

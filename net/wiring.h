@@ -10,8 +10,10 @@
 #include "net/netdev.h"
 
 #define WIRING_IDLE (-1) /* a port without a partner */
-#define WIRING_WORD 512  /* bytes of the longest text that says which ports are wired, with NUL */
-#define WIRING_TEXT 192  /* enough for NETDEV_PORTS_MAX ports in wires= or idle_ports= */
+#define WIRING_NOT_FOUND (-1)
+#define WIRING_AMBIGUOUS (-2)
+#define WIRING_WORD 512 /* bytes of the longest text that says which ports are wired, with NUL */
+#define WIRING_TEXT 192 /* enough for NETDEV_PORTS_MAX ports in wires= or idle_ports= */
 
 struct wiring {
     unsigned count;                /* ports */
@@ -27,6 +29,12 @@ struct wiring {
  */
 void wiring_plan(struct wiring *wiring, struct netdev *const *ports, unsigned count,
                  const char *text);
+
+/*
+ * The number of the port that `name` means, as one end of a pair; WIRING_NOT_FOUND or
+ * WIRING_AMBIGUOUS (several ports have this address) if it means none.
+ */
+int wiring_find_port(struct netdev *const *ports, unsigned count, const char *name);
 
 /* Every port its own partner: for functions that send a frame back. */
 void wiring_loopback(struct wiring *wiring, unsigned count);

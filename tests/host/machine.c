@@ -15,6 +15,7 @@
 #include <machine/panic.h>
 #include <machine/power.h>
 
+#include "tests/host/operator.h"
 #include "tests/host/sim_bus.h"
 
 /*
@@ -93,6 +94,7 @@ void machine_reset(void)
     machine.power_requested = false;
     machine.panic_expected = false;
     sim_bus_reset();
+    operator_reset();
 }
 
 /* --- memory --- */

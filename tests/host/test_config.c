@@ -316,6 +316,41 @@ static void monstrous_words_are_refused_whole(void **state)
     assert_int_equal(config.stats_seconds, 10);
 }
 
+static void words_that_may_change_are_taken_while_running_and_others_are_not(void **state)
+{
+    static const char *const wrong[] = {"mode=reflect",
+                                        "wire=0-1",
+                                        "buffers=high",
+                                        "fault=text",
+                                        "mac=0/02:00:00:00:00:01",
+                                        "stats",
+                                        "x=1",
+                                        "",
+                                        "="};
+
+    (void)state;
+    parse("", 0);
+    assert_null(config_change(&config, "stats=3"));
+    assert_null(config_change(&config, "stats=4")); /* again is no repetition here */
+    assert_int_equal(config.stats_seconds, 4);
+    assert_null(config_change(&config, "log=debug"));
+    assert_int_equal(config.log, LOG_DEBUG);
+    assert_null(config_change(&config, "promisc=off"));
+    assert_null(config_change(&config, "allmulti=on"));
+    assert_false(config.promisc);
+    assert_true(config.allmulti);
+    assert_null(config_change(&config, "panic=halt"));
+    assert_int_equal(config.panic, PANIC_HALT);
+
+    const struct config before = config;
+    assert_string_equal(config_change(&config, "log=loud"), "error|warn|info|debug");
+    assert_string_equal(config_change(&config, "stats=86401"), "seconds from 0 (off) to 86400");
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_non_null(strstr(config_change(&config, wrong[i]), "stats=SECONDS"));
+    assert_memory_equal(&config, &before, sizeof(config));
+    assert_int_equal(machine_log_count("warn", ""), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +372,7 @@ int main(void)
         cmocka_unit_test(path_is_passed_over_as_first_word_only),
         cmocka_unit_test(key_given_twice_counts_the_last_time_with_a_warning),
         cmocka_unit_test(monstrous_words_are_refused_whole),
+        cmocka_unit_test(words_that_may_change_are_taken_while_running_and_others_are_not),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

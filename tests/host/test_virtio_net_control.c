@@ -183,6 +183,95 @@ static void switching_promiscuous_mode_off_empties_the_address_table(void **stat
     assert_int_equal(one->net->table_entries, 0);
 }
 
+/* Housekeeping, a millisecond apart. */
+static void serve(unsigned times)
+{
+    while (times-- > 0) {
+        machine_clock_advance(CLOCK_NS_PER_MS);
+        one->dev->ops->service(one->dev, machine_clock_now());
+    }
+}
+
+static void a_filter_that_is_wanted_reaches_the_device_without_waiting(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    one->net->table_entries = 7;
+    one->net->answer = SIM_ANSWER_LATE;
+    one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
+    machine_clock_step(CLOCK_NS_PER_US);
+    const uint64_t before = machine_clock_now();
+    assert_true(one->dev->ops->want_filter(one->dev, false, true));
+    assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
+    serve(1000);
+    assert_false(one->net->promisc);
+    assert_true(one->net->allmulti);
+    assert_int_equal(one->net->table_entries, 0);
+    /* Another wish while the first is on its way: the last one counts. */
+    assert_true(one->dev->ops->want_filter(one->dev, true, true));
+    serve(10);
+    assert_true(one->dev->ops->want_filter(one->dev, false, false));
+    assert_true(one->dev->ops->want_filter(one->dev, true, false));
+    serve(1000);
+    assert_true(one->net->promisc);
+    assert_false(one->net->allmulti);
+    assert_int_equal(machine_log_count("warn", ""), 0);
+}
+
+static void a_filter_that_cannot_be_or_is_refused_is_warned_of(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_RX));
+    assert_false(one->dev->ops->want_filter(one->dev, false, false));
+    assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered "), 1);
+    bench_renew(state);
+    bench_start_one(SIM_FEATURES_USUAL);
+    one->net->answer = SIM_ANSWER_REFUSE;
+    assert_true(one->dev->ops->want_filter(one->dev, false, false));
+    serve(100);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=control-refused "), 3);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    bench_forward(one, 100);
+}
+
+static void a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_true(one->dev->ops->reset(one->dev));
+    assert_true(one->dev->ops->want_filter(one->dev, false, true));
+    serve(1000);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_false(one->net->promisc);
+    assert_true(one->net->allmulti);
+}
+
+static void the_status_tells_where_the_buffers_are(void **state)
+{
+    struct netdev_status status;
+    char features[NETDEV_FEATURES_TEXT];
+    struct batch batch;
+
+    (void)state;
+    bench_start_one(SIM_F(MAC) | SIM_F(STATUS) | SIM_F(ANY_LAYOUT));
+    one->dev->ops->read_status(one->dev, &status);
+    assert_string_equal(status.transport, bench_is_modern() ? "modern" : "legacy");
+    assert_int_equal(status.rx_filled, one->dev->rx_size);
+    assert_int_equal(status.tx_filled, 0);
+    assert_ptr_equal(status.tx_pool, &one->pool);
+    one->dev->ops->features_text(one->dev, features);
+    assert_string_equal(features, bench_is_modern() ? "MAC,STATUS,ANY_LAYOUT,VERSION_1"
+                                                    : "MAC,STATUS,ANY_LAYOUT");
+    bench_deliver(one, 5);
+    assert_int_equal(bench_receive(one, &batch), 5);
+    assert_int_equal(bench_transmit(one, &batch), 5);
+    one->dev->ops->read_status(one->dev, &status);
+    assert_int_equal(status.rx_filled, one->dev->rx_size - 5); /* refilled by the burst */
+    assert_int_equal(status.tx_filled, 5);
+    assert_int_equal(one->pool.count + status.rx_filled + status.tx_filled, one->pool.capacity);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
 
 int main(void)
@@ -198,6 +287,10 @@ int main(void)
         TEST(the_smallest_usable_control_queue_carries_every_command),
         TEST(no_answer_ever_interrupts),
         TEST(switching_promiscuous_mode_off_empties_the_address_table),
+        TEST(a_filter_that_is_wanted_reaches_the_device_without_waiting),
+        TEST(a_filter_that_cannot_be_or_is_refused_is_warned_of),
+        TEST(a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives),
+        TEST(the_status_tells_where_the_buffers_are),
     };
 
     const struct CMUnitTest legacy_only[] = {

@@ -1,0 +1,27 @@
+/*
+ * The seam, 8: those words of the command line that may change while the machine runs.
+ */
+#ifndef MACHINE_SETTINGS_H
+#define MACHINE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What net/ has to act upon; the rest is the machine's own. */
+struct settings {
+    unsigned stats_seconds; /* 0: no stats events */
+    bool promisc;
+    bool allmulti;
+};
+
+/*
+ * Takes `word`, KEY=VALUE, as the command line would. What concerns the machine (log, panic) has
+ * changed when it returns; `settings` is filled with what is wanted now. Returns NULL, or what would
+ * be accepted instead (static text), and then nothing has changed. Not for the data path.
+ */
+const char *settings_change(const char *word, struct settings *settings);
+
+/* Queues a `settings` event: what all these words are at the moment. */
+void settings_report(void);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * The command line's words at run time: read by the same table, and put into effect.
+ */
+#include "kernel/settings.h"
+
+#include <machine/log.h>
+
+#include "kernel/log.h"
+#include "kernel/panic.h"
+
+static struct config *current;
+
+void settings_init(struct config *config)
+{
+    current = config;
+}
+
+const char *settings_change(const char *word, struct settings *settings)
+{
+    const char *accepted = config_change(current, word);
+
+    if (accepted != NULL)
+        return accepted;
+    log_set_level(current->log);
+    panic_set_action(current->panic);
+    *settings = (struct settings){
+        .stats_seconds = current->stats_seconds,
+        .promisc = current->promisc,
+        .allmulti = current->allmulti,
+    };
+    return NULL;
+}
+
+static const char *on_off(bool on)
+{
+    return on ? "on" : "off";
+}
+
+void settings_report(void)
+{
+    static const char *const levels[] = {
+        [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+    static const char *const actions[] = {
+        [PANIC_REBOOT] = "reboot", [PANIC_HALT] = "halt", [PANIC_POWEROFF] = "poweroff"};
+
+    log_event(LOG_REPORT, "settings", "stats=%u log=%s promisc=%s allmulti=%s panic=%s",
+              current->stats_seconds, levels[current->log], on_off(current->promisc),
+              on_off(current->allmulti), actions[current->panic]);
+}

@@ -1,0 +1,72 @@
+/*
+ * Inside the monitor: the table of commands.
+ *
+ *     monitor.c             sessions: a line to words, words to a command, its answer step by step
+ *     monitor_questions.c   commands that tell
+ *     monitor_orders.c      commands that change something
+ */
+#ifndef NET_MONITOR_INTERNAL_H
+#define NET_MONITOR_INTERNAL_H
+
+#include "net/monitor.h"
+
+struct monitor_command {
+    const char *name;
+    const char *arguments; /* what is accepted, as `help` and `error` show it */
+    const char *purpose;
+
+    /*
+     * Reads session->words and sets session->next and end. False if a word is wrong, after
+     * monitor_refuse. An order is carried out here.
+     */
+    bool (*begin)(struct monitor *monitor, struct monitor_session *session);
+
+    /* Queues one event, about item session->next. NULL where begin does all. */
+    void (*tell)(struct monitor *monitor, struct monitor_session *session);
+};
+
+/* The one `name` means, or NULL; all of them, by number, NULL behind the last. */
+const struct monitor_command *monitor_find(const char *name);
+const struct monitor_command *monitor_command(unsigned number);
+
+/* Queues `error reason=bad-argument` for `word`, which is wrong in this session's command. Returns
+ * false, so that it can be returned. */
+bool monitor_refuse(const struct monitor_session *session, const char *word, const char *accepted);
+
+/* The word behind the command, or NULL. */
+const char *monitor_argument(const struct monitor_session *session, unsigned number);
+
+/* True and the port's number in *port, if `word` is the number, PCI address or MAC of a port. */
+bool monitor_port(const struct monitor *monitor, const char *word, unsigned *port);
+
+/* ---- monitor_questions.c ---- */
+
+bool monitor_begin_help(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_ports(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_stats(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_pools(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_pci(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_once(struct monitor *monitor, struct monitor_session *session);
+
+void monitor_tell_help(struct monitor *monitor, struct monitor_session *session);
+void monitor_tell_port(struct monitor *monitor, struct monitor_session *session);
+void monitor_tell_stats(struct monitor *monitor, struct monitor_session *session);
+void monitor_tell_lane(struct monitor *monitor, struct monitor_session *session);
+void monitor_tell_drops(struct monitor *monitor, struct monitor_session *session);
+void monitor_tell_pci(struct monitor *monitor, struct monitor_session *session);
+void monitor_tell_memory(struct monitor *monitor, struct monitor_session *session);
+void monitor_tell_uptime(struct monitor *monitor, struct monitor_session *session);
+void monitor_tell_version(struct monitor *monitor, struct monitor_session *session);
+
+/* ---- monitor_orders.c ---- */
+
+bool monitor_begin_log(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_set(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_mode(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_wire(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_reset(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_json(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_reboot(struct monitor *monitor, struct monitor_session *session);
+bool monitor_begin_poweroff(struct monitor *monitor, struct monitor_session *session);
+
+#endif

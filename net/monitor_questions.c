@@ -1,0 +1,285 @@
+/* Commands that tell: each event is one item, found by its number. */
+#include <stdio.h>
+#include <string.h>
+
+#include <machine/clock.h>
+#include <machine/log.h>
+#include <machine/memory.h>
+
+#include "net/forward.h"
+#include "net/monitor_internal.h"
+
+#define US_PER_S (CLOCK_NS_PER_S / CLOCK_NS_PER_US)
+
+/* Seconds and microseconds, for "%llu.%06llu". */
+#define TIME_PARTS(ns)                                                                             \
+    (unsigned long long)((ns) / CLOCK_NS_PER_S),                                                   \
+        (unsigned long long)((ns) / CLOCK_NS_PER_US % US_PER_S)
+
+static bool nothing_behind(const struct monitor_session *session, unsigned number)
+{
+    const char *word = monitor_argument(session, number);
+    const char *accepted = session->command->arguments;
+
+    return word == NULL ||
+           monitor_refuse(session, word, accepted[0] != '\0' ? accepted : "nothing behind it");
+}
+
+/* ---- help ---- */
+
+bool monitor_begin_help(struct monitor *monitor, struct monitor_session *session)
+{
+    const char *name = monitor_argument(session, 1);
+
+    (void)monitor;
+    while (monitor_command(session->end) != NULL)
+        session->end++;
+    if (name == NULL)
+        return true;
+    for (; session->next < session->end; session->next++) {
+        if (strcmp(monitor_command(session->next)->name, name) != 0)
+            continue;
+        session->end = session->next + 1;
+        return nothing_behind(session, 2);
+    }
+    return monitor_refuse(session, name, "a command that help alone shows");
+}
+
+void monitor_tell_help(struct monitor *monitor, struct monitor_session *session)
+{
+    const struct monitor_command *command = monitor_command(session->next);
+
+    (void)monitor;
+    log_event(LOG_REPORT, "help", "command=%s arguments=%s purpose=%s", command->name,
+              log_quote(command->arguments).text, log_quote(command->purpose).text);
+}
+
+/* ---- by port ---- */
+
+/* Item `number`, if the word means a port, else all of them. */
+static bool begin_port(struct monitor *monitor, struct monitor_session *session, const char *word)
+{
+    unsigned port;
+
+    session->end = monitor->assembly->port_count;
+    if (word == NULL)
+        return true;
+    if (!monitor_port(monitor, word, &port))
+        return monitor_refuse(session, word, session->command->arguments);
+    session->next = port;
+    session->end = port + 1;
+    return true;
+}
+
+bool monitor_begin_ports(struct monitor *monitor, struct monitor_session *session)
+{
+    return nothing_behind(session, 2) && begin_port(monitor, session, monitor_argument(session, 1));
+}
+
+static const char *state_name(enum netdev_state state)
+{
+    switch (state) {
+    case NETDEV_PROBED:
+        return "probed";
+    case NETDEV_RUNNING:
+        return "running";
+    case NETDEV_DRAINING:
+        return "draining";
+    case NETDEV_RESETTING:
+        return "resetting";
+    case NETDEV_RETIRED:
+        return "retired";
+    case NETDEV_HALTED:
+        return "halted";
+    case NETDEV_UNPLUGGED:
+        return "unplugged";
+    default:
+        return "failed";
+    }
+}
+
+void monitor_tell_port(struct monitor *monitor, struct monitor_session *session)
+{
+    const struct netdev *port = monitor->assembly->ports[session->next];
+    const struct mac_address mac = port->ops->get_mac_addr(port);
+    const uint32_t speed = port->ops->get_link_speed(port);
+    struct netdev_status status;
+    char features[NETDEV_FEATURES_TEXT], speed_text[12] = "unknown";
+
+    port->ops->read_status(port, &status);
+    port->ops->features_text(port, features);
+    if (speed != 0)
+        snprintf(speed_text, sizeof(speed_text), "%u", speed);
+    log_event(LOG_REPORT, "ports",
+              "port=%u address=%s driver=%s transport=%s state=%s link=%s speed=%s "
+              "mac=%02x:%02x:%02x:%02x:%02x:%02x mtu=%u rx_size=%u rx_filled=%u tx_size=%u "
+              "tx_filled=%u features=%s",
+              port->id, port->address, port->ops->driver, status.transport, state_name(port->state),
+              port->ops->get_link_up(port) ? "up" : "down", speed_text, mac.bytes[0], mac.bytes[1],
+              mac.bytes[2], mac.bytes[3], mac.bytes[4], mac.bytes[5],
+              port->mtu != 0 ? port->mtu : ETHERNET_MTU, port->rx_size, status.rx_filled,
+              port->tx_size, status.tx_filled, features);
+}
+
+void monitor_tell_lane(struct monitor *monitor, struct monitor_session *session)
+{
+    const struct lane *lane = monitor->assembly->port_lanes[session->next];
+
+    if (lane == NULL)
+        log_event(LOG_REPORT, "lanes", "port=%u function=none", session->next);
+    else if (lane->forward == forward_idle)
+        log_event(LOG_REPORT, "lanes", "port=%u function=idle buffers=%u", session->next,
+                  lane->pool.capacity);
+    else
+        log_event(LOG_REPORT, "lanes", "port=%u function=%s buffers=%u to=%u mtu=%u", session->next,
+                  forward_name(lane->forward), lane->pool.capacity, lane->tx->id,
+                  lane->tx->mtu); /* 0: it states none, whatever fits a buffer may leave */
+}
+
+/* ---- counters ---- */
+
+bool monitor_begin_stats(struct monitor *monitor, struct monitor_session *session)
+{
+    const char *port = monitor_argument(session, 1);
+    unsigned behind = port != NULL ? 2 : 1;
+
+    if (port != NULL && strcmp(port, "clear") == 0) {
+        port = NULL;
+        behind = 1;
+    }
+    const char *clear = monitor_argument(session, behind);
+    session->clear = clear != NULL;
+    if (clear != NULL && strcmp(clear, "clear") != 0)
+        return monitor_refuse(session, clear, session->command->arguments);
+    return nothing_behind(session, behind + 1) && begin_port(monitor, session, port);
+}
+
+/* The counters of the item, as this channel sees them, into look->now and last. */
+static void look_at(const struct monitor *monitor, const struct monitor_session *session,
+                    struct stats_look *look)
+{
+    const unsigned port = session->next;
+    const struct monitor_view *view = &session->views[port];
+
+    look->port = port;
+    stats_read(&look->now, monitor->assembly->ports[port], monitor->assembly->port_lanes[port]);
+    look->last = view->last;
+    stats_subtract(&look->now, &view->base);
+    stats_subtract(&look->last, &view->base);
+    look->interval_ns = clock_ns() - view->looked_ns;
+}
+
+void monitor_tell_stats(struct monitor *monitor, struct monitor_session *session)
+{
+    struct monitor_view *view = &session->views[session->next];
+    struct stats_look look;
+    char tail[48];
+
+    look_at(monitor, session, &look);
+    snprintf(tail, sizeof(tail), " since=%llu.%06llu", TIME_PARTS(view->since_ns));
+    stats_event(&look, tail);
+    view->looked_ns += look.interval_ns;
+    stats_read(&view->last, monitor->assembly->ports[session->next],
+               monitor->assembly->port_lanes[session->next]);
+    if (session->clear) {
+        view->base = view->last;
+        view->since_ns = view->looked_ns;
+    }
+}
+
+void monitor_tell_drops(struct monitor *monitor, struct monitor_session *session)
+{
+    const struct monitor_view *view = &session->views[session->next];
+    struct stats_look look;
+    char text[STATS_DROPS_TEXT];
+
+    look_at(monitor, session, &look);
+    stats_drops_text(&look.now, text);
+    log_event(LOG_REPORT, "drops", "port=%u%s since=%llu.%06llu", session->next, text,
+              TIME_PARTS(view->since_ns));
+}
+
+/* ---- memory: item 0 is the machine's, item n + 1 the pool of port n's lane ---- */
+
+bool monitor_begin_pools(struct monitor *monitor, struct monitor_session *session)
+{
+    session->end = monitor->assembly->port_count + 1;
+    return nothing_behind(session, 1);
+}
+
+/* Buffers of `pool` that lie in tx rings: of the port that its lane leads to or, for a moment after
+ * a change of wires, led to. */
+static uint32_t in_tx_rings(const struct assembly *assembly, const struct pool *pool)
+{
+    uint32_t sum = 0;
+
+    for (unsigned i = 0; i < assembly->port_count; i++) {
+        struct netdev_status status;
+        assembly->ports[i]->ops->read_status(assembly->ports[i], &status);
+        if (status.tx_pool == pool)
+            sum += status.tx_filled;
+    }
+    return sum;
+}
+
+static void tell_pool(const struct assembly *assembly, const struct lane *lane)
+{
+    const struct pool *pool = &lane->pool;
+    const uint32_t in_tx = in_tx_rings(assembly, pool);
+    struct netdev_status status;
+
+    lane->rx->ops->read_status(lane->rx, &status);
+    const int64_t missing =
+        (int64_t)pool->capacity - pool->count - status.rx_filled - (int64_t)in_tx;
+    log_event(LOG_REPORT, "memory",
+              "port=%u buffers=%u frame_max=%u in_pool=%u in_rx_ring=%u in_tx_ring=%u missing=%lld",
+              lane->rx->id, pool->capacity, pool->frame_max, pool->count, status.rx_filled, in_tx,
+              (long long)missing);
+}
+
+void monitor_tell_memory(struct monitor *monitor, struct monitor_session *session)
+{
+    const struct assembly *assembly = monitor->assembly;
+
+    if (session->next == 0)
+        log_event(LOG_REPORT, "memory", "free=%llu", (unsigned long long)memory_available());
+    else if (assembly->port_lanes[session->next - 1] != NULL)
+        tell_pool(assembly, assembly->port_lanes[session->next - 1]);
+}
+
+/* ---- the machine ---- */
+
+bool monitor_begin_pci(struct monitor *monitor, struct monitor_session *session)
+{
+    session->end = monitor->machine.pci_count();
+    return nothing_behind(session, 1);
+}
+
+void monitor_tell_pci(struct monitor *monitor, struct monitor_session *session)
+{
+    monitor->machine.pci_report(session->next);
+}
+
+bool monitor_begin_once(struct monitor *monitor, struct monitor_session *session)
+{
+    (void)monitor;
+    session->end = 1;
+    return nothing_behind(session, 1);
+}
+
+void monitor_tell_uptime(struct monitor *monitor, struct monitor_session *session)
+{
+    const uint64_t ns = clock_ns();
+    const unsigned long long minutes = ns / CLOCK_NS_PER_S / 60;
+
+    (void)monitor;
+    (void)session;
+    log_event(LOG_REPORT, "uptime", "seconds=%llu.%06llu days=%llu hours=%llu minutes=%llu",
+              TIME_PARTS(ns), minutes / 60 / 24, minutes / 60 % 24, minutes % 60);
+}
+
+void monitor_tell_version(struct monitor *monitor, struct monitor_session *session)
+{
+    (void)session;
+    log_event(LOG_REPORT, "version", "version=%s", monitor->machine.version);
+}

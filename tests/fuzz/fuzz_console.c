@@ -1,0 +1,177 @@
+/*
+ * What comes in on the console: line editor, what a terminal is shown of it, and the monitor.
+ *
+ * The input is what is typed, byte by byte, but for two bytes that no terminal sends: 0xfe, an event
+ * comes in between; 0xff, a frame arrives and the lanes run.
+ */
+#include "tests/fuzz/target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <machine/clock.h>
+#include <machine/panic.h>
+
+#include "kernel/editor.h"
+#include "kernel/json.h"
+#include "net/memory_port.h"
+#include "net/monitor.h"
+#include "tests/host/machine.h"
+#include "tests/host/operator.h"
+#include "tests/host/terminal.h"
+
+#define PORTS 3
+#define EVENT 0xfe
+#define FRAME 0xff
+
+static struct memory_port ports[PORTS];
+static struct assembly assembly;
+static struct loop loop;
+static struct monitor monitor;
+static struct editor editor;
+static struct terminal terminal;
+
+static const char *const phrases[] = {"stats", "stats clear", "set stats=", "ports", NULL};
+
+static unsigned pci_count(void)
+{
+    return 2;
+}
+
+static void report_pci(unsigned index)
+{
+    log_event(LOG_REPORT, "pci", "index=%u", index);
+}
+
+static void begin(void)
+{
+    const struct monitor_machine machine = {
+        .version = "fuzz", .pci_count = pci_count, .pci_report = report_pci};
+
+    machine_reset();
+    memset(&assembly, 0, sizeof(assembly));
+    assembly.port_count = PORTS;
+    for (unsigned i = 0; i < PORTS; i++) {
+        memory_port_init(&ports[i], i, (struct mac_address){{2, 0, 0, 0, 0, (uint8_t)i}});
+        assembly.ports[i] = &ports[i].netdev;
+    }
+    assembly_plan(&assembly, "", false);
+    ensure(assembly_allot(&assembly, UINT64_MAX) == 0);
+    assembly_start(&assembly);
+    assembly_settle(&assembly);
+    loop_init(&loop, assembly.ports, assembly.port_lanes, PORTS, 0);
+    monitor_init(&monitor, &assembly, &loop, &machine);
+    editor_init(&editor);
+    editor.phrases = phrases;
+    memset(&terminal, 0, sizeof(terminal));
+}
+
+/* The terminal must show what the editor has, its cursor where the editor's is. */
+static void show(void)
+{
+    char out[EDITOR_SHOW_MAX];
+    const size_t length = editor_show(&editor, out);
+
+    ensure(length <= EDITOR_SHOW_MAX && terminal_take(&terminal, out, length));
+    editor_was_shown(&editor);
+    ensure(editor.line.length < CONSOLE_LINE_MAX && editor.line.cursor <= editor.line.length);
+    ensure(strlen(editor.line.text) == editor.line.length);
+    for (size_t i = 0; i < editor.line.length; i++)
+        ensure(editor.line.text[i] >= ' ' && editor.line.text[i] <= '~');
+    if (!editor.open)
+        return;
+    ensure(memcmp(terminal.line, "> ", 2) == 0 && terminal.cursor == 2 + editor.line.cursor);
+    ensure(memcmp(terminal.line + 2, editor.line.text, editor.line.length) == 0);
+    ensure(strspn(terminal.line + 2 + editor.line.length, " ") ==
+           strlen(terminal.line + 2 + editor.line.length));
+}
+
+/* The line is the monitor's. It ends with one `done` or one `error`, and the machine goes on. */
+static void answer(void)
+{
+    machine_log_forget();
+    operator_type(0, editor.line.text);
+    for (unsigned i = 0; i < 40; i++)
+        monitor_service(&monitor);
+    ensure(operator_addressed() == OPERATOR_ALL);
+    const size_t ends = machine_log_count("done", "command=") +
+                        machine_log_count("error", "reason=bad-argument command=") +
+                        machine_log_count("error", "reason=unknown-command ") +
+                        machine_log_count("error", "reason=line-too-long ");
+    ensure(ends == (strspn(editor.line.text, " ") == editor.line.length ? 0 : 1));
+}
+
+static void forward(void)
+{
+    uint8_t frame[60] = {2};
+
+    machine_clock_advance(CLOCK_NS_PER_MS);
+    for (unsigned i = 0; i < PORTS; i++)
+        memory_port_inject(&ports[i], frame, sizeof(frame));
+    loop_round(&loop);
+    for (unsigned i = 0; i < PORTS; i++)
+        while (memory_port_collect(&ports[i], frame, sizeof(frame)) != 0) {
+        }
+}
+
+/* However it came to it, every buffer is somewhere. */
+static void count_buffers(void)
+{
+    machine_log_forget();
+    operator_type(1, "memory");
+    for (unsigned i = 0; i < 10; i++)
+        monitor_service(&monitor);
+    ensure(machine_log_count("memory", " missing=0") == PORTS);
+}
+
+static void end_shown_line(const char *event)
+{
+    ensure(terminal_take(&terminal, "\r\n", 2));
+    ensure(terminal_take(&terminal, event, strlen(event)));
+    editor_was_hidden(&editor);
+}
+
+/* The same bytes as an event line: an object comes out that a reader can find the end of. */
+static void judge_json(const uint8_t *data, size_t size)
+{
+    static char out[JSON_LINE_MAX];
+    bool quoted = false;
+
+    if (size > LOG_LINE_MAX)
+        size = LOG_LINE_MAX;
+    const size_t length = json_of_event((const char *)data, size, out);
+    ensure(length >= 4 && length <= JSON_LINE_MAX);
+    ensure(out[0] == '{' && memcmp(out + length - 3, "}\r\n", 3) == 0);
+    for (size_t i = 1; i < length - 3; i++) {
+        ensure(out[i] >= ' ' && out[i] <= '~');
+        if (quoted && out[i] == '\\')
+            i++;
+        else if (out[i] == '"')
+            quoted = !quoted;
+        else
+            ensure(quoted || strchr(":,.-0123456789true", out[i]) != NULL);
+    }
+    ensure(!quoted);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    judge_json(data, size);
+    begin();
+    for (size_t i = 0; i < size; i++) {
+        if (data[i] == EVENT) {
+            end_shown_line("warn t=0.000001 a=1\r\n");
+        } else if (data[i] == FRAME) {
+            forward();
+        } else if (editor_feed(&editor, data[i])) {
+            show();
+            answer();
+            editor_next(&editor);
+            end_shown_line("");
+        }
+        if (i % 3 == 0)
+            show();
+    }
+    count_buffers();
+    return 0;
+}

@@ -1,0 +1,547 @@
+/* The monitor on memory ports, asked by a simulated operator: net/monitor*.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <machine/clock.h>
+#include <machine/power.h>
+
+#include "net/memory_port.h"
+#include "net/monitor.h"
+#include "tests/host/machine.h"
+#include "tests/host/operator.h"
+
+#define PORTS 4
+
+static struct memory_port ports[PORTS];
+static struct assembly assembly;
+static struct loop loop;
+static struct monitor monitor;
+
+static unsigned pci_count(void)
+{
+    return 3;
+}
+
+static void report_pci(unsigned index)
+{
+    log_event(LOG_REPORT, "pci", "address=00:%02x.0", index);
+}
+
+/* Four ports, 0 with 1 and 2 with 3; nothing in the log. */
+static int setup(void **state)
+{
+    const struct monitor_machine machine = {
+        .version = "v1-test", .pci_count = pci_count, .pci_report = report_pci};
+
+    (void)state;
+    machine_reset();
+    memset(&assembly, 0, sizeof(assembly));
+    assembly.port_count = PORTS;
+    for (unsigned i = 0; i < PORTS; i++) {
+        struct mac_address mac = {{2, 0, 0, 0, 0, (uint8_t)i}};
+        memory_port_init(&ports[i], i, mac);
+        assembly.ports[i] = &ports[i].netdev;
+    }
+    assembly_plan(&assembly, "", false);
+    assert_int_equal(assembly_allot(&assembly, UINT64_MAX), 0);
+    assembly_start(&assembly);
+    assembly_settle(&assembly);
+    loop_init(&loop, assembly.ports, assembly.port_lanes, PORTS, 0);
+    monitor_init(&monitor, &assembly, &loop, &machine);
+    machine_log_forget();
+    return 0;
+}
+
+static void serve(unsigned times)
+{
+    while (times-- > 0) {
+        monitor_service(&monitor);
+        assert_int_equal(operator_addressed(), OPERATOR_ALL);
+    }
+}
+
+/* Types a command on channel 0 into an empty log, and lets it be answered. */
+static void ask(const char *line)
+{
+    machine_log_forget();
+    operator_type(0, line);
+    serve(100);
+}
+
+static void expect(const char *event, const char *fragment, size_t count)
+{
+    if (machine_log_count(event, fragment) == count)
+        return;
+    machine_log_print();
+    fail_msg("not %zu times: %s %s", count, event, fragment);
+}
+
+static void expect_done(const char *command)
+{
+    char fragment[64];
+
+    snprintf(fragment, sizeof(fragment), "command=%s", command);
+    expect("done", fragment, 1);
+    expect("done", "", 1);
+    expect("error", "", 0);
+}
+
+static void expect_refused(const char *command, const char *word)
+{
+    char fragment[160];
+
+    snprintf(fragment, sizeof(fragment),
+             "reason=bad-argument command=%s word=%s accepted=", command, word);
+    expect("error", fragment, 1);
+    expect("error", "", 1);
+    expect("done", "", 0);
+}
+
+/* ---- lines ---- */
+
+static void every_command_is_in_help_and_has_a_phrase(void **state)
+{
+    static const char *const names[] = {"help",   "ports",  "stats",   "lanes",  "drops",   "pci",
+                                        "memory", "uptime", "version", "log",    "set",     "mode",
+                                        "wire",   "reset",  "json",    "reboot", "poweroff"};
+
+    (void)state;
+    ask("help");
+    expect_done("help");
+    expect("help", "", sizeof(names) / sizeof(names[0]));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char fragment[64];
+        snprintf(fragment, sizeof(fragment), "command=%s arguments=", names[i]);
+        expect("help", fragment, 1);
+    }
+    assert_true(operator_knows_phrase("ports"));
+    assert_true(operator_knows_phrase("set log="));
+    ask("help reset");
+    expect("help", "command=reset arguments=PORT", 1);
+    expect("help", "", 1);
+    expect_done("help");
+}
+
+static void an_unknown_command_is_named_with_those_there_are(void **state)
+{
+    (void)state;
+    ask("prots 0");
+    expect("error", "reason=unknown-command word=prots accepted=\"help ports stats", 1);
+    expect("error", "reboot poweroff\"", 1);
+    ask("STATS");
+    expect("error", "word=STATS", 1);
+    ask("\"x y\" = \\");
+    expect("error", "reason=unknown-command", 1);
+}
+
+static void an_empty_line_is_no_command(void **state)
+{
+    (void)state;
+    ask("");
+    ask("   \t  ");
+    expect("error", "", 0);
+    expect("done", "", 0);
+    ask("  \t stats   0  ");
+    expect_done("stats");
+}
+
+static void a_line_that_is_too_long_is_refused(void **state)
+{
+    char line[CONSOLE_LINE_MAX];
+
+    (void)state;
+    memset(line, 'x', sizeof(line));
+    line[CONSOLE_LINE_MAX - 1] = '\0';
+    ask(line);
+    expect("error", "reason=line-too-long accepted=\"up to 254 characters\"", 1);
+    line[CONSOLE_LINE_MAX - 2] = '\0';
+    ask(line);
+    expect("error", "reason=unknown-command", 1);
+}
+
+static void words_too_many_are_named(void **state)
+{
+    static const char *const lines[] = {
+        "help stats x",   "ports 0 x",   "stats 0 clear x", "lanes 0 x", "drops 0 x",
+        "pci x",          "memory x",    "uptime x",        "version x", "log warn x",
+        "set log=warn x", "mode wire x", "wire 0-1 x",      "reset 0 x", "json on x",
+        "reboot x",       "poweroff x"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        ask(lines[i]);
+        expect("error", "word=x ", 1);
+        expect("done", "", 0);
+    }
+    assert_false(power_requested());
+    assert_string_equal(operator_changed(), "");
+    ask("stats 0 clear x y z a b c");
+    expect_refused("stats", "x");
+}
+
+static void one_event_is_queued_a_call_and_only_while_there_is_room(void **state)
+{
+    (void)state;
+    operator_type(0, "ports");
+    serve(2);
+    expect("ports", "", 2);
+    operator_away(0, true);
+    serve(50);
+    expect("ports", "", 2);
+    operator_type(1, "uptime"); /* the other channel is not held up */
+    serve(2);
+    expect("done", "command=uptime", 1);
+    operator_away(0, false);
+    serve(3);
+    expect("ports", "", 4);
+    expect("done", "command=ports", 1);
+}
+
+static void commands_are_answered_one_after_the_other(void **state)
+{
+    (void)state;
+    operator_type(0, "version");
+    operator_type(0, "uptime");
+    serve(1);
+    expect("uptime", "", 0);
+    serve(10);
+    expect("version", "version=v1-test", 1);
+    expect("uptime", "seconds=0.00", 1);
+    expect("done", "", 2);
+}
+
+/* ---- questions ---- */
+
+static void ports_tell_what_they_are(void **state)
+{
+    (void)state;
+    ports[1].link_up = false;
+    ports[2].netdev.state = NETDEV_RETIRED;
+    ask("ports");
+    expect("ports",
+           "port=0 address=memory0 driver=memory transport=memory state=running link=up "
+           "speed=unknown mac=02:00:00:00:00:00 mtu=1500 rx_size=256 rx_filled=256 tx_size=256 "
+           "tx_filled=0 features=none",
+           1);
+    expect("ports", "port=1 address=memory1 driver=memory transport=memory state=running link=down",
+           1);
+    expect("ports", "port=2 address=memory2 driver=memory transport=memory state=retired", 1);
+    expect_done("ports");
+    ask("ports memory3");
+    expect("ports", "port=3", 1);
+    expect("ports", "", 1);
+    ask("ports 02:00:00:00:00:01");
+    expect("ports", "port=1", 1);
+    ask("ports 4");
+    expect_refused("ports", "4");
+    ask("ports -1");
+    expect_refused("ports", "-1");
+}
+
+static void stats_show_counters_and_the_rates_since_this_channel_asked_last(void **state)
+{
+    (void)state;
+    machine_clock_step(0);
+    ask("stats 0");
+    ports[0].stats.rx_packets = 1000;
+    ports[0].stats.rx_bytes = 1000000;
+    machine_clock_advance(2 * CLOCK_NS_PER_S);
+    ask("stats 0");
+    expect("stats", "port=0 rx_packets=1000 rx_bytes=1000000 ", 1);
+    expect("stats", " rx_pps=500 tx_pps=0 rx_mbps=4 ", 1);
+    expect("stats", " since=0.000000", 1);
+    expect("stats", "", 1);
+    expect_done("stats");
+    machine_clock_advance(2 * CLOCK_NS_PER_S);
+    machine_log_forget();
+    operator_type(1, "stats 0");
+    serve(3);
+    expect("stats", " rx_pps=250 ", 1);
+    ask("stats 0");
+    expect("stats", " rx_pps=0 ", 1);
+    ask("stats");
+    expect("stats", "", PORTS);
+}
+
+static void clear_lets_the_counters_of_this_channel_start_anew(void **state)
+{
+    struct stats events = {0};
+
+    (void)state;
+    machine_clock_step(0);
+    ports[0].stats = (struct netdev_stats){.rx_packets = 7, .tx_dropped = 5, .resets = 1};
+    assembly.lanes[0].drops[DROP_RUNT] = 3;
+    machine_clock_advance(CLOCK_NS_PER_S);
+    ask("stats 0 clear");
+    expect("stats", "port=0 rx_packets=7 ", 1); /* up to here, and shown */
+    ports[0].stats.rx_packets += 2;
+    assembly.lanes[0].drops[DROP_RUNT]++;
+    machine_clock_advance(CLOCK_NS_PER_S);
+    ask("stats 0");
+    expect("stats",
+           "port=0 rx_packets=2 rx_bytes=0 tx_packets=0 tx_bytes=0 rx_dropped=1 tx_dropped=0 "
+           "rx_pps=2 ",
+           1);
+    expect("stats",
+           "drop_runt=1 drop_oversize=0 drop_idle=0 drop_stopped=0 drop_link_down=0 resets=0 "
+           "announces=0 since=1.000000",
+           1);
+    ask("drops 0");
+    expect("drops",
+           "port=0 drop_runt=1 drop_oversize=0 drop_idle=0 drop_stopped=0 drop_link_down=0 "
+           "since=1.000000",
+           1);
+    /* Neither the other channel nor the stats event is touched. */
+    machine_log_forget();
+    operator_type(1, "drops 0");
+    serve(3);
+    expect("drops",
+           "port=0 drop_runt=4 drop_oversize=0 drop_idle=0 drop_stopped=5 drop_link_down=0 "
+           "since=0.000000",
+           1);
+    stats_report(&events, assembly.ports, assembly.port_lanes, PORTS);
+    expect("stats", "port=0 rx_packets=9 ", 1);
+    ask("stats clear");
+    expect("stats", "", PORTS);
+    ask("stats 0");
+    expect("stats", "port=0 rx_packets=0 ", 1);
+    ask("stats 1 clean");
+    expect_refused("stats", "clean");
+}
+
+static void lanes_tell_where_frames_go(void **state)
+{
+    (void)state;
+    ask("wire 0-1");
+    assembly.port_lanes[3] = NULL;
+    ask("lanes");
+    expect("lanes", "port=0 function=wire buffers=544 to=1 ", 1);
+    expect("lanes", "port=2 function=idle buffers=544", 1);
+    expect("lanes", "port=3 function=none", 1);
+    ask("mode reflect");
+    ask("lanes 1");
+    expect("lanes", "port=1 function=reflect buffers=544 to=1 ", 1);
+}
+
+static void memory_finds_every_buffer_and_a_leak(void **state)
+{
+    static const uint8_t frame[60] = {2};
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(memory_port_inject(&ports[0], frame, sizeof(frame)));
+    loop_round(&loop);
+    ask("memory");
+    expect("memory", "free=", 1);
+    expect("memory",
+           "port=0 buffers=544 frame_max=2048 in_pool=278 in_rx_ring=256 in_tx_ring=10 missing=0",
+           1);
+    expect("memory", "missing=0", PORTS);
+    expect_done("memory");
+    (void)pool_take(&assembly.lanes[1].pool, 2);
+    ask("memory");
+    expect("memory",
+           "port=1 buffers=544 frame_max=2048 in_pool=286 in_rx_ring=256 in_tx_ring=0 "
+           "missing=2",
+           1);
+}
+
+static void pci_functions_are_told_one_by_one(void **state)
+{
+    (void)state;
+    ask("pci");
+    expect("pci", "address=00:02.0", 1);
+    expect("pci", "", 3);
+    expect_done("pci");
+}
+
+static void uptime_is_told_in_seconds_and_in_days(void **state)
+{
+    (void)state;
+    machine_clock_step(0);
+    machine_clock_advance(93784 * CLOCK_NS_PER_S + 500000);
+    ask("uptime");
+    expect("uptime", "seconds=93784.000500 days=1 hours=2 minutes=3", 1);
+}
+
+/* ---- orders ---- */
+
+static void settings_change_by_their_words(void **state)
+{
+    (void)state;
+    ask("set stats=5");
+    expect_done("set");
+    assert_string_equal(operator_changed(), "stats=5");
+    assert_true(loop.stats_period_ns == 5 * CLOCK_NS_PER_S);
+    ask("set promisc=off");
+    assert_false(ports[0].promisc);
+    ask("set allmulti=on");
+    for (unsigned i = 0; i < PORTS; i++)
+        assert_true(ports[i].allmulti);
+    ask("set good=1");
+    expect_done("set");
+    ask("set bad=1");
+    expect("error", "reason=bad-argument command=set word=\"bad=1\" accepted=\"good=1\"", 1);
+    assert_string_equal(operator_changed(), "good=1");
+    ask("set");
+    expect("settings", "good=1", 1);
+    expect_done("set");
+}
+
+static void log_is_a_setting(void **state)
+{
+    (void)state;
+    ask("log warn");
+    expect_done("log");
+    assert_string_equal(operator_changed(), "log=warn");
+    ask("log");
+    expect_refused("log", "\"\"");
+    ask("log warnings");
+    expect_refused("log", "warnings");
+    ask("log warnwarnwarnwarnwarn");
+    expect_refused("log", "warnwarnwarnwarnwarn");
+}
+
+static bool goes(unsigned from, unsigned to)
+{
+    uint8_t frame[60] = {2}, out[60];
+
+    frame[20] = (uint8_t)from;
+    assert_true(memory_port_inject(&ports[from], frame, sizeof(frame)));
+    loop_round(&loop);
+    return memory_port_collect(&ports[to], out, sizeof(out)) == sizeof(frame) && out[20] == from;
+}
+
+static void wires_and_mode_change_between_two_rounds(void **state)
+{
+    (void)state;
+    assert_true(goes(0, 1));
+    ask("wire 0-2,3-1");
+    expect("wires", "mode=wire wires=0-2,1-3 idle_ports=none", 1);
+    expect_done("wire");
+    assert_true(goes(0, 2));
+    assert_true(goes(1, 3));
+    ask("mode reflect");
+    expect("wires", "mode=reflect", 1);
+    assert_true(goes(0, 0));
+    ask("mode wire"); /* those that were before */
+    expect("wires", "mode=wire wires=0-2,1-3", 1);
+    ask("wire auto");
+    expect("wires", "mode=wire wires=0-1,2-3", 1);
+    ask("mode");
+    expect("wires", "mode=wire wires=0-1,2-3 idle_ports=none", 1);
+    expect_done("mode");
+    ask("wire");
+    expect("wires", "", 1);
+    ask("mode bridge");
+    expect_refused("mode", "bridge");
+}
+
+static void a_wrong_pair_changes_nothing(void **state)
+{
+    static const char *const wrong[] = {"0-9", "0-2,1-9", "0-0", "0-1,1-2", "0", "0-2,", ",", "-"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char line[64];
+        snprintf(line, sizeof(line), "wire %s", wrong[i]);
+        ask(line);
+        expect_refused("wire", wrong[i]);
+        expect("warn", "word=wire pair=", strcmp(wrong[i], ",") == 0 ? 2 : 1); /* and why */
+        expect("wires", "", 0);
+        assert_true(goes(0, 1));
+        assert_true(goes(3, 2));
+    }
+}
+
+static void a_port_is_reset_by_number_or_address(void **state)
+{
+    (void)state;
+    ask("reset 1");
+    expect_done("reset");
+    assert_int_equal(ports[1].stats.resets, 1);
+    ask("reset memory2");
+    assert_int_equal(ports[2].stats.resets, 1);
+    ask("reset 7");
+    expect_refused("reset", "7");
+    ask("reset");
+    expect_refused("reset", "\"\"");
+    ports[3].netdev.state = NETDEV_FAILED;
+    ask("reset 3");
+    expect_refused("reset", "3");
+}
+
+static void json_is_the_channels_own(void **state)
+{
+    (void)state;
+    operator_type(1, "json on");
+    serve(3);
+    assert_true(operator_has_json(1));
+    assert_false(operator_has_json(0));
+    operator_type(1, "json off");
+    serve(3);
+    assert_false(operator_has_json(1));
+    ask("json yes");
+    expect_refused("json", "yes");
+}
+
+static void reboot_and_poweroff_ask_for_the_end(void **state)
+{
+    (void)state;
+    ask("poweroff");
+    expect_done("poweroff");
+    assert_true(power_requested());
+    setup(state);
+    assert_false(power_requested());
+    ask("reboot");
+    expect_done("reboot");
+    assert_true(power_requested());
+}
+
+static void the_loop_serves_the_monitor(void **state)
+{
+    (void)state;
+    operator_type(0, "version");
+    for (unsigned i = 0; i < 10; i++) {
+        machine_clock_advance(CLOCK_NS_PER_MS);
+        loop_round(&loop);
+    }
+    expect_done("version");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(every_command_is_in_help_and_has_a_phrase, setup),
+        cmocka_unit_test_setup(an_unknown_command_is_named_with_those_there_are, setup),
+        cmocka_unit_test_setup(an_empty_line_is_no_command, setup),
+        cmocka_unit_test_setup(a_line_that_is_too_long_is_refused, setup),
+        cmocka_unit_test_setup(words_too_many_are_named, setup),
+        cmocka_unit_test_setup(one_event_is_queued_a_call_and_only_while_there_is_room, setup),
+        cmocka_unit_test_setup(commands_are_answered_one_after_the_other, setup),
+        cmocka_unit_test_setup(ports_tell_what_they_are, setup),
+        cmocka_unit_test_setup(stats_show_counters_and_the_rates_since_this_channel_asked_last,
+                               setup),
+        cmocka_unit_test_setup(clear_lets_the_counters_of_this_channel_start_anew, setup),
+        cmocka_unit_test_setup(lanes_tell_where_frames_go, setup),
+        cmocka_unit_test_setup(memory_finds_every_buffer_and_a_leak, setup),
+        cmocka_unit_test_setup(pci_functions_are_told_one_by_one, setup),
+        cmocka_unit_test_setup(uptime_is_told_in_seconds_and_in_days, setup),
+        cmocka_unit_test_setup(settings_change_by_their_words, setup),
+        cmocka_unit_test_setup(log_is_a_setting, setup),
+        cmocka_unit_test_setup(wires_and_mode_change_between_two_rounds, setup),
+        cmocka_unit_test_setup(a_wrong_pair_changes_nothing, setup),
+        cmocka_unit_test_setup(a_port_is_reset_by_number_or_address, setup),
+        cmocka_unit_test_setup(json_is_the_channels_own, setup),
+        cmocka_unit_test_setup(reboot_and_poweroff_ask_for_the_end, setup),
+        cmocka_unit_test_setup(the_loop_serves_the_monitor, setup),
+    };
+    return cmocka_run_group_tests_name("monitor", tests, NULL, NULL);
+}
