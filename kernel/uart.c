@@ -21,7 +21,7 @@
 
 #define FCR_ENABLE 0x01
 #define FCR_CLEAR_RECEIVER 0x02
-#define FCR_TRIGGER_8 0x80 /* QEMU fills its FIFO no further than this at once */
+#define FCR_TRIGGER_14 0xc0 /* QEMU fills its FIFO no further than this at once */
 #define LCR_8_BITS_NO_PARITY 0x03
 #define LCR_DLAB 0x80
 #define MCR_DTR 0x01
@@ -91,7 +91,7 @@ bool uart_init(struct uart *uart, uint16_t base, bool optional)
     write_register(uart, UART_DLM, UART_DIVISOR >> 8);
     write_register(uart, UART_LCR, LCR_8_BITS_NO_PARITY);
     /* The transmit FIFO is not cleared: it may still hold the firmware's last words. */
-    write_register(uart, UART_FCR, FCR_ENABLE | FCR_CLEAR_RECEIVER | FCR_TRIGGER_8);
+    write_register(uart, UART_FCR, FCR_ENABLE | FCR_CLEAR_RECEIVER | FCR_TRIGGER_14);
     write_register(uart, UART_MCR, MCR_DTR | MCR_RTS);
     return true;
 }

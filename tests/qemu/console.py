@@ -1,6 +1,7 @@
 """The guest's serial console as a list of events."""
 
 import fcntl
+import json
 import os
 import re
 import socket
@@ -37,6 +38,7 @@ class Event:
     line: str
     number: int = 0  # index among all events of this console
     keys: list = field(default_factory=list)
+    value: dict = None  # what a line in JSON says
 
     def __getitem__(self, key):
         return self.fields[key]
@@ -75,6 +77,13 @@ def parse_event(line):
         fields[value[1]] = unquote(value[2])
         position = value.end()
     return Event(found[1], fields, line, keys=list(fields))
+
+
+def parse_object(line):
+    """The Event of a line in JSON; its fields are texts as in the other form, `value` the object."""
+    value = json.loads(line)
+    fields = {key: one if isinstance(one, str) else json.dumps(one) for key, one in value.items()}
+    return Event(fields.pop("event"), fields, line, keys=list(fields), value=value)
 
 
 class Console:
@@ -123,6 +132,36 @@ class Console:
                     raise EventTimeout(f"no event {name} {fields or ''}: {why}; last lines:\n{tail}")
                 self._changed.wait(left)
 
+    def wait_any(self, accepted, timeout=60, start=0):
+        """The first event from `start` on that `accepted`, name to condition, takes."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                for event in self.events[start:]:
+                    start = event.number + 1
+                    if event.name in accepted and accepted[event.name](event):
+                        return event
+                left = deadline - time.monotonic()
+                if self.ended or left <= 0:
+                    tail = "\n".join(self.lines[-12:])
+                    raise EventTimeout(f"none of {list(accepted)}; last lines:\n{tail}")
+                self._changed.wait(left)
+
+    def wait_line(self, accept, timeout=60, start=0):
+        """The first line from line number `start` on, echo or not, that `accept` takes."""
+        with self._changed:
+            self._changed.wait_for(lambda: any(map(accept, self.lines[start:])), timeout)
+            found = [line for line in self.lines[start:] if accept(line)]
+        if not found:
+            raise EventTimeout("no such line; last ones:\n" + "\n".join(self.lines[-12:]))
+        return found[0]
+
+    def wait_text(self, wanted, timeout=60):
+        """Waits until the bytes `wanted` have come, an unfinished line's too."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: wanted in self.raw, timeout):
+                raise EventTimeout(f"{wanted!r} did not come; last: {bytes(self.raw[-200:])!r}")
+
     def wait_end(self, timeout=30):
         """Waits until the other side has closed the console and everything is read."""
         with self._changed:
@@ -154,7 +193,7 @@ class Console:
             for line in lines:
                 text = line.rstrip(b"\r").decode("ascii", "backslashreplace")
                 self.lines.append(text)
-                event = parse_event(text)
+                event = parse_object(text) if text.startswith("{") else parse_event(text)
                 if event:
                     event.number = len(self.events)
                     self.events.append(event)
@@ -164,9 +203,11 @@ class Console:
 class SocketConsole(Console):
     """A console on a unix socket that QEMU connects to when it starts."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, name="serial"):
         super().__init__()
-        self._path = os.path.join(directory, "serial")
+        self._name = name
+        self._path = os.path.join(directory, name)
+        self._keyboard = None
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self._path)
         self._listener.listen(1)
@@ -174,14 +215,56 @@ class SocketConsole(Console):
 
     def chardev(self):
         """QEMU's words for it."""
-        return f"socket,id=serial,path={self._path},server=off"
+        return f"socket,id={self._name},path={self._path},server=off"
 
     def attach(self):
         """Takes QEMU's connection and begins to read."""
         connection, _ = self._listener.accept()
         self._listener.close()
         connection.setblocking(True)
-        self.start(connection.detach())
+        self._keyboard = connection
+        self.start(os.dup(connection.fileno()))
+
+    def type(self, keys):
+        """Types: returns when the machine's serial port has taken it, or QEMU's buffers have."""
+        self._keyboard.sendall(keys if isinstance(keys, bytes) else keys.encode("latin-1"))
+
+    def ask(self, line, timeout=60):
+        """Types a command and waits for its answer: a list of events, `done` or `error` the last."""
+        start = self.count()
+        self.type(line + "\r")
+        ends = [
+            lambda event: event["command"] == line.split()[0],
+            lambda event: event.fields.get("reason") in
+            ("unknown-command", "bad-argument", "line-too-long"),
+        ]
+        end = self.wait_any({"done": ends[0], "error": ends[1]}, timeout, start)
+        with self._changed:
+            return self.events[start : end.number + 1]
+
+
+class ComingConsole(Console):
+    """A console that people come to and go from: QEMU listens, and waits for nobody."""
+
+    def __init__(self, directory, name="serial"):
+        super().__init__()
+        self._name = name
+        self._path = os.path.join(directory, name)
+        self._connection = None
+
+    def chardev(self):
+        """QEMU's words for it."""
+        return f"socket,id={self._name},path={self._path},server=on,wait=off"
+
+    def attach(self):
+        """Nobody is there yet."""
+
+    def come(self):
+        """Connects, and returns a socket to read and write."""
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._connection.settimeout(60)
+        self._connection.connect(self._path)
+        return self._connection
 
 
 class UnreadConsole(Console):
@@ -189,9 +272,10 @@ class UnreadConsole(Console):
 
     PAGE = 4096
 
-    def __init__(self, directory):
+    def __init__(self, directory, name="serial"):
         super().__init__()
-        self._path = os.path.join(directory, "pipe")
+        self._name = name
+        self._path = os.path.join(directory, f"{name}-pipe")
         for end in (".in", ".out"):
             os.mkfifo(self._path + end)
         # Opened for both directions, as opening for reading would wait for QEMU.
@@ -200,7 +284,7 @@ class UnreadConsole(Console):
 
     def chardev(self):
         """QEMU's words for it."""
-        return f"pipe,id=serial,path={self._path}"
+        return f"pipe,id={self._name},path={self._path}"
 
     def attach(self):
         """Nothing: that is the point."""

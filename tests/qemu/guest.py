@@ -58,6 +58,8 @@ class Machine:
     devices: list = field(default_factory=list)  # further words, in front of the cards
     debug_exit: bool = True
     unread: bool = False  # nobody reads the serial console
+    console: Callable = SocketConsole  # its kind
+    second: Callable = None  # the kind of a second one, on COM2
     namespace: str = ""  # network namespace to run in
 
 
@@ -75,8 +77,10 @@ class Guest:
         self.nics = [Nic.of(port) for port in count]
         # Below /tmp whatever TMPDIR says: a socket's path has at most 107 characters.
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bw", dir="/tmp"))
-        console = UnreadConsole if self.machine.unread else SocketConsole
+        console = UnreadConsole if self.machine.unread else self.machine.console
         self.console = console(str(self.directory))
+        second = self.machine.second
+        self.second = second(str(self.directory), "second") if second else None
         self.qmp = Qmp(str(self.directory))
         self.ends = [
             None if nic.netdev else nic.end(str(self.directory), number)
@@ -96,6 +100,8 @@ class Guest:
         try:
             self.qmp.attach()
             self.console.attach()
+            if self.second:
+                self.second.attach()
             self.qmp.command("cont")
         except OSError as error:
             raise AssertionError(f"QEMU didn't start: {self.stderr()}") from error
@@ -114,6 +120,10 @@ class Guest:
     def find(self, name, **fields):
         """All events of this kind so far."""
         return self.console.find(name, **fields)
+
+    def ask(self, line, timeout=60):
+        """Types a command: its answer, a list of events with `done` or `error` the last one."""
+        return self.console.ask(line, timeout)
 
     def port(self, number):
         """The `port` event of a port."""
@@ -219,6 +229,8 @@ class Guest:
         command += ["-no-reboot", "-no-user-config", "-S"]
         command += ["-trace", f"file={self.trace_file}"]  # which events: see trace()
         command += ["-chardev", self.console.chardev(), "-serial", "chardev:serial"]
+        if self.second:
+            command += ["-chardev", self.second.chardev(), "-serial", "chardev:second"]
         command += ["-chardev", self.qmp.chardev(), "-mon", "chardev=qmp,mode=control"]
         if machine.debug_exit:
             command += ["-device", "isa-debug-exit,iobase=0xf4"]
