@@ -435,7 +435,24 @@ $(OUT)/bench/native: $(BENCH_SOURCES:%=$(OUT)/bench/obj/%.o)
 
 -include $(BENCH_SOURCES:%=$(OUT)/bench/obj/%.d)
 
-bench: $(OUT)/bench/native ## Instructions, cycles and cache lines a frame; also into bench.json
+# What runs beside and inside QEMU to measure the whole of it.
+BED_SOURCES := $(addprefix tests/bench/bed/,bed.c phases.c meter.c traffic.c vhost_user.c \
+	device_queue.c split_queue.c guest_memory.c)
+ICOUNT_SOURCES := tests/bench/bed/icount.c
+BED_PROGRAMS := $(OUT)/bench/bed $(OUT)/bench/icount.so
+BED_FLAGS = -std=gnu11 -O2 -g $(WARNINGS) -I.
+
+$(OUT)/bench/bed: $(BED_SOURCES) $(wildcard tests/bench/bed/*.h) drivers/virtio_spec.h | packages
+	@mkdir -p $(@D)
+	$(say) BENCHLD $@
+	$(Q)$(CC) $(BED_FLAGS) $(BED_SOURCES) -o $@
+
+$(OUT)/bench/icount.so: $(ICOUNT_SOURCES) $(wildcard tests/bench/bed/*.h) | packages
+	@mkdir -p $(@D)
+	$(say) BENCHLD $@
+	$(Q)$(CC) $(BED_FLAGS) -fPIC -shared $(ICOUNT_SOURCES) -o $@
+
+bench: $(OUT)/bench/native $(BED_PROGRAMS) elf ## Count what a frame costs; build/bench.json has all
 	@$(PYTHON) tests/bench/bench $(OUT)
 
 # ---- Checks -----------------------------------------------------------------------------------
@@ -443,12 +460,14 @@ bench: $(OUT)/bench/native ## Instructions, cycles and cache lines a frame; also
 .PHONY: check check-reproducible format
 
 C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers/*.[ch] net/*.[ch] \
-	tests/host/*.[ch] tests/host/*/*.h tests/fuzz/*.[ch] tests/bench/*.[ch]))
+	tests/host/*.[ch] tests/host/*/*.h tests/fuzz/*.[ch] tests/bench/*.[ch] \
+	tests/bench/*/*.[ch]))
 KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
-ALL_SOURCES = $(sort $(IMAGE_SOURCES) $(HOST_SOURCES) $(BENCH_SOURCES))
+ALL_SOURCES = $(sort $(IMAGE_SOURCES) $(HOST_SOURCES) $(BENCH_SOURCES) $(BED_SOURCES) \
+	$(ICOUNT_SOURCES))
 
 check: check-format check-layers check-headers check-newlib check-readme check-tidy \
-	check-cppcheck $(HOST_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README
+	check-cppcheck $(HOST_PROGRAMS) $(BED_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README
 	@echo 'check: all passed'
 
 .PHONY: check-format check-layers check-headers check-newlib check-readme check-tidy check-cppcheck

@@ -123,3 +123,19 @@ def cells(row):
         f"{loud['instructions']:.1f}",
         f"{loud['rx_doorbells_per_burst']:.2f} + {loud['tx_doorbells_per_burst']:.2f}",
     )
+
+
+README_COLUMNS = ("driver", "empty poll", "B=1", "B=4", "B=32", "B=128", "cache lines B=32",
+                  "cycles B=32, device on the other core")
+
+
+def readme_cells(rows):
+    by_burst = {row["burst"]: row for row in rows}
+
+    def count(burst):
+        instructions = by_burst[burst]["suppressed"]["instructions"]
+        return f"{instructions:.1f}" if instructions < 100 else f"{instructions:.0f}"
+
+    across = by_burst[32]["suppressed"].get("cycles_two_cores")
+    return ("barewire", *(count(burst) for burst in (0, 1, 4, 32, 128)),
+            f"{by_burst[32]['cache_lines']:.1f}", f"{across:.0f}" if across is not None else "-")

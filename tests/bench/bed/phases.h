@@ -1,0 +1,53 @@
+/*
+ * The phases of a measurement. Each prints one line of JSON when it is over: what meter_print and
+ * meter_print_flows tell, and its own figures between them. Each ends the program with a message if
+ * the guest forwards nothing any more.
+ */
+#ifndef TESTS_BENCH_BED_PHASES_H
+#define TESTS_BENCH_BED_PHASES_H
+
+#include <stdint.h>
+
+#include "tests/bench/bed/meter.h"
+#include "tests/bench/bed/traffic.h"
+
+#define PHASE_FORWARD 1 /* directions: in at port 0 */
+#define PHASE_BACK 2    /* in at port 1 */
+
+struct bed {
+    struct traffic traffic;
+    struct meter meter;
+    uint64_t served_ns; /* when QEMU was last asked whether it wants something */
+};
+
+struct phase {
+    const char *name;
+    unsigned directions; /* PHASE_… or both */
+    uint32_t length;     /* of the frames, bytes */
+    uint32_t burst;      /* frames */
+    uint32_t count;      /* of bursts */
+    double seconds;
+};
+
+/*
+ * A frame each way now and then until one has come through in both directions, at most for
+ * `phase->seconds`. "boot": instructions until then, and at the marks of the plugin.
+ */
+void phase_boot(struct bed *bed, const struct phase *phase);
+
+/* The rx rings of `directions` are kept full for `seconds` of the vCPU's time (not more than ten times
+ * as long by the clock): instructions per frame, and frames per second of the vCPU's time, over
+ * windows of a tenth of a second of it. */
+void phase_saturate(struct bed *bed, const struct phase *phase);
+
+/* `burst` frames are shown at once, and the next ones when they have all come through, `count`
+ * times, in `directions` by turns: instructions and microseconds of each. */
+void phase_burst(struct bed *bed, const struct phase *phase);
+
+/* Nothing is sent for `seconds`. */
+void phase_idle(struct bed *bed, const struct phase *phase);
+
+/* After the last phase: QEMU waits for answers also while it ends. */
+void serve_until_qemu_ends(struct bed *bed);
+
+#endif
