@@ -195,7 +195,7 @@ $(OUT)/barewire.iso: $(OUT)/barewire.elf $(OUT)/grub.cfg $(OUT)/NOTICES tools/im
 # The goals that do something with the kernel may install what is missing; building never does.
 
 PURPOSES := run test debug demo check bench fuzz coverage
-INSTALLING := deps run debug demo bench fuzz coverage soak $(filter test% check%,$(MAKECMDGOALS))
+INSTALLING := deps run debug demo fuzz coverage soak $(filter test% check% bench%,$(MAKECMDGOALS))
 
 .PHONY: packages deps
 packages:
@@ -409,7 +409,7 @@ soak: all ## Links flap, cards come and go, resets, pauses under traffic, for DU
 
 # ---- Benchmarks -------------------------------------------------------------------------------
 # Nothing is asserted. Instructions and cache lines are exact; times depend on the machine.
-.PHONY: bench
+.PHONY: bench bench-peers
 
 BENCH_SOURCES := tests/bench/native.c tests/bench/ring_device.c $(DRIVERS_SOURCES) $(NET_SOURCES) \
 	$(SIMULATED_DEVICE) $(SIMULATION)
@@ -454,6 +454,9 @@ $(OUT)/bench/icount.so: $(ICOUNT_SOURCES) $(wildcard tests/bench/bed/*.h) | pack
 
 bench: $(OUT)/bench/native $(BED_PROGRAMS) elf ## Count what a frame costs; build/bench.json has all
 	@$(PYTHON) tests/bench/bench $(OUT)
+
+bench-peers: $(BED_PROGRAMS) elf ## The same in QEMU beside a Linux bridge and DPDK, as ratios
+	@$(PYTHON) tests/bench/peers $(OUT)
 
 # ---- Checks -----------------------------------------------------------------------------------
 # One stamp a check, so that -j runs them side by side and nothing is checked twice.

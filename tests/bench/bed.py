@@ -40,10 +40,11 @@ class Device:
     doorbells: bool = False  # wants them, or polls
     event_idx: bool = False
     modern: bool = False
+    no_mergeable: bool = False
 
     def bed_options(self):
         """What the back end is told …"""
-        names = ("doorbells", "event_idx", "modern")
+        names = ("doorbells", "event_idx", "modern", "no_mergeable")
         return ["--" + name.replace("_", "-") for name in names if getattr(self, name)]
 
     def properties(self):

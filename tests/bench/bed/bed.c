@@ -25,6 +25,7 @@ static const char usage[] =
     "  --doorbells       the device wants doorbells; else it polls and says so\n"
     "  --event-idx       offers EVENT_IDX\n"
     "  --modern          offers VERSION_1\n"
+    "  --no-mergeable    does not offer MRG_RXBUF\n"
     "  --boot=SECONDS    at most, until the guest forwards (60)\n"
     "phases; DIRECTIONS are 1 (port 0 to 1), 2 (1 to 0) or 3 (both), LENGTH is in bytes:\n"
     "  saturate:DIRECTIONS:LENGTH:SECONDS    rx rings are kept full\n"
@@ -52,11 +53,9 @@ static void show_usage(void)
 static struct options read_options(int count, char **words)
 {
     static const struct option known[] = {
-        {"doorbells", no_argument, NULL, 'd'},
-        {"event-idx", no_argument, NULL, 'e'},
-        {"modern", no_argument, NULL, 'm'},
-        {"boot", required_argument, NULL, 'b'},
-        {NULL, 0, NULL, 0},
+        {"doorbells", no_argument, NULL, 'd'},  {"event-idx", no_argument, NULL, 'e'},
+        {"modern", no_argument, NULL, 'm'},     {"no-mergeable", no_argument, NULL, 'n'},
+        {"boot", required_argument, NULL, 'b'}, {NULL, 0, NULL, 0},
     };
     struct options options = {.settings.features = FEATURES, .boot_seconds = 60};
 
@@ -70,6 +69,9 @@ static struct options read_options(int count, char **words)
             break;
         case 'm':
             options.settings.features |= BIT(F_VERSION_1);
+            break;
+        case 'n':
+            options.settings.features &= ~BIT(NET_F_MRG_RXBUF);
             break;
         case 'b':
             options.boot_seconds = strtod(optarg, NULL);
@@ -130,7 +132,7 @@ int main(int count, char **words)
     meter_open(&bed.meter, path);
     const pid_t qemu = connect_ports(&bed.traffic, words[optind], &options.settings);
     phase_boot(&bed, &boot);
-    meter_follow_vcpu(&bed.meter, qemu);
+    meter_follow(&bed.meter, qemu);
     for (int i = optind + 1; i < count; i++)
         run_phase(&bed, words[i]);
     serve_until_qemu_ends(&bed);

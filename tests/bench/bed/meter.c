@@ -73,45 +73,42 @@ static pid_t find_vcpu(pid_t qemu)
     return found;
 }
 
-void meter_follow_vcpu(struct meter *meter, pid_t qemu)
+void meter_follow(struct meter *meter, pid_t qemu)
 {
     const pid_t vcpu = find_vcpu(qemu);
     cpu_set_t allowed;
 
     if (vcpu == 0)
         errx(1, "QEMU has no thread called 'CPU 0/…'");
-    snprintf(meter->vcpu_statistics, sizeof(meter->vcpu_statistics), "/proc/%d/task/%d/schedstat",
-             qemu, vcpu);
+    if (clock_getcpuclockid(qemu, &meter->qemu) != 0)
+        errx(1, "QEMU's processor time cannot be read");
     if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0 && CPU_COUNT(&allowed) >= 2) {
         bind_to(0, &allowed, 0);
         bind_to(vcpu, &allowed, 1);
     }
 }
 
-/* The file's first number: nanoseconds on a core. */
-static uint64_t vcpu_ns(const struct meter *meter)
-{
-    char text[128];
-
-    read_text(meter->vcpu_statistics, text, sizeof(text));
-    return strtoull(text, NULL, 10);
-}
-
 /* ---- readings ---- */
 
-uint64_t meter_now_ns(void)
+static uint64_t clock_now_ns(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (clock_gettime(clock, &now) != 0)
+        err(1, "a clock cannot be read");
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t meter_now_ns(void)
+{
+    return clock_now_ns(CLOCK_MONOTONIC);
 }
 
 struct reading meter_read(const struct meter *meter, struct traffic *traffic)
 {
     struct reading reading = {
         .ns = meter_now_ns(),
-        .vcpu_ns = vcpu_ns(meter),
+        .cpu_ns = clock_now_ns(meter->qemu),
         .instructions = meter->icount->instructions,
         .port_io = meter->icount->port_io,
         .received = traffic_received(traffic),
@@ -139,7 +136,7 @@ void meter_print(const char *name, const struct reading *before, const struct re
 {
     printf("{\"phase\": \"%s\"", name);
     printf(", \"seconds\": %.4f", (double)(after->ns - before->ns) / 1e9);
-    printf(", \"vcpu_seconds\": %.4f", (double)(after->vcpu_ns - before->vcpu_ns) / 1e9);
+    printf(", \"cpu_seconds\": %.4f", (double)(after->cpu_ns - before->cpu_ns) / 1e9);
     print_count("frames", before->received, after->received);
     print_count("instructions", before->instructions, after->instructions);
     print_count("port_io", before->port_io, after->port_io);

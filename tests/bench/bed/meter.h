@@ -5,19 +5,20 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "tests/bench/bed/icount.h"
 #include "tests/bench/bed/traffic.h"
 
 struct meter {
-    const volatile struct icount *icount; /* all zero if QEMU runs without the plugin */
-    char vcpu_statistics[64]; /* file of the vCPU thread's processor time; "": unknown */
+    const volatile struct icount *icount;
+    clockid_t qemu; /* processor time of QEMU's process */
 };
 
 /* A moment. */
 struct reading {
-    uint64_t ns;      /* monotonic clock */
-    uint64_t vcpu_ns; /* processor time of the vCPU thread */
+    uint64_t ns;     /* monotonic clock */
+    uint64_t cpu_ns; /* processor time of QEMU, nearly all of it the vCPU's */
     uint64_t instructions;
     uint64_t port_io;
     uint64_t received;
@@ -29,11 +30,11 @@ struct reading {
 void meter_open(struct meter *meter, const char *path);
 
 /*
- * Finds the vCPU's thread in QEMU's process `qemu`, which must have been started with
- * -name …,debug-threads=on. Binds it to the second core that this process may use and this process
- * to the first, so that the two never share one, if there are two.
+ * Follows QEMU's process `qemu`, which must have been started with -name …,debug-threads=on. Binds its
+ * vCPU's thread to the second core that this process may use and this process to the first, so that
+ * the two never share one, if there are two.
  */
-void meter_follow_vcpu(struct meter *meter, pid_t qemu);
+void meter_follow(struct meter *meter, pid_t qemu);
 
 uint64_t meter_now_ns(void);
 struct reading meter_read(const struct meter *meter, struct traffic *traffic);

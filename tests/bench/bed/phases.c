@@ -18,9 +18,10 @@
 #define BOOT_FRAME_NS NS_PER_MS     /* between two attempts */
 #define LOOK_NS (2 * NS_PER_MS)     /* between two looks at the clocks while traffic runs */
 
-#define WARM_UP_VCPU_NS (200 * NS_PER_MS)
-#define WINDOW_VCPU_NS (100 * NS_PER_MS) /* many times what the kernel's accounting is coarse by */
-#define WINDOWS_MAX 4096
+#define WARM_UP_CPU_NS (200 * NS_PER_MS)
+#define WINDOW_FRAMES 4096 /* many times what is under way when a window begins or ends */
+#define WINDOW_CPU_NS (100 * NS_PER_MS) /* many ticks: the kernel's accounting is that coarse */
+#define WINDOWS_MAX 65536
 #define TIMES_SLOWER 10 /* than on a machine of its own, at most */
 
 #define DELIVER_MAX 64 /* frames at a time */
@@ -122,31 +123,43 @@ void phase_boot(struct bed *bed, const struct phase *phase)
 /* ---- saturation ---- */
 
 /*
- * The phase is cut into windows of the vCPU's time. On a busy machine this process may not run for a
- * while in which the guest does, and finds nothing to forward: the best windows know least of that.
+ * The phase is cut into windows. On a busy machine this process may not run for a while in which the
+ * guest does, and finds nothing to forward: the better windows know least of that.
  */
 struct windows {
-    struct series instructions; /* per frame */
-    struct series frames;       /* per second of the vCPU's time */
-    struct reading start;
+    struct series instructions; /* per frame, over WINDOW_FRAMES */
+    struct reading frames_start;
+    struct series rates; /* frames per second of QEMU's processor time, over WINDOW_CPU_NS */
+    struct reading cpu_start;
 };
 
 static void windows_begin(struct windows *windows, struct bed *bed)
 {
-    windows->start = meter_read(&bed->meter, &bed->traffic);
+    windows->frames_start = windows->cpu_start = meter_read(&bed->meter, &bed->traffic);
+    windows->instructions.count = windows->rates.count = 0;
 }
 
-static void windows_look(struct windows *windows, struct bed *bed)
+static void windows_look_at_frames(struct windows *windows, struct bed *bed)
 {
-    const struct reading now = meter_read(&bed->meter, &bed->traffic);
-    const double frames = (double)(now.received - windows->start.received);
+    const uint64_t frames = traffic_received(&bed->traffic) - windows->frames_start.received;
 
-    if (now.vcpu_ns - windows->start.vcpu_ns < WINDOW_VCPU_NS || frames == 0)
+    if (frames < WINDOW_FRAMES)
         return;
-    series_add(&windows->instructions,
-               (double)(now.instructions - windows->start.instructions) / frames);
-    series_add(&windows->frames, frames * 1e9 / (double)(now.vcpu_ns - windows->start.vcpu_ns));
-    windows->start = now;
+    const struct reading now = meter_read(&bed->meter, &bed->traffic);
+    const uint64_t instructions = now.instructions - windows->frames_start.instructions;
+    series_add(&windows->instructions, (double)instructions / (double)frames);
+    windows->frames_start = now;
+}
+
+static void windows_look_at_time(struct windows *windows, const struct reading *now)
+{
+    const uint64_t cpu_ns = now->cpu_ns - windows->cpu_start.cpu_ns;
+
+    if (cpu_ns < WINDOW_CPU_NS)
+        return;
+    series_add(&windows->rates,
+               (double)(now->received - windows->cpu_start.received) * 1e9 / (double)cpu_ns);
+    windows->cpu_start = *now;
 }
 
 /* One turn: fills the rx rings, empties the tx rings; returns the frames moved. */
@@ -163,13 +176,13 @@ static uint32_t turn(struct bed *bed, const struct phase *phase)
     return moved + collect(bed);
 }
 
-/* Keeps the rings full until the vCPU has run for `vcpu_ns`, or TIMES_SLOWER as long has passed. */
+/* Keeps the rings full until QEMU has run for `cpu_ns`, or TIMES_SLOWER as long has passed. */
 static void keep_full(struct bed *bed, const struct phase *phase, struct windows *windows,
-                      uint64_t vcpu_ns)
+                      uint64_t cpu_ns)
 {
     const struct reading start = meter_read(&bed->meter, &bed->traffic);
-    const uint64_t end = start.ns + TIMES_SLOWER * vcpu_ns;
-    uint64_t progress_ns = start.ns, look_ns = start.ns, received = start.received;
+    const uint64_t end = start.ns + TIMES_SLOWER * cpu_ns;
+    struct reading look = start, progress = start; /* the last one; the last with more frames */
 
     for (uint64_t now, moved_ns = start.ns; (now = meter_now_ns()) < end;) {
         serve(bed, now);
@@ -177,15 +190,15 @@ static void keep_full(struct bed *bed, const struct phase *phase, struct windows
             moved_ns = now;
         else if (now - moved_ns > SPIN_NS)
             pause_shortly();
-        if (now < look_ns)
+        windows_look_at_frames(windows, bed);
+        if (now - look.ns < LOOK_NS)
             continue;
-        look_ns = now + LOOK_NS;
-        windows_look(windows, bed);
-        if (traffic_received(&bed->traffic) != received)
-            progress_ns = now;
-        received = traffic_received(&bed->traffic);
-        end_if_stuck(now, progress_ns);
-        if (meter_read(&bed->meter, &bed->traffic).vcpu_ns - start.vcpu_ns >= vcpu_ns)
+        look = meter_read(&bed->meter, &bed->traffic);
+        windows_look_at_time(windows, &look);
+        if (look.received != progress.received)
+            progress = look;
+        end_if_stuck(look.ns, progress.ns);
+        if (look.cpu_ns - start.cpu_ns >= cpu_ns)
             break;
     }
 }
@@ -193,23 +206,22 @@ static void keep_full(struct bed *bed, const struct phase *phase, struct windows
 void phase_saturate(struct bed *bed, const struct phase *phase)
 {
     struct windows windows = {.instructions = series_make(WINDOWS_MAX),
-                              .frames = series_make(WINDOWS_MAX)};
+                              .rates = series_make(WINDOWS_MAX)};
 
     traffic_restart(&bed->traffic, phase->length);
     windows_begin(&windows, bed);
-    keep_full(bed, phase, &windows, WARM_UP_VCPU_NS);
-    windows.instructions.count = windows.frames.count = 0;
+    keep_full(bed, phase, &windows, WARM_UP_CPU_NS);
     windows_begin(&windows, bed);
-    const struct reading before = windows.start;
+    const struct reading before = windows.cpu_start;
     keep_full(bed, phase, &windows, (uint64_t)(phase->seconds * 1e9));
     const struct reading after = meter_read(&bed->meter, &bed->traffic);
     wait_and_collect(bed, SETTLE_NS);
     meter_print(phase->name, &before, &after);
     series_print(&windows.instructions, "instructions_per_frame");
-    series_print(&windows.frames, "frames_per_vcpu_second");
+    series_print(&windows.rates, "frames_per_cpu_second");
     meter_print_flows(&bed->traffic);
     series_free(&windows.instructions);
-    series_free(&windows.frames);
+    series_free(&windows.rates);
 }
 
 /* ---- bursts ---- */

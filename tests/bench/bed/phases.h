@@ -35,9 +35,9 @@ struct phase {
  */
 void phase_boot(struct bed *bed, const struct phase *phase);
 
-/* The rx rings of `directions` are kept full for `seconds` of the vCPU's time (not more than ten times
- * as long by the clock): instructions per frame, and frames per second of the vCPU's time, over
- * windows of a tenth of a second of it. */
+/* The rx rings of `directions` are kept full for `seconds` of QEMU's processor time (not more than ten
+ * times as long by the clock): instructions per frame, and frames per second of processor time, over
+ * short windows. */
 void phase_saturate(struct bed *bed, const struct phase *phase);
 
 /* `burst` frames are shown at once, and the next ones when they have all come through, `count`

@@ -71,28 +71,34 @@ void traffic_restart(struct traffic *traffic, uint32_t length)
 
 /* ---- in ---- */
 
+/* Copies what fits of `length` bytes to the span from `*used` on; returns how many. */
+static uint32_t fill(const struct span *span, uint32_t *used, const uint8_t *bytes, uint32_t length)
+{
+    const uint32_t room = span->length - *used;
+    const uint32_t n = length < room ? length : room;
+
+    memcpy(span->bytes + *used, bytes, n);
+    *used += n;
+    return n;
+}
+
 /* Spreads header and frame over what the device may write; returns the bytes written. */
 static uint32_t scatter(const struct chain *chain, const uint8_t *header, uint32_t header_length,
                         const struct flow *flow)
 {
-    const uint32_t total = header_length + flow->length;
-    uint32_t at = 0;
+    uint32_t in_header = 0, in_frame = 0;
 
-    for (unsigned i = 0; i < chain->count && at < total; i++) {
+    for (unsigned i = 0; i < chain->count && in_frame < flow->length; i++) {
         const struct span *const span = &chain->spans[i];
         uint32_t used = 0;
         if (!span->write)
             errx(1, "an rx descriptor that the device may not write");
-        for (; at < header_length && used < span->length; used++)
-            span->bytes[used] = header[at++];
-        const uint32_t room = span->length - used, left = total - at;
-        const uint32_t n = room < left ? room : left;
-        memcpy(span->bytes + used, flow->frame + (at - header_length), n);
-        at += n;
+        in_header += fill(span, &used, header + in_header, header_length - in_header);
+        in_frame += fill(span, &used, flow->frame + in_frame, flow->length - in_frame);
     }
-    if (at < total)
-        errx(1, "an rx buffer of %u bytes for %u", at, total);
-    return total;
+    if (in_frame < flow->length)
+        errx(1, "an rx buffer of %u bytes for a frame of %u", in_header + in_frame, flow->length);
+    return in_header + in_frame;
 }
 
 uint32_t traffic_deliver(struct traffic *traffic, unsigned flow_number, uint32_t n)
