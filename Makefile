@@ -437,7 +437,7 @@ $(OUT)/bench/native: $(BENCH_SOURCES:%=$(OUT)/bench/obj/%.o)
 
 # What runs beside and inside QEMU to measure the whole of it.
 BED_SOURCES := $(addprefix tests/bench/bed/,bed.c phases.c meter.c traffic.c vhost_user.c \
-	device_queue.c split_queue.c guest_memory.c)
+	device_queue.c split_queue.c packed_queue.c guest_memory.c)
 ICOUNT_SOURCES := tests/bench/bed/icount.c
 BED_PROGRAMS := $(OUT)/bench/bed $(OUT)/bench/icount.so
 BED_FLAGS = -std=gnu11 -O2 -g $(WARNINGS) -I.

@@ -40,17 +40,19 @@ class Device:
     doorbells: bool = False  # wants them, or polls
     event_idx: bool = False
     modern: bool = False
+    packed: bool = False  # a modern one only
     no_mergeable: bool = False
 
     def bed_options(self):
         """What the back end is told …"""
-        names = ("doorbells", "event_idx", "modern", "no_mergeable")
+        names = ("doorbells", "event_idx", "modern", "packed", "no_mergeable")
         return ["--" + name.replace("_", "-") for name in names if getattr(self, name)]
 
     def properties(self):
         """… and QEMU. Without vectors: QEMU 7.2 does not survive MSI-X here without KVM."""
         generation = "disable-legacy=on,disable-modern=off" if self.modern else "disable-modern=on"
-        return f"{generation},vectors=0,romfile="
+        packed = ",packed=on" if self.packed else ""
+        return f"{generation}{packed},vectors=0,romfile="
 
 
 def qemu_command(build, folder, guest, device):

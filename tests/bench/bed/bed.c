@@ -25,6 +25,7 @@ static const char usage[] =
     "  --doorbells       the device wants doorbells; else it polls and says so\n"
     "  --event-idx       offers EVENT_IDX\n"
     "  --modern          offers VERSION_1\n"
+    "  --packed          offers RING_PACKED\n"
     "  --no-mergeable    does not offer MRG_RXBUF\n"
     "  --boot=SECONDS    at most, until the guest forwards (60)\n"
     "phases; DIRECTIONS are 1 (port 0 to 1), 2 (1 to 0) or 3 (both), LENGTH is in bytes:\n"
@@ -53,9 +54,13 @@ static void show_usage(void)
 static struct options read_options(int count, char **words)
 {
     static const struct option known[] = {
-        {"doorbells", no_argument, NULL, 'd'},  {"event-idx", no_argument, NULL, 'e'},
-        {"modern", no_argument, NULL, 'm'},     {"no-mergeable", no_argument, NULL, 'n'},
-        {"boot", required_argument, NULL, 'b'}, {NULL, 0, NULL, 0},
+        {"doorbells", no_argument, NULL, 'd'},
+        {"event-idx", no_argument, NULL, 'e'},
+        {"modern", no_argument, NULL, 'm'},
+        {"packed", no_argument, NULL, 'p'},
+        {"no-mergeable", no_argument, NULL, 'n'},
+        {"boot", required_argument, NULL, 'b'},
+        {NULL, 0, NULL, 0},
     };
     struct options options = {.settings.features = FEATURES, .boot_seconds = 60};
 
@@ -69,6 +74,9 @@ static struct options read_options(int count, char **words)
             break;
         case 'm':
             options.settings.features |= BIT(F_VERSION_1);
+            break;
+        case 'p':
+            options.settings.features |= BIT(F_RING_PACKED);
             break;
         case 'n':
             options.settings.features &= ~BIT(NET_F_MRG_RXBUF);

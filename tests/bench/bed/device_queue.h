@@ -1,6 +1,7 @@
 /*
  * The device's side of a virtqueue in a guest's memory: takes chains, finishes them in the same
- * order, shows them. The format of the ring is a table of functions (split_queue.c).
+ * order, shows them. The format of the ring is a table of functions (split_queue.c,
+ * packed_queue.c).
  *
  * The guest is trusted to keep the rules: what breaks them ends the program with a message.
  */
@@ -41,7 +42,7 @@ struct queue_format {
     /* Hands a chain back, `written` bytes in it. The guest does not see it before `show`. */
     void (*finish)(struct device_queue *queue, const struct chain *chain, uint32_t written);
 
-    /* Shows all that was finished since the last time (something was), says whether doorbells are
+    /* Shows all that was finished since the last time (it may be nothing), says whether doorbells are
      * wanted, and returns whether the guest wants an interrupt. */
     bool (*show)(struct device_queue *queue);
 };
@@ -65,10 +66,11 @@ struct device_queue {
     int call;             /* eventfd of its interrupts, -1: none */
 
     /* positions in the ring, as the format counts them */
-    uint16_t offered;  /* as far as the guest is known to have offered */
-    uint16_t taken;    /* next to take */
-    uint16_t finished; /* next to finish */
-    uint16_t shown;    /* next to show */
+    uint16_t offered;     /* as far as the guest is known to have offered */
+    uint16_t taken;       /* next to take */
+    uint16_t finished;    /* next to finish */
+    uint16_t shown;       /* next to show */
+    uint16_t first_flags; /* packed: to be written at `shown`, after all behind it */
 
     /* what was counted since the program began */
     uint64_t doorbells;
@@ -77,6 +79,7 @@ struct device_queue {
 };
 
 extern const struct queue_format split_queue_format;
+extern const struct queue_format packed_queue_format;
 
 /* Starts a queue whose format, memory, areas, size and event_idx are set. */
 void device_queue_start(struct device_queue *queue, uint32_t base);

@@ -97,7 +97,8 @@ static void start_when_ready(struct vhost_user_port *port, struct vhost_user_que
     if (ring->running || !queue->enabled || ring->kick < 0 || areas.descriptors == NULL ||
         areas.driver == NULL || areas.device == NULL)
         return;
-    ring->format = &split_queue_format;
+    ring->format =
+        port->features >> VIRTIO_F_RING_PACKED & 1 ? &packed_queue_format : &split_queue_format;
     ring->memory = &port->memory;
     ring->areas = areas;
     ring->event_idx = port->features >> VIRTIO_F_EVENT_IDX & 1;
