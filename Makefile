@@ -235,7 +235,7 @@ SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 	tests/host/sim_virtio_modern.c tests/host/sim_virtqueue.c
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_modern virtio_net_data \
-	virtio_net_breach virtio_net_recovery virtio_net_control \
+	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_filter \
 	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring \
 	loop monitor \
 	config log history json editor console clock calibrate acpi power string
@@ -268,6 +268,7 @@ HOST_TEST_virtio_net_data := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_breach := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_recovery := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_control := $(VIRTIO_BENCH)
+HOST_TEST_virtio_net_filter := $(VIRTIO_BENCH)
 WIRE_BENCH := $(VIRTIO_BENCH) drivers/ports.c tests/host/wire_bench.c $(filter-out net/pool.c,$(NET_SOURCES))
 HOST_TEST_hostile_ring := $(WIRE_BENCH)
 HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/access_watch.c

@@ -34,8 +34,10 @@ static void add_port(struct ports *ports, const struct pci_device *pci)
 
     if (!has_room(ports, pci))
         return;
+    const struct virtio_net_options options = {.transport = ports->transport,
+                                               .vlans = ports->vlans[id]};
     ports->of_port[id] = pci;
-    ports->assembly->ports[id] = virtio_net_probe(pci, id, ports->transport);
+    ports->assembly->ports[id] = virtio_net_probe(pci, id, &options);
     ports->assembly->port_count++;
 }
 
@@ -169,10 +171,12 @@ static bool plug(struct ports *ports, const struct pci_device *pci)
     struct netdev *port = port_of(ports, pci);
 
     if (port == NULL) {
+        /* No VLANs: the words were for ports that were there at the start. */
+        const struct virtio_net_options options = {.transport = ports->transport};
         const unsigned id = assembly->port_count;
         if (!has_room(ports, pci))
             return false;
-        port = virtio_net_probe_in(&ports->spares[--ports->spare_count], pci, id, ports->transport);
+        port = virtio_net_probe_in(&ports->spares[--ports->spare_count], pci, id, &options);
         if (port->state != NETDEV_FAILED)
             port->ops->want_filter(port, ports->promisc, ports->allmulti);
         ports->of_port[id] = pci;

@@ -105,6 +105,8 @@ static bool negotiate(struct virtio_net *net, uint16_t mtu)
         warn(net, "control-queue-too-small", "promiscuous mode and addresses cannot be set");
         acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ);
     }
+    if (!net->options.vlans)
+        acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VLAN);
     /* §5.1.4.2: who agrees to an mtu must have buffers for it, so it was read before. */
     const bool agreed = virtio_offers(virtio, VIRTIO_NET_F_MTU) && mtu_is_usable(net, mtu);
     if (!agreed)
@@ -276,7 +278,7 @@ static bool make_control(struct virtio_net *net)
     if (!virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_VQ))
         return true;
     control->device = &net->virtio;
-    control->pending = control->silent = false;
+    control->pending = control->silent = control->resetting = control->was_reset = false;
     if (!make_queue(net, &control->queue, VIRTIO_NET_QUEUE_CONTROL, VIRTIO_NET_CONTROL_CHAIN))
         return false;
     if (control->buffer == NULL)
@@ -284,6 +286,21 @@ static bool make_control(struct virtio_net *net)
     if (control->buffer == NULL)
         refuse(net, "reason=memory bytes=%zu remedy=\"more RAM\"", sizeof(*control->buffer));
     return control->buffer != NULL;
+}
+
+bool virtio_net_renew_control(struct virtio_net *net)
+{
+    struct virtqueue *queue = &net->control.queue;
+    const struct virtqueue_shape shape = {
+        .size = queue->size,
+        .index = queue->index,
+        .chain = queue->chain,
+        .event_idx = queue->event_idx,
+    };
+
+    memset(queue->desc, 0, virtqueue_layout(shape.size).total);
+    virtqueue_init(queue, &shape, queue->desc, queue->tokens);
+    return net->virtio.transport->enable_queue(&net->virtio, queue) == NULL;
 }
 
 static bool make_queues(struct virtio_net *net)
@@ -309,12 +326,12 @@ static bool open_transport(struct virtio_net *net, const struct pci_device *pci)
 {
     const char *modern = "transport=legacy asked for", *legacy = "transport=modern asked for";
 
-    if (net->choice != VIRTIO_TRANSPORT_LEGACY) {
+    if (net->options.transport != VIRTIO_TRANSPORT_LEGACY) {
         modern = virtio_pci_modern_open(&net->virtio, pci);
         if (modern == NULL)
             return true;
     }
-    if (net->choice != VIRTIO_TRANSPORT_MODERN) {
+    if (net->options.transport != VIRTIO_TRANSPORT_MODERN) {
         legacy = virtio_pci_legacy_open(&net->virtio, pci);
         if (legacy == NULL)
             return true;
@@ -359,7 +376,7 @@ bool virtio_net_open(struct virtio_net *net, const struct pci_device *pci)
     }
     if (!reset(net))
         return false;
-    if (net->choice == VIRTIO_TRANSPORT_AUTO)
+    if (net->options.transport == VIRTIO_TRANSPORT_AUTO)
         step_back_to_legacy(net);
     return true;
 }
@@ -387,7 +404,7 @@ bool virtio_net_configure(struct virtio_net *net)
 }
 
 struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_device *pci,
-                                   unsigned id, enum virtio_transport_choice choice)
+                                   unsigned id, const struct virtio_net_options *options)
 {
     *net = (struct virtio_net){
         .netdev =
@@ -398,7 +415,7 @@ struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_devi
                 .num_rx_queues = 1,
                 .num_tx_queues = 1,
             },
-        .choice = choice,
+        .options = *options,
         .settings.next = SETTINGS, /* none to be given again */
     };
     snprintf(net->netdev.address, sizeof(net->netdev.address), "%s", pci_address(pci).text);
@@ -408,13 +425,13 @@ struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_devi
 }
 
 struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
-                                enum virtio_transport_choice choice)
+                                const struct virtio_net_options *options)
 {
     struct virtio_net *net = malloc(sizeof(*net));
 
     if (net == NULL)
         panic("no memory for port %u", id);
-    return virtio_net_probe_in(net, pci, id, choice);
+    return virtio_net_probe_in(net, pci, id, options);
 }
 
 /* ---- start: §3.1.1 steps 7 and 8 ---- */
@@ -619,9 +636,10 @@ static void report(const struct netdev *dev)
     .reset = virtio_net_reset, .read_stats = read_stats, .set_promisc = virtio_net_set_promisc,    \
     .tx_pending = virtio_net_tx_pending, .read_status = read_status,                               \
     .features_text = features_text, .want_filter = virtio_net_want_filter,                         \
-    .set_allmulti = virtio_net_set_allmulti, .get_link_speed = get_link_speed,                     \
-    .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,                                      \
-    .set_mac_addr = virtio_net_set_mac_addr, .report = report, .service = virtio_net_service
+    .set_allmulti = virtio_net_set_allmulti, .add_address = virtio_net_add_address,                \
+    .add_vlan = virtio_net_add_vlan, .get_link_speed = get_link_speed, .get_link_up = get_link_up, \
+    .get_mac_addr = get_mac_addr, .set_mac_addr = virtio_net_set_mac_addr, .report = report,       \
+    .service = virtio_net_service
 
 const struct netdev_ops virtio_net_ops = {
     WHATEVER_THE_STATE,

@@ -41,6 +41,7 @@ enum virtio_net_setting {
     SETTING_PROMISC,
     SETTING_ALLMULTI,
     SETTING_TABLE,
+    SETTING_VLAN,         /* a command for each */
     SETTING_ANNOUNCE_ACK, /* no setting, but a command as they are; wanted until it was done */
     SETTINGS
 };
@@ -50,6 +51,11 @@ struct virtio_net_settings {
     bool promisc;
     bool allmulti;
     struct mac_address mac;
+    struct virtio_net_mac_table unicast; /* received besides the port's own */
+    struct virtio_net_mac_table multicast;
+    uint16_t vlans[NETDEV_FILTER_MAX];
+    uint32_t vlan_count;
+    uint32_t vlan_next;           /* of these, to be given to the device */
     enum virtio_net_setting next; /* to be given to the device again; SETTINGS: all done */
     bool again;                   /* something was changed meanwhile: once more from the start */
 };
@@ -78,14 +84,20 @@ struct virtio_net_link {
     uint64_t announces; /* how often the device has asked for an announcement */
 };
 
+/* What is asked of a port before it is negotiated with. */
+struct virtio_net_options {
+    enum virtio_transport_choice transport; /* AUTO: modern, else legacy */
+    bool vlans; /* add_vlan will be called; till then nothing with a tag comes in (§5.1.6.5.3) */
+};
+
 struct virtio_net {
     struct netdev netdev; /* first: the port interface hands out its address */
     struct virtio_device virtio;
-    enum virtio_transport_choice choice; /* by which transport, for this device and for the next */
     struct virtio_net_queue rx;
     struct virtio_net_queue tx;
     struct virtio_net_control control;
-    struct netdev_setup setup; /* as start was given it */
+    struct virtio_net_options options; /* for this device and for the next */
+    struct netdev_setup setup;         /* as start was given it */
     struct mac_address mac;
     uint32_t header_size; /* bytes of the device header in front of each frame */
     struct virtio_net_settings settings;
@@ -119,16 +131,15 @@ void virtio_net_remove(struct netdev *dev, const char *reason);
 bool virtio_net_replace(struct netdev *dev, const struct pci_device *pci);
 
 /*
- * Makes port `id` out of the function `pci` (which must live as long as the port), by the transport
- * of the choice; AUTO: modern, else legacy. Always returns a port: one that cannot be used has had
- * its `error` event and state NETDEV_FAILED, and keeps its
+ * Makes port `id` out of the function `pci` (which must live as long as the port). Always returns a
+ * port: one that cannot be used has had its `error` event and state NETDEV_FAILED, and keeps its
  * number. Start-up only; the port is never given back.
  */
 struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
-                                enum virtio_transport_choice choice);
+                                const struct virtio_net_options *options);
 
 /* The same in `net`, the caller's, which lives as long as the port: also later, between two rounds. */
 struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_device *pci,
-                                   unsigned id, enum virtio_transport_choice choice);
+                                   unsigned id, const struct virtio_net_options *options);
 
 #endif

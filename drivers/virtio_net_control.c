@@ -25,6 +25,37 @@ static void describe(struct virtq_desc *desc, struct part part, uint16_t flags)
     desc->flags = flags;
 }
 
+/* True if nothing has come of it for so long that nothing will. Called once a look. */
+static bool is_overdue(struct virtio_net_control *control)
+{
+    return ++control->looks >= LOOKS_MIN && clock_ns() - control->sent_ns > VIRTIO_PATIENCE_NS;
+}
+
+bool virtio_net_control_reset(struct virtio_net_control *control)
+{
+    const struct virtio_device *device = control->device;
+
+    if (control->was_reset || !virtio_has(device, VIRTIO_F_RING_RESET))
+        return false;
+    control->was_reset = control->resetting = true;
+    control->sent_ns = clock_ns();
+    control->looks = 0;
+    device->transport->reset_queue(device, control->queue.index);
+    return true;
+}
+
+bool virtio_net_control_look(struct virtio_net_control *control)
+{
+    const struct virtio_device *device = control->device;
+
+    if (device->transport->queue_is_reset(device, control->queue.index)) {
+        control->resetting = control->silent = control->pending = false;
+        return true;
+    }
+    control->resetting = !is_overdue(control);
+    return false;
+}
+
 enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control *control)
 {
     struct virtqueue *queue = &control->queue;
@@ -33,8 +64,7 @@ enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control
     const uint32_t pending = virtqueue_pending(queue);
 
     if (pending == 0 && queue->breach == VIRTQUEUE_SOUND) {
-        control->silent =
-            ++control->looks >= LOOKS_MIN && clock_ns() - control->sent_ns > VIRTIO_PATIENCE_NS;
+        control->silent = is_overdue(control);
         return control->silent ? CONTROL_SILENT : CONTROL_PENDING;
     }
     if (pending == 0 || virtqueue_pop_one(queue, &token, &length).count == 0)
@@ -77,39 +107,78 @@ static enum virtio_net_control_result send(struct virtio_net_control *control,
     return CONTROL_PENDING;
 }
 
+/* A command with `size` bytes of data in one part. */
+static enum virtio_net_control_result send_data(struct virtio_net_control *control,
+                                                struct virtio_net_ctrl_hdr command,
+                                                const void *data, uint32_t size)
+{
+    const struct part part = {control->buffer->data, size};
+
+    if (!control->silent) /* else the buffer is the device's */
+        memcpy(control->buffer->data, data, size);
+    return send(control, command, &part, 1);
+}
+
 enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_control *control,
                                                           uint8_t command, bool on)
 {
-    const struct part data = {control->buffer->data, 1};
+    const uint8_t data = on;
 
-    if (!control->silent)
-        control->buffer->data[0] = on;
-    return send(control, (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_RX, command}, &data, 1);
+    return send_data(control, (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_RX, command}, &data,
+                     sizeof(data));
 }
 
-enum virtio_net_control_result virtio_net_control_clear_table(struct virtio_net_control *control)
+/* A table is as long as it has entries. */
+static struct part table_part(const struct virtio_net_mac_table *table)
+{
+    return (struct part){table, (uint32_t)(offsetof(struct virtio_net_mac_table, macs) +
+                                           table->entries * sizeof(table->macs[0]))};
+}
+
+enum virtio_net_control_result
+virtio_net_control_set_table(struct virtio_net_control *control,
+                             const struct virtio_net_mac_table *unicast,
+                             const struct virtio_net_mac_table *multicast)
 {
     struct virtio_net_control_buffer *buffer = control->buffer;
-    const struct part tables[] = {
-        {&buffer->unicast_entries, sizeof(buffer->unicast_entries)},
-        {&buffer->multicast_entries, sizeof(buffer->multicast_entries)},
-    };
 
+    ensure(unicast->entries <= NETDEV_FILTER_MAX && multicast->entries <= NETDEV_FILTER_MAX);
+    if (control->silent)
+        return CONTROL_SILENT;
+    buffer->unicast = *unicast;
+    buffer->multicast = *multicast;
+    /* By our own tables: those in the buffer are the device's to read, and so to be doubted. */
+    struct part parts[] = {table_part(unicast), table_part(multicast)};
+    parts[0].start = &buffer->unicast;
+    parts[1].start = &buffer->multicast;
     return send(control,
                 (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET},
-                tables, 2);
+                parts, 2);
 }
 
 enum virtio_net_control_result virtio_net_control_set_mac(struct virtio_net_control *control,
                                                           struct mac_address mac)
 {
-    const struct part data = {control->buffer->data, sizeof(mac.bytes)};
+    return send_data(
+        control, (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET},
+        mac.bytes, sizeof(mac.bytes));
+}
 
-    if (!control->silent)
-        memcpy(control->buffer->data, mac.bytes, sizeof(mac.bytes));
-    return send(control,
-                (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET},
-                &data, 1);
+enum virtio_net_control_result virtio_net_control_add_vlan(struct virtio_net_control *control,
+                                                           uint16_t id)
+{
+    return send_data(control,
+                     (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_VLAN, VIRTIO_NET_CTRL_VLAN_ADD},
+                     &id, sizeof(id));
+}
+
+enum virtio_net_control_result virtio_net_control_set_offloads(struct virtio_net_control *control,
+                                                               uint64_t offloads)
+{
+    return send_data(control,
+                     (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_GUEST_OFFLOADS,
+                                                  VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET},
+                     &offloads, sizeof(offloads));
 }
 
 enum virtio_net_control_result virtio_net_control_announce_ack(struct virtio_net_control *control)

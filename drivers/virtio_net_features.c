@@ -15,9 +15,9 @@
 /*
  * Not taken, with the reason: GUEST_CSUM and the segmentation bits, so that no frame with an
  * unfinished checksum comes in; MRG_RXBUF, since one buffer holds any frame we let in;
- * NOTIFY_ON_EMPTY, since it overrides the suppression of interrupts; CTRL_VLAN, since it filters
- * every tagged frame once taken; MQ has no function here; INDIRECT_DESC saves nothing where a frame is
- * one descriptor; NOTIFICATION_DATA would have each doorbell carry what the ring says anyway.
+ * NOTIFY_ON_EMPTY, since it overrides the suppression of interrupts; MQ, since one pair of queues is
+ * used, which is what a device without MQ has; INDIRECT_DESC saves nothing where a frame is one
+ * descriptor; NOTIFICATION_DATA would have each doorbell carry what the ring says anyway.
  *
  * ACCESS_PLATFORM (§6) says that addresses go through the platform's translation: nothing has
  * switched one on here, so they are physical ones all the same, and to refuse the bit is to lose the
@@ -31,7 +31,7 @@ static const struct feature {
 } features[] = {
     FEATURE(CSUM),
     FEATURE(GUEST_CSUM),
-    FEATURE(CTRL_GUEST_OFFLOADS),
+    TAKEN_WITH(CTRL_GUEST_OFFLOADS, CTRL_VQ),
     TAKEN(MTU),
     TAKEN(MAC),
     FEATURE(GSO),
@@ -47,7 +47,7 @@ static const struct feature {
     TAKEN(STATUS),
     TAKEN(CTRL_VQ),
     TAKEN_WITH(CTRL_RX, CTRL_VQ),
-    FEATURE(CTRL_VLAN),
+    TAKEN_WITH(CTRL_VLAN, CTRL_VQ), /* if VLANs are configured: see negotiate() */
     TAKEN_WITH(CTRL_RX_EXTRA, CTRL_RX),
     TAKEN_WITH(GUEST_ANNOUNCE, CTRL_VQ),
     FEATURE(MQ),
@@ -81,15 +81,18 @@ static const struct feature {
 
 uint64_t virtio_net_features_choose(uint64_t offered)
 {
-    uint64_t taken = 0;
+    uint64_t taken = 0, before;
 
-    /* What a bit needs has a lower number throughout, so one pass settles chains of needs. */
-    for (unsigned bit = 0; bit < FEATURES; bit++) {
-        const struct feature *feature = &features[bit];
-        if (feature->wanted && (offered & VIRTIO_BIT(bit)) &&
-            (taken & feature->needs) == feature->needs)
-            taken |= VIRTIO_BIT(bit);
-    }
+    for (unsigned bit = 0; bit < FEATURES; bit++)
+        taken |= features[bit].wanted ? offered & VIRTIO_BIT(bit) : 0;
+    /* What has lost a bit that it needs may in turn be needed: until nothing goes any more. */
+    do {
+        before = taken;
+        for (unsigned bit = 0; bit < FEATURES; bit++) {
+            if ((taken & features[bit].needs) != features[bit].needs)
+                taken &= ~VIRTIO_BIT(bit);
+        }
+    } while (taken != before);
     return taken;
 }
 

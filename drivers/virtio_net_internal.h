@@ -49,6 +49,10 @@ bool virtio_net_go_live(struct virtio_net *net);
 /* The port is in service (again): state and table of functions. */
 void virtio_net_run(struct virtio_net *net);
 
+/* Makes the control queue anew after it alone was reset, and enables it. False if the device does not
+ * take it. */
+bool virtio_net_renew_control(struct virtio_net *net);
+
 /* ---- virtio_net_data.c ---- */
 
 /* Offers as many buffers to the device as net->setup says (at most as many as the ring and the pool
@@ -84,6 +88,8 @@ bool virtio_net_want_filter(struct netdev *dev, bool promisc, bool allmulti);
 bool virtio_net_set_promisc(struct netdev *dev, bool on);
 bool virtio_net_set_allmulti(struct netdev *dev, bool on);
 bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac);
+bool virtio_net_add_address(struct netdev *dev, struct mac_address mac);
+bool virtio_net_add_vlan(struct netdev *dev, uint16_t id);
 
 /* True for an address that one station may have: neither a group's nor zero. */
 bool virtio_net_mac_usable(const struct mac_address *mac);

@@ -53,6 +53,7 @@ bool virtio_net_replace(struct netdev *dev, const struct pci_device *pci)
     ensure(before == NETDEV_UNPLUGGED || before == NETDEV_FAILED);
     net->virtio = (struct virtio_device){0};
     net->recovery = (struct virtio_net_recovery){.resets = net->recovery.resets};
+    net->options.vlans = net->settings.vlan_count != 0; /* an empty filter would let no tag in */
     dev->state = NETDEV_PROBED;
     if (virtio_net_open(net, pci) && virtio_net_configure(net)) {
         virtio_net_settings_restart(net); /* they are given to it once it runs */

@@ -28,6 +28,8 @@ static const char *name_of(const struct virtio_net *net, enum virtio_net_setting
         return net->settings.promisc ? "promisc-on" : "promisc-off";
     case SETTING_ALLMULTI:
         return net->settings.allmulti ? "allmulti-on" : "allmulti-off";
+    case SETTING_VLAN:
+        return "vlan";
     case SETTING_TABLE:
         return "mac-table";
     default:
@@ -38,26 +40,36 @@ static const char *name_of(const struct virtio_net *net, enum virtio_net_setting
 /* The feature without which the device has no such command. */
 static unsigned feature_of(enum virtio_net_setting setting)
 {
-    if (setting == SETTING_ANNOUNCE_ACK)
+    switch (setting) {
+    case SETTING_MAC:
+        return VIRTIO_NET_F_CTRL_MAC_ADDR;
+    case SETTING_VLAN:
+        return VIRTIO_NET_F_CTRL_VLAN;
+    case SETTING_ANNOUNCE_ACK:
         return VIRTIO_NET_F_GUEST_ANNOUNCE;
-    return setting == SETTING_MAC ? VIRTIO_NET_F_CTRL_MAC_ADDR : VIRTIO_NET_F_CTRL_RX;
+    default:
+        return VIRTIO_NET_F_CTRL_RX;
+    }
 }
 
 static enum virtio_net_control_result send(struct virtio_net *net, enum virtio_net_setting setting)
 {
     struct virtio_net_control *control = &net->control;
+    const struct virtio_net_settings *settings = &net->settings;
 
     switch (setting) {
     case SETTING_MAC:
-        return virtio_net_control_set_mac(control, net->settings.mac);
+        return virtio_net_control_set_mac(control, settings->mac);
     case SETTING_PROMISC:
         return virtio_net_control_rx_mode(control, VIRTIO_NET_CTRL_RX_PROMISC,
                                           net->settings.promisc);
     case SETTING_ALLMULTI:
         return virtio_net_control_rx_mode(control, VIRTIO_NET_CTRL_RX_ALLMULTI,
                                           net->settings.allmulti);
+    case SETTING_VLAN:
+        return virtio_net_control_add_vlan(control, settings->vlans[settings->vlan_next]);
     case SETTING_TABLE:
-        return virtio_net_control_clear_table(control);
+        return virtio_net_control_set_table(control, &settings->unicast, &settings->multicast);
     default:
         return virtio_net_control_announce_ack(control);
     }
@@ -73,7 +85,23 @@ static bool done(struct virtio_net *net, enum virtio_net_setting setting,
               virtio_net_control_result_name(result), name_of(net, setting));
     if (result == CONTROL_BROKEN)
         virtio_net_breach(net, &net->control.queue);
+    if (result == CONTROL_SILENT)
+        (void)virtio_net_control_reset(&net->control);
     return false;
+}
+
+/* A reset's settings are still on their way, or the control queue is being reset. */
+static bool is_busy(const struct virtio_net *net)
+{
+    return net->settings.next != SETTINGS || net->control.resetting;
+}
+
+static void finish_what_is_under_way(struct virtio_net *net)
+{
+    while (is_busy(net) && net->netdev.state == NETDEV_RUNNING) {
+        clock_relax();
+        virtio_net_settings_go_on(net);
+    }
 }
 
 static bool apply_and_wait(struct virtio_net *net, enum virtio_net_setting setting)
@@ -85,10 +113,7 @@ static bool apply_and_wait(struct virtio_net *net, enum virtio_net_setting setti
                   name_of(net, setting));
         return false;
     }
-    while (net->settings.next != SETTINGS && net->netdev.state == NETDEV_RUNNING) {
-        clock_relax(); /* a reset's are still on their way */
-        virtio_net_settings_go_on(net);
-    }
+    finish_what_is_under_way(net);
     if (net->netdev.state != NETDEV_RUNNING)
         return false;
     enum virtio_net_control_result result = send(net, setting);
@@ -99,6 +124,13 @@ static bool apply_and_wait(struct virtio_net *net, enum virtio_net_setting setti
     return done(net, setting, result);
 }
 
+/* Without promiscuous mode the table counts, and whoever had the device before may have left
+ * something in it. */
+static bool table_counts(const struct virtio_net_settings *settings)
+{
+    return !settings->promisc || settings->unicast.entries + settings->multicast.entries != 0;
+}
+
 bool virtio_net_set_promisc(struct netdev *dev, bool on)
 {
     struct virtio_net *net = virtio_net_of(dev);
@@ -107,10 +139,51 @@ bool virtio_net_set_promisc(struct netdev *dev, bool on)
     net->settings.wanted[SETTING_PROMISC] = true;
     if (!apply_and_wait(net, SETTING_PROMISC))
         return false;
-    /* Without promiscuous mode the table counts, and whoever had the device before may have left
-     * something in it. */
-    net->settings.wanted[SETTING_TABLE] = !on;
+    net->settings.wanted[SETTING_TABLE] = table_counts(&net->settings);
     return on || apply_and_wait(net, SETTING_TABLE);
+}
+
+static bool refuse_more(const struct virtio_net *net, enum virtio_net_setting setting)
+{
+    log_event(LOG_WARN, "warn", "port=%u reason=filter-full command=%s accepted=%u", net->netdev.id,
+              name_of(net, setting), NETDEV_FILTER_MAX);
+    return false;
+}
+
+bool virtio_net_add_address(struct netdev *dev, struct mac_address mac)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    const bool group = mac.bytes[0] & GROUP_ADDRESS;
+    struct virtio_net_mac_table *table = group ? &net->settings.multicast : &net->settings.unicast;
+
+    if (table->entries == NETDEV_FILTER_MAX)
+        return refuse_more(net, SETTING_TABLE);
+    finish_what_is_under_way(net);
+    table->macs[table->entries++] = mac;
+    if (apply_and_wait(net, SETTING_TABLE)) {
+        net->settings.wanted[SETTING_TABLE] = true;
+        return true;
+    }
+    table->entries--;
+    return false;
+}
+
+bool virtio_net_add_vlan(struct netdev *dev, uint16_t id)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net_settings *settings = &net->settings;
+
+    ensure(id <= NETDEV_VLAN_MAX);
+    if (settings->vlan_count == NETDEV_FILTER_MAX)
+        return refuse_more(net, SETTING_VLAN);
+    finish_what_is_under_way(net);
+    settings->vlan_next = settings->vlan_count;
+    settings->vlans[settings->vlan_next] = id;
+    if (!apply_and_wait(net, SETTING_VLAN))
+        return false;
+    settings->vlan_count++;
+    settings->wanted[SETTING_VLAN] = true;
+    return true;
 }
 
 bool virtio_net_set_allmulti(struct netdev *dev, bool on)
@@ -134,7 +207,7 @@ bool virtio_net_want_filter(struct netdev *dev, bool promisc, bool allmulti)
     settings->promisc = promisc;
     settings->allmulti = allmulti;
     settings->wanted[SETTING_PROMISC] = settings->wanted[SETTING_ALLMULTI] = true;
-    settings->wanted[SETTING_TABLE] = !promisc;
+    settings->wanted[SETTING_TABLE] = table_counts(settings);
     settings->again = true;
     return true;
 }
@@ -184,6 +257,7 @@ bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac)
 void virtio_net_settings_restart(struct virtio_net *net)
 {
     net->settings.next = SETTING_MAC;
+    net->settings.vlan_next = 0;
     net->settings.wanted[SETTING_ANNOUNCE_ACK] = false;
     net->settings.again = false;
     if (!net->settings.wanted[SETTING_MAC])
@@ -193,14 +267,34 @@ void virtio_net_settings_restart(struct virtio_net *net)
         write_mac(net);
 }
 
+/* The control queue alone was reset: makes it anew as soon as the device has let go of it. */
+static void revive_control(struct virtio_net *net)
+{
+    if (virtio_net_control_look(&net->control))
+        net->control.silent = !virtio_net_renew_control(net);
+}
+
+/* One command of this setting is done with: to the next one of the same, or of the next setting. */
+static void advance(struct virtio_net_settings *settings)
+{
+    if (settings->next == SETTING_VLAN && ++settings->vlan_next < settings->vlan_count)
+        return;
+    settings->next++;
+}
+
 void virtio_net_settings_go_on(struct virtio_net *net)
 {
     struct virtio_net_settings *settings = &net->settings;
     enum virtio_net_control_result result;
 
+    if (net->control.resetting) {
+        revive_control(net);
+        return;
+    }
     if (settings->next == SETTINGS && settings->again) {
         settings->again = false;
         settings->next = SETTING_PROMISC;
+        settings->vlan_next = 0;
     }
     if (settings->next == SETTINGS)
         return;
@@ -217,5 +311,5 @@ void virtio_net_settings_go_on(struct virtio_net *net)
         return;
     if (done(net, settings->next, result) && settings->next == SETTING_ANNOUNCE_ACK)
         settings->wanted[SETTING_ANNOUNCE_ACK] = false; /* else it stays, and is not tried again */
-    settings->next++;
+    advance(settings);
 }

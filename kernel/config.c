@@ -143,7 +143,7 @@ static bool read_mac(struct config *config, const char *value)
     struct config_mac mac;
     const char *end;
 
-    if (!read_number(value, CONFIG_MACS_MAX - 1, &mac.port, &end) || *end != '/')
+    if (!read_number(value, CONFIG_PORTS_MAX - 1, &mac.port, &end) || *end != '/')
         return false;
     if (!read_address(end + 1, mac.address) || !address_usable(mac.address))
         return false;
@@ -156,6 +156,37 @@ static bool read_mac(struct config *config, const char *value)
     else
         config->mac_count++; /* never beyond the array: ports are smaller than its size */
     config->macs[i] = mac;
+    return true;
+}
+
+/* Of a station or a group; broadcast comes in anyway. */
+static bool read_accept(struct config *config, const char *value)
+{
+    static const uint8_t nobody[6], everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    struct config_mac accept;
+    const char *end;
+
+    if (config->accept_count == CONFIG_ACCEPTS_MAX ||
+        !read_number(value, CONFIG_PORTS_MAX - 1, &accept.port, &end) || *end != '/' ||
+        !read_address(end + 1, accept.address))
+        return false;
+    if (memcmp(accept.address, nobody, sizeof(nobody)) == 0 ||
+        memcmp(accept.address, everybody, sizeof(everybody)) == 0)
+        return false;
+    config->accepts[config->accept_count++] = accept;
+    return true;
+}
+
+static bool read_vlan(struct config *config, const char *value)
+{
+    struct config_vlan vlan;
+    const char *end;
+
+    if (config->vlan_count == CONFIG_VLANS_MAX ||
+        !read_number(value, CONFIG_PORTS_MAX - 1, &vlan.port, &end) || *end != '/' ||
+        !read_number(end + 1, CONFIG_VLAN_ID_MAX, &vlan.id, &end) || *end != '\0')
+        return false;
+    config->vlans[config->vlan_count++] = vlan;
     return true;
 }
 
@@ -221,6 +252,9 @@ static const struct key keys[] = {
     {"promisc", read_promisc, "on|off", false},
     {"allmulti", read_allmulti, "on|off", false},
     {"mac", read_mac, "PORT/xx:xx:xx:xx:xx:xx (port 0 to 31, unicast, not zero)", true},
+    {"accept", read_accept,
+     "PORT/xx:xx:xx:xx:xx:xx (port 0 to 31, not zero, not broadcast), 64 times", true},
+    {"vlan", read_vlan, "PORT/ID (port 0 to 31, id 0 to 4094), 64 times", true},
     {"transport", read_transport, "auto|legacy|modern", false},
     {"panic", read_panic, "reboot|halt|poweroff", false},
     {"buffers", read_buffers, "low|high", false},
@@ -232,7 +266,7 @@ static void warn_unknown(const char *word)
 {
     log_event(LOG_WARN, "warn",
               "reason=unknown-word word=%s accepted=\"mode= wire= stats= log= promisc= allmulti= "
-              "mac= transport= panic= buffers= fault=\"",
+              "mac= accept= vlan= transport= panic= buffers= fault=\"",
               log_quote(word).text);
 }
 

@@ -11,16 +11,26 @@
 #include <machine/log.h>
 
 #define CONFIG_MACS_MAX 32 /* mac= may be given once a port */
+#define CONFIG_PORTS_MAX CONFIG_MACS_MAX
+#define CONFIG_ACCEPTS_MAX 64 /* accept= and vlan= may be given often */
+#define CONFIG_VLANS_MAX 64
+#define CONFIG_VLAN_ID_MAX 4094
 #define CONFIG_WIRE_MAX 512
 
 enum config_mode { MODE_WIRE, MODE_REFLECT };
 enum config_transport { TRANSPORT_AUTO, TRANSPORT_LEGACY, TRANSPORT_MODERN };
 enum config_panic { PANIC_REBOOT, PANIC_HALT, PANIC_POWEROFF };
 
-/* mac=PORT/xx:xx:xx:xx:xx:xx */
+/* mac=PORT/xx:xx:xx:xx:xx:xx, and accept= */
 struct config_mac {
     unsigned port;
     uint8_t address[6];
+};
+
+/* vlan=PORT/ID */
+struct config_vlan {
+    unsigned port;
+    unsigned id;
 };
 
 struct config {
@@ -34,6 +44,10 @@ struct config {
     enum config_panic panic;         /* panic=reboot|halt|poweroff */
     struct config_mac macs[CONFIG_MACS_MAX];
     size_t mac_count;
+    struct config_mac accepts[CONFIG_ACCEPTS_MAX]; /* received besides a port's own address */
+    size_t accept_count;
+    struct config_vlan vlans[CONFIG_VLANS_MAX]; /* a port with any receives no others */
+    size_t vlan_count;
     bool buffers_high; /* debug: buffers=high takes memory from the top of RAM */
     const char *fault; /* debug: fault=NAME, one that fault_known() knows; NULL: none */
 };

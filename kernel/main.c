@@ -85,8 +85,8 @@ static void init_memory(void)
               memory_available());
 }
 
-/* The word that chooses the transport, as the driver takes it. */
-static enum virtio_transport_choice transport_choice(void)
+/* What the command line asks of ports before they are negotiated with. */
+static void tell_wishes(void)
 {
     static const enum virtio_transport_choice choices[] = {
         [TRANSPORT_AUTO] = VIRTIO_TRANSPORT_AUTO,
@@ -94,7 +94,9 @@ static enum virtio_transport_choice transport_choice(void)
         [TRANSPORT_MODERN] = VIRTIO_TRANSPORT_MODERN,
     };
 
-    return choices[config.transport];
+    ports.transport = choices[config.transport];
+    for (size_t i = 0; i < config.vlan_count; i++)
+        ports.vlans[config.vlans[i].port] = true;
 }
 
 static void allot_memory(void)
@@ -112,18 +114,43 @@ static void allot_memory(void)
                   (boot_info_ram(&boot_info) + missing) / MIB + 2);
 }
 
+static struct mac_address mac_of(const struct config_mac *word)
+{
+    struct mac_address mac;
+
+    memcpy(mac.bytes, word->address, sizeof(mac.bytes));
+    return mac;
+}
+
+static void apply_filters(struct netdev *port)
+{
+    for (size_t i = 0; i < config.accept_count; i++) {
+        if (config.accepts[i].port == port->id)
+            port->ops->add_address(port, mac_of(&config.accepts[i]));
+    }
+    for (size_t i = 0; i < config.vlan_count; i++) {
+        if (config.vlans[i].port == port->id)
+            port->ops->add_vlan(port, (uint16_t)config.vlans[i].id);
+    }
+}
+
 /* What the command line asks of a port. Each refusal is a `warn`, and the port goes on. */
 static void apply_settings(struct netdev *port)
 {
     for (size_t i = 0; i < config.mac_count; i++) {
-        struct mac_address mac;
-        if (config.macs[i].port != port->id)
-            continue;
-        memcpy(mac.bytes, config.macs[i].address, sizeof(mac.bytes));
-        port->ops->set_mac_addr(port, mac);
+        if (config.macs[i].port == port->id)
+            port->ops->set_mac_addr(port, mac_of(&config.macs[i]));
     }
     if (port->ops->set_promisc(port, config.promisc) || config.allmulti)
         port->ops->set_allmulti(port, config.allmulti);
+    apply_filters(port);
+}
+
+static void warn_of_missing_port(const char *word, unsigned port)
+{
+    if (port >= assembly.port_count)
+        log_event(LOG_WARN, "warn", "word=%s port=%u reason=\"no such port\" ports=%u", word, port,
+                  assembly.port_count);
 }
 
 static void apply_all_settings(void)
@@ -132,11 +159,12 @@ static void apply_all_settings(void)
         if (assembly.ports[i]->state == NETDEV_RUNNING)
             apply_settings(assembly.ports[i]);
     }
-    for (size_t i = 0; i < config.mac_count; i++) {
-        if (config.macs[i].port >= assembly.port_count)
-            log_event(LOG_WARN, "warn", "word=mac port=%u reason=\"no such port\" ports=%u",
-                      config.macs[i].port, assembly.port_count);
-    }
+    for (size_t i = 0; i < config.mac_count; i++)
+        warn_of_missing_port("mac", config.macs[i].port);
+    for (size_t i = 0; i < config.accept_count; i++)
+        warn_of_missing_port("accept", config.accepts[i].port);
+    for (size_t i = 0; i < config.vlan_count; i++)
+        warn_of_missing_port("vlan", config.vlans[i].port);
 }
 
 static void bring_up_ports(void)
@@ -144,9 +172,7 @@ static void bring_up_ports(void)
     const bool reflect = config.mode == MODE_REFLECT;
 
     _Static_assert(sizeof(config.wire) <= sizeof(assembly.wire), "any wire= must fit");
-    ports.transport = transport_choice();
-    ports.promisc = config.promisc;
-    ports.allmulti = config.allmulti;
+    tell_wishes();
     ports_find(&ports, &assembly);
     assembly_plan(&assembly, config.wire, reflect);
     allot_memory();

@@ -171,6 +171,21 @@ static bool set_allmulti(struct netdev *dev, bool on)
     return true;
 }
 
+/* Nothing is filtered, so all of it comes in anyway. */
+static bool add_address(struct netdev *dev, struct mac_address mac)
+{
+    (void)dev;
+    (void)mac;
+    return true;
+}
+
+static bool add_vlan(struct netdev *dev, uint16_t id)
+{
+    (void)dev;
+    (void)id;
+    return true;
+}
+
 static uint32_t get_link_speed(const struct netdev *dev)
 {
     (void)dev;
@@ -221,6 +236,8 @@ static const struct netdev_ops memory_port_ops = {
     .want_filter = want_filter,
     .set_promisc = set_promisc,
     .set_allmulti = set_allmulti,
+    .add_address = add_address,
+    .add_vlan = add_vlan,
     .get_link_speed = get_link_speed,
     .get_link_up = get_link_up,
     .get_mac_addr = get_mac_addr,

@@ -18,6 +18,9 @@
 #define NETDEV_ADDRESS_TEXT 24
 #define NETDEV_FEATURES_TEXT 440
 
+#define NETDEV_FILTER_MAX 16 /* addresses of a port's filter, and VLANs, each */
+#define NETDEV_VLAN_MAX 4094
+
 struct mac_address {
     uint8_t bytes[ETHERNET_ADDRESS_SIZE];
 };
@@ -140,6 +143,11 @@ struct netdev_ops {
      * device refused (a `warn` was given). Waits for the device (bounded): not for the data path. */
     bool (*set_promisc)(struct netdev *dev, bool on);
     bool (*set_allmulti)(struct netdev *dev, bool on);
+
+    /* As set_promisc: `mac`, a station's or a group's, is received besides one's own, and frames
+     * with the tag of VLAN `id` are. Up to NETDEV_FILTER_MAX each; none is ever taken back. */
+    bool (*add_address)(struct netdev *dev, struct mac_address mac);
+    bool (*add_vlan)(struct netdev *dev, uint16_t id);
 
     /* Mbit/s; 0: unknown. */
     uint32_t (*get_link_speed)(const struct netdev *dev);

@@ -69,7 +69,7 @@ void __wrap_io_write16(uint16_t port, uint16_t value)
 
 static void attach(struct ring_device *device, const struct sim_queue *queue)
 {
-    void *ring = machine_dma((uint64_t)queue->page << VIRTIO_PCI_LEGACY_QUEUE_ADDRESS_SHIFT, 1);
+    void *ring = machine_dma(queue->place.desc, 1);
 
     ensure(ring != NULL && queue->size == RING_SIZE);
     ring_device_attach(device, ring, queue->size);
@@ -85,7 +85,7 @@ static void set_up(const struct plan *plan)
         sims[i] = sim_virtio_net_add((uint8_t)(i + 1), FEATURES);
     ensure(pci_scan(pci, 2) == 2);
     for (unsigned i = 0; i < 2; i++)
-        assembly.ports[i] = virtio_net_probe(&pci[i], i);
+        assembly.ports[i] = virtio_net_probe(&pci[i], i, &(struct virtio_net_options){0});
     assembly.port_count = 2;
     assembly_plan(&assembly, "", false);
     assembly_allot(&assembly, UINT64_MAX);

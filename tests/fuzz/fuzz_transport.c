@@ -298,6 +298,8 @@ static void ask_everything(struct netdev *dev, uint8_t choice)
     (void)dev->ops->set_promisc(dev, choice & 1);
     (void)dev->ops->set_allmulti(dev, choice & 2);
     (void)dev->ops->set_mac_addr(dev, mac);
+    (void)dev->ops->add_address(dev, mac);
+    (void)dev->ops->add_vlan(dev, choice);
     (void)dev->ops->get_link_up(dev);
     (void)dev->ops->get_link_speed(dev);
     dev->ops->read_stats(dev, &stats);
@@ -374,7 +376,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (memory != 0)
         machine_memory_limit(memory * 4096u);
     ensure(pci_scan(&pci, 1) == 1);
-    struct netdev *dev = virtio_net_probe(&pci, 0, choices[interfaces >> 6]);
+    const struct virtio_net_options options = {.transport = choices[interfaces >> 6],
+                                               .vlans = memory & 1};
+    struct netdev *dev = virtio_net_probe(&pci, 0, &options);
     judge_probed((struct virtio_net *)dev);
     ask_everything(dev, 0);
     if (dev->state == NETDEV_PROBED)

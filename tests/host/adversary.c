@@ -110,8 +110,8 @@ void adversary_begin(struct input *input)
         add_device(port, input);
     ensure(pci_scan(stage.pci, REFEREE_PORTS) == REFEREE_PORTS);
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
-        stage.referee.ports[port].net =
-            (struct virtio_net *)virtio_net_probe(&stage.pci[port], port, VIRTIO_TRANSPORT_AUTO);
+        stage.referee.ports[port].net = (struct virtio_net *)virtio_net_probe(
+            &stage.pci[port], port, &(struct virtio_net_options){0});
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
         make_lane(port, !(choice & 2));
     for (unsigned port = 0; port < REFEREE_PORTS; port++)

@@ -27,7 +27,9 @@ enum {
     /* commands */
     CLASS_RX = 0,
     CLASS_MAC = 1,
+    CLASS_VLAN = 2,
     CLASS_ANNOUNCE = 3,
+    CLASS_OFFLOADS = 5,
     ANNOUNCE_ACK = 0,
     STATUS_ANNOUNCE = 2,
     RX_PROMISC = 0,
@@ -233,23 +235,51 @@ static bool do_rx_mode(struct sim_virtio_net *net, uint8_t command, const uint8_
     return true;
 }
 
-/* Two tables, each a number of addresses and the addresses. */
+/* Two tables, each a number of addresses and the addresses: those of stations, those of groups. */
 static bool do_mac_table(struct sim_virtio_net *net, const uint8_t *data, uint32_t size)
 {
     uint32_t entries, at = 0;
 
-    net->table_entries = 0;
+    net->table_entries = net->multicast_entries = 0;
     for (unsigned table = 0; table < 2; table++) {
         if (size - at < 4)
             return false;
         memcpy(&entries, data + at, 4);
         at += 4;
-        if (entries > (size - at) / 6)
+        if (entries > (size - at) / 6 || net->table_entries + entries > 64)
             return false;
-        at += 6 * entries;
-        net->table_entries += entries;
+        for (uint32_t i = 0; i < entries; i++, at += 6) {
+            if ((data[at] & 1) != table)
+                sim_complain(net, "address in the wrong table: 0x%02x…", data[at]);
+            memcpy(net->table[net->table_entries++], data + at, 6);
+        }
+        net->multicast_entries = table == 1 ? entries : 0;
     }
     return at == size;
+}
+
+static bool do_vlan(struct sim_virtio_net *net, uint8_t command, const uint8_t *data, uint32_t size)
+{
+    if (!sim_negotiated(net, SIM_F_CTRL_VLAN))
+        sim_complain(net, "command of CTRL_VLAN, which was not negotiated");
+    if (command != 0 || size != 2 || net->vlan_count == 64)
+        return false;
+    memcpy(&net->vlans[net->vlan_count++], data, 2);
+    return true;
+}
+
+static bool do_offloads(struct sim_virtio_net *net, uint8_t command, const uint8_t *data,
+                        uint32_t size)
+{
+    if (!sim_negotiated(net, SIM_F_CTRL_GUEST_OFFLOADS))
+        sim_complain(net, "command of CTRL_GUEST_OFFLOADS, which was not negotiated");
+    if (command != 0 || size != 8)
+        return false;
+    memcpy(&net->offloads, data, 8);
+    if (net->offloads & ~net->driver_features)
+        sim_complain(net, "offloads 0x%llx that were not negotiated",
+                     (unsigned long long)net->offloads);
+    return true;
 }
 
 static bool do_command(struct sim_virtio_net *net, const uint8_t *bytes, uint32_t size)
@@ -261,6 +291,10 @@ static bool do_command(struct sim_virtio_net *net, const uint8_t *bytes, uint32_
     size -= 2;
     if (bytes[0] == CLASS_RX)
         return do_rx_mode(net, bytes[1], data, size);
+    if (bytes[0] == CLASS_VLAN)
+        return do_vlan(net, bytes[1], data, size);
+    if (bytes[0] == CLASS_OFFLOADS)
+        return do_offloads(net, bytes[1], data, size);
     if (bytes[0] == CLASS_MAC && bytes[1] == MAC_TABLE_SET) {
         if (!sim_negotiated(net, SIM_F_CTRL_RX))
             sim_complain(net, "MAC_TABLE_SET without CTRL_RX");
@@ -398,7 +432,8 @@ static void reset(struct sim_virtio_net *net)
     net->selected = 0;
     net->promisc = true; /* as QEMU has it */
     net->allmulti = false;
-    net->table_entries = 0;
+    net->table_entries = net->multicast_entries = net->vlan_count = 0;
+    net->offloads = net->driver_features;
     memcpy(net->filter_mac, net->mac, 6);
     for (unsigned i = 0; i < SIM_QUEUES; i++)
         sim_queue_reset(&net->queues[i]);

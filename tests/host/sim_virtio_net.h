@@ -28,6 +28,7 @@
 enum {
     SIM_F_CSUM = 0,
     SIM_F_GUEST_CSUM = 1,
+    SIM_F_CTRL_GUEST_OFFLOADS = 2,
     SIM_F_MTU = 3,
     SIM_F_MAC = 5,
     SIM_F_HOST_TSO4 = 11,
@@ -155,6 +156,11 @@ struct sim_virtio_net {
     uint8_t filter_mac[6];
     uint32_t table_entries;
     unsigned announce_acks;
+    uint32_t multicast_entries; /* of these */
+    uint8_t table[64][6];
+    uint32_t vlan_count;
+    uint16_t vlans[64];
+    uint64_t offloads;
 
     unsigned mtu_reads;
     uint64_t reset_done_ns;

@@ -51,6 +51,8 @@ static void assert_defaults(void)
     assert_int_equal(config.transport, TRANSPORT_AUTO);
     assert_int_equal(config.panic, PANIC_REBOOT);
     assert_int_equal(config.mac_count, 0);
+    assert_int_equal(config.accept_count, 0);
+    assert_int_equal(config.vlan_count, 0);
     assert_false(config.buffers_high);
     assert_null(config.fault);
 }
@@ -237,6 +239,47 @@ static void every_port_may_have_a_mac(void **state)
     assert_int_equal(config.macs[CONFIG_MACS_MAX - 1].address[5], CONFIG_MACS_MAX - 1);
 }
 
+static void accept_takes_stations_and_groups_often(void **state)
+{
+    (void)state;
+    char line[(CONFIG_ACCEPTS_MAX + 1) * 32] = "";
+
+    for (unsigned i = 0; i < CONFIG_ACCEPTS_MAX; i++)
+        snprintf(line + strlen(line), 32, "accept=%u/%02x:00:5e:00:00:%02x ", i % 32, i % 2, i);
+    parse(line, 0);
+    assert_int_equal(config.accept_count, CONFIG_ACCEPTS_MAX);
+    assert_int_equal(config.accepts[33].port, 1);
+    assert_int_equal(config.accepts[33].address[0], 1);
+    assert_int_equal(config.accepts[33].address[5], 33);
+    strcat(line, "accept=1/02:00:00:00:00:01");
+    parse(line, 1);
+    assert_int_equal(config.accept_count, CONFIG_ACCEPTS_MAX);
+    assert_refused((const char *const[]){"accept=", "accept=32/02:00:00:00:00:01",
+                                         "accept=0/00:00:00:00:00:00", "accept=0/ff:ff:ff:ff:ff:ff",
+                                         "accept=0-02:00:00:00:00:01", "accept=0/02:00:00:00:00",
+                                         NULL},
+                   "\"PORT/xx:xx:xx:xx:xx:xx (port 0 to 31, not zero, not broadcast), 64 times\"");
+}
+
+static void vlan_takes_ids_of_a_port_often(void **state)
+{
+    (void)state;
+    char line[(CONFIG_VLANS_MAX + 1) * 16] = "";
+
+    for (unsigned i = 0; i < CONFIG_VLANS_MAX; i++)
+        snprintf(line + strlen(line), 16, "vlan=%u/%u ", i % 32, 4094 - i);
+    parse(line, 0);
+    assert_int_equal(config.vlan_count, CONFIG_VLANS_MAX);
+    assert_int_equal(config.vlans[34].port, 2);
+    assert_int_equal(config.vlans[34].id, 4060);
+    strcat(line, "vlan=0/1");
+    parse(line, 1);
+    assert_int_equal(config.vlan_count, CONFIG_VLANS_MAX);
+    assert_refused((const char *const[]){"vlan=", "vlan=5", "vlan=0/", "vlan=0/4095", "vlan=32/1",
+                                         "vlan=0/1x", "vlan=0/-1", "vlan=0-1", NULL},
+                   "\"PORT/ID (port 0 to 31, id 0 to 4094), 64 times\"");
+}
+
 static void debug_words_are_checked_like_the_others(void **state)
 {
     (void)state;
@@ -259,10 +302,11 @@ static void unknown_words_are_named_with_what_would_be_known(void **state)
         size_t pieces = strcmp(*word, "stats =1") == 0 ? 2 : 1;
         parse(*word, pieces);
         assert_int_equal(machine_log_count("warn", "reason=unknown-word"), pieces);
-        assert_int_equal(machine_log_count("warn",
-                                           "accepted=\"mode= wire= stats= log= promisc= "
-                                           "allmulti= mac= transport= panic= buffers= fault=\""),
-                         pieces);
+        assert_int_equal(
+            machine_log_count("warn",
+                              "accepted=\"mode= wire= stats= log= promisc= "
+                              "allmulti= mac= accept= vlan= transport= panic= buffers= fault=\""),
+            pieces);
         assert_defaults();
     }
 }
@@ -366,6 +410,8 @@ int main(void)
         cmocka_unit_test(mac_refuses_what_no_port_can_have),
         cmocka_unit_test(mac_of_one_port_given_twice_counts_the_last_time),
         cmocka_unit_test(every_port_may_have_a_mac),
+        cmocka_unit_test(accept_takes_stations_and_groups_often),
+        cmocka_unit_test(vlan_takes_ids_of_a_port_often),
         cmocka_unit_test(debug_words_are_checked_like_the_others),
         cmocka_unit_test(unknown_words_are_named_with_what_would_be_known),
         cmocka_unit_test(good_words_count_beside_bad_ones),

@@ -47,7 +47,7 @@ static void remove_window(void)
 static void probe(enum virtio_transport_choice choice)
 {
     assert_int_equal(pci_scan(devices, BENCHES_MAX), 1);
-    one->dev = virtio_net_probe(&devices[0], 0, choice);
+    one->dev = virtio_net_probe(&devices[0], 0, &(struct virtio_net_options){.transport = choice});
 }
 
 static const char *transport(void)

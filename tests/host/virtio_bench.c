@@ -15,6 +15,7 @@ struct pci_device devices[BENCHES_MAX];
 struct bench benches[BENCHES_MAX];
 struct bench *const one = &benches[0];
 
+struct virtio_net_options bench_options;
 static bool modern;
 
 int bench_legacy(void **state)
@@ -56,6 +57,7 @@ int bench_setup(void **state)
     (void)state;
     machine_reset();
     memset(benches, 0, sizeof(benches));
+    bench_options = (struct virtio_net_options){0};
     return 0;
 }
 
@@ -82,7 +84,7 @@ void bench_probe_all(unsigned n)
 {
     assert_int_equal(pci_scan(devices, BENCHES_MAX), n);
     for (unsigned i = 0; i < n; i++)
-        benches[i].dev = virtio_net_probe(&devices[i], i, VIRTIO_TRANSPORT_AUTO);
+        benches[i].dev = virtio_net_probe(&devices[i], i, &bench_options);
 }
 
 void bench_add(unsigned i, uint64_t features)

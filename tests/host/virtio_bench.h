@@ -20,9 +20,9 @@
 /* The features that the driver has a use for; the legacy interface can carry the lower half. */
 #define WANTED                                                                                     \
     (SIM_F(VERSION_1) | SIM_F(ACCESS_PLATFORM) | SIM_F(ORDER_PLATFORM) | SIM_F(RING_RESET) |       \
-     SIM_F(SPEED_DUPLEX) | SIM_F(MTU) | SIM_F(MAC) | SIM_F(STATUS) | SIM_F(CTRL_VQ) |              \
-     SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(GUEST_ANNOUNCE) | SIM_F(CTRL_MAC_ADDR) |        \
-     SIM_F(ANY_LAYOUT) | SIM_F(EVENT_IDX))
+     SIM_F(SPEED_DUPLEX) | SIM_F(CTRL_GUEST_OFFLOADS) | SIM_F(MTU) | SIM_F(MAC) | SIM_F(STATUS) |  \
+     SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(GUEST_ANNOUNCE) |              \
+     SIM_F(CTRL_MAC_ADDR) | SIM_F(ANY_LAYOUT) | SIM_F(EVENT_IDX))
 
 /* One device with its port; rx and tx share the pool, as in a lane that sends where it receives. */
 struct bench {
@@ -56,6 +56,9 @@ int bench_teardown(void **state);
 
 /* The one and then the other, for the next row of a table. */
 void bench_renew(void **state);
+
+/* What the ports of a test are probed with; nothing, unless it says so before. */
+extern struct virtio_net_options bench_options;
 
 /* Puts device `i` on the bus. */
 void bench_add(unsigned i, uint64_t features);

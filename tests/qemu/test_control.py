@@ -139,3 +139,61 @@ def test_address_of_a_modern_card_without_the_command_stays_and_that_is_said(boo
     assert guest.wait("warn", reason="control-not-offered", command="mac")
     assert guest.port(0)["mac"] == mac_of(0)
     works(guest)
+
+
+# ---- tables ----
+
+
+def to(address, size=60):
+    """A frame for a station or a group, whose bytes differ from those of any other."""
+    return mac_bytes(address) + capture.frame(size, seed=mac_bytes(address)[5])[6:]
+
+
+def tagged(vlan, size=64):
+    """A broadcast with a VLAN tag, or without one for None."""
+    plain = b"\xff" * 6 + capture.frame(size, seed=vlan or 0)[6:]
+    return plain if vlan is None else plain[:12] + b"\x81\x00" + vlan.to_bytes(2, "big") + plain[12:]
+
+
+@pytest.mark.parametrize("transport", ["legacy", "modern"])
+def test_addresses_of_the_words_are_received_and_no_others(boot, transport):
+    station, group = "02:00:00:00:00:77", "01:00:5e:00:00:77"
+    words = f"promisc=off accept=0/{station} accept=0/{group} transport={transport}"
+    guest = boot(words=words)
+    state = rx_filter(guest)
+    assert (state["unicast-table"], state["multicast-table"]) == ([station], [group])
+    wanted = [to(station), to(group), to(mac_of(0)), to("ff:ff:ff:ff:ff:ff")]
+    others = [to("02:00:00:00:00:78"), to("01:00:5e:00:00:78")]
+    guest.ends[0].send(*others, *wanted)
+    guest.ends[1].expect(wanted)
+    silent(guest, 1)
+
+
+@pytest.mark.parametrize("transport", ["legacy", "modern"])
+def test_vlans_of_the_words_are_received_and_no_others(boot, transport):
+    """To QEMU a promiscuous card has no filter, not even this one."""
+    guest = boot(words=f"promisc=off vlan=0/5 vlan=0/4094 vlan=0/0 transport={transport}")
+    state = rx_filter(guest)
+    assert (state["vlan"], sorted(state["vlan-table"])) == ("normal", [0, 5, 4094])
+    assert rx_filter(guest, 1)["vlan"] == "all"  # of which nobody has asked
+    wanted = [tagged(5), tagged(None), tagged(4094), tagged(0)]
+    guest.ends[0].send(tagged(6), tagged(4093), *wanted)
+    guest.ends[1].expect(wanted)
+    back = [tagged(6), tagged(1)]
+    guest.ends[1].send(*back)
+    guest.ends[0].expect(back)
+    silent(guest, 0, 1)
+
+
+def test_tagged_frames_all_pass_where_no_vlan_is_asked_for(boot):
+    guest = boot()
+    frames = [tagged(vlan) for vlan in (0, 1, 5, 4094)]
+    guest.ends[0].send(*frames)
+    guest.ends[1].expect(frames)
+
+
+def test_words_for_ports_that_are_not_there_are_named(boot):
+    guest = boot(words="vlan=7/5 accept=7/02:00:00:00:00:77")
+    for word in ("vlan", "accept"):
+        assert guest.wait("warn", word=word, port="7")
+    works(guest)

@@ -1,0 +1,310 @@
+/*
+ * What the control queue does besides modes and address: tables of addresses and of VLANs, offloads,
+ * and a queue of its own that is reset alone.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include <machine/clock.h>
+
+#include "drivers/virtio_net_internal.h"
+#include "tests/host/machine.h"
+#include "tests/host/virtio_bench.h"
+
+#define STEP_NS (10 * CLOCK_NS_PER_MS)
+
+static const struct mac_address station = {{0x02, 0, 0, 0, 0, 7}};
+static const struct mac_address group = {{0x01, 0, 0x5e, 0, 0, 7}};
+
+static void serve(uint64_t ns)
+{
+    for (uint64_t passed = 0; passed < ns; passed += STEP_NS) {
+        machine_clock_advance(STEP_NS);
+        one->dev->ops->service(one->dev, clock_ns());
+    }
+}
+
+static void reset_by_a_breach(void)
+{
+    struct batch batch;
+
+    one->net->queues[SIM_RX].fault = SIM_LENGTH_MAX;
+    bench_deliver(one, 1);
+    assert_int_equal(bench_receive(one, &batch), 0);
+    assert_int_equal(one->dev->state, NETDEV_RESETTING);
+    serve(CLOCK_NS_PER_S);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+}
+
+static void start_with_vlans(uint64_t features)
+{
+    bench_options.vlans = true;
+    bench_start_one(features);
+}
+
+static const struct virtio_net_control *control(void)
+{
+    return &((const struct virtio_net *)one->dev)->control;
+}
+
+/* ---- addresses ---- */
+
+static void addresses_go_into_the_table_of_their_kind(void **state)
+{
+    static const uint64_t features[] = {SIM_FEATURES_USUAL,
+                                        SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT)};
+
+    for (unsigned i = 0; i < 2; i++) {
+        bench_renew(state);
+        bench_start_one(features[i]);
+        assert_true(one->dev->ops->set_promisc(one->dev, false));
+        assert_true(one->dev->ops->add_address(one->dev, group));
+        assert_true(one->dev->ops->add_address(one->dev, station));
+        assert_int_equal(one->net->table_entries, 2);
+        assert_int_equal(one->net->multicast_entries, 1);
+        assert_memory_equal(one->net->table[0], station.bytes, 6);
+        assert_memory_equal(one->net->table[1], group.bytes, 6);
+    }
+}
+
+static void a_table_takes_as_many_as_it_says_and_refuses_one_more(void **state)
+{
+    struct mac_address mac = station;
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    for (unsigned kind = 0; kind < 2; kind++, mac = group) {
+        for (uint8_t i = 0; i < NETDEV_FILTER_MAX; i++) {
+            mac.bytes[5] = i;
+            assert_true(one->dev->ops->add_address(one->dev, mac));
+        }
+        assert_false(one->dev->ops->add_address(one->dev, mac));
+        assert_int_equal(machine_log_count("warn", "port=0 reason=filter-full command=mac-table "),
+                         kind + 1);
+    }
+    assert_int_equal(one->net->table_entries, 2 * NETDEV_FILTER_MAX);
+    assert_int_equal(one->net->multicast_entries, NETDEV_FILTER_MAX);
+    mac.bytes[5] = NETDEV_FILTER_MAX - 1;
+    assert_memory_equal(one->net->table[2 * NETDEV_FILTER_MAX - 1], mac.bytes, 6);
+}
+
+static void an_address_that_the_device_refuses_is_not_kept(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    one->net->answer = SIM_ANSWER_REFUSE;
+    assert_false(one->dev->ops->add_address(one->dev, station));
+    one->net->answer = SIM_ANSWER_OK;
+    assert_true(one->dev->ops->add_address(one->dev, group));
+    assert_int_equal(one->net->table_entries, 1);
+    assert_memory_equal(one->net->table[0], group.bytes, 6);
+}
+
+static void without_the_feature_an_address_is_refused_with_a_warning(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_RX));
+    assert_false(one->dev->ops->add_address(one->dev, station));
+    assert_int_equal(
+        machine_log_count("warn", "port=0 reason=control-not-offered command=mac-table"), 1);
+}
+
+/* ---- VLANs ---- */
+
+/* Accepted and left empty, the filter would keep every tagged frame out. */
+static void the_vlan_filter_is_not_taken_where_no_vlan_is_asked_for(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_false(bench_took(0, SIM_F_CTRL_VLAN));
+    assert_false(one->dev->ops->add_vlan(one->dev, 5));
+    assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered command=vlan"),
+                     1);
+}
+
+static void vlans_are_given_to_the_device_one_by_one(void **state)
+{
+    (void)state;
+    start_with_vlans(SIM_FEATURES_USUAL);
+    assert_true(bench_took(0, SIM_F_CTRL_VLAN));
+    assert_true(one->dev->ops->add_vlan(one->dev, 0));
+    assert_true(one->dev->ops->add_vlan(one->dev, NETDEV_VLAN_MAX));
+    assert_int_equal(one->net->vlan_count, 2);
+    assert_int_equal(one->net->vlans[0], 0);
+    assert_int_equal(one->net->vlans[1], NETDEV_VLAN_MAX);
+    for (uint16_t i = 2; i < NETDEV_FILTER_MAX; i++)
+        assert_true(one->dev->ops->add_vlan(one->dev, i));
+    assert_false(one->dev->ops->add_vlan(one->dev, 100));
+    assert_int_equal(machine_log_count("warn", "port=0 reason=filter-full command=vlan "), 1);
+    assert_int_equal(one->net->vlan_count, NETDEV_FILTER_MAX);
+}
+
+static void a_vlan_that_does_not_exist_is_our_own_mistake(void **state)
+{
+    (void)state;
+    start_with_vlans(SIM_FEATURES_USUAL);
+    assert_true(machine_panics(one->dev->ops->add_vlan(one->dev, NETDEV_VLAN_MAX + 1)));
+}
+
+/* ---- after a reset ---- */
+
+static void tables_and_vlans_survive_a_reset(void **state)
+{
+    (void)state;
+    start_with_vlans(SIM_FEATURES_USUAL);
+    assert_true(one->dev->ops->set_promisc(one->dev, false));
+    assert_true(one->dev->ops->add_address(one->dev, station));
+    assert_true(one->dev->ops->add_address(one->dev, group));
+    for (uint16_t id = 10; id < 15; id++)
+        assert_true(one->dev->ops->add_vlan(one->dev, id));
+    reset_by_a_breach();
+    assert_int_equal(one->net->table_entries, 2);
+    assert_int_equal(one->net->multicast_entries, 1);
+    assert_int_equal(one->net->vlan_count, 5);
+    for (uint16_t i = 0; i < 5; i++)
+        assert_int_equal(one->net->vlans[i], 10 + i);
+}
+
+/* The device must get each once, and the new one last, whoever is first. */
+static void a_vlan_that_is_added_while_others_are_given_again_spoils_none(void **state)
+{
+    (void)state;
+    start_with_vlans(SIM_FEATURES_USUAL);
+    for (uint16_t id = 10; id < 13; id++)
+        assert_true(one->dev->ops->add_vlan(one->dev, id));
+    reset_by_a_breach();
+    one->net->vlan_count = 0;
+    virtio_net_settings_restart((struct virtio_net *)one->dev);
+    assert_true(one->dev->ops->add_vlan(one->dev, 13));
+    assert_int_equal(one->net->vlan_count, 4);
+    for (uint16_t i = 0; i < 4; i++)
+        assert_int_equal(one->net->vlans[i], 10 + i);
+}
+
+/* ---- offloads ---- */
+
+static void offloads_in_use_are_set_by_a_command(void **state)
+{
+    struct virtio_net *net;
+    enum virtio_net_control_result result;
+
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL | SIM_F(CTRL_GUEST_OFFLOADS));
+    assert_true(bench_took(0, SIM_F_CTRL_GUEST_OFFLOADS));
+    net = (struct virtio_net *)one->dev;
+    result = virtio_net_control_set_offloads(&net->control, 0);
+    while (result == CONTROL_PENDING)
+        result = virtio_net_control_poll(&net->control);
+    assert_int_equal(result, CONTROL_OK);
+    assert_int_equal(one->net->offloads, 0);
+}
+
+/* ---- a queue that falls silent (§2.6.1) ---- */
+
+#define WITH_RESET (SIM_FEATURES_USUAL | SIM_F(RING_RESET))
+
+static void a_silent_control_queue_is_reset_alone_and_goes_on(void **state)
+{
+    (void)state;
+    bench_start_one(WITH_RESET);
+    machine_clock_step(CLOCK_NS_PER_US);
+    one->net->answer = SIM_ANSWER_NEVER;
+    assert_false(one->dev->ops->set_promisc(one->dev, false));
+    assert_int_equal(one->net->modern.queue_resets, 1);
+    one->net->answer = SIM_ANSWER_OK;
+    bench_forward(one, 100);
+    assert_true(one->dev->ops->set_allmulti(one->dev, true));
+    assert_true(one->net->allmulti);
+    assert_int_equal(one->net->resets, 1); /* the one at start-up */
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(machine_log_count("error", ""), 0);
+}
+
+static void a_queue_that_is_silent_again_is_left_alone(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    bench_start_one(WITH_RESET);
+    machine_clock_step(CLOCK_NS_PER_US);
+    one->net->answer = SIM_ANSWER_NEVER;
+    before = machine_clock_now();
+    for (unsigned i = 0; i < 100; i++)
+        assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_in_range(machine_clock_now() - before, 2 * CLOCK_NS_PER_S,
+                    2 * CLOCK_NS_PER_S + 100 * CLOCK_NS_PER_MS);
+    assert_int_equal(one->net->modern.queue_resets, 1);
+    bench_forward(one, 100);
+    one->net->answer = SIM_ANSWER_OK; /* the device's own reset mends it */
+    reset_by_a_breach();
+    assert_true(one->dev->ops->set_promisc(one->dev, false));
+}
+
+static void a_queue_reset_that_never_ends_holds_up_nobody(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    bench_start_one(WITH_RESET);
+    machine_clock_step(CLOCK_NS_PER_US);
+    one->net->answer = SIM_ANSWER_NEVER;
+    one->net->modern.queue_reset_stuck = true;
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    bench_forward(one, 100);
+    serve(2 * CLOCK_NS_PER_S); /* gives it up meanwhile */
+    before = machine_clock_now();
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
+    assert_false(control()->resetting);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    bench_forward(one, 100);
+}
+
+static void a_queue_that_does_not_come_back_from_its_reset_stays_silent(void **state)
+{
+    (void)state;
+    bench_start_one(WITH_RESET);
+    machine_clock_step(CLOCK_NS_PER_US);
+    one->net->answer = SIM_ANSWER_NEVER;
+    one->net->modern.enable_refused = true;
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    one->net->answer = SIM_ANSWER_OK;
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_int_equal(machine_log_count("warn", "reason=control-no-answer "), 2);
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    bench_forward(one, 100);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(addresses_go_into_the_table_of_their_kind),
+        TEST(a_table_takes_as_many_as_it_says_and_refuses_one_more),
+        TEST(an_address_that_the_device_refuses_is_not_kept),
+        TEST(without_the_feature_an_address_is_refused_with_a_warning),
+        TEST(the_vlan_filter_is_not_taken_where_no_vlan_is_asked_for),
+        TEST(vlans_are_given_to_the_device_one_by_one),
+        TEST(a_vlan_that_does_not_exist_is_our_own_mistake),
+        TEST(tables_and_vlans_survive_a_reset),
+        TEST(a_vlan_that_is_added_while_others_are_given_again_spoils_none),
+        TEST(offloads_in_use_are_set_by_a_command),
+    };
+    const struct CMUnitTest modern_only[] = {
+        TEST(a_silent_control_queue_is_reset_alone_and_goes_on),
+        TEST(a_queue_that_is_silent_again_is_left_alone),
+        TEST(a_queue_reset_that_never_ends_holds_up_nobody),
+        TEST(a_queue_that_does_not_come_back_from_its_reset_stays_silent),
+    };
+
+    return cmocka_run_group_tests_name("virtio_net_filter, legacy", tests, bench_legacy, NULL) +
+           cmocka_run_group_tests_name("virtio_net_filter, modern", tests, bench_modern, NULL) +
+           cmocka_run_group_tests_name("virtio_net_filter, modern", modern_only, bench_modern,
+                                       NULL);
+}
