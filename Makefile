@@ -41,7 +41,8 @@ KERNEL_SOURCES := \
 
 # drivers: PCI and virtio
 DRIVERS_SOURCES := \
-	drivers/pci.c drivers/virtqueue.c drivers/virtio.c drivers/virtio_pci_region.c \
+	drivers/pci.c drivers/virtqueue.c drivers/virtqueue_packed.c drivers/virtqueue_in_order.c \
+	drivers/virtio.c drivers/virtio_pci_region.c \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
 	drivers/virtio_net_features.c drivers/virtio_net_control.c drivers/virtio_net_data.c \
 	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
@@ -257,7 +258,7 @@ HOST_TEST_acpi := kernel/acpi.c $(SIMULATION)
 HOST_TEST_power := kernel/power.c kernel/button.c $(SIMULATION)
 HOST_TEST_string := # the test includes kernel/string.c itself, under other names
 HOST_TEST_pci := drivers/pci.c $(SIMULATION)
-HOST_TEST_virtqueue := drivers/virtqueue.c $(SIMULATION)
+HOST_TEST_virtqueue := $(filter drivers/virtqueue%,$(DRIVERS_SOURCES)) $(SIMULATION)
 # ports.c knows the assembly, and so all of net/
 DRIVERS_ALONE := $(filter-out drivers/ports.c,$(DRIVERS_SOURCES))
 VIRTIO_BENCH := $(DRIVERS_ALONE) net/pool.c tests/host/virtio_bench.c $(SIMULATED_DEVICE) \

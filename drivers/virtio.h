@@ -138,13 +138,10 @@ uint8_t virtio_read_config8(const struct virtio_device *device, uint16_t offset)
 uint16_t virtio_read_config16(const struct virtio_device *device, uint16_t offset);
 uint32_t virtio_read_config32(const struct virtio_device *device, uint16_t offset);
 
-/* Shows the device the chains in the next `n` slots, and rings the doorbell if it wants that. Data
- * path. */
-static inline void virtio_kick(const struct virtio_device *device, struct virtqueue *queue,
-                               uint32_t n)
+/* Rings the doorbell: the device wants to know of what was added to the queue. Data path. */
+static inline void virtio_notify(const struct virtio_device *device, const struct virtqueue *queue)
 {
-    if (virtqueue_publish(queue, n))
-        device->transport->notify(device, queue->index);
+    device->transport->notify(device, queue->index);
 }
 
 #endif

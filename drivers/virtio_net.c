@@ -197,6 +197,15 @@ static void choose_frame_max(struct netdev *dev)
 
 /* ---- rings ---- */
 
+/* Room for a ring of either format: after a reset the device may offer the other one. */
+static size_t ring_bytes(uint32_t size)
+{
+    const size_t split = virtqueue_layout(size, false).total;
+    const size_t packed = virtqueue_layout(size, true).total;
+
+    return split > packed ? split : packed;
+}
+
 /*
  * Memory for a new queue of the size that the shape wants, or of less where that is short and the
  * transport can say so. What was found for the ring is kept while the rest is looked for.
@@ -208,16 +217,14 @@ static bool allocate_queue(struct virtio_net *net, struct virtqueue_shape *shape
 
     for (;; shape->size /= 2) {
         if (*ring == NULL)
-            *ring =
-                memory_alloc(virtqueue_layout(shape->size).total, VIRTIO_PCI_LEGACY_QUEUE_ALIGN);
+            *ring = memory_alloc(ring_bytes(shape->size), VIRTIO_PCI_LEGACY_QUEUE_ALIGN);
         if (*ring != NULL)
             *private = memory_alloc(virtqueue_private_bytes(shape->size), CACHE_LINE);
         if (*private != NULL)
             break;
         if (!net->virtio.transport->resizes || shape->size <= QUEUE_SIZE_ENOUGH) {
             refuse(net, "reason=memory queue=%u size=%u bytes=%zu remedy=\"more RAM\"",
-                   shape->index, wanted,
-                   virtqueue_layout(wanted).total + virtqueue_private_bytes(wanted));
+                   shape->index, wanted, ring_bytes(wanted) + virtqueue_private_bytes(wanted));
             return false;
         }
     }
@@ -241,7 +248,7 @@ static bool make_anew(struct virtio_net *net, struct virtqueue *queue,
         return false;
     }
     shape->size = queue->size;
-    memset(queue->desc, 0, virtqueue_layout(shape->size).total);
+    memset(queue->desc, 0, ring_bytes(shape->size));
     virtqueue_init(queue, shape, queue->desc, queue->tokens);
     return true;
 }
@@ -255,7 +262,9 @@ static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t
         .size = size,
         .index = index,
         .chain = chain,
+        .packed = virtio_has(&net->virtio, VIRTIO_F_RING_PACKED),
         .event_idx = virtio_has(&net->virtio, VIRTIO_F_EVENT_IDX),
+        .in_order = virtio_has(&net->virtio, VIRTIO_F_IN_ORDER),
     };
 
     if (!virtqueue_size_valid(size) || size < chain) {
@@ -295,10 +304,12 @@ bool virtio_net_renew_control(struct virtio_net *net)
         .size = queue->size,
         .index = queue->index,
         .chain = queue->chain,
+        .packed = queue->packed,
         .event_idx = queue->event_idx,
+        .in_order = queue->in_order,
     };
 
-    memset(queue->desc, 0, virtqueue_layout(shape.size).total);
+    memset(queue->desc, 0, ring_bytes(shape.size));
     virtqueue_init(queue, &shape, queue->desc, queue->tokens);
     return net->virtio.transport->enable_queue(&net->virtio, queue) == NULL;
 }
@@ -313,7 +324,9 @@ static bool make_queues(struct virtio_net *net)
     if (!make_queue(net, &net->rx.queue, VIRTIO_NET_QUEUE_RECEIVE, chain) ||
         !make_queue(net, &net->tx.queue, VIRTIO_NET_QUEUE_TRANSMIT, chain) || !make_control(net))
         return false;
-    net->rx.queue.header = net->tx.queue.header = net->header_size;
+    virtqueue_set_buffers(&net->tx.queue,
+                          &(struct virtqueue_buffers){.start = PACKET_HEADROOM - net->header_size,
+                                                      .header = net->header_size});
     net->netdev.rx_size = virtqueue_free(&net->rx.queue);
     net->netdev.tx_size = virtqueue_free(&net->tx.queue);
     return true;

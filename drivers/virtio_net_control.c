@@ -4,26 +4,12 @@
 #include <string.h>
 
 #include <machine/clock.h>
-#include <machine/io.h>
 #include <machine/panic.h>
 
 /* As for a reset: where the whole machine stood still, the device has had no time. */
 #define LOOKS_MIN 100
 
 #define ACK_NONE 0xff /* neither OK nor ERR: the device has not written it */
-
-/* A part of the command: descriptors in the order of the list. */
-struct part {
-    const void *start;
-    uint32_t length;
-};
-
-static void describe(struct virtq_desc *desc, struct part part, uint16_t flags)
-{
-    desc->addr = io_physical(part.start);
-    desc->len = part.length;
-    desc->flags = flags;
-}
 
 /* True if nothing has come of it for so long that nothing will. Called once a look. */
 static bool is_overdue(struct virtio_net_control *control)
@@ -61,15 +47,14 @@ enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control
     struct virtqueue *queue = &control->queue;
     void *token;
     uint32_t length;
-    const uint32_t pending = virtqueue_pending(queue);
 
-    if (pending == 0 && queue->breach == VIRTQUEUE_SOUND) {
+    if (virtqueue_pop(queue, &token, &length, 1).count == 0) {
+        if (queue->breach != VIRTQUEUE_SOUND)
+            return CONTROL_BROKEN;
         control->silent = is_overdue(control);
         return control->silent ? CONTROL_SILENT : CONTROL_PENDING;
     }
-    if (pending == 0 || virtqueue_pop_one(queue, &token, &length).count == 0)
-        return CONTROL_BROKEN;
-    virtqueue_popped(queue, 1);
+    virtqueue_popped(queue, control->slots);
     virtqueue_park(queue);
     control->pending = false;
     return *(volatile uint8_t *)&control->buffer->ack == VIRTIO_NET_OK ? CONTROL_OK
@@ -79,31 +64,33 @@ enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control
 /* Sends the command in the buffer with `count` (0 to 2) parts of data. */
 static enum virtio_net_control_result send(struct virtio_net_control *control,
                                            struct virtio_net_ctrl_hdr command,
-                                           const struct part *data, unsigned count)
+                                           const struct virtqueue_part *data, unsigned count)
 {
     struct virtqueue *queue = &control->queue;
     struct virtio_net_control_buffer *buffer = control->buffer;
+    struct virtqueue_part parts[VIRTIO_NET_CONTROL_CHAIN];
+    uint32_t length;
+    void *token;
 
     if (control->silent)
         return CONTROL_SILENT;
-    (void)virtqueue_pending(queue); /* nothing is out: an answer now is a breach, not ours */
+    /* Nothing is out: an answer now is a breach, not ours. */
+    (void)virtqueue_pop(queue, &token, &length, 1);
     if (queue->breach != VIRTQUEUE_SOUND)
         return CONTROL_BROKEN;
-    ensure(virtqueue_free(queue) != 0 && count + 2 <= VIRTIO_NET_CONTROL_CHAIN);
-    const struct virtqueue_slots slot = virtqueue_next(queue);
-    struct virtq_desc *desc = &queue->desc[slot.ids[0]];
+    ensure(count + 2 <= VIRTIO_NET_CONTROL_CHAIN);
 
     buffer->command = command;
     buffer->ack = ACK_NONE;
-    describe(desc++, (struct part){&buffer->command, sizeof(command)}, VIRTQ_DESC_F_NEXT);
+    parts[0] = (struct virtqueue_part){&buffer->command, sizeof(command), false};
     for (unsigned i = 0; i < count; i++)
-        describe(desc++, data[i], VIRTQ_DESC_F_NEXT);
-    describe(desc, (struct part){&buffer->ack, sizeof(buffer->ack)}, VIRTQ_DESC_F_WRITE);
-    slot.tokens[0] = buffer;
+        parts[i + 1] = data[i];
+    parts[count + 1] = (struct virtqueue_part){&buffer->ack, sizeof(buffer->ack), true};
     control->pending = true;
     control->sent_ns = clock_ns();
     control->looks = 0;
-    virtio_kick(control->device, queue, 1);
+    if (virtqueue_add_parts(queue, parts, count + 2, buffer, &control->slots))
+        virtio_notify(control->device, queue);
     return CONTROL_PENDING;
 }
 
@@ -112,7 +99,7 @@ static enum virtio_net_control_result send_data(struct virtio_net_control *contr
                                                 struct virtio_net_ctrl_hdr command,
                                                 const void *data, uint32_t size)
 {
-    const struct part part = {control->buffer->data, size};
+    const struct virtqueue_part part = {control->buffer->data, size, false};
 
     if (!control->silent) /* else the buffer is the device's */
         memcpy(control->buffer->data, data, size);
@@ -129,10 +116,12 @@ enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_cont
 }
 
 /* A table is as long as it has entries. */
-static struct part table_part(const struct virtio_net_mac_table *table)
+static struct virtqueue_part table_part(const struct virtio_net_mac_table *table)
 {
-    return (struct part){table, (uint32_t)(offsetof(struct virtio_net_mac_table, macs) +
-                                           table->entries * sizeof(table->macs[0]))};
+    return (struct virtqueue_part){table,
+                                   (uint32_t)(offsetof(struct virtio_net_mac_table, macs) +
+                                              table->entries * sizeof(table->macs[0])),
+                                   false};
 }
 
 enum virtio_net_control_result
@@ -148,7 +137,7 @@ virtio_net_control_set_table(struct virtio_net_control *control,
     buffer->unicast = *unicast;
     buffer->multicast = *multicast;
     /* By our own tables: those in the buffer are the device's to read, and so to be doubted. */
-    struct part parts[] = {table_part(unicast), table_part(multicast)};
+    struct virtqueue_part parts[] = {table_part(unicast), table_part(multicast)};
     parts[0].start = &buffer->unicast;
     parts[1].start = &buffer->multicast;
     return send(control,

@@ -46,6 +46,7 @@ struct virtio_net_control {
     struct virtio_net_control_buffer *buffer;
     uint64_t sent_ns; /* when the command that is out was sent */
     uint32_t looks;   /* how often its answer was looked for */
+    uint32_t slots;   /* of the queue that it fills */
     bool pending;     /* a command is out, so the buffer is the device's */
     bool silent;      /* and it was given up, until the queue or the device is reset */
     bool resetting;   /* the queue alone is being reset; sent_ns and looks are of that */

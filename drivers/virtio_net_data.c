@@ -6,85 +6,23 @@
 
 #include <string.h>
 
-#include <machine/io.h>
-
 _Static_assert(PACKET_HEADROOM >= VIRTIO_NET_HDR_BYTES, "the device's header lies in the headroom");
 _Static_assert(PACKET_HEADROOM / CACHE_LINE ==
                    (PACKET_HEADROOM - VIRTIO_NET_HDR_BYTES) / CACHE_LINE,
                "header and Ethernet header share a cache line");
 _Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can hold");
 
-/*
- * Writes a descriptor, whole: so whatever the device may have scribbled over it is gone. All but
- * the address goes by one store.
- */
-static inline void describe(struct virtq_desc *desc, uint64_t addr, uint32_t len, uint16_t flags,
-                            uint16_t next)
-{
-    const uint64_t rest = (uint64_t)next << 48 | (uint64_t)flags << 32 | len;
-
-    desc->addr = addr;
-    memcpy((uint8_t *)desc + offsetof(struct virtq_desc, len), &rest, sizeof(rest));
-}
-
-/* Writes chain `id`: the device's header and the `length` bytes of `buffer` behind it, in one
- * descriptor or, where the device wants that, the header in one of its own. */
-static inline void describe_chain(const struct virtqueue *queue, uint32_t id, const uint8_t *buffer,
-                                  uint32_t length, uint16_t flags)
-{
-    struct virtq_desc *const desc = &queue->desc[id];
-    const uint64_t frame = io_physical(buffer) + PACKET_HEADROOM;
-    const uint32_t header = queue->header;
-
-    if (queue->chain == 1) {
-        describe(desc, frame - header, header + length, flags, 0);
-        return;
-    }
-    describe(desc, frame - header, header, VIRTQ_DESC_F_NEXT | flags, (uint16_t)(id + 1));
-    describe(desc + 1, frame, length, flags, 0);
-}
-
 /* ---- rx ---- */
 
-/* Points the next `n` chains at fresh buffers: the header's place and the frame's. */
-static inline void rx_describe(struct virtio_net_queue *rx, uint8_t *const *fresh, uint64_t n)
-{
-    const struct virtqueue_slots slots = virtqueue_next(&rx->queue);
-    const uint64_t start = PACKET_HEADROOM - rx->queue.header;
-    const uint32_t length = rx->queue.header + rx->pool->frame_max;
-
-#pragma GCC unroll 4
-    for (uint64_t i = 0; i < n; i++) {
-        slots.tokens[i] = fresh[i];
-        describe(&slots.desc[i], io_physical(fresh[i]) + start, length, VIRTQ_DESC_F_WRITE, 0);
-    }
-}
-
-/* The same where chains have changed their slots, or have two descriptors. */
-static __attribute__((noinline)) void rx_describe_any(struct virtio_net_queue *rx,
-                                                      uint8_t *const *fresh, uint64_t n)
-{
-    const struct virtqueue_slots slots = virtqueue_next(&rx->queue);
-
-    for (uint64_t i = 0; i < n; i++) {
-        slots.tokens[i] = fresh[i];
-        describe_chain(&rx->queue, slots.ids[i], fresh[i], rx->pool->frame_max, VIRTQ_DESC_F_WRITE);
-    }
-}
-
-/* Fills the next slots, as far as the pool has buffers and they lie side by side; returns how many. */
-static uint32_t rx_refill(struct virtio_net_queue *rx)
+/* Gives the device buffers, as far as the pool has some and they lie side by side. Returns whether it
+ * wants to be notified. */
+static bool rx_refill(struct virtio_net_queue *rx)
 {
     const uint32_t missing = rx->posted - virtqueue_outstanding(&rx->queue);
     const uint32_t n =
         virtqueue_smaller(virtqueue_smaller(missing, rx->pool->count), virtqueue_room(&rx->queue));
-    uint8_t *const *const fresh = pool_take(rx->pool, n);
 
-    if (rx->queue.plain)
-        rx_describe(rx, fresh, n);
-    else
-        rx_describe_any(rx, fresh, n);
-    return n;
+    return n != 0 && virtqueue_add(&rx->queue, pool_take(rx->pool, n), NULL, n);
 }
 
 void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max)
@@ -97,14 +35,20 @@ void virtio_net_fill_rx(struct virtio_net *net)
 {
     const struct netdev_rx_setup *const setup = &net->setup.rx[0];
     struct virtio_net_queue *const rx = &net->rx;
+    const struct virtqueue_buffers buffers = {
+        .start = PACKET_HEADROOM - net->header_size,
+        .header = net->header_size,
+        .room = setup->pool->frame_max,
+        .shortest = ETHERNET_HEADER_SIZE,
+    };
 
     rx->pool = setup->pool;
-    rx->queue.shortest = ETHERNET_HEADER_SIZE;
+    virtqueue_set_buffers(&rx->queue, &buffers);
     virtio_net_set_payload_max(net, setup->payload_max);
     rx->posted = virtqueue_smaller(setup->buffers, virtqueue_free(&rx->queue));
     /* By the burst, but so that the device is not left without any where there are few. */
     rx->low_water = rx->posted - virtqueue_smaller(BURST, (rx->posted + 1) / 2);
-    (void)virtqueue_publish(&rx->queue, rx_refill(rx)); /* no doorbell before DRIVER_OK (§3.1.1) */
+    (void)rx_refill(rx); /* no doorbell before DRIVER_OK (§3.1.1) */
 }
 
 /*
@@ -135,19 +79,18 @@ rx_possible(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
 /* Not for each frame: buffers for the device, and the doorbell. */
 static __attribute__((noinline)) void rx_refill_and_kick(struct virtio_net *net)
 {
-    const uint32_t n = rx_refill(&net->rx);
-
-    if (n == 0)
-        return;
     virtqueue_park(&net->rx.queue);
-    virtio_kick(&net->virtio, &net->rx.queue, n);
+    if (rx_refill(&net->rx))
+        virtio_notify(&net->virtio, &net->rx.queue);
 }
 
-/* The chains that `burst` tells of become the frames of `batch`, up to the first breach. */
-static inline void rx_take(struct virtio_net *net, struct batch *batch,
-                           struct virtqueue_burst burst)
+/* Moves finished chains to `batch`, up to the first breach. */
+static __attribute__((noinline)) void rx_take(struct virtio_net *net, struct batch *batch,
+                                              uint32_t n)
 {
     struct virtio_net_queue *const rx = &net->rx;
+    struct virtqueue_burst burst =
+        virtqueue_pop(&rx->queue, (void **)batch->buffers, batch->lengths, n);
 
     if (__builtin_expect(burst.odd, 0))
         burst = rx_possible(rx, batch->lengths, burst.count);
@@ -163,24 +106,6 @@ static inline void rx_take(struct virtio_net *net, struct batch *batch,
         virtio_net_breach(net, &rx->queue);
 }
 
-static __attribute__((noinline)) void rx_take_many(struct virtio_net *net, struct batch *batch,
-                                                   uint32_t n)
-{
-    rx_take(net, batch, virtqueue_pop(&net->rx.queue, (void **)batch->buffers, batch->lengths, n));
-}
-
-static __attribute__((noinline)) void rx_take_some(struct virtio_net *net, struct batch *batch,
-                                                   uint32_t n)
-{
-    struct virtqueue *const queue = &net->rx.queue;
-    const uint32_t ready = virtqueue_smaller(virtqueue_pending(queue), n);
-
-    if (ready == 1)
-        rx_take(net, batch, virtqueue_pop_one(queue, (void **)batch->buffers, batch->lengths));
-    else /* or none, on a breach */
-        rx_take_many(net, batch, ready);
-}
-
 /*
  * Short, as most rounds of most lanes find nothing. Where the pool was too poor to refill the ring,
  * nothing may ever come in until that is done.
@@ -193,7 +118,7 @@ void virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct batch
     (void)queue_number; /* there is one */
     batch->count = 0;
     if (virtqueue_has_finished(&rx->queue) || virtqueue_outstanding(&rx->queue) <= rx->low_water)
-        rx_take_some(net, batch, n);
+        rx_take(net, batch, n);
 }
 
 /* ---- tx ---- */
@@ -202,16 +127,14 @@ void virtio_net_reclaim_tx(struct virtio_net *net)
 {
     struct virtqueue *const queue = &net->tx.queue;
     struct pool *const pool = net->tx.pool;
+    uint32_t n;
 
-    for (uint32_t ready; (ready = virtqueue_pending(queue)) != 0;) {
+    do {
         void **const free = (void **)&pool->free[pool->count];
-        ready = virtqueue_smaller(ready, VIRTQUEUE_BURST);
-        const uint32_t n = virtqueue_pop(queue, free, NULL, ready).count;
+        n = virtqueue_pop(queue, free, NULL, VIRTQUEUE_BURST).count;
         pool->count += n;
         virtqueue_popped(queue, n);
-        if (n == 0)
-            break; /* a breach */
-    }
+    } while (n != 0);
     virtqueue_park(queue);
 }
 
@@ -233,74 +156,47 @@ uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t 
     return virtqueue_smaller(dev->tx_ready, n);
 }
 
+/* Nothing to complete, nothing to segment, no buffers but one. The longest header is cleared, whatever
+ * this device's is. */
+static __attribute__((noinline)) void tx_clear_headers(const struct batch *batch, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        memset(batch_frame(batch, i) - VIRTIO_NET_HDR_BYTES, 0, VIRTIO_NET_HDR_BYTES);
+}
+
+static inline uint64_t load_word(const uint8_t *from)
+{
+    uint64_t word;
+
+    memcpy(&word, from, sizeof(word));
+    return word;
+}
+
 /*
- * The header in front of a frame must be all zero: nothing to complete, nothing to segment. The
- * device left it like that on the way in, as a rule, but for num_buffers; then the line is not
- * written. The longest header is cleared, whatever the device's is.
+ * The device header in front of a frame must be all zero. The device that the frame came from left it
+ * like that, as a rule; then the line is not written. Returns the bytes of `n` frames.
  */
-static inline void tx_clear_header(uint8_t *frame)
+static inline __attribute__((always_inline)) uint32_t tx_prepare(const struct batch *batch,
+                                                                 uint64_t n)
 {
-    uint64_t first, last;
-
-    memcpy(&first, frame - VIRTIO_NET_HDR_BYTES, sizeof(first));
-    memcpy(&last, frame - sizeof(last), sizeof(last)); /* they overlap */
-    if (__builtin_expect((first | last) != 0, 0))
-        memset(frame - VIRTIO_NET_HDR_BYTES, 0, VIRTIO_NET_HDR_BYTES);
-}
-
-/* Points the next chain, number `i` of these, at frame `i` of the batch; returns its bytes. `header`
- * is the device header's size. */
-static inline uint32_t tx_describe(const struct virtqueue_slots *slots, uint64_t header,
-                                   const struct batch *batch, uint64_t i)
-{
-    uint8_t *const buffer = batch->buffers[i];
-    const uint32_t length = batch->lengths[i];
-
-    slots->tokens[i] = buffer;
-    tx_clear_header(buffer + PACKET_HEADROOM);
-    describe(&slots->desc[i], io_physical(buffer) + PACKET_HEADROOM - header,
-             (uint32_t)header + length, 0, 0);
-    return length;
-}
-
-static __attribute__((noinline)) uint64_t tx_describe_many(struct virtio_net_queue *tx,
-                                                           const struct batch *batch, uint64_t n)
-{
-    const struct virtqueue_slots slots = virtqueue_next(&tx->queue);
-    const uint64_t header = tx->queue.header;
-    uint64_t bytes = 0;
+    uint64_t headers = 0;
+    uint32_t bytes = 0;
 
 #pragma GCC unroll 4
-    for (uint64_t i = 0; i < n; i++)
-        bytes += tx_describe(&slots, header, batch, i);
-    return bytes;
-}
-
-/* The same where chains have changed their slots, or have two descriptors. */
-static __attribute__((noinline)) uint64_t tx_describe_any(struct virtio_net_queue *tx,
-                                                          const struct batch *batch, uint64_t n)
-{
-    const struct virtqueue_slots slots = virtqueue_next(&tx->queue);
-    uint64_t bytes = 0;
-
     for (uint64_t i = 0; i < n; i++) {
-        uint8_t *const buffer = batch->buffers[i];
-        slots.tokens[i] = buffer;
-        tx_clear_header(buffer + PACKET_HEADROOM);
-        describe_chain(&tx->queue, slots.ids[i], buffer, batch->lengths[i], 0);
+        const uint8_t *const frame = batch->buffers[i] + PACKET_HEADROOM;
+        headers |= load_word(frame - VIRTIO_NET_HDR_BYTES);
+        headers |= load_word(frame - sizeof(headers)); /* they overlap */
         bytes += batch->lengths[i];
     }
+    if (__builtin_expect(headers != 0, 0))
+        tx_clear_headers(batch, (uint32_t)n);
     return bytes;
 }
 
-static inline uint64_t tx_fill(struct virtio_net_queue *tx, const struct batch *batch, uint32_t n)
+static __attribute__((noinline)) uint32_t tx_prepare_many(const struct batch *batch, uint32_t n)
 {
-    if (!tx->queue.plain)
-        return tx_describe_any(tx, batch, n);
-    if (n != 1)
-        return tx_describe_many(tx, batch, n);
-    const struct virtqueue_slots slots = virtqueue_next(&tx->queue);
-    return tx_describe(&slots, tx->queue.header, batch, 0);
+    return tx_prepare(batch, n);
 }
 
 uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)
@@ -314,10 +210,11 @@ uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const st
     const uint32_t n = virtqueue_smaller(batch->count, dev->tx_ready);
     if (n == 0)
         return 0;
-    tx->bytes += tx_fill(tx, batch, n);
+    tx->bytes += n == 1 ? tx_prepare(batch, 1) : tx_prepare_many(batch, n);
     tx->packets += n;
     dev->tx_ready -= n;
-    virtio_kick(&net->virtio, &tx->queue, n);
+    if (virtqueue_add(&tx->queue, batch->buffers, batch->lengths, n))
+        virtio_notify(&net->virtio, &tx->queue);
     return n;
 }
 

@@ -193,8 +193,8 @@ static void watch_tx(struct virtio_net *net)
 {
     struct virtio_net_recovery *recovery = &net->recovery;
     const struct virtqueue *queue = &net->tx.queue;
-    const uint16_t used_idx = atomic_load_explicit(&queue->used->idx, memory_order_relaxed);
-    const uint16_t waiting = (uint16_t)(queue->avail_idx - used_idx);
+    const uint16_t waiting = (uint16_t)virtqueue_unfinished(queue);
+    const uint16_t used_idx = (uint16_t)(queue->avail_idx - waiting);
 
     if (waiting == 0 || used_idx != recovery->tx_used_idx) {
         recovery->tx_used_idx = used_idx;

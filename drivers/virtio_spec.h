@@ -126,6 +126,30 @@ struct virtq_used {
 };
 _Static_assert(offsetof(struct virtq_used, ring) == 4, "§2.7.8");
 
+/* §2.8 "Packed Virtqueues". The bits of flags besides those of §2.7.5, which are the same. */
+#define VIRTQ_DESC_F_AVAIL (1 << 7)
+#define VIRTQ_DESC_F_USED (1 << 15)
+
+struct pvirtq_desc { /* §2.8.13 "The Virtqueue Descriptor" */
+    uint64_t addr;
+    uint32_t len;
+    uint16_t id;
+    uint16_t flags; /* written last by either side */
+};
+_Static_assert(sizeof(struct pvirtq_desc) == 16, "§2.8.13");
+
+/* §2.8.14 "Event Suppression Structure": written by the one side, read by the other at any time */
+#define RING_EVENT_FLAGS_ENABLE 0
+#define RING_EVENT_FLAGS_DISABLE 1
+#define RING_EVENT_FLAGS_DESC 2 /* only with EVENT_IDX */
+
+struct pvirtq_event_suppress {
+    _Atomic uint16_t desc; /* offset of a descriptor in the ring, and its wrap counter as bit 15 */
+    _Atomic uint16_t flags;
+};
+_Static_assert(sizeof(struct pvirtq_event_suppress) == 4, "§2.8.14");
+#define RING_EVENT_DESC_WRAP 0x8000
+
 /* §5.1.3 "Feature bits" of the network device, and §6, §6.3 the reserved ones (bit numbers) */
 #define VIRTIO_NET_F_CSUM 0
 #define VIRTIO_NET_F_GUEST_CSUM 1

@@ -1,23 +1,24 @@
 /*
- * The split virtqueue (virtio 1.2 §2.7), the driver's side.
+ * A virtqueue (virtio 1.2 §2.6), the driver's side, in either of its formats: split (§2.7) or packed
+ * (§2.8). Who uses it does not ask which.
  *
  * The device may write anything anywhere into the shared part at any time, so nothing of ours is
  * ever read back from it: which chains are out, with which buffer, and how far both rings have been
- * followed is kept in private memory. What the device writes (used.idx, used.ring) is checked here,
- * in the one place that reads it; a queue that finds a breach stays broken until it is made anew.
+ * followed is kept in private memory. What the device writes is checked where it is read, here and
+ * in virtqueue.c, virtqueue_packed.c and virtqueue_in_order.c; a queue that finds a breach stays broken until it is made
+ * anew.
  *
- * Every chain has the same number of descriptors, chosen when the queue is made: one, or two where
- * the device wants the header in a descriptor of its own, or four for control commands. They lie
- * side by side and are linked; a chain is known by the id of its first one.
+ * What is added goes into slots, one after the other and round and round. A device that finishes
+ * chains in the order in which it got them (most do) takes them from the slots in the same order: the
+ * next slot is the one that comes back next, so that one comparison tells that its id is right. Where
+ * the device takes another order, chains change their slots.
  *
- * What is offered goes into slots, one after the other and round and round, and a slot keeps its
- * chain. A device that finishes chains in the order in which it got them (most do) finds the
- * available ring right as it is: then no list of free chains is kept, nothing but the index is
- * written there, and the next slot is the one that comes back next, so that one comparison tells
- * that its id is right. Where the device takes another order, chains change their slots.
+ * A chain of the data path is one descriptor: the device's header and what follows it in one buffer.
+ * Where a split ring's device wants the header in a descriptor of its own it is two, and a command has
+ * up to four. In a split ring all chains of a queue have the same number, and lie side by side.
  *
- * The data path works on runs: slots that lie side by side, up to the end of a ring. Inline
- * functions are for it, used by one core.
+ * The data path works on bursts that lie side by side, up to the end of a ring. All of it is for one
+ * core.
  */
 #ifndef DRIVERS_VIRTQUEUE_H
 #define DRIVERS_VIRTQUEUE_H
@@ -25,19 +26,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+
+#include <machine/io.h>
 
 #include "drivers/virtio_spec.h"
 
-#define VIRTQUEUE_BURST 32 /* chains that virtqueue_pop takes back at a time */
+#define VIRTQUEUE_BURST 32    /* chains that virtqueue_pop takes back at a time */
+#define VIRTQUEUE_PARTS_MAX 4 /* of a chain that is added in parts */
 
-/* Where the parts lie: offsets in bytes from the start of the ring's memory. */
+/* Where the parts lie: offsets in bytes from the start of the ring's memory. Of a packed ring: the
+ * descriptors, and as `avail` and `used` the driver's and the device's event suppression. */
 struct virtqueue_layout {
     size_t desc;
     size_t avail;
-    size_t used_event;
+    size_t used_event; /* split rings only */
     size_t used;
-    size_t avail_event;
+    size_t avail_event; /* split rings only */
     size_t total;
 };
 
@@ -45,64 +49,98 @@ struct virtqueue_layout {
 enum virtqueue_breach {
     VIRTQUEUE_SOUND,
     VIRTQUEUE_USED_IDX,     /* used.idx moved by more than is outstanding, or backwards */
-    VIRTQUEUE_ID_RANGE,     /* used.id is no descriptor of the queue */
-    VIRTQUEUE_ID_NOT_OUT,   /* used.id is no chain that the device has: never given, or twice */
-    VIRTQUEUE_LENGTH_SHORT, /* used.len is less than a device header */
-    VIRTQUEUE_LENGTH_LONG,  /* used.len is more than the buffer */
+    VIRTQUEUE_ID_RANGE,     /* the id of a used chain is no descriptor of the queue */
+    VIRTQUEUE_ID_NOT_OUT,   /* it is no chain that the device has: never given, or twice */
+    VIRTQUEUE_LENGTH_SHORT, /* its length is less than a device header */
+    VIRTQUEUE_LENGTH_LONG,  /* its length is more than the buffer */
     VIRTQUEUE_BREACHES
 };
 
 struct virtqueue {
     /* read by every burst, written by none */
-    struct virtq_desc *desc;
-    struct virtq_avail *avail;
-    struct virtq_used *used;
-    _Atomic uint16_t *used_event;  /* ours: when to be interrupted */
-    _Atomic uint16_t *avail_event; /* the device's: when to be notified */
-    void **tokens;                 /* by slot: what the owner gave with the chain that is out */
-    uint32_t *ids;                 /* by slot: the chain; avail.ring holds the same */
-    uint32_t *slots;               /* by id: the slot */
-    uint32_t size;                 /* descriptors; a power of two */
-    uint32_t capacity;             /* slots: size ÷ chain */
-    uint16_t chain;                /* descriptors a chain: 1, 2 or 4 */
-    uint16_t index;                /* the queue's number at its device */
-    uint32_t header;               /* bytes in front of what a length means */
-    uint32_t shortest;             /* a length is odd if it is less than this, */
-    uint32_t span;                 /* or more by more than this */
-    bool event_idx;                /* VIRTIO_F_EVENT_IDX was negotiated */
-    bool plain; /* chain 1, and slot i has descriptor i: no change of slots yet */
+    union {
+        struct virtq_desc *desc;
+        struct pvirtq_desc *packed_desc;
+    };
+    union {
+        struct virtq_avail *avail;
+        struct pvirtq_event_suppress *driver_event;
+    };
+    union {
+        struct virtq_used *used;
+        struct pvirtq_event_suppress *device_event;
+    };
+    _Atomic uint16_t *used_event;  /* split: ours, when to be interrupted */
+    _Atomic uint16_t *avail_event; /* split: the device's, when to be notified */
+    void **tokens;                 /* by slot: the owner's buffer in the chain that is out */
+    uint32_t *ids;     /* by slot: the chain; a split ring's avail.ring holds the same */
+    uint32_t *slots;   /* by id: the slot */
+    uint32_t size;     /* descriptors; a power of two */
+    uint32_t capacity; /* slots: size ÷ chain */
+    uint16_t chain;    /* descriptors a slot: 1, 2 or 4; 1 in a packed ring */
+    uint16_t index;    /* the queue's number at its device */
+    bool packed;       /* VIRTIO_F_RING_PACKED was negotiated */
+    bool event_idx;    /* VIRTIO_F_EVENT_IDX was negotiated */
+    bool in_order;     /* VIRTIO_F_IN_ORDER was negotiated */
+    bool ordinary;     /* neither packed nor in_order */
+    bool plain;        /* split, chain 1, and slot i has descriptor i: no change of slots yet */
 
-    /* written by every burst; the low 16 bits are the rings' */
-    uint32_t avail_idx;           /* next entry of the available ring */
-    uint32_t used_idx;            /* next entry of the used ring */
+    /* how a buffer of the owner's is shown to the device; set by virtqueue_set_buffers */
+    uint32_t start;    /* bytes into the buffer at which the device's header begins */
+    uint32_t header;   /* bytes of that header */
+    uint32_t room;     /* bytes behind it that the device may write; 0: it is to read */
+    uint32_t shortest; /* a length is odd if it is less than this, */
+    uint32_t span;     /* or more by more than this */
+
+    /* written by every burst; the low 16 bits are a split ring's */
+    uint32_t avail_idx;           /* next slot to be filled */
+    uint32_t used_idx;            /* next slot to come back */
     uint32_t parked;              /* used_idx when used_event was last moved */
+    uint32_t told;                /* in_order: chains that the device has told of already, */
+    uint32_t told_length;         /* and the length of the last of them */
     enum virtqueue_breach breach; /* the first one */
     uint32_t breach_value;        /* what the device had written */
 };
 
-/* The layout for `size` descriptors, ring parts aligned as the legacy interface has it (§2.7.2). */
-struct virtqueue_layout virtqueue_layout(uint32_t size);
+/* What a queue is made of. */
+struct virtqueue_shape {
+    uint32_t size; /* descriptors */
+    uint16_t index;
+    uint16_t chain; /* descriptors a chain; counts in a split ring */
+    bool packed;
+    bool event_idx;
+    bool in_order;
+};
 
-/* True for a size that §2.7 allows: a power of two, 1 to 32768. */
+/* The layout for `size` descriptors: split with the ring parts aligned as the legacy interface has
+ * it (§2.7.2), or packed (§2.8.10.1). */
+struct virtqueue_layout virtqueue_layout(uint32_t size, bool packed);
+
+/* True for a size that §2.7 allows: a power of two, 1 to 32768. (A packed ring may have any, but its
+ * driver may also choose a smaller one.) */
 bool virtqueue_size_valid(uint32_t size);
 
 /* Bytes of private memory that virtqueue_init wants besides the ring. */
 size_t virtqueue_private_bytes(uint32_t size);
 
 /*
- * Makes `queue` number `index` with `size` descriptors (valid) in chains of `chain` (1, 2
- * or 4, at most `size`). `ring` is zeroed memory of layout.total bytes, 4096-aligned, the device's to
- * write from now on; `private` is memory of virtqueue_private_bytes, 8-aligned. Both stay the
- * caller's to reuse when the queue is no longer used. Interrupts are off. Not for the data path.
+ * Makes a queue of this shape: size valid, chains of 1, 2 or 4 and at most size. `ring` is zeroed
+ * memory of layout.total bytes, 4096-aligned, the device's to write from now on; `private` is memory
+ * of virtqueue_private_bytes, 8-aligned. Both stay the caller's to reuse when the queue is no longer
+ * used. Interrupts are off. Not for the data path.
  */
-struct virtqueue_shape {
-    uint32_t size;
-    uint16_t index;
-    uint16_t chain;
-    bool event_idx;
-};
 void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape, void *ring,
                     void *private);
+
+/* How the buffers of virtqueue_add look: bytes. Before the first one. */
+struct virtqueue_buffers {
+    uint32_t start;
+    uint32_t header;
+    uint32_t room;
+    uint32_t shortest;
+    uint32_t span;
+};
+void virtqueue_set_buffers(struct virtqueue *queue, const struct virtqueue_buffers *buffers);
 
 /* "used-idx", …: reason= of the error event. */
 const char *virtqueue_breach_name(enum virtqueue_breach breach);
@@ -111,19 +149,22 @@ const char *virtqueue_breach_name(enum virtqueue_breach breach);
 __attribute__((cold)) void virtqueue_break(struct virtqueue *queue, enum virtqueue_breach breach,
                                            uint32_t value);
 
-/* Chains that the device has. */
+/* Chains that the device has and has not finished, as far as it says. Not for the data path: it may
+ * walk over all of them. */
+uint32_t virtqueue_unfinished(const struct virtqueue *queue);
+
+/* Slots that are filled: what the device has, finished or not. */
 static inline uint32_t virtqueue_outstanding(const struct virtqueue *queue)
 {
     return queue->avail_idx - queue->used_idx;
 }
 
-/* Chains that can be offered now. */
 static inline uint32_t virtqueue_free(const struct virtqueue *queue)
 {
     return queue->capacity - virtqueue_outstanding(queue);
 }
 
-/* The slot of the entry that either index stands for. */
+/* The slot that either index stands for. */
 static inline uint32_t virtqueue_slot(const struct virtqueue *queue, uint32_t idx)
 {
     return idx & (queue->capacity - 1);
@@ -134,9 +175,9 @@ static inline uint32_t virtqueue_smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* ---- offering ---- */
+/* ---- adding ---- */
 
-/* How many slots lie side by side that can be offered next. */
+/* How many chains can be added at once: free slots that lie side by side. */
 static inline uint32_t virtqueue_room(const struct virtqueue *queue)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
@@ -144,26 +185,21 @@ static inline uint32_t virtqueue_room(const struct virtqueue *queue)
     return virtqueue_smaller(virtqueue_free(queue), queue->capacity - slot);
 }
 
-/* Slots side by side. */
-struct virtqueue_slots {
-    const uint32_t *ids;     /* their chains, for the caller to fill in */
-    struct virtq_desc *desc; /* these very chains, if queue->plain */
-    void **tokens;           /* where the caller puts what shall come back with each, not NULL */
-};
-
-/* The next virtqueue_room slots. */
-static inline struct virtqueue_slots virtqueue_next(const struct virtqueue *queue)
+/*
+ * Writes a descriptor of a split ring, whole: so whatever the device may have scribbled over it is
+ * gone. All but the address goes by one store.
+ */
+static inline void virtqueue_describe(struct virtq_desc *desc, uint64_t addr, uint32_t len,
+                                      uint16_t flags, uint16_t next)
 {
-    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
+    const uint64_t rest = (uint64_t)next << 48 | (uint64_t)flags << 32 | len;
 
-    return (struct virtqueue_slots){
-        .ids = &queue->ids[slot], .desc = &queue->desc[slot], .tokens = &queue->tokens[slot]};
+    desc->addr = addr;
+    __builtin_memcpy((uint8_t *)desc + offsetof(struct virtq_desc, len), &rest, sizeof(rest));
 }
 
-/*
- * Shows the device the chains in the next `n` slots, which are filled in, and returns whether it wants
- * to be notified: once a burst (§2.7.13).
- */
+/* Shows the device the chains in the next `n` slots of a split ring, and returns whether it wants to
+ * be notified (§2.7.13). */
 static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
 {
     const uint32_t idx = queue->avail_idx + n;
@@ -185,57 +221,44 @@ static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
              VIRTQ_USED_F_NO_NOTIFY);
 }
 
-/* ---- taking back ---- */
+/* virtqueue_add for more than one chain, or a ring that is not plain. */
+bool virtqueue_add_many(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
+                        uint32_t n);
 
 /*
- * How many chains the device has finished and may be popped. 0 if none, or on a breach: look at
- * queue->breach.
+ * Gives the device `n` buffers (1 to virtqueue_room), each with as many bytes behind the header as
+ * `lengths` says, or, where it is to write (`lengths` NULL), with queue->room. They are the device's
+ * until they come back by virtqueue_pop. Returns whether it wants to be notified now: at most once a
+ * burst. Data path.
  */
-static inline uint32_t virtqueue_pending(struct virtqueue *queue)
+static inline __attribute__((always_inline)) bool
+virtqueue_add(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
-    /* Acquire: the index before the entries and buffers behind it. Partner: the device's release of
-     * used.idx after it has written them (§2.7.8.2). */
-    uint16_t idx = atomic_load_explicit(&queue->used->idx, memory_order_acquire);
-    uint32_t pending = (uint16_t)(idx - queue->used_idx);
-
-    if (__builtin_expect(pending > virtqueue_outstanding(queue), 0)) {
-        virtqueue_break(queue, VIRTQUEUE_USED_IDX, idx);
-        return 0;
-    }
-    return pending;
+    if (n != 1 || !queue->plain || lengths == NULL)
+        return virtqueue_add_many(queue, buffers, lengths, n);
+    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
+    queue->tokens[slot] = buffers[0];
+    virtqueue_describe(&queue->desc[slot], io_physical(buffers[0]) + queue->start,
+                       queue->header + lengths[0], 0, 0);
+    return virtqueue_publish(queue, 1);
 }
 
-/* True if the device has finished something; or has broken a rule, as virtqueue_pending will tell. */
-static inline bool virtqueue_has_finished(const struct virtqueue *queue)
-{
-    return atomic_load_explicit(&queue->used->idx, memory_order_relaxed) !=
-           (uint16_t)queue->used_idx;
-}
+/* A piece of memory for the device to read or write. */
+struct virtqueue_part {
+    const void *start;
+    uint32_t length; /* bytes */
+    bool write;
+};
 
-/* The next element of the used ring. */
-static inline const volatile struct virtq_used_elem *virtqueue_used(const struct virtqueue *queue)
-{
-    return &queue->used->ring[queue->used_idx & (queue->size - 1)];
-}
+/*
+ * Gives the device one chain of `count` parts (at most VIRTQUEUE_PARTS_MAX, and what the shape or the
+ * ring has room for), those to read first. It comes back as `token`, and fills as many slots as are
+ * stored in `slots`: that is what virtqueue_popped must be told. Returns as virtqueue_add.
+ */
+bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
+                         unsigned count, void *token, uint32_t *slots);
 
-/* Four words side by side, worked on at once. */
-typedef uint32_t virtqueue_four __attribute__((vector_size(16)));
-
-static inline virtqueue_four virtqueue_load_four(const volatile void *from)
-{
-    virtqueue_four four;
-
-    memcpy(&four, (const void *)from, sizeof(four)); /* one instruction, of any alignment */
-    return four;
-}
-
-static inline bool virtqueue_any_of_four(virtqueue_four four)
-{
-    uint64_t halves[2];
-
-    memcpy(halves, &four, sizeof(four));
-    return (halves[0] | halves[1]) != 0;
-}
+/* ---- taking back ---- */
 
 /* What virtqueue_pop has found. */
 struct virtqueue_burst {
@@ -250,9 +273,64 @@ static inline bool virtqueue_is_odd(const struct virtqueue *queue, uint32_t leng
     return length - queue->shortest > queue->span;
 }
 
-/* virtqueue_pop of a queue that is not plain. */
-__attribute__((noinline)) struct virtqueue_burst
-virtqueue_pop_any(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n);
+/* How many chains a split ring's device has finished. 0 if none, or on a breach. */
+static inline uint32_t virtqueue_pending(struct virtqueue *queue)
+{
+    /* Acquire: the index before the entries and buffers behind it. Partner: the device's release of
+     * used.idx after it has written them (§2.7.8.2). */
+    uint16_t idx = atomic_load_explicit(&queue->used->idx, memory_order_acquire);
+    uint32_t pending = (uint16_t)(idx - queue->used_idx);
+
+    if (__builtin_expect(pending > virtqueue_outstanding(queue), 0)) {
+        virtqueue_break(queue, VIRTQUEUE_USED_IDX, idx);
+        return 0;
+    }
+    return pending;
+}
+
+/* The next element of a split ring's used ring. Each word is to be read once, since the device may
+ * change it at any time. */
+static inline const volatile struct virtq_used_elem *virtqueue_used(const struct virtqueue *queue)
+{
+    return &queue->used->ring[queue->used_idx & (queue->size - 1)];
+}
+
+/* In a packed ring: what id and flags of the descriptor in slot `slot`, which is to come back as
+ * number `idx`, are once the device has finished it (§2.8.1); and the bits of them that count. */
+#define VIRTQUEUE_PACKED_MASK                                                                      \
+    ((uint32_t)(VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << 16 | UINT16_MAX)
+
+static inline uint32_t virtqueue_packed_used(const struct virtqueue *queue, uint32_t idx,
+                                             uint32_t id)
+{
+    /* Both bits are the wrap counter: 1 in the first round of the ring, then 0, and so on. */
+    return (idx & queue->capacity ? 0 : VIRTQUEUE_PACKED_MASK & ~(uint32_t)UINT16_MAX) | id;
+}
+
+/* Acquire: id and flags before the length and the buffer. Partner: the device's release of flags,
+ * after it has written the rest (§2.8.9). One load of both: neither changes without the other. */
+static inline uint32_t virtqueue_packed_load(const struct pvirtq_desc *desc)
+{
+    return atomic_load_explicit((const _Atomic uint32_t *)&desc->id, memory_order_acquire);
+}
+
+/* True if the device has finished something; or has broken a rule, as virtqueue_pop will tell. */
+static inline bool virtqueue_has_finished(const struct virtqueue *queue)
+{
+    if (!queue->packed)
+        return atomic_load_explicit(&queue->used->idx, memory_order_relaxed) !=
+               (uint16_t)queue->used_idx;
+    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
+    const uint32_t flags = VIRTQUEUE_PACKED_MASK & ~(uint32_t)UINT16_MAX;
+    return queue->told != 0 || (virtqueue_packed_load(&queue->packed_desc[slot]) & flags) ==
+                                   virtqueue_packed_used(queue, queue->used_idx, 0);
+}
+
+/* virtqueue_pop of an ordinary queue that has finished `n` chains, and of one that is not ordinary. */
+struct virtqueue_burst virtqueue_pop_many(struct virtqueue *queue, void **tokens, uint32_t *lengths,
+                                          uint32_t n);
+struct virtqueue_burst virtqueue_pop_other(struct virtqueue *queue, void **tokens,
+                                           uint32_t *lengths, uint32_t n);
 
 /*
  * The rare case of virtqueue_pop: the device has finished `n` chains, `ids`, and not all of them are
@@ -266,79 +344,31 @@ __attribute__((cold)) struct virtqueue_burst virtqueue_pop_each(struct virtqueue
 
 /*
  * Looks at the next finished chains: as many as lie side by side, at most `n` (at most
- * virtqueue_pending and VIRTQUEUE_BURST). Stores the token of each and, unless `lengths` is NULL, how
- * many bytes the device claims to have written behind queue->header, unchecked but for `odd`. They
- * stay in their slots until virtqueue_popped: a caller that does not like the length of one takes
- * only those before it. Fewer than there should be are a breach: look at queue->breach.
- *
- * Each word of the used ring is read once, since the device may change it at any time. Most frames
- * come in bursts, so four are looked at at a time.
+ * VIRTQUEUE_BURST). Stores the token of each and, unless `lengths` is NULL, how many bytes the device
+ * claims to have written behind the header, unchecked but for `odd`. They stay in their slots until
+ * virtqueue_popped: a caller that does not like the length of one takes only those before it. A
+ * breach may be the reason that they are fewer: look at queue->breach. Data path.
  */
 static inline __attribute__((always_inline)) struct virtqueue_burst
 virtqueue_pop(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n)
 {
-    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const volatile struct virtq_used_elem *const used = virtqueue_used(queue);
-    void *const *const given = &queue->tokens[slot];
-    const uint32_t header = queue->header, shortest = queue->shortest, span = queue->span;
-    virtqueue_four bytes_four = {0}, odd_four = {0}, wrong_four = {0};
-    virtqueue_four expected = (virtqueue_four){0, 1, 2, 3} + slot;
-    uint32_t ids[VIRTQUEUE_BURST];
-    uint64_t i;
+    if (!queue->ordinary)
+        return virtqueue_pop_other(queue, tokens, lengths, n);
+    n = virtqueue_smaller(virtqueue_pending(queue), n);
+    if (n != 1 || lengths == NULL)
+        return virtqueue_pop_many(queue, tokens, lengths, n);
 
-    if (__builtin_expect(!queue->plain, 0))
-        return virtqueue_pop_any(queue, tokens, lengths, n);
-    n = virtqueue_smaller(n, queue->capacity - slot);
-    for (i = 0; i + 4 <= n; i += 4) {
-        const virtqueue_four low = virtqueue_load_four(&used[i]);
-        const virtqueue_four high = virtqueue_load_four(&used[i + 2]);
-        const virtqueue_four id = __builtin_shufflevector(low, high, 0, 2, 4, 6);
-        const virtqueue_four length = __builtin_shufflevector(low, high, 1, 3, 5, 7) - header;
-        wrong_four |= id ^ expected;
-        expected += 4;
-        memcpy(&ids[i], &id, sizeof(id));
-        memcpy(&tokens[i], &given[i], 4 * sizeof(*tokens));
-        if (lengths == NULL)
-            continue;
-        memcpy(&lengths[i], &length, sizeof(length));
-        bytes_four += length;
-        odd_four |= (virtqueue_four)(length - shortest > span);
-    }
-
-    uint32_t bytes = bytes_four[0] + bytes_four[1] + bytes_four[2] + bytes_four[3];
-    bool odd = virtqueue_any_of_four(odd_four), wrong = virtqueue_any_of_four(wrong_four);
-    for (; i < n; i++) {
-        ids[i] = used[i].id;
-        wrong |= ids[i] != slot + i;
-        tokens[i] = given[i];
-        if (lengths == NULL)
-            continue;
-        const uint32_t length = used[i].len - header;
-        lengths[i] = length;
-        bytes += length;
-        odd |= length - shortest > span;
-    }
-    if (__builtin_expect(wrong, 0))
-        return virtqueue_pop_each(queue, tokens, lengths, ids, n);
-    return (struct virtqueue_burst){n, bytes, odd};
-}
-
-/* virtqueue_pop for a lone chain. */
-static inline __attribute__((always_inline)) struct virtqueue_burst
-virtqueue_pop_one(struct virtqueue *queue, void **token, uint32_t *length)
-{
     const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
     const volatile struct virtq_used_elem *const used = virtqueue_used(queue);
     const uint32_t id = used->id;
-
-    *token = queue->tokens[slot];
-    *length = used->len - queue->header;
+    *tokens = queue->tokens[slot];
+    *lengths = used->len - queue->header;
     if (__builtin_expect(id != queue->ids[slot], 0))
-        return virtqueue_pop_each(queue, token, length, &(const uint32_t){id}, 1);
-    return (struct virtqueue_burst){1, *length, virtqueue_is_odd(queue, *length)};
+        return virtqueue_pop_each(queue, tokens, lengths, &(const uint32_t){id}, 1);
+    return (struct virtqueue_burst){1, *lengths, virtqueue_is_odd(queue, *lengths)};
 }
 
-/* The first `n` chains that virtqueue_pop has told of are the caller's, and their slots are free. */
+/* The first `n` slots that virtqueue_pop has told of are free, and their buffers are the caller's. */
 static inline void virtqueue_popped(struct virtqueue *queue, uint32_t n)
 {
     queue->used_idx += n;
@@ -350,7 +380,7 @@ static inline void virtqueue_popped(struct virtqueue *queue, uint32_t n)
  */
 static inline void virtqueue_park(struct virtqueue *queue)
 {
-    if (queue->used_idx - queue->parked < 0x4000)
+    if (queue->packed || queue->used_idx - queue->parked < 0x4000)
         return; /* at most 0x4000 + 0x8000 completions lie between it and the device: not reached */
     queue->parked = queue->used_idx;
     atomic_store_explicit(queue->used_event, (uint16_t)(queue->parked - 1), memory_order_relaxed);

@@ -2,11 +2,11 @@
  * One lane between two virtio-net ports on this machine: drivers/ and net/ as they are, brought up
  * on the simulated bus, then measured against a lean device (tests/bench/ring_device.h).
  *
- *     native CORES BURST FRAMES DOORBELLS
+ *     native CORES BURST FRAMES DOORBELLS RING
  *
  * CORES is 1 (device and driver in turns in one thread) or 2 (each on a core of its own), BURST is
  * the number of frames that the device delivers at once (0: none, the lane polls in vain), DOORBELLS
- * is 1 where the device asks for them. A burst is delivered when the one before it has been sent.
+ * is 1 where the device asks for them, RING is split or packed. A burst is delivered when the one before it has been sent.
  * Prints one line of key=value words. tests/bench/native.py runs it, under valgrind too.
  */
 #define _GNU_SOURCE
@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <valgrind/callgrind.h>
 #include <x86intrin.h>
@@ -21,7 +22,7 @@
 #include <machine/io.h>
 #include <machine/panic.h>
 
-#include "drivers/virtio_net.h"
+#include "drivers/virtio_net_internal.h"
 #include "net/assembly.h"
 #include "tests/bench/ring_device.h"
 #include "tests/host/machine.h"
@@ -41,6 +42,7 @@ struct plan {
     uint32_t rounds; /* bursts to be measured, or polls */
     bool doorbells;
     bool two_cores;
+    bool packed;
 };
 
 static struct assembly assembly;
@@ -67,22 +69,45 @@ void __wrap_io_write16(uint16_t port, uint16_t value)
 
 /* ---- setting up ---- */
 
-static void attach(struct ring_device *device, const struct sim_queue *queue)
+static struct virtio_net *net_of(unsigned port)
 {
-    void *ring = machine_dma(queue->place.desc, 1);
+    return (struct virtio_net *)assembly.ports[port];
+}
 
-    ensure(ring != NULL && queue->size == RING_SIZE);
-    ring_device_attach(device, ring, queue->size);
+/*
+ * Makes a ring anew, as a packed one, in the place of the split one that the simulated device has
+ * brought up: for what is measured here the devices are other ones, and they do not care.
+ */
+static void make_packed(struct virtqueue *queue)
+{
+    const struct virtqueue_shape shape = {
+        .size = queue->size, .index = queue->index, .packed = true};
+    const struct virtqueue_buffers buffers = {.start = queue->start, .header = queue->header};
+
+    memset(queue->desc, 0, virtqueue_layout(queue->size, false).total);
+    virtqueue_init(queue, &shape, queue->desc, queue->tokens);
+    virtqueue_set_buffers(queue, &buffers);
+}
+
+static void make_all_packed(void)
+{
+    struct virtio_net_queue *const filled = &net_of(0)->rx;
+
+    for (; virtqueue_outstanding(&filled->queue) != 0; filled->queue.used_idx++)
+        pool_put(filled->pool,
+                 filled->queue.tokens[virtqueue_slot(&filled->queue, filled->queue.used_idx)]);
+    make_packed(&filled->queue);
+    make_packed(&net_of(1)->tx.queue);
+    virtio_net_fill_rx(net_of(0));
 }
 
 static void set_up(const struct plan *plan)
 {
     static struct pci_device pci[2];
-    struct sim_virtio_net *sims[2];
 
     machine_reset();
     for (unsigned i = 0; i < 2; i++)
-        sims[i] = sim_virtio_net_add((uint8_t)(i + 1), FEATURES);
+        sim_virtio_net_add((uint8_t)(i + 1), FEATURES);
     ensure(pci_scan(pci, 2) == 2);
     for (unsigned i = 0; i < 2; i++)
         assembly.ports[i] = virtio_net_probe(&pci[i], i, &(struct virtio_net_options){0});
@@ -93,8 +118,11 @@ static void set_up(const struct plan *plan)
     assembly_settle(&assembly);
     ensure(sim_virtio_net_complaint() == NULL);
 
-    attach(&rx, &sims[0]->queues[SIM_RX]);
-    attach(&tx, &sims[1]->queues[SIM_TX]);
+    if (plan->packed)
+        make_all_packed();
+    ensure(net_of(0)->rx.queue.size == RING_SIZE && net_of(1)->tx.queue.size == RING_SIZE);
+    ring_device_attach(&rx, &net_of(0)->rx.queue);
+    ring_device_attach(&tx, &net_of(1)->tx.queue);
     ring_device_want_doorbells(&rx, plan->doorbells);
     ring_device_want_doorbells(&tx, plan->doorbells);
     simulation_is_over = true;
@@ -285,18 +313,19 @@ static struct plan read_words(char **words)
         .rounds = frames / (burst != 0 ? burst : 1),
         .doorbells = words[4][0] == '1',
         .two_cores = words[1][0] == '2',
+        .packed = words[5][0] == 'p',
     };
 }
 
 int main(int count, char **words)
 {
-    const struct plan plan = count == 5 ? read_words(words) : (struct plan){0};
+    const struct plan plan = count == 6 ? read_words(words) : (struct plan){0};
 
     if (plan.rounds == 0 || plan.rounds > FRAMES_MAX || plan.burst > BURST_MAX ||
         (plan.two_cores && plan.burst == 0)) {
-        fprintf(stderr, "usage: native CORES BURST FRAMES DOORBELLS\n"
+        fprintf(stderr, "usage: native CORES BURST FRAMES DOORBELLS RING\n"
                         "  1 core or 2; bursts of 0 (with 1 core) to 256; 1 if the device asks for "
-                        "doorbells\n");
+                        "doorbells; split or packed\n");
         return 2;
     }
     set_up(&plan);

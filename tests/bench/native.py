@@ -17,8 +17,8 @@ CACHE_LINE = 64
 ACCESS = re.compile(rb" [LSM] ([0-9a-f]+),(\d+)")
 
 
-def command(program, cores, burst, frames, doorbells):
-    return [program, str(cores), str(burst), str(frames), str(int(doorbells))]
+def command(program, cores, burst, frames, doorbells, ring="split"):
+    return [program, str(cores), str(burst), str(frames), str(int(doorbells)), ring]
 
 
 def run(words):

@@ -1,4 +1,4 @@
-/* The device's side of a ring, as lean as it can be (virtio 1.2 §2.7, legacy layout). */
+/* The device's side of a ring, as lean as it can be (virtio 1.2 §2.7 and §2.8). */
 #include "tests/bench/ring_device.h"
 
 #include <string.h>
@@ -15,28 +15,52 @@
 #define SOURCE (DESTINATION + 6)
 static const uint8_t packet[PACKET_SIZE] = {[DESTINATION] = 2, [SOURCE] = 2, [PACKET_SIZE - 1] = 1};
 
-void ring_device_attach(struct ring_device *device, void *ring, uint16_t size)
+void ring_device_attach(struct ring_device *device, const struct virtqueue *queue)
 {
-    const struct virtqueue_layout layout = virtqueue_layout(size);
-    uint8_t *base = ring;
-
     *device = (struct ring_device){
-        .desc = (const struct virtq_desc *)(base + layout.desc),
-        .avail = (const struct virtq_avail *)(base + layout.avail),
-        .used = (struct virtq_used *)(base + layout.used),
-        .size = size,
+        .packed = queue->packed,
+        .desc = queue->desc,
+        .avail = queue->avail,
+        .used = queue->used,
+        .size = (uint16_t)queue->size,
     };
-    device->next = atomic_load_explicit(&device->used->idx, memory_order_relaxed);
+    if (!queue->packed)
+        device->next = atomic_load_explicit(&device->used->idx, memory_order_relaxed);
 }
 
 void ring_device_want_doorbells(struct ring_device *device, bool wanted)
 {
-    atomic_store_explicit(&device->used->flags, wanted ? 0 : VIRTQ_USED_F_NO_NOTIFY,
-                          memory_order_relaxed);
+    if (device->packed)
+        atomic_store_explicit(&device->event->flags,
+                              wanted ? RING_EVENT_FLAGS_ENABLE : RING_EVENT_FLAGS_DISABLE,
+                              memory_order_relaxed);
+    else
+        atomic_store_explicit(&device->used->flags, wanted ? 0 : VIRTQ_USED_F_NO_NOTIFY,
+                              memory_order_relaxed);
+}
+
+static const uint16_t both_flags = VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED;
+
+/* The packed descriptor of entry `at`, if the driver has made it available. */
+static struct pvirtq_desc *packed_available(const struct ring_device *device, uint16_t at)
+{
+    struct pvirtq_desc *const desc = &device->packed_desc[at & (device->size - 1)];
+    const uint16_t wanted = at & device->size ? VIRTQ_DESC_F_USED : VIRTQ_DESC_F_AVAIL;
+
+    /* Acquire: flags before the rest. Partner: the driver's release in virtqueue_packed.c. */
+    const uint16_t flags =
+        atomic_load_explicit((_Atomic uint16_t *)&desc->flags, memory_order_acquire);
+    return (flags & both_flags) == wanted ? desc : NULL;
 }
 
 uint32_t ring_device_available(const struct ring_device *device)
 {
+    if (device->packed) {
+        uint32_t n = 0;
+        while (n < device->size && packed_available(device, (uint16_t)(device->next + n)) != NULL)
+            n++;
+        return n;
+    }
     /* Acquire: the index before ring entries and descriptors. Partner: the driver's release in
      * virtqueue_publish. */
     uint16_t idx = atomic_load_explicit(&device->avail->idx, memory_order_acquire);
@@ -44,17 +68,23 @@ uint32_t ring_device_available(const struct ring_device *device)
     return (uint16_t)(idx - device->next);
 }
 
-/* The buffer of the next chain, which is finished with `written` bytes in it. */
+static uint8_t *bytes_at(uint64_t addr)
+{
+    return (uint8_t *)(uintptr_t)(addr - PHYSICAL_OFFSET);
+}
+
+/* The buffer of the next chain, which will be finished with `written` bytes in it. */
 static uint8_t *take(struct ring_device *device, uint32_t written)
 {
-    const uint16_t at = device->next++ & (device->size - 1);
+    const uint16_t at = device->next & (device->size - 1);
     const uint16_t head = device->avail->ring[at];
     const volatile struct virtq_desc *desc = &device->desc[head];
 
+    device->next++;
     ensure(!(desc->flags & VIRTQ_DESC_F_NEXT) && desc->len >= PACKET_SIZE);
     device->used->ring[at].id = head;
     device->used->ring[at].len = written;
-    return (uint8_t *)(uintptr_t)(desc->addr - PHYSICAL_OFFSET);
+    return bytes_at(desc->addr);
 }
 
 /* Release: entries and buffers before the index. Partner: the driver's acquire in
@@ -64,8 +94,53 @@ static void show(struct ring_device *device)
     atomic_store_explicit(&device->used->idx, device->next, memory_order_release);
 }
 
+/* Release: length and buffer before the flags. Partner: the driver's acquire in
+ * virtqueue_packed_load. */
+static void packed_finish(struct ring_device *device, struct pvirtq_desc *desc, uint32_t written)
+{
+    const uint16_t flags = device->next & device->size ? 0 : both_flags;
+
+    desc->len = written;
+    atomic_store_explicit((_Atomic uint16_t *)&desc->flags, flags, memory_order_release);
+    device->next++;
+}
+
+static void packed_deliver(struct ring_device *device, uint32_t n)
+{
+    while (n-- != 0) {
+        struct pvirtq_desc *const desc = packed_available(device, device->next);
+        ensure(desc != NULL && desc->len >= PACKET_SIZE);
+        memcpy(bytes_at(desc->addr), packet, PACKET_SIZE);
+        packed_finish(device, desc, PACKET_SIZE);
+    }
+}
+
+static void check(const uint8_t *sent)
+{
+    uint8_t copy[PACKET_SIZE];
+
+    memcpy(copy, sent, PACKET_SIZE);
+    ensure(memcmp(copy, packet, PACKET_SIZE) == 0);
+}
+
+static uint32_t packed_transmit(struct ring_device *device)
+{
+    struct pvirtq_desc *desc;
+    uint32_t n = 0;
+
+    for (; (desc = packed_available(device, device->next)) != NULL; n++) {
+        check(bytes_at(desc->addr));
+        packed_finish(device, desc, 0);
+    }
+    return n;
+}
+
 void ring_device_deliver(struct ring_device *device, uint32_t n)
 {
+    if (device->packed) {
+        packed_deliver(device, n);
+        return;
+    }
     for (uint32_t i = 0; i < n; i++)
         memcpy(take(device, PACKET_SIZE), packet, PACKET_SIZE);
     show(device);
@@ -73,13 +148,11 @@ void ring_device_deliver(struct ring_device *device, uint32_t n)
 
 uint32_t ring_device_transmit(struct ring_device *device)
 {
+    if (device->packed)
+        return packed_transmit(device);
     const uint32_t n = ring_device_available(device);
-    uint8_t copy[PACKET_SIZE];
-
-    for (uint32_t i = 0; i < n; i++) {
-        memcpy(copy, take(device, 0), PACKET_SIZE);
-        ensure(memcmp(copy, packet, PACKET_SIZE) == 0);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        check(take(device, 0));
     if (n != 0)
         show(device);
     return n;

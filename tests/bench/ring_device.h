@@ -1,5 +1,5 @@
 /*
- * A device that works on one split virtqueue and does nothing else: no checks, no registers, no
+ * A device that works on one virtqueue, split or packed, and does nothing else: no checks, no registers, no
  * simulation. It stands in for the simulated device in the phase that is measured, so that what is
  * counted or timed there is the driver and the ring itself.
  *
@@ -11,20 +11,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "drivers/virtio_spec.h"
+#include "drivers/virtqueue.h"
 
 #define FRAME_SIZE 64 /* bytes, without FCS */
 
 struct ring_device {
-    const volatile struct virtq_desc *desc;
+    bool packed;
+    union {
+        const volatile struct virtq_desc *desc;
+        struct pvirtq_desc *packed_desc;
+    };
     const struct virtq_avail *avail;
-    struct virtq_used *used;
+    union {
+        struct virtq_used *used;
+        struct pvirtq_event_suppress *event;
+    };
     uint16_t size;
-    uint16_t next; /* entry of both rings: whatever was taken has been finished, too */
+    uint16_t next; /* entry of the ring or rings: whatever was taken has been finished, too */
 };
 
-/* Takes over the ring of `size` descriptors at `ring`, as the driver has left it. */
-void ring_device_attach(struct ring_device *device, void *ring, uint16_t size);
+/* Takes over the ring of `queue`, of which the device has finished nothing yet, or, in a split ring,
+ * as much as used.idx says. */
+void ring_device_attach(struct ring_device *device, const struct virtqueue *queue);
 
 /* Whether the driver is asked for doorbells. */
 void ring_device_want_doorbells(struct ring_device *device, bool wanted);

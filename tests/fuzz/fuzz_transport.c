@@ -122,7 +122,7 @@ static void judge_page(uint32_t page)
     const uint32_t size = liar.sizes[liar.selected];
 
     ensure(virtqueue_size_valid(size));
-    ensure(machine_dma((uint64_t)page << 12, virtqueue_layout(size).total) != NULL);
+    ensure(machine_dma((uint64_t)page << 12, virtqueue_layout(size, false).total) != NULL);
 }
 
 static void judge_addresses(void)

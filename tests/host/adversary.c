@@ -265,7 +265,7 @@ static void scribble(uint8_t *start, size_t room, struct input *input)
 static void scribble_somewhere(struct referee_ring *ring, struct input *input)
 {
     const struct virtqueue *queue = ring->queue;
-    const struct virtqueue_layout layout = virtqueue_layout(queue->size);
+    const struct virtqueue_layout layout = virtqueue_layout(queue->size, false);
     uint8_t *base = (uint8_t *)queue->desc;
 
     switch (input_8(input) % 4) {

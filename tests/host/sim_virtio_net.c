@@ -539,7 +539,7 @@ struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint64_t features)
     net = all[count] = &devices[count];
     count++;
     memset(net, 0, sizeof(*net));
-    net->features = features;
+    net->features = features & ~(1ull << 34 | 1ull << 35); /* it has split rings */
     memcpy(net->mac, mac, 6);
     net->mac[5] = slot;
     net->link_status = 1;

@@ -14,7 +14,6 @@
 #define CHAINS_MAX 32768
 
 static struct virtqueue queue;
-static int tokens[CHAINS_MAX]; /* only their addresses are of use */
 
 static int setup(void **state)
 {
@@ -27,7 +26,7 @@ static void make(uint32_t size, uint16_t chain, bool event_idx)
 {
     const struct virtqueue_shape shape = {
         .size = size, .index = 5, .chain = chain, .event_idx = event_idx};
-    void *ring = memory_alloc(virtqueue_layout(size).total, 4096);
+    void *ring = memory_alloc(virtqueue_layout(size, false).total, 4096);
     void *private = memory_alloc(virtqueue_private_bytes(size), 64);
 
     assert_non_null(ring);
@@ -35,24 +34,27 @@ static void make(uint32_t size, uint16_t chain, bool event_idx)
     virtqueue_init(&queue, &shape, ring, private);
 }
 
-static struct virtqueue_slots next(void)
+/* Buffers, of which only the addresses are of use: that of chain `id` is the one of its number. */
+static uint8_t buffers[CHAINS_MAX];
+
+static uint32_t next_id(uint32_t ahead)
 {
-    return virtqueue_next(&queue);
+    return queue.ids[virtqueue_slot(&queue, queue.avail_idx + ahead)];
 }
 
-/* Offers `n` chains, with tokens by id; returns whether the last of it wants a doorbell. */
+/* Adds `n` chains, each with the buffer of its id; returns whether the last of it wants a doorbell. */
 static bool offer(uint32_t n)
 {
+    static uint8_t *given[CHAINS_MAX];
     bool wanted = false;
 
     while (n > 0) {
-        const struct virtqueue_slots slots = next();
         const uint32_t count = virtqueue_smaller(n, virtqueue_room(&queue));
 
         assert_true(count > 0);
         for (uint32_t i = 0; i < count; i++)
-            slots.tokens[i] = &tokens[slots.ids[i]];
-        wanted = virtqueue_publish(&queue, count);
+            given[i] = &buffers[next_id(i)];
+        wanted = virtqueue_add(&queue, given, NULL, count);
         n -= count;
     }
     return wanted;
@@ -61,8 +63,7 @@ static bool offer(uint32_t n)
 /* Takes back up to `n` chains that lie side by side, as the driver does; returns how many. */
 static uint32_t pop_many(void **popped, uint32_t *lengths, uint32_t n)
 {
-    const uint32_t ready = virtqueue_smaller(n, virtqueue_pending(&queue));
-    const struct virtqueue_burst burst = virtqueue_pop(&queue, popped, lengths, ready);
+    const struct virtqueue_burst burst = virtqueue_pop(&queue, popped, lengths, n);
 
     virtqueue_popped(&queue, burst.count);
     return burst.count;
@@ -72,19 +73,15 @@ static uint32_t pop_many(void **popped, uint32_t *lengths, uint32_t n)
 static void *pop(void)
 {
     void *token = NULL, *again = NULL;
-    uint32_t length, length_again;
+    uint32_t length;
 
-    if (virtqueue_pending(&queue) == 0)
-        return NULL;
-    const struct virtqueue_burst one = virtqueue_pop_one(&queue, &token, &length);
-    const struct virtqueue_burst burst = virtqueue_pop(&queue, &again, &length_again, 1);
+    const struct virtqueue_burst one = virtqueue_pop(&queue, &token, &length, 1);
+    const struct virtqueue_burst burst = virtqueue_pop(&queue, &again, NULL, 1);
     assert_int_equal(one.count, burst.count);
     if (one.count == 0)
         return NULL;
     assert_ptr_equal(token, again);
-    assert_int_equal(length, length_again);
-    assert_int_equal(one.bytes, burst.bytes);
-    assert_int_equal(one.odd, burst.odd);
+    assert_int_equal(one.bytes, length);
     virtqueue_popped(&queue, 1);
     return token;
 }
@@ -122,7 +119,7 @@ static void ring_layout_matches_figures_worked_out_by_hand(void **state)
 
     (void)state;
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct virtqueue_layout layout = virtqueue_layout(rows[i].size);
+        struct virtqueue_layout layout = virtqueue_layout(rows[i].size, false);
 
         assert_int_equal(layout.desc, 0);
         assert_int_equal(layout.avail, rows[i].avail);
@@ -177,7 +174,7 @@ static void every_chain_can_be_offered_once(void **state)
         make(8, chains[i], false);
         assert_int_equal(virtqueue_room(&queue), 8 / chains[i]);
         for (uint32_t chain = 0; chain < 8u / chains[i]; chain++) {
-            uint32_t id = next().ids[chain];
+            uint32_t id = next_id(chain);
             assert_true(id % chains[i] == 0 && id < 8 && !seen[id]);
             seen[id] = true;
         }
@@ -187,27 +184,56 @@ static void every_chain_can_be_offered_once(void **state)
     }
 }
 
-static void chains_of_two_are_linked_when_the_queue_is_made(void **state)
+static void a_header_of_its_own_is_linked_to_the_rest(void **state)
 {
+    static uint8_t *const given[] = {&buffers[100], &buffers[200]};
+    static const uint32_t lengths[] = {60, 61};
+
     (void)state;
     make(8, 2, false);
+    virtqueue_set_buffers(&queue, &(struct virtqueue_buffers){.start = 6, .header = 10});
     assert_int_equal(virtqueue_free(&queue), 4);
-    for (unsigned id = 0; id < 8; id += 2) {
-        assert_int_equal(queue.desc[id].flags, 1);
-        assert_int_equal(queue.desc[id].next, id + 1);
-        assert_int_equal(queue.desc[id + 1].flags, 0);
+    virtqueue_add(&queue, given, lengths, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct virtq_desc *desc = &queue.desc[2 * i];
+        assert_int_equal(desc[0].addr, io_physical(given[i]) + 6);
+        assert_int_equal(desc[0].len, 10);
+        assert_int_equal(desc[0].flags, 1);
+        assert_int_equal(desc[0].next, 2 * i + 1);
+        assert_int_equal(desc[1].addr, io_physical(given[i]) + 16);
+        assert_int_equal(desc[1].len, 60 + i);
+        assert_int_equal(desc[1].flags, 0);
     }
 }
 
-static void chains_are_seen_once_they_are_published(void **state)
+static void a_chain_of_parts_is_linked_and_comes_back_as_one(void **state)
+{
+    static uint8_t memory[4];
+    const struct virtqueue_part parts[] = {
+        {&memory[0], 2, false}, {&memory[1], 3, false}, {&memory[2], 1, true}};
+    uint32_t slots;
+
+    (void)state;
+    make(8, 4, false);
+    assert_true(virtqueue_add_parts(&queue, parts, 3, memory, &slots));
+    assert_int_equal(slots, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(queue.desc[i].addr, io_physical(&memory[i]));
+        assert_int_equal(queue.desc[i].len, parts[i].length);
+        assert_int_equal(queue.desc[i].flags, i < 2 ? 1 : 2);
+    }
+    assert_int_equal(queue.desc[0].next, 1);
+    assert_int_equal(queue.desc[1].next, 2);
+    use(0, 0, 1);
+    assert_ptr_equal(pop(), memory);
+    assert_int_equal(virtqueue_free(&queue), 2);
+}
+
+static void chains_are_seen_once_they_are_added(void **state)
 {
     (void)state;
     make(8, 1, false);
-    const struct virtqueue_slots slots = next();
-    for (unsigned i = 0; i < 3; i++)
-        slots.tokens[i] = &tokens[i];
-    assert_int_equal(queue.avail->idx, 0);
-    assert_true(virtqueue_publish(&queue, 3));
+    assert_true(offer(3));
     assert_int_equal(queue.avail->idx, 3);
     for (uint16_t i = 0; i < 3; i++)
         assert_int_equal(queue.avail->ring[i], i);
@@ -260,13 +286,13 @@ static void chains_come_back_in_the_order_of_the_device(void **state)
         use(i, order[i], 100u + i);
     assert_int_equal(virtqueue_pending(&queue), 4);
     for (unsigned i = 0; i < 4; i++)
-        assert_ptr_equal(pop(), &tokens[order[i]]);
+        assert_ptr_equal(pop(), &buffers[order[i]]);
     assert_int_equal(virtqueue_pending(&queue), 0);
     assert_int_equal(virtqueue_outstanding(&queue), 0);
     assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
     /* They are offered again in that order, and the device is told so. */
     for (unsigned i = 0; i < 4; i++) {
-        assert_int_equal(next().ids[i], order[i]);
+        assert_int_equal(next_id(i), order[i]);
         assert_int_equal(queue.avail->ring[i], order[i]);
     }
 }
@@ -321,12 +347,12 @@ static void bursts_of_every_length_bring_tokens_and_lengths(void **state)
             bytes += 90u + i;
         }
         const struct virtqueue_burst burst =
-            virtqueue_pop(&queue, popped, lengths, virtqueue_pending(&queue));
+            virtqueue_pop(&queue, popped, lengths, VIRTQUEUE_BURST);
         const uint32_t count = at % 64u + n <= 64 ? n : 64 - at % 64u;
         assert_int_equal(burst.count, count);
         assert_false(burst.odd);
         for (uint32_t i = 0; i < count; i++) {
-            assert_ptr_equal(popped[i], &tokens[(at + i) % 64u]);
+            assert_ptr_equal(popped[i], &buffers[(at + i) % 64u]);
             assert_int_equal(lengths[i], 90 + i);
             bytes -= 90 + i;
         }
@@ -376,7 +402,7 @@ static void a_burst_is_sound_up_to_the_wrong_id(void **state)
             use(i, i == wrong ? 7 : i, 10u + i);
         assert_int_equal(pop_many(popped, lengths, 7), wrong);
         for (uint16_t i = 0; i < wrong; i++) {
-            assert_ptr_equal(popped[i], &tokens[i]);
+            assert_ptr_equal(popped[i], &buffers[i]);
             assert_int_equal(lengths[i], 10 + i);
         }
         assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
@@ -399,7 +425,7 @@ static void a_shuffled_burst_keeps_tokens_and_lengths_together(void **state)
         use(i, order[i], 100u + order[i]);
     assert_int_equal(pop_many(popped, lengths, 7), 7);
     for (unsigned i = 0; i < 7; i++) {
-        assert_ptr_equal(popped[i], &tokens[order[i]]);
+        assert_ptr_equal(popped[i], &buffers[order[i]]);
         assert_int_equal(lengths[i], 100 + order[i]);
     }
     assert_false(queue.plain);
@@ -452,7 +478,7 @@ static void pop_rejects_the_same_id_twice(void **state)
     use(0, 1, 10);
     use(1, 1, 10);
     assert_int_equal(virtqueue_pending(&queue), 2);
-    assert_ptr_equal(pop(), &tokens[1]);
+    assert_ptr_equal(pop(), &buffers[1]);
     assert_null(pop());
     assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
 }
@@ -497,8 +523,8 @@ static void what_the_device_writes_into_our_parts_is_never_read_back(void **stat
         queue.desc[i] = (struct virtq_desc){~0ull, ~0u, 0xffff, 0xffff};
     }
     use(0, 1, 10);
-    assert_ptr_equal(pop(), &tokens[1]);
-    assert_int_equal(next().ids[0], 2);
+    assert_ptr_equal(pop(), &buffers[1]);
+    assert_int_equal(next_id(0), 2);
     offer(1);
     assert_int_equal(queue.avail->idx, 3);
     assert_int_equal(virtqueue_outstanding(&queue), 2);
@@ -563,8 +589,9 @@ int main(void)
         TEST(a_queue_of_a_wrong_shape_is_our_own_bug),
         TEST(a_new_queue_has_all_chains_free_and_interrupts_off),
         TEST(every_chain_can_be_offered_once),
-        TEST(chains_of_two_are_linked_when_the_queue_is_made),
-        TEST(chains_are_seen_once_they_are_published),
+        TEST(a_header_of_its_own_is_linked_to_the_rest),
+        TEST(a_chain_of_parts_is_linked_and_comes_back_as_one),
+        TEST(chains_are_seen_once_they_are_added),
         TEST(no_doorbell_is_wanted_while_the_device_sets_no_notify),
         TEST(with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed),
         TEST(chains_come_back_in_the_order_of_the_device),

@@ -10,6 +10,8 @@ LEGACY = "disable-legacy=off,disable-modern=on"
 MODERN = "disable-legacy=on,disable-modern=off"
 BOTH = "disable-legacy=off,disable-modern=off"
 
+RING_PACKED = 34  # a feature bit
+
 FOUR_GIB = 1 << 32
 SECOND_ROOT_ENTRY = 1 << 39  # what one entry of the highest page table maps
 
@@ -52,6 +54,9 @@ def carries(guest, left=0, right=1):
         (f"{MODERN},event_idx=off,queue_reset=off", "modern"),
         (f"{MODERN},rx_queue_size=1024,tx_queue_size=256", "modern"),
         (f"{MODERN},iommu_platform=on", "modern"),
+        (f"{MODERN},packed=on", "modern"),
+        (f"{MODERN},packed=on,event_idx=off", "modern"),
+        (f"{MODERN},packed=on,rx_queue_size=1024,vectors=0", "modern"),
     ],
 )
 def test_card_forwards_by_the_best_interface_it_has(boot, machine, card, transport):
@@ -65,6 +70,14 @@ def test_legacy_and_modern_cards_forward_to_each_other(boot):
     """Their headers differ in length."""
     guest = boot(ports=[LEGACY, MODERN, MODERN, f"{LEGACY},any_layout=off,event_idx=off"])
     assert transports(guest) == ["legacy", "modern", "modern", "legacy"]
+    carries(guest)
+    carries(guest, 2, 3)
+
+
+def test_packed_and_split_rings_forward_to_each_other(boot):
+    guest = boot(ports=[LEGACY, f"{MODERN},packed=on", f"{MODERN},packed=on", MODERN])
+    features = [int(event["features"], 16) >> RING_PACKED & 1 for event in guest.find("port")]
+    assert features == [0, 1, 1, 0]
     carries(guest)
     carries(guest, 2, 3)
 
