@@ -76,6 +76,7 @@ struct virtio_pci_legacy {
 struct virtio_pci_doorbell {
     volatile uint8_t *memory;
     uint16_t port;
+    uint16_t value;  /* what is written: the queue's number, or what the device wants instead */
     uint32_t offset; /* in the notification structure */
 };
 

@@ -63,7 +63,7 @@ static const struct feature {
     [VIRTIO_F_ORDER_PLATFORM] = {"ORDER_PLATFORM", true, 0},
     [VIRTIO_F_SR_IOV] = {"SR_IOV", false, 0},
     [VIRTIO_F_NOTIFICATION_DATA] = {"NOTIFICATION_DATA", false, 0},
-    [VIRTIO_F_NOTIF_CONFIG_DATA] = {"NOTIF_CONFIG_DATA", false, 0},
+    [VIRTIO_F_NOTIF_CONFIG_DATA] = {"NOTIF_CONFIG_DATA", true, 0},
     [VIRTIO_F_RING_RESET] = {"RING_RESET", true, 0},
     FEATURE(NOTF_COAL),
     FEATURE(GUEST_USO4),

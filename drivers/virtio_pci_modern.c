@@ -38,9 +38,9 @@ static uint64_t get_features(const struct virtio_device *device)
     features = read_common(device, FIELD(device_feature));
     write_common(device, FIELD(device_feature_select), 1);
     features |= (uint64_t)read_common(device, FIELD(device_feature)) << 32;
-    /* The register for it is the structure's last, and older devices end before it. */
+    /* The registers for these are the structure's last, and older devices end before them. */
     if (device->modern.common.length < VIRTIO_PCI_COMMON_CFG_BYTES)
-        features &= ~VIRTIO_BIT(VIRTIO_F_RING_RESET);
+        features &= ~(VIRTIO_BIT(VIRTIO_F_RING_RESET) | VIRTIO_BIT(VIRTIO_F_NOTIF_CONFIG_DATA));
     return features;
 }
 
@@ -83,7 +83,9 @@ static bool place_doorbell(struct virtio_device *device, uint16_t index)
 
     if (offset + sizeof(uint16_t) > notify->length)
         return false;
-    *doorbell = (struct virtio_pci_doorbell){.offset = (uint32_t)offset};
+    *doorbell = (struct virtio_pci_doorbell){.offset = (uint32_t)offset, .value = index};
+    if (virtio_has(device, VIRTIO_F_NOTIF_CONFIG_DATA)) /* §4.1.5.2 */
+        doorbell->value = (uint16_t)read_common(device, FIELD(queue_notify_data));
     if (notify->way == VIRTIO_PCI_MEMORY)
         doorbell->memory = notify->memory + offset;
     else if (notify->way == VIRTIO_PCI_PORTS)
@@ -144,11 +146,12 @@ static void notify(const struct virtio_device *device, uint16_t index)
     const struct virtio_pci_doorbell *doorbell = &device->modern.doorbells[index];
 
     if (__builtin_expect(doorbell->memory != NULL, 1))
-        mmio_write16(doorbell->memory, index);
+        mmio_write16(doorbell->memory, doorbell->value);
     else if (doorbell->port != 0)
-        io_write16(doorbell->port, index);
+        io_write16(doorbell->port, doorbell->value);
     else
-        virtio_pci_region_write(&device->modern.notify, doorbell->offset, sizeof(index), index);
+        virtio_pci_region_write(&device->modern.notify, doorbell->offset, sizeof(doorbell->value),
+                                doorbell->value);
 }
 
 static const struct virtio_transport modern = {

@@ -42,6 +42,7 @@ enum what {
     QUEUE_PAGE,
     QUEUE_ENABLE,
     QUEUE_NOTIFY_OFF,
+    QUEUE_NOTIFY_DATA,
     QUEUE_ADDRESS,
     DEVICE_FEATURE_SELECT,
     DRIVER_FEATURE_SELECT,
@@ -58,10 +59,12 @@ static struct {
                          uint32_t value);
     bool patched;      /* capabilities lead elsewhere: offsets mean nothing */
     uint64_t features; /* as told last */
+    uint64_t taken;    /* of them, as the driver said last */
     uint32_t device_select, driver_select;
     uint32_t status;
     uint32_t sizes[SIM_QUEUES];
     uint32_t notify_off[SIM_QUEUES];
+    uint32_t notify_data[SIM_QUEUES];
     uint64_t addresses[SIM_QUEUES][3];
     uint16_t selected;
 } liar;
@@ -86,11 +89,19 @@ static enum what memory_register(unsigned bar, uint32_t offset)
         [24] = QUEUE_SIZE,           [28] = QUEUE_ENABLE,   [30] = QUEUE_NOTIFY_OFF,
         [32] = QUEUE_ADDRESS,        [36] = QUEUE_ADDRESS,  [40] = QUEUE_ADDRESS,
         [44] = QUEUE_ADDRESS,        [48] = QUEUE_ADDRESS,  [52] = QUEUE_ADDRESS,
+        [56] = QUEUE_NOTIFY_DATA,
     };
 
     if (liar.patched || bar != SIM_MODERN_BAR)
         return NOTHING;
     return offset < sizeof(registers) / sizeof(registers[0]) ? registers[offset] : NOTHING;
+}
+
+static void note_half(uint64_t *features, uint32_t select, uint32_t value)
+{
+    const unsigned shift = 32 * (select & 1);
+
+    *features = (*features & ~(0xffffffffull << shift)) | (uint64_t)value << shift;
 }
 
 /* One byte decides: the truth, or the bytes behind it. When they are used up, all is true. */
@@ -101,17 +112,16 @@ static uint32_t lie(enum what what, uint32_t value, unsigned width)
         if (what == QUEUE_SIZE && value > RING_MAX && (value & (value - 1)) == 0)
             value = RING_MAX;
     }
-    if (what == DEVICE_FEATURES) {
-        const unsigned shift = 32 * (liar.device_select & 1);
-        liar.features &= ~(0xffffffffull << shift);
-        liar.features |= (uint64_t)value << shift;
-    }
+    if (what == DEVICE_FEATURES)
+        note_half(&liar.features, liar.device_select, value);
     if (what == DEVICE_STATUS)
         liar.status = value;
     if (what == QUEUE_SIZE && liar.selected < SIM_QUEUES)
         liar.sizes[liar.selected] = value;
     if (what == QUEUE_NOTIFY_OFF && liar.selected < SIM_QUEUES)
         liar.notify_off[liar.selected] = value;
+    if (what == QUEUE_NOTIFY_DATA && liar.selected < SIM_QUEUES)
+        liar.notify_data[liar.selected] = value;
     return value;
 }
 
@@ -148,6 +158,7 @@ static void judge_write(enum what what, uint32_t offset, uint32_t value)
     switch (what) {
     case DRIVER_FEATURES:
         ensure((value & ~(uint32_t)(liar.features >> 32 * (liar.driver_select & 1))) == 0);
+        note_half(&liar.taken, liar.driver_select, value);
         break;
     case DEVICE_STATUS:
         ensure(value == 0 || (value & liar.status) == liar.status);
@@ -197,11 +208,25 @@ static uint32_t liar_read(void *context, unsigned bar, uint32_t offset, unsigned
     return lie(memory_register(bar, offset), liar.honest_read(context, bar, offset, width), width);
 }
 
+static uint64_t notify_offset(uint32_t index)
+{
+    return (uint64_t)liar.notify_off[index] * liar.sim->modern.multiplier;
+}
+
+/* With NOTIF_CONFIG_DATA, what was told. */
+static uint32_t notify_value(uint32_t index)
+{
+    return liar.taken & SIM_F(NOTIF_CONFIG_DATA) ? liar.notify_data[index] : index;
+}
+
 /* A doorbell belongs where the queue was said to have it, and that is within the structure. */
 static void judge_doorbell(uint32_t offset, uint32_t value)
 {
-    ensure(value < SIM_QUEUES && offset + 2 <= NOTIFY_BYTES);
-    ensure(offset == (uint64_t)liar.notify_off[value] * liar.sim->modern.multiplier);
+    uint32_t index = 0;
+
+    while (index < SIM_QUEUES && (notify_value(index) != value || notify_offset(index) != offset))
+        index++;
+    ensure(index < SIM_QUEUES && offset + 2 <= NOTIFY_BYTES);
 }
 
 static void liar_write(void *context, unsigned bar, uint32_t offset, unsigned width, uint32_t value)

@@ -75,6 +75,8 @@ static uint16_t read_queue(struct sim_virtio_net *net, uint32_t offset)
         return modern->enabled[net->selected];
     case QUEUE_NOTIFY_OFF:
         return modern->notify_off[net->selected];
+    case QUEUE_NOTIFY_DATA:
+        return modern->notify_data[net->selected];
     case QUEUE_RESET:
         return modern->resetting[net->selected];
     case QUEUE_MSIX_VECTOR:
@@ -225,7 +227,7 @@ static void write_common(struct sim_virtio_net *net, uint32_t offset, uint32_t v
         net->selected = (uint16_t)value;
         break;
     default:
-        if (offset < QUEUE_SIZE || offset == QUEUE_NOTIFY_OFF)
+        if (offset < QUEUE_SIZE || offset == QUEUE_NOTIFY_OFF || offset == QUEUE_NOTIFY_DATA)
             sim_complain(net, "write to register %u, which is the device's", offset);
         else
             write_queue(net, offset, value);
@@ -251,14 +253,27 @@ static uint32_t modern_read(void *context, unsigned bar, uint32_t offset, unsign
     return 0xffffffffu;
 }
 
-/* §4.1.5.2: the queue's index, at the place that belongs to it. */
+/* Which queue a doorbell stands for; SIM_QUEUES: none. */
+static uint16_t rung_for(const struct sim_virtio_net *net, uint32_t value)
+{
+    if (!sim_negotiated(net, SIM_F_NOTIF_CONFIG_DATA))
+        return value < SIM_QUEUES ? (uint16_t)value : SIM_QUEUES;
+    for (uint16_t i = 0; i < SIM_QUEUES; i++)
+        if (net->modern.notify_data[i] == value)
+            return i;
+    return SIM_QUEUES;
+}
+
+/* §4.1.5.2: the queue's index, or what stands for it, at the place that belongs to it. */
 static void ring(struct sim_virtio_net *net, uint32_t offset, unsigned width, uint32_t value)
 {
-    if (width != 2 || value >= SIM_QUEUES ||
-        offset != net->modern.notify_off[value] * net->modern.multiplier)
-        sim_complain(net, "doorbell of queue %u with width %u at 0x%x", value, width, offset);
+    const uint16_t index = rung_for(net, value);
+
+    if (width != 2 || index == SIM_QUEUES ||
+        offset != net->modern.notify_off[index] * net->modern.multiplier)
+        sim_complain(net, "doorbell %u with width %u at 0x%x", value, width, offset);
     else
-        sim_doorbell(net, (uint16_t)value);
+        sim_doorbell(net, index);
 }
 
 static void modern_write(void *context, unsigned bar, uint32_t offset, unsigned width,
@@ -367,7 +382,7 @@ void sim_virtio_net_modernise(struct sim_virtio_net *net, uint64_t base, bool on
     net->modern.present = true;
     net->modern.multiplier = 4;
     for (uint16_t i = 0; i < SIM_QUEUES; i++)
-        net->modern.notify_off[i] = i;
+        net->modern.notify_off[i] = net->modern.notify_data[i] = i;
     sim_pci_add_bar(net->pci, SIM_MODERN_BAR, 4 | 8, SIM_MODERN_BYTES, base);
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         net->modern.capabilities[rows[i].structure] = sim_modern_add_capability(

@@ -48,6 +48,7 @@ enum {
     SIM_F_VERSION_1 = 32,
     SIM_F_ACCESS_PLATFORM = 33,
     SIM_F_ORDER_PLATFORM = 36,
+    SIM_F_NOTIF_CONFIG_DATA = 39,
     SIM_F_RING_RESET = 40,
     SIM_F_SPEED_DUPLEX = 63,
 };
@@ -95,6 +96,7 @@ struct sim_modern {
     bool queue_reset_stuck;    /* queue_reset never reads 0 again */
     uint32_t multiplier;       /* as the capability states it */
     uint16_t notify_off[SIM_QUEUES];
+    uint16_t notify_data[SIM_QUEUES]; /* what NOTIF_CONFIG_DATA would have written */
 
     /* the device's */
     bool present;

@@ -350,6 +350,24 @@ static void the_doorbell_is_at_the_offset_that_the_queue_states(void **state)
     }
 }
 
+/* §4.1.5.2, NOTIF_CONFIG_DATA. */
+static void the_doorbell_says_what_the_device_wants_to_hear(void **state)
+{
+    static const uint16_t data[SIM_QUEUES] = {0xffff, 0, 0x1234};
+
+    for (unsigned taken = 0; taken < 2; taken++) {
+        bench_renew(state);
+        bench_add(0, SIM_FEATURES_USUAL | (taken ? SIM_F(NOTIF_CONFIG_DATA) : 0));
+        memcpy(one->net->modern.notify_data, data, sizeof(data));
+        bench_probe_all(1);
+        assert_forwards_by("modern");
+        assert_true(one->dev->ops->set_promisc(one->dev, true));
+        assert_int_equal(bench_took(0, SIM_F_NOTIF_CONFIG_DATA), taken);
+        for (unsigned queue = 0; queue < SIM_QUEUES; queue++)
+            assert_true(one->net->queues[queue].doorbells > 0);
+    }
+}
+
 static void a_doorbell_beyond_its_structure_refuses_the_port(void **state)
 {
     static const struct {
@@ -573,6 +591,7 @@ int main(void)
         TEST(a_bar_without_an_address_is_reached_through_the_window),
         TEST(a_window_that_is_too_short_is_no_way_in),
         TEST(the_doorbell_is_at_the_offset_that_the_queue_states),
+        TEST(the_doorbell_says_what_the_device_wants_to_hear),
         TEST(a_doorbell_beyond_its_structure_refuses_the_port),
         TEST(doorbells_at_ports_are_rung_where_there_are_no_others),
         TEST(without_version_1_the_modern_interface_is_refused),
