@@ -33,7 +33,8 @@ BOOT_SOURCES := \
 KERNEL_SOURCES := \
 	kernel/main.c kernel/config.c kernel/settings.c \
 	kernel/image.c kernel/memory.c kernel/paging.c \
-	kernel/trap.S kernel/trap.c kernel/panic.c kernel/backtrace.c kernel/fault.c \
+	kernel/trap.S kernel/trap.c kernel/interrupt.c kernel/pic.c kernel/lapic.c \
+	kernel/panic.c kernel/backtrace.c kernel/fault.c \
 	kernel/clock.c kernel/calibrate.c kernel/acpi.c kernel/power.c kernel/button.c \
 	kernel/uart.c kernel/json.c kernel/channel.c kernel/editor.c kernel/console.c \
 	kernel/log.c kernel/history.c \
@@ -41,17 +42,19 @@ KERNEL_SOURCES := \
 
 # drivers: PCI and virtio
 DRIVERS_SOURCES := \
-	drivers/pci.c drivers/virtqueue.c drivers/virtqueue_packed.c drivers/virtqueue_in_order.c \
+	drivers/pci.c drivers/pci_interrupt.c \
+	drivers/virtqueue.c drivers/virtqueue_packed.c drivers/virtqueue_in_order.c \
 	drivers/virtio.c drivers/virtio_pci_region.c \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
 	drivers/virtio_net_features.c drivers/virtio_net_control.c drivers/virtio_net_data.c \
+	drivers/virtio_net_interrupt.c \
 	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
 	drivers/virtio_net_plug.c drivers/virtio_net.c \
 	drivers/pci_assign.c drivers/pci_hotplug.c drivers/ports.c
 
 # net: packets, lanes and the loop that moves them
 NET_SOURCES := \
-	net/pool.c net/allot.c net/assembly.c net/forward.c net/lane.c net/loop.c net/stats.c \
+	net/pool.c net/allot.c net/assembly.c net/forward.c net/lane.c net/idle.c net/loop.c net/stats.c \
 	net/wiring.c net/monitor.c net/monitor_questions.c net/monitor_orders.c
 
 IMAGE_SOURCES := $(BOOT_SOURCES) $(KERNEL_SOURCES) $(DRIVERS_SOURCES) $(NET_SOURCES)
@@ -233,10 +236,11 @@ $(OUT)/capture.pcap: tools/make-capture | packages
 
 SIMULATION := tests/host/machine.c tests/host/operator.c tests/host/sim_bus.c
 SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
-	tests/host/sim_virtio_modern.c tests/host/sim_virtqueue.c
+	tests/host/sim_virtio_modern.c tests/host/sim_virtio_interrupt.c tests/host/sim_virtqueue.c
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_modern virtio_net_data \
 	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_filter \
+	virtio_net_interrupt pci_interrupt wakeup idle \
 	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring \
 	loop monitor \
 	config log history json editor console clock calibrate acpi power string
@@ -281,6 +285,10 @@ HOST_TEST_ports := $(WIRE_BENCH)
 ADVERSARY := tests/host/adversary.c tests/host/referee.c $(DRIVERS_ALONE) \
 	net/pool.c net/lane.c net/forward.c $(SIMULATED_DEVICE) $(SIMULATION)
 HOST_TEST_adversary := $(ADVERSARY)
+HOST_TEST_idle := $(NET_SOURCES) net/memory_port.c $(SIMULATION)
+HOST_TEST_pci_interrupt := drivers/pci.c drivers/pci_interrupt.c $(SIMULATION)
+HOST_TEST_virtio_net_interrupt := $(WIRE_BENCH)
+HOST_TEST_wakeup := drivers/virtqueue_packed.c drivers/virtqueue_in_order.c $(SIMULATION) # the test includes drivers/virtqueue.c itself, with atomics of its own
 HOST_TEST_lane := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
 HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c net/memory_port.c \
 	$(SIMULATION)

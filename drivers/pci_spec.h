@@ -98,6 +98,14 @@
 /* 3.0 §6.8.2 "MSI-X Capability and Table Structures": message control. */
 #define PCI_MSIX_MESSAGE_CONTROL 2
 #define PCI_MSIX_MESSAGE_CONTROL_ENABLE 0x8000
+#define PCI_MSIX_MESSAGE_CONTROL_MASK 0x4000 /* of all entries */
+#define PCI_MSIX_TABLE 4                     /* offset in the BAR that the low bits name */
+#define PCI_MSIX_TABLE_BIR 0x00000007u
+#define PCI_MSIX_ENTRY_BYTES 16
+#define PCI_MSIX_ENTRY_ADDRESS 0
+#define PCI_MSIX_ENTRY_UPPER_ADDRESS 4
+#define PCI_MSIX_ENTRY_DATA 8
+#define PCI_MSIX_ENTRY_CONTROL 12 /* bit 0: masked */
 
 /* PCI Express Base Specification 3.0 §7.8 "PCI Express Capability Structure": offsets in it. */
 #define PCI_EXPRESS_CAPABILITIES 0x02 /* 16 bits */

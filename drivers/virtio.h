@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "drivers/pci.h"
+#include "drivers/pci_interrupt.h"
 #include "drivers/virtio_pci_region.h"
 #include "drivers/virtio_spec.h"
 #include "drivers/virtqueue.h"
@@ -63,6 +64,16 @@ struct virtio_transport {
     uint32_t (*read_config)(const struct virtio_device *device, uint16_t offset, unsigned width);
     void (*write_config)(const struct virtio_device *device, uint16_t offset, uint8_t value);
 
+    /*
+     * With PCI_INTERRUPT_BY_MESSAGE: the entry of the MSI-X table by which the device tells of a changed
+     * configuration, or of queue `index`. False if it did not take it; a reset takes all away again.
+     */
+    bool (*set_config_vector)(const struct virtio_device *device, uint16_t vector);
+    bool (*set_queue_vector)(const struct virtio_device *device, uint16_t index, uint16_t vector);
+
+    /* With PCI_INTERRUPT_BY_LINE: makes the device release the line. */
+    void (*release_line)(const struct virtio_device *device);
+
     /* The doorbell: queue `index` has new buffers. Data path, but an exit to the hypervisor. */
     void (*notify)(const struct virtio_device *device, uint16_t index);
 };
@@ -92,6 +103,7 @@ struct virtio_pci_modern {
 struct virtio_device {
     const struct virtio_transport *transport;
     const struct pci_device *pci; /* the caller's; lives as long as the device */
+    enum pci_interrupt interrupt; /* how it interrupts us */
     uint64_t offered;             /* features */
     uint64_t taken;
     union { /* the transport's own */

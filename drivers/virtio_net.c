@@ -381,9 +381,13 @@ static void step_back_to_legacy(struct virtio_net *net)
 
 bool virtio_net_open(struct virtio_net *net, const struct pci_device *pci)
 {
+    const bool enabled = pci_enable(pci);
+    /* First, for MSI-X moves the legacy interface's device configuration. */
+    const enum pci_interrupt interrupt = pci_interrupt_open(pci, &net->message);
+
     if (!open_transport(net, pci))
         return false;
-    if (!pci_enable(pci)) {
+    if (!enabled) {
         refuse(net, "reason=bus-master remedy=\"the function does not take its command bits\"");
         return false;
     }
@@ -391,6 +395,7 @@ bool virtio_net_open(struct virtio_net *net, const struct pci_device *pci)
         return false;
     if (net->options.transport == VIRTIO_TRANSPORT_AUTO)
         step_back_to_legacy(net);
+    net->virtio.interrupt = interrupt;
     return true;
 }
 
@@ -513,6 +518,7 @@ bool virtio_net_go_live(struct virtio_net *net)
 {
     if (!enable_queues(net))
         return false;
+    virtio_net_enable_interrupts(net);
     net->tx.pool = net->setup.tx[0].pool;
     if (net->setup.rx_queues != 0)
         virtio_net_fill_rx(net);
@@ -635,24 +641,26 @@ static void report(const struct netdev *dev)
         snprintf(speed, sizeof(speed), "%u", link.speed);
     log_event(LOG_INFO, "port",
               "id=%u pci=%s driver=%s transport=%s mac=%02x:%02x:%02x:%02x:%02x:%02x rx_size=%u "
-              "tx_size=%u rx_buffers=%u mtu=%u link=%s speed=%s duplex=%s features=0x%llx",
+              "tx_size=%u rx_buffers=%u mtu=%u link=%s speed=%s duplex=%s features=0x%llx "
+              "interrupt=%s",
               dev->id, dev->address, dev->ops->driver, net->virtio.transport->name, mac[0], mac[1],
               mac[2], mac[3], mac[4], mac[5], net->rx.queue.size, net->tx.queue.size,
               virtqueue_outstanding(&net->rx.queue), dev->mtu != 0 ? dev->mtu : ETHERNET_MTU,
               net->link.up ? "up" : "down", speed, link.duplex,
-              (unsigned long long)net->virtio.taken);
+              (unsigned long long)net->virtio.taken, pci_interrupt_name(net->virtio.interrupt));
 }
 
 /* Everything but the data path asks for the state where it matters, and is the same in all. */
 #define WHATEVER_THE_STATE                                                                         \
     .driver = "virtio-net", .start = start, .rewire = virtio_net_rewire,                           \
     .reset = virtio_net_reset, .read_stats = read_stats, .set_promisc = virtio_net_set_promisc,    \
-    .tx_pending = virtio_net_tx_pending, .read_status = read_status,                               \
-    .features_text = features_text, .want_filter = virtio_net_want_filter,                         \
-    .set_allmulti = virtio_net_set_allmulti, .add_address = virtio_net_add_address,                \
-    .add_vlan = virtio_net_add_vlan, .get_link_speed = get_link_speed, .get_link_up = get_link_up, \
-    .get_mac_addr = get_mac_addr, .set_mac_addr = virtio_net_set_mac_addr, .report = report,       \
-    .service = virtio_net_service
+    .tx_pending = virtio_net_tx_pending, .arm_rx = virtio_net_arm_rx, .arm_tx = virtio_net_arm_tx, \
+    .disarm_rx = virtio_net_disarm_rx, .disarm_tx = virtio_net_disarm_tx,                          \
+    .read_status = read_status, .features_text = features_text,                                    \
+    .want_filter = virtio_net_want_filter, .set_allmulti = virtio_net_set_allmulti,                \
+    .add_address = virtio_net_add_address, .add_vlan = virtio_net_add_vlan,                        \
+    .get_link_speed = get_link_speed, .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,    \
+    .set_mac_addr = virtio_net_set_mac_addr, .report = report, .service = virtio_net_service
 
 const struct netdev_ops virtio_net_ops = {
     WHATEVER_THE_STATE,

@@ -93,6 +93,7 @@ struct virtio_net_options {
 struct virtio_net {
     struct netdev netdev; /* first: the port interface hands out its address */
     struct virtio_device virtio;
+    struct interrupt_message message; /* by which the device interrupts, if it does so */
     struct virtio_net_queue rx;
     struct virtio_net_queue tx;
     struct virtio_net_control control;

@@ -222,11 +222,9 @@ uint32_t virtio_net_tx_pending(struct netdev *dev)
 {
     struct virtio_net *net = virtio_net_of(dev);
 
-    if (dev->state != NETDEV_RUNNING)
+    if (dev->state != NETDEV_RUNNING && dev->state != NETDEV_DRAINING)
         return 0;
-    if (net->tx.queue.breach == VIRTQUEUE_SOUND)
-        virtio_net_reclaim_tx(net);
-    return virtqueue_outstanding(&net->tx.queue);
+    return virtio_net_reclaim_all(net);
 }
 
 /* ---- out of service ---- */

@@ -4,6 +4,7 @@
  *
  *     virtio_net.c            life: probe, configuration, start; the tables of functions
  *     virtio_net_data.c       the data path
+ *     virtio_net_interrupt.c  interrupts, for a core that sleeps
  *     virtio_net_settings.c   receive filter and MAC address, over the control queue
  *     virtio_net_recovery.c   breaches, resets, retirement, and the watch over a running device
  *     virtio_net_plug.c       the device of a port goes, another one comes
@@ -78,6 +79,18 @@ void virtio_net_no_rx_batch(struct netdev *dev, unsigned queue, struct batch *ba
 uint32_t virtio_net_waiting_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
 uint32_t virtio_net_stopped_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
 uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue, const struct batch *batch);
+
+/* ---- virtio_net_interrupt.c ---- */
+
+/* After a reset, queues enabled: lets the device interrupt. If it cannot, a `warn`, and
+ * netdev.announces is false. */
+void virtio_net_enable_interrupts(struct virtio_net *net);
+
+/* The functions of net/netdev.h of the same names. */
+bool virtio_net_arm_rx(struct netdev *dev, unsigned queue);
+bool virtio_net_arm_tx(struct netdev *dev, unsigned queue);
+void virtio_net_disarm_rx(struct netdev *dev, unsigned queue);
+void virtio_net_disarm_tx(struct netdev *dev, unsigned queue);
 
 /* ---- virtio_net_settings.c ---- */
 

@@ -67,6 +67,25 @@ static void write_config(const struct virtio_device *device, uint16_t offset, ui
         virtio_pci_region_write(&device->legacy.config, offset, sizeof(value), value);
 }
 
+/* §4.1.5.1.2: a vector that cannot be had reads back as another one. */
+static bool set_config_vector(const struct virtio_device *device, uint16_t vector)
+{
+    io_write16(device->legacy.io_base + VIRTIO_PCI_LEGACY_CONFIG_VECTOR, vector);
+    return io_read16(device->legacy.io_base + VIRTIO_PCI_LEGACY_CONFIG_VECTOR) == vector;
+}
+
+static bool set_queue_vector(const struct virtio_device *device, uint16_t index, uint16_t vector)
+{
+    select_queue(device, index);
+    io_write16(device->legacy.io_base + VIRTIO_PCI_LEGACY_QUEUE_VECTOR, vector);
+    return io_read16(device->legacy.io_base + VIRTIO_PCI_LEGACY_QUEUE_VECTOR) == vector;
+}
+
+static void release_line(const struct virtio_device *device)
+{
+    (void)io_read8(device->legacy.io_base + VIRTIO_PCI_LEGACY_ISR);
+}
+
 static void notify(const struct virtio_device *device, uint16_t index)
 {
     io_write16(device->legacy.io_base + VIRTIO_PCI_LEGACY_QUEUE_NOTIFY, index);
@@ -82,6 +101,9 @@ static const struct virtio_transport legacy = {
     .enable_queue = enable_queue,
     .read_config = read_config,
     .write_config = write_config,
+    .set_config_vector = set_config_vector,
+    .set_queue_vector = set_queue_vector,
+    .release_line = release_line,
     .notify = notify,
 };
 

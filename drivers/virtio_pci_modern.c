@@ -141,6 +141,26 @@ static uint32_t read_config(const struct virtio_device *device, uint16_t offset,
     return virtio_pci_region_read(config, offset, width);
 }
 
+/* §4.1.5.1.2: a vector that cannot be had reads back as another one. */
+static bool set_config_vector(const struct virtio_device *device, uint16_t vector)
+{
+    write_common(device, FIELD(config_msix_vector), vector);
+    return read_common(device, FIELD(config_msix_vector)) == vector;
+}
+
+static bool set_queue_vector(const struct virtio_device *device, uint16_t index, uint16_t vector)
+{
+    select_queue(device, index);
+    write_common(device, FIELD(queue_msix_vector), vector);
+    return read_common(device, FIELD(queue_msix_vector)) == vector;
+}
+
+/* §4.1.4.5: a read of the status releases the line. */
+static void release_line(const struct virtio_device *device)
+{
+    (void)virtio_pci_region_read(&device->modern.isr, 0, 1);
+}
+
 static void notify(const struct virtio_device *device, uint16_t index)
 {
     const struct virtio_pci_doorbell *doorbell = &device->modern.doorbells[index];
@@ -168,6 +188,9 @@ static const struct virtio_transport modern = {
     .queue_is_reset = queue_is_reset,
     .config_generation = config_generation,
     .read_config = read_config,
+    .set_config_vector = set_config_vector,
+    .set_queue_vector = set_queue_vector,
+    .release_line = release_line,
     .notify = notify,
 };
 

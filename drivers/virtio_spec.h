@@ -32,6 +32,8 @@
 #define VIRTIO_PCI_LEGACY_STATUS 18         /* 8 bits */
 #define VIRTIO_PCI_LEGACY_ISR 19            /* 8 bits */
 #define VIRTIO_PCI_LEGACY_CONFIG 20         /* the device's configuration, MSI-X not enabled */
+#define VIRTIO_PCI_LEGACY_CONFIG_VECTOR 20  /* 16 bits; this one and the next only with MSI-X */
+#define VIRTIO_PCI_LEGACY_QUEUE_VECTOR 22   /* 16 bits, of the selected queue */
 #define VIRTIO_PCI_LEGACY_CONFIG_MSIX 24    /* the same behind two vector registers, enabled */
 
 /* §4.1.4 "Virtio Structure PCI Capabilities": offsets into struct virtio_pci_cap */
@@ -104,7 +106,7 @@ _Static_assert(sizeof(struct virtq_desc) == 16, "§2.7.5");
 #define VIRTQ_AVAIL_F_NO_INTERRUPT 1
 
 struct virtq_avail {
-    uint16_t flags;
+    _Atomic uint16_t flags;
     _Atomic uint16_t idx;
     uint16_t ring[]; /* behind it: uint16_t used_event */
 };

@@ -374,6 +374,44 @@ static inline void virtqueue_popped(struct virtqueue *queue, uint32_t n)
     queue->used_idx += n;
 }
 
+/* ---- interrupts ---- */
+
+/*
+ * Asks for an interrupt at the next completion. To be followed by virtqueue_has_finished: a completion
+ * that it does not see is announced.
+ */
+static inline void virtqueue_arm(struct virtqueue *queue)
+{
+    if (queue->packed)
+        atomic_store_explicit(&queue->driver_event->flags, RING_EVENT_FLAGS_ENABLE,
+                              memory_order_relaxed);
+    else if (queue->event_idx)
+        atomic_store_explicit(queue->used_event, (uint16_t)queue->used_idx, memory_order_relaxed);
+    else
+        atomic_store_explicit(&queue->avail->flags, 0, memory_order_relaxed);
+
+    /* Full fence: the request before the last look. Partner: the device writes used.idx, or a used
+     * descriptor, fences, and looks at the request (§2.7.7.2, §2.7.8.2, §2.8.10). Whichever fence comes first, the other
+     * side sees what was written before it: we the completion, or the device the request. */
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* No interrupts any more; one that is under way may still come. */
+static inline void virtqueue_disarm(struct virtqueue *queue)
+{
+    if (queue->packed) {
+        atomic_store_explicit(&queue->driver_event->flags, RING_EVENT_FLAGS_DISABLE,
+                              memory_order_relaxed);
+    } else if (queue->event_idx) {
+        queue->parked = queue->used_idx;
+        atomic_store_explicit(queue->used_event, (uint16_t)(queue->parked - 1),
+                              memory_order_relaxed);
+    } else {
+        atomic_store_explicit(&queue->avail->flags, VIRTQ_AVAIL_F_NO_INTERRUPT,
+                              memory_order_relaxed);
+    }
+}
+
 /*
  * Keeps interrupts off where EVENT_IDX has taken NO_INTERRUPT's place: used_event is parked just
  * behind us, 65535 completions away. To be called now and then, once a burst at most.

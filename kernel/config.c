@@ -215,6 +215,17 @@ static bool read_panic(struct config *config, const char *value)
     return true;
 }
 
+static bool read_idle(struct config *config, const char *value)
+{
+    static const char *const names[] = {"adaptive", "poll", NULL};
+    int choice = read_choice(value, names);
+
+    if (choice < 0)
+        return false;
+    config->idle_poll = choice == 1;
+    return true;
+}
+
 static bool read_buffers(struct config *config, const char *value)
 {
     static const char *const names[] = {"low", "high", NULL};
@@ -257,6 +268,7 @@ static const struct key keys[] = {
     {"vlan", read_vlan, "PORT/ID (port 0 to 31, id 0 to 4094), 64 times", true},
     {"transport", read_transport, "auto|legacy|modern", false},
     {"panic", read_panic, "reboot|halt|poweroff", false},
+    {"idle", read_idle, "adaptive|poll", false},
     {"buffers", read_buffers, "low|high", false},
     {"fault", read_fault, NULL, false},
 };
@@ -266,7 +278,7 @@ static void warn_unknown(const char *word)
 {
     log_event(LOG_WARN, "warn",
               "reason=unknown-word word=%s accepted=\"mode= wire= stats= log= promisc= allmulti= "
-              "mac= accept= vlan= transport= panic= buffers= fault=\"",
+              "mac= accept= vlan= transport= panic= idle= buffers= fault=\"",
               log_quote(word).text);
 }
 

@@ -38,6 +38,7 @@ struct config {
     char wire[CONFIG_WIRE_MAX]; /* wire=A-B,…: as given; net/wiring.c reads it. "": by PCI order */
     unsigned stats_seconds;     /* stats=0…86400, 0: off */
     enum log_level log;         /* log=error|warn|info|debug */
+    bool idle_poll;             /* idle=adaptive|poll */
     bool promisc;               /* promisc=on|off */
     bool allmulti;              /* allmulti=on|off */
     enum config_transport transport; /* transport=auto|legacy|modern */

@@ -127,3 +127,8 @@ void log_drain(void)
 {
     console_drain();
 }
+
+bool log_pending(void)
+{
+    return console_pending();
+}

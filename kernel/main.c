@@ -15,6 +15,7 @@
 #include "kernel/config.h"
 #include "kernel/console.h"
 #include "kernel/fault.h"
+#include "kernel/interrupt.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
 #include "kernel/paging.h"
@@ -81,6 +82,7 @@ static void init_memory(void)
     memory_init(&boot_info, config.buffers_high);
     paging_init(&boot_info);
     power_init();
+    interrupt_init();
     log_event(LOG_DEBUG, "memory", "ram=%" PRIu64 " available=%" PRIu64, boot_info_ram(&boot_info),
               memory_available());
 }
@@ -240,6 +242,7 @@ _Noreturn void boot_main(uint32_t protocol, uint64_t start)
     loop_init(&loop, assembly.ports, assembly.port_lanes, assembly.port_count,
               config.stats_seconds);
     start_monitor(); /* from here on what is typed is answered */
+    idle_set_adaptive(&loop.idle, !config.idle_poll);
     report_ready();
     if (config.fault != NULL)
         fault_inject(config.fault); /* debug: shows that the panic report works */

@@ -1,6 +1,8 @@
 /*
- * The 32 exception entries, and the few instructions that C has no words for.
+ * The entries of exceptions and interrupts, and the few instructions that C has no words for.
  */
+#include "kernel/trap_vectors.h"
+
         .section .text.trap, "ax", @progbits
 
 /*
@@ -12,7 +14,7 @@
         .type   trap_entries, @function
 trap_entries:
         .set    vector, 0
-        .rept   32
+        .rept   TRAP_VECTORS
         .balign 16
         .if     ((0x60227d00 >> vector) & 1) == 0
         pushq   $0
@@ -49,6 +51,53 @@ trap_common:
         call    panic_exception
         ud2                             /* it doesn't return */
         .size   trap_common, . - trap_common
+
+/* The same for interrupts, which never come with an error code. */
+        .balign 16
+        .globl  trap_interrupt_entries
+        .type   trap_interrupt_entries, @function
+trap_interrupt_entries:
+        .set    vector, TRAP_VECTORS
+        .rept   TRAP_INTERRUPTS
+        .balign 16
+        pushq   $vector
+        jmp     interrupt_common
+        .set    vector, vector + 1
+        .endr
+        .size   trap_interrupt_entries, . - trap_interrupt_entries
+
+/*
+ * Keeps what a function of C may change, and has the interrupt noted. On its stack of its own lie five
+ * words of the processor's, the vector and ten registers: aligned as the ABI wants it.
+ */
+        .type   interrupt_common, @function
+interrupt_common:
+        pushq   %rbp
+        pushq   %rax
+        pushq   %rcx
+        pushq   %rdx
+        pushq   %rdi
+        pushq   %rsi
+        pushq   %r8
+        pushq   %r9
+        pushq   %r10
+        pushq   %r11
+        cld
+        movq    80(%rsp), %rdi          /* the vector */
+        call    interrupt_taken
+        popq    %r11
+        popq    %r10
+        popq    %r9
+        popq    %r8
+        popq    %rsi
+        popq    %rdi
+        popq    %rdx
+        popq    %rcx
+        popq    %rax
+        popq    %rbp
+        addq    $8, %rsp                /* the vector */
+        iretq
+        .size   interrupt_common, . - interrupt_common
 
 /*
  * void trap_capture(struct trap_frame *frame): rip and rsp as after our return. The registers that

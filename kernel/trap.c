@@ -1,5 +1,6 @@
 /*
- * Exceptions: descriptor tables and stacks. What happens then is told in kernel/panic.c.
+ * Exceptions and interrupts: descriptor tables and stacks. What happens then is told in
+ * kernel/panic.c and kernel/interrupt.c.
  *
  * Every vector has a stack of its own to run on (IST), for two reasons: an overflow of the kernel's
  * stack can still be reported, and some functions of libgcc use the red zone, which an exception on
@@ -27,7 +28,14 @@
 enum { SELECTOR_CODE = 0x08, SELECTOR_DATA = 0x10, SELECTOR_TASK = 0x18 };
 
 /* Vectors that may strike in the middle of another one's report have a stack to themselves. */
-enum { STACK_COMMON, STACK_NMI, STACK_DOUBLE_FAULT, STACK_MACHINE_CHECK, STACK_COUNT };
+enum {
+    STACK_COMMON,
+    STACK_NMI,
+    STACK_DOUBLE_FAULT,
+    STACK_MACHINE_CHECK,
+    STACK_INTERRUPT, /* so that an exception in a handler leaves its frames to the backtrace */
+    STACK_COUNT
+};
 
 struct trap_stack {
     uint8_t guard[TRAP_PAGE]; /* never mapped: an overflow faults instead of spreading */
@@ -64,7 +72,7 @@ struct table_pointer {
 
 static struct trap_stack stacks[STACK_COUNT];
 static struct task_state task;
-static struct gate gates[TRAP_VECTORS];
+static struct gate gates[TRAP_VECTORS + TRAP_INTERRUPTS];
 
 /* Null, code, data, and the task state in two words that trap_init fills in. */
 static uint64_t segments[5] = {0, 0x00209b0000000000, 0x0000930000000000, 0, 0};
@@ -98,9 +106,12 @@ static const char *const names[TRAP_VECTORS] = {
 
 /* trap.S */
 extern const uint8_t trap_entries[];
+extern const uint8_t trap_interrupt_entries[];
 
 static unsigned stack_of(unsigned vector)
 {
+    if (vector >= TRAP_VECTORS)
+        return STACK_INTERRUPT;
     switch (vector) {
     case TRAP_NMI:
         return STACK_NMI;
@@ -116,6 +127,9 @@ static unsigned stack_of(unsigned vector)
 static void gate_set(unsigned vector)
 {
     uint64_t entry = (uintptr_t)trap_entries + vector * TRAP_ENTRY_BYTES;
+
+    if (vector >= TRAP_VECTORS)
+        entry = (uintptr_t)trap_interrupt_entries + (vector - TRAP_VECTORS) * TRAP_ENTRY_BYTES;
 
     gates[vector] = (struct gate){
         .offset_low = (uint16_t)entry,
@@ -182,7 +196,7 @@ static void machine_check_enable(void)
 
 void trap_init(void)
 {
-    for (unsigned vector = 0; vector < TRAP_VECTORS; vector++)
+    for (unsigned vector = 0; vector < TRAP_VECTORS + TRAP_INTERRUPTS; vector++)
         gate_set(vector);
     task_set();
     tables_load();

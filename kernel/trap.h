@@ -1,6 +1,7 @@
 /*
- * Exceptions: segments, task state and interrupt table of our own. All 32 vectors run on stacks of
- * their own (IST) and end in a panic; interrupts stay off and the 8259s masked.
+ * Exceptions and interrupts: segments, task state and interrupt table of our own. All vectors run on
+ * stacks of their own (IST). Exceptions end in a panic; interrupts go to kernel/interrupt.c, but stay
+ * off and the 8259s masked until that lets them in.
  */
 #ifndef KERNEL_TRAP_H
 #define KERNEL_TRAP_H
@@ -9,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TRAP_VECTORS 32
+#include "kernel/trap_vectors.h"
+
 #define TRAP_DIVIDE 0
 #define TRAP_NMI 2
 #define TRAP_OPCODE 6

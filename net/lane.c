@@ -1,8 +1,6 @@
 /* One round of a lane, and the admission that odd frames pass before any function sees them. */
 #include "net/lane.h"
 
-#include <stdbool.h>
-
 #define ETHERTYPE_VLAN 0x8100
 #define ETHERTYPE_SERVICE_VLAN 0x88a8
 #define VLAN_TAGS_MAX 2
@@ -96,7 +94,7 @@ static inline uint32_t room_of(struct lane *lane)
     return netdev_tx_room(lane->tx, lane->tx_queue, BURST);
 }
 
-void lane_run(struct lane *lane)
+uint32_t lane_run(struct lane *lane)
 {
     struct batch batch;
 
@@ -104,11 +102,26 @@ void lane_run(struct lane *lane)
      * sees that it is full, and are not taken and lost here. */
     uint32_t room = room_of(lane);
     netdev_rx_batch(lane->rx, lane->rx_queue, &batch, room);
-    if (batch.count == 0)
-        return;
+    const uint32_t taken = batch.count;
+    if (taken == 0)
+        return 0;
     if (__builtin_expect(batch.odd, 0))
         admit_each(lane, &batch);
     lane->forward(lane, &batch);
     uint32_t sent = netdev_tx_batch(lane->tx, lane->tx_queue, &batch);
     ensure(sent == batch.count); /* tx_room has promised it, and nobody else sends there */
+    return taken;
+}
+
+bool lane_arm(struct lane *lane)
+{
+    if (room_of(lane) != 0)
+        return lane->rx->ops->arm_rx(lane->rx, lane->rx_queue);
+    return lane->tx->ops->arm_tx(lane->tx, lane->tx_queue);
+}
+
+void lane_disarm(struct lane *lane)
+{
+    lane->rx->ops->disarm_rx(lane->rx, lane->rx_queue);
+    lane->tx->ops->disarm_tx(lane->tx, lane->tx_queue);
 }

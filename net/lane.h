@@ -5,6 +5,7 @@
 #ifndef NET_LANE_H
 #define NET_LANE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "net/netdev.h"
@@ -48,8 +49,19 @@ void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_
  */
 void lane_aim(struct lane *lane, struct netdev *tx, forward_fn *forward);
 
-/* One round: at most a burst in, through the function, out. Data path. */
-void lane_run(struct lane *lane);
+/* One round: at most a burst in, through the function, out. Returns how many frames came in. Data
+ * path. */
+uint32_t lane_run(struct lane *lane);
+
+/*
+ * Before the core sleeps: asks for an interrupt as soon as the lane has something to do, which is
+ * when a frame comes in; or, where a full tx ring keeps it from taking any, when that has room. True
+ * if it has already: then no interrupt may come.
+ */
+bool lane_arm(struct lane *lane);
+
+/* After the sleep: no interrupts any more. */
+void lane_disarm(struct lane *lane);
 
 /* Counts one frame as discarded for `reason` and returns its buffer to the lane. Data path. */
 void lane_drop(struct lane *lane, uint8_t *buffer, enum drop_reason reason);

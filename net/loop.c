@@ -2,6 +2,7 @@
 #include "net/loop.h"
 
 #include <machine/clock.h>
+#include <machine/interrupt.h>
 #include <machine/log.h>
 #include <machine/power.h>
 
@@ -43,6 +44,7 @@ void loop_init(struct loop *loop, struct netdev *const *ports, struct lane *cons
         .leave_period_cycles = clock_cycles_of_ns(LEAVE_NS),
     };
     loop_set_ports(loop, ports, port_lanes, port_count);
+    idle_init(&loop->idle);
     loop->due_cycles = loop->leave_cycles = clock_cycles();
     loop->stats.reported_ns = clock_ns();
     loop_set_stats(loop, stats_seconds);
@@ -54,6 +56,12 @@ void loop_set_stats(struct loop *loop, unsigned stats_seconds)
     loop->stats_due_ns = clock_ns() + loop->stats_period_ns;
 }
 
+static void report(struct loop *loop)
+{
+    idle_report(&loop->idle);
+    stats_report(&loop->stats, loop->ports, loop->port_lanes, loop->port_count);
+}
+
 /* A period that was missed (the whole machine stood still) is skipped, not made up for. */
 static void report_when_due(struct loop *loop)
 {
@@ -61,18 +69,14 @@ static void report_when_due(struct loop *loop)
 
     if (loop->stats_period_ns == 0 || now < loop->stats_due_ns)
         return;
-    stats_report(&loop->stats, loop->ports, loop->port_lanes, loop->port_count);
+    report(loop);
     loop->stats_due_ns += loop->stats_period_ns;
     if (loop->stats_due_ns <= now)
         loop->stats_due_ns = now + loop->stats_period_ns;
 }
 
-static void housekeeping(struct loop *loop)
+static void housekeeping(struct loop *loop, uint64_t now)
 {
-    const uint64_t now = clock_cycles();
-
-    if ((int64_t)(now - loop->due_cycles) < 0)
-        return;
     loop->due_cycles = now + loop->period_cycles;
     log_drain();
     for (unsigned i = 0; i < loop->port_count; i++)
@@ -87,11 +91,92 @@ static void housekeeping(struct loop *loop)
     loop->leaving = true;
 }
 
-void loop_round(struct loop *loop)
+/* ---- sleep ---- */
+
+/*
+ * Asks every lane's devices for an interrupt, then looks at their rings: that order, with a full fence
+ * in between (drivers/virtqueue.h), is what no wake-up is lost by. True if there is work already.
+ */
+static bool arm(struct loop *loop)
+{
+    bool work = false;
+
+    for (unsigned i = 0; i < loop->lane_count; i++)
+        work |= lane_arm(loop->lanes[i]);
+    return work;
+}
+
+static void disarm(struct loop *loop)
 {
     for (unsigned i = 0; i < loop->lane_count; i++)
-        lane_run(loop->lanes[i]);
-    housekeeping(loop);
+        lane_disarm(loop->lanes[i]);
+}
+
+/* How long to sleep at most. */
+static uint64_t tick(const struct loop *loop)
+{
+    if (log_pending())
+        return loop->idle.short_tick;
+    for (unsigned i = 0; i < loop->port_count; i++) {
+        if (loop->ports[i]->state == NETDEV_RUNNING && !loop->ports[i]->announces)
+            return loop->idle.short_tick;
+    }
+    return loop->idle.tick;
+}
+
+static bool announced_work(struct loop *loop)
+{
+    for (unsigned i = 0; i < loop->lane_count; i++) {
+        struct lane *const lane = loop->lanes[i];
+        if (lane->rx->announces && lane->tx->announces && lane_arm(lane))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The timer has ended a sleep, and there is work, which a device must have announced, or be about to:
+ * all is still armed. If it doesn't, the timer has rescued us. It never should.
+ */
+static void look_for_announcement(struct loop *loop)
+{
+    const uint64_t until = clock_cycles() + loop->idle.late;
+
+    while (clock_cycles() < until) {
+        if (interrupt_wait(until) & INTERRUPT_DEVICE)
+            return;
+    }
+    idle_rescued(&loop->idle);
+}
+
+/* The core has had nothing to do for a while. */
+static void rest(struct loop *loop)
+{
+    const uint64_t start = clock_cycles();
+
+    if (!arm(loop)) {
+        const unsigned woken = interrupt_wait(start + tick(loop));
+        idle_slept(&loop->idle, start, clock_cycles(), woken);
+        if (!(woken & INTERRUPT_DEVICE) && announced_work(loop))
+            look_for_announcement(loop);
+    }
+    disarm(loop);
+}
+
+void loop_round(struct loop *loop)
+{
+    struct idle *const idle = &loop->idle;
+    uint32_t frames = 0;
+
+    for (unsigned i = 0; i < loop->lane_count; i++)
+        frames |= lane_run(loop->lanes[i]);
+    const uint64_t now = clock_cycles();
+    if ((int64_t)(now - loop->due_cycles) >= 0)
+        housekeeping(loop, now);
+    if (frames != 0)
+        idle->busy = now;
+    else if (__builtin_expect(now - idle->busy > idle->quiet_max, 0) && !loop->ending)
+        rest(loop);
 }
 
 bool loop_run(struct loop *loop)
@@ -120,6 +205,6 @@ uint32_t loop_close(struct loop *loop)
      * nothing else to wait for. */
     while ((unsent = pending(loop)) != 0 && clock_ns() - start < DRAIN_NS)
         clock_relax();
-    stats_report(&loop->stats, loop->ports, loop->port_lanes, loop->port_count);
+    report(loop);
     return unsent;
 }

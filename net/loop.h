@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "net/idle.h"
 #include "net/lane.h"
 #include "net/netdev.h"
 #include "net/stats.h"
@@ -28,6 +29,7 @@ struct loop {
     struct netdev *ports[NETDEV_PORTS_MAX];
     struct lane *port_lanes[NETDEV_PORTS_MAX]; /* by port; NULL: none */
     struct stats stats;
+    struct idle idle;
     struct monitor *monitor; /* NULL: nobody is asked anything */
     bool ending;             /* the machine is to end: power_requested() has said so */
 };
@@ -46,7 +48,8 @@ void loop_set_ports(struct loop *loop, struct netdev *const *ports, struct lane 
 /* A stats event every `stats_seconds` from now on, 0: none. Between two rounds. */
 void loop_set_stats(struct loop *loop, unsigned stats_seconds);
 
-/* Runs every lane once, and housekeeping if it is due. The body of loop_run, and its test. */
+/* Runs every lane once, and housekeeping if it is due; sleeps if loop->idle allows it and there has
+ * been nothing to do for a while. The body of loop_run, and its test. */
 void loop_round(struct loop *loop);
 
 /*

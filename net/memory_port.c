@@ -124,6 +124,31 @@ static uint32_t tx_batch(struct netdev *dev, unsigned queue, const struct batch 
     return n;
 }
 
+static bool arm_rx(struct netdev *dev, unsigned queue)
+{
+    (void)queue;
+    of(dev)->rx_armed = true;
+    return ring_count(&of(dev)->arrived) != 0;
+}
+
+static bool arm_tx(struct netdev *dev, unsigned queue)
+{
+    of(dev)->tx_armed = true;
+    return tx_room(dev, queue, 1) != 0;
+}
+
+static void disarm_rx(struct netdev *dev, unsigned queue)
+{
+    (void)queue;
+    of(dev)->rx_armed = false;
+}
+
+static void disarm_tx(struct netdev *dev, unsigned queue)
+{
+    (void)queue;
+    of(dev)->tx_armed = false;
+}
+
 static uint32_t tx_pending(struct netdev *dev)
 {
     return ring_count(&of(dev)->sent);
@@ -229,6 +254,10 @@ static const struct netdev_ops memory_port_ops = {
     .rx_batch = rx_batch,
     .tx_room = tx_room,
     .tx_batch = tx_batch,
+    .arm_rx = arm_rx,
+    .arm_tx = arm_tx,
+    .disarm_rx = disarm_rx,
+    .disarm_tx = disarm_tx,
     .tx_pending = tx_pending,
     .read_stats = read_stats,
     .read_status = read_status,

@@ -39,6 +39,8 @@ struct memory_port {
     bool promisc;
     bool allmulti;
     bool link_up;
+    bool rx_armed; /* whoever injects or collects interrupts the core then */
+    bool tx_armed;
 };
 
 /* Makes `port` number `id` with address `mac`; `port` is the caller's and outlives its lanes. */

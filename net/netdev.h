@@ -117,9 +117,21 @@ struct netdev_ops {
     uint32_t (*tx_batch)(struct netdev *dev, unsigned queue, const struct batch *batch);
 
     /*
-     * Frames that tx_batch has taken over and that were not found sent yet. Called again and again it
-     * finds all that were, and their buffers return to their pools. 0 for a port out of service. Not
-     * for the data path.
+     * Asks for an interrupt when a frame comes in on rx queue `queue`, or when tx queue `queue`,
+     * which had none, has room; it may be asked for again. Then, and not before, looks whether that
+     * is so already, and if it is returns true: no interrupt may come then. True also while the
+     * port has work that no interrupt announces. For a core about to sleep.
+     */
+    bool (*arm_rx)(struct netdev *dev, unsigned queue);
+    bool (*arm_tx)(struct netdev *dev, unsigned queue);
+
+    /* No interrupts from the queue any more; one that is under way may still come. */
+    void (*disarm_rx)(struct netdev *dev, unsigned queue);
+    void (*disarm_tx)(struct netdev *dev, unsigned queue);
+
+    /*
+     * Frames that tx_batch has taken over and the device has not sent yet; buffers of those that it
+     * has sent return to their pools. 0 for a port out of service. Not for the data path.
      */
     uint32_t (*tx_pending)(struct netdev *dev);
 
@@ -187,6 +199,7 @@ struct netdev {
     unsigned id;                       /* port number; in PCI order at the start */
     char address[NETDEV_ADDRESS_TEXT]; /* "BB:DD.F", or a name for ports that are not on PCI */
     enum netdev_state state;
+    bool announces;         /* its device can interrupt, so arm_rx and arm_tx are worth something */
     uint16_t num_rx_queues; /* that the port has */
     uint16_t num_tx_queues;
     uint32_t rx_size; /* frames that fit into an rx ring, a tx ring; 0 before negotiation */

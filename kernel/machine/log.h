@@ -1,5 +1,5 @@
 /*
- * The seam, 5 of 6: events, one a line, for the person and the program at the serial console.
+ * The seam, 5 of 7: events, one a line, for the person and the program at the serial console.
  *
  *     event t=SECONDS.MICROSECONDS key=value key="value with a space" …
  *
@@ -52,5 +52,8 @@ struct log_quoted log_quote(const char *raw);
  * housekeeping at its slow rate; an empty ring costs no port access.
  */
 void log_drain(void);
+
+/* True if the ring holds something that is to go out. No port access. */
+bool log_pending(void);
 
 #endif

@@ -10,6 +10,7 @@
 #include <sanitizer/asan_interface.h> /* its macros do nothing where there is no sanitizer */
 
 #include <machine/clock.h>
+#include <machine/interrupt.h>
 #include <machine/io.h>
 #include <machine/memory.h>
 #include <machine/panic.h>
@@ -28,6 +29,7 @@
 #define GUARD 64                 /* bytes behind each piece that nobody may touch */
 #define PIECES_MAX 4096
 #define LOG_LINES_MAX 4096
+#define LINES 16
 
 struct piece {
     uintptr_t start;
@@ -50,6 +52,13 @@ static struct {
     enum log_level level;
     char *lines[LOG_LINES_MAX];
     size_t line_count;
+
+    bool cannot_wait;
+    unsigned interrupts; /* pending */
+    unsigned line_holders[LINES];
+    bool line_open[LINES];
+    unsigned waits;
+    unsigned messages; /* opened */
 
     bool power_requested;
 
@@ -91,6 +100,10 @@ void machine_reset(void)
     machine.work = NULL;
     machine.level = LOG_DEBUG;
     machine_log_forget();
+    machine.cannot_wait = false;
+    machine.interrupts = machine.waits = machine.messages = 0;
+    memset(machine.line_holders, 0, sizeof(machine.line_holders));
+    memset(machine.line_open, 0, sizeof(machine.line_open));
     machine.power_requested = false;
     machine.panic_expected = false;
     sim_bus_reset();
@@ -210,6 +223,73 @@ void clock_relax(void)
     pass_time();
 }
 
+/* --- interrupts --- */
+
+void machine_interrupt(void)
+{
+    machine.interrupts |= INTERRUPT_DEVICE;
+}
+
+void machine_can_wait(bool yes)
+{
+    machine.cannot_wait = !yes;
+}
+
+unsigned machine_waits(void)
+{
+    return machine.waits;
+}
+
+bool interrupt_open_message(struct interrupt_message *message)
+{
+    *message = (struct interrupt_message){MACHINE_MESSAGE_ADDRESS, ++machine.messages};
+    return true;
+}
+
+void machine_line(unsigned line, bool asserted)
+{
+    ensure(line < LINES && (asserted || machine.line_holders[line] > 0));
+    machine.line_holders[line] += asserted ? 1u : -1u;
+}
+
+bool interrupt_open_line(unsigned line)
+{
+    if (line >= LINES)
+        return false;
+    machine.line_open[line] = true;
+    return true;
+}
+
+bool interrupt_can_wait(void)
+{
+    return !machine.cannot_wait;
+}
+
+static bool interrupted(void)
+{
+    for (unsigned i = 0; i < LINES; i++) {
+        if (machine.line_open[i] && machine.line_holders[i] > 0)
+            return true;
+    }
+    return machine.interrupts != 0;
+}
+
+/* Sleep is time that passes a microsecond at a step, unless nothing happens elsewhere meanwhile. */
+unsigned interrupt_wait(uint64_t until)
+{
+    const uint64_t until_ns = until / (MACHINE_CLOCK_HZ / CLOCK_NS_PER_S);
+
+    machine.waits++;
+    while (!interrupted() && machine.now_ns < until_ns) {
+        if (machine.work == NULL)
+            machine.now_ns = until_ns;
+        pass_time();
+    }
+    const unsigned came = interrupted() ? INTERRUPT_DEVICE : INTERRUPT_TIMER;
+    machine.interrupts = 0;
+    return came;
+}
+
 /* --- log --- */
 
 void machine_log_level(enum log_level level)
@@ -258,6 +338,11 @@ struct log_quoted log_quote(const char *raw)
 
 void log_drain(void)
 {
+}
+
+bool log_pending(void)
+{
+    return false;
 }
 
 size_t machine_log_count(const char *event, const char *fragment)

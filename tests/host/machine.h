@@ -47,6 +47,22 @@ uint64_t machine_clock_now(void);
 /* Calls `work` at each reading of the clock and each clock_relax: what goes on elsewhere meanwhile. */
 void machine_clock_hook(void (*work)(void *context), void *context);
 
+/* --- interrupts --- */
+
+/* Where a device writes to interrupt; the data is 1, 2, … in the order of interrupt_open_message. */
+#define MACHINE_MESSAGE_ADDRESS 0xfee00000u
+
+/* A device interrupts: interrupt_wait returns INTERRUPT_DEVICE, or will at its next call. */
+void machine_interrupt(void);
+
+/* A device asserts or releases interrupt line `line`: as long as one holds it asserted, and it was
+ * opened, interrupt_wait returns INTERRUPT_DEVICE at once. */
+void machine_line(unsigned line, bool asserted);
+
+/* interrupt_can_wait from now on (start: true); how often interrupt_wait was called. */
+void machine_can_wait(bool yes);
+unsigned machine_waits(void);
+
 /* --- log --- */
 
 /* How many lines of event `event` hold `fragment` ("" or a part of the line). */

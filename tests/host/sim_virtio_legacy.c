@@ -13,19 +13,16 @@ enum {
     DEVICE_STATUS = 18,
     ISR_STATUS = 19,
     CONFIG = 20,
+    CONFIG_VECTOR = 20, /* with MSI-X */
+    QUEUE_VECTOR = 22,
     CONFIG_WITH_MSIX = 24,
     DRIVER_OK = 4,
     PAGE = 4096,
 };
 
-static bool msix_enabled(const struct sim_virtio_net *net)
-{
-    return (net->pci->config[net->msix + 3] & 0x80) != 0;
-}
-
 static uint16_t config_start(const struct sim_virtio_net *net)
 {
-    return msix_enabled(net) ? CONFIG_WITH_MSIX : CONFIG;
+    return sim_msix_enabled(net) ? CONFIG_WITH_MSIX : CONFIG;
 }
 
 static uint32_t page_of(const struct sim_queue *queue)
@@ -55,7 +52,11 @@ uint32_t sim_legacy_read(void *context, uint16_t offset, unsigned width)
     if (offset == DEVICE_STATUS && width == 1)
         return sim_read_status(net);
     if (offset == ISR_STATUS && width == 1)
-        return 0;
+        return sim_read_isr(net);
+    if (offset == CONFIG_VECTOR && width == 2)
+        return net->config_vector;
+    if (offset == QUEUE_VECTOR && width == 2)
+        return queue != NULL ? net->queue_vectors[net->selected] : 0xffff;
     sim_complain(net, "read of %u bytes at register %u", width, offset);
     return 0xffffffffu;
 }
@@ -95,6 +96,10 @@ void sim_legacy_write(void *context, uint16_t offset, unsigned width, uint32_t v
         write_page(net, value);
     else if (offset == QUEUE_SELECT && width == 2)
         net->selected = (uint16_t)value;
+    else if (offset == CONFIG_VECTOR && width == 2)
+        net->config_vector = sim_take_vector(net, (uint16_t)value);
+    else if (offset == QUEUE_VECTOR && width == 2 && net->selected < SIM_QUEUES)
+        net->queue_vectors[net->selected] = sim_take_vector(net, (uint16_t)value);
     else if (offset == QUEUE_NOTIFY && width == 2)
         sim_doorbell(net, (uint16_t)value);
     else if (offset == DEVICE_STATUS && width == 1)

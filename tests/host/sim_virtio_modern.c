@@ -80,7 +80,7 @@ static uint16_t read_queue(struct sim_virtio_net *net, uint32_t offset)
     case QUEUE_RESET:
         return modern->resetting[net->selected];
     case QUEUE_MSIX_VECTOR:
-        return NO_VECTOR;
+        return net->queue_vectors[net->selected];
     default:
         return 0;
     }
@@ -138,7 +138,7 @@ static void write_queue(struct sim_virtio_net *net, uint32_t offset, uint32_t va
         sim_complain(net, "register %u of queue %u, which does not exist", offset, net->selected);
         return;
     }
-    if (net->modern.enabled[net->selected] && offset != QUEUE_RESET)
+    if (net->modern.enabled[net->selected] && offset != QUEUE_RESET && offset != QUEUE_MSIX_VECTOR)
         sim_complain(net, "register %u of queue %u written, which is enabled", offset,
                      net->selected);
     if (offset == QUEUE_SIZE)
@@ -147,6 +147,8 @@ static void write_queue(struct sim_virtio_net *net, uint32_t offset, uint32_t va
         enable(net, (uint16_t)value);
     else if (offset == QUEUE_RESET)
         reset_queue(net, (uint16_t)value);
+    else if (offset == QUEUE_MSIX_VECTOR)
+        net->queue_vectors[net->selected] = sim_take_vector(net, (uint16_t)value);
     else
         write_address(net, offset, value);
 }
@@ -192,6 +194,8 @@ static uint32_t read_common(struct sim_virtio_net *net, uint32_t offset)
         return read_generation(net);
     case QUEUE_SELECT:
         return net->selected;
+    case CONFIG_MSIX_VECTOR:
+        return net->config_vector;
     default:
         return offset > QUEUE_SELECT ? read_queue(net, offset) : NO_VECTOR;
     }
@@ -226,6 +230,9 @@ static void write_common(struct sim_virtio_net *net, uint32_t offset, uint32_t v
     case QUEUE_SELECT:
         net->selected = (uint16_t)value;
         break;
+    case CONFIG_MSIX_VECTOR:
+        net->config_vector = sim_take_vector(net, (uint16_t)value);
+        break;
     default:
         if (offset < QUEUE_SIZE || offset == QUEUE_NOTIFY_OFF || offset == QUEUE_NOTIFY_DATA)
             sim_complain(net, "write to register %u, which is the device's", offset);
@@ -246,7 +253,9 @@ static uint32_t modern_read(void *context, unsigned bar, uint32_t offset, unsign
     if (bar == SIM_MODERN_BAR && offset < COMMON_BYTES && width == width_of(offset))
         return read_common(net, offset);
     if (bar == SIM_MODERN_BAR && offset == ISR_AT && width == 1)
-        return 0;
+        return sim_read_isr(net);
+    if (bar == SIM_MSIX_BAR)
+        return sim_msix_read(net, bar, offset, width);
     if (bar == SIM_MODERN_BAR && offset >= DEVICE_AT && offset < NOTIFY_AT)
         return sim_read_config(net, (uint16_t)(offset - DEVICE_AT), width);
     sim_complain(net, "read of %u bytes at 0x%x in BAR %u", width, offset, bar);
@@ -283,7 +292,9 @@ static void modern_write(void *context, unsigned bar, uint32_t offset, unsigned 
 
     if (net->gone)
         return;
-    if (bar == SIM_MODERN_PORTS)
+    if (bar == SIM_MSIX_BAR)
+        sim_msix_write(net, bar, offset, width, value);
+    else if (bar == SIM_MODERN_PORTS)
         ring(net, offset, width, value);
     else if (bar == SIM_MODERN_BAR && offset >= NOTIFY_AT)
         ring(net, offset - NOTIFY_AT, width, value);

@@ -13,7 +13,6 @@
 
 #define DEVICES_MAX 8
 #define FRAME_MAX 65550
-#define MSIX_CAPABILITY 0x11
 #define LEGACY_BAR_BYTES 64
 #define CONFIG_BYTES 17
 
@@ -438,6 +437,7 @@ static void reset(struct sim_virtio_net *net)
     for (unsigned i = 0; i < SIM_QUEUES; i++)
         sim_queue_reset(&net->queues[i]);
     sim_modern_reset(net);
+    sim_interrupt_reset(net);
 }
 
 /* §3.1.1, §4.1.3.1: what must be so when the driver says that it is ready. */
@@ -445,9 +445,8 @@ static void check_driver_ok(struct sim_virtio_net *net)
 {
     uint16_t command = (uint16_t)sim_pci_get(net->pci, 0x04, 2);
 
-    if (!(command & 0x0004) || !(command & 0x0400))
-        sim_complain(net, "DRIVER_OK with PCI command 0x%04x: no bus master, or INTx not off",
-                     command);
+    if (!(command & 0x0004))
+        sim_complain(net, "DRIVER_OK with PCI command 0x%04x: no bus master", command);
     if (!net->queues[SIM_RX].in_use || !net->queues[SIM_TX].in_use)
         sim_complain(net, "DRIVER_OK with queues that were never set up");
     else
@@ -529,6 +528,11 @@ void sim_doorbell(struct sim_virtio_net *net, uint16_t index)
 
 /* --- making --- */
 
+static void queue_interrupt(void *context, unsigned index)
+{
+    sim_queue_interrupts(context, index);
+}
+
 struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint64_t features)
 {
     static const uint8_t mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x00};
@@ -550,14 +554,20 @@ struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint64_t features)
     net->transmit_at_once = true;
     net->queues[SIM_RX].size = net->queues[SIM_TX].size = 256;
     net->queues[SIM_CONTROL].size = 64;
+    for (unsigned i = 0; i < SIM_QUEUES; i++) {
+        net->queues[i].interrupt = queue_interrupt;
+        net->queues[i].interrupt_context = net;
+        net->queues[i].index = i;
+    }
 
     net->pci = sim_pci_add(0, slot, 0, SIM_PCI_ID(0x1af4, 0x1000), 0x020000);
     sim_pci_set(net->pci, 0x2c, 2, 0x1af4);
     sim_pci_set(net->pci, 0x2e, 2, 1);
     sim_pci_add_bar(net->pci, 0, 1, LEGACY_BAR_BYTES, 0xc000u + LEGACY_BAR_BYTES * slot);
-    sim_pci_add_bar(net->pci, 1, 0, 4096, 0xfeb00000u + 4096u * slot);
-    net->msix = sim_pci_add_capability(net->pci, MSIX_CAPABILITY, 12);
-    net->pci->writable[net->msix + 3] = 0xc0;
+    sim_pci_add_bar(net->pci, SIM_MSIX_BAR, 0, 4096, 0xfeb00000u + 4096u * slot);
+    sim_interrupt_make(net);
+    net->pci->memory_read = sim_msix_read;
+    net->pci->memory_write = sim_msix_write;
     net->pci->port_read = sim_legacy_read;
     net->pci->port_write = sim_legacy_write;
     net->pci->context = net;
@@ -585,5 +595,5 @@ void sim_virtio_net_remove_all(void)
 
 void sim_virtio_net_enable_msix(struct sim_virtio_net *net)
 {
-    net->pci->config[net->msix + 3] = 0x80;
+    net->pci->config[net->msix + 3] |= 0x80;
 }

@@ -111,6 +111,10 @@ struct sim_modern {
     unsigned window_accesses;
 };
 
+#define SIM_MSIX_BAR 1 /* in memory */
+#define SIM_MSIX_TABLE 0x40u
+#define SIM_MSIX_ENTRIES 3
+
 struct sim_virtio_net {
     /* set by the test before the driver looks */
     uint64_t features;
@@ -134,6 +138,7 @@ struct sim_virtio_net {
     uint8_t status_cleared;    /* bits that read as clear then */
     const uint8_t *status_lie; /* what the status reads as instead, until the next reset */
     bool page_refused;         /* the queue address register stays 0 */
+    bool vectors_refused;      /* vector registers stay at none */
     bool scribbles;            /* the descriptor table is overwritten as soon as it is known */
 
     /* what the driver did */
@@ -151,6 +156,13 @@ struct sim_virtio_net {
     struct sim_frame sent[SIM_SENT_MAX];
     unsigned sent_count;
     char complaint[SIM_COMPLAINT_MAX]; /* "": none; a ring's are in queues[] */
+
+    /* interrupts */
+    uint32_t msix_table[SIM_MSIX_ENTRIES * 4];
+    uint16_t config_vector;
+    uint16_t queue_vectors[SIM_QUEUES];
+    uint8_t isr;
+    bool line_asserted;
 
     /* what commands have brought about */
     unsigned commands;

@@ -4,6 +4,7 @@
  *     sim_virtio_net.c      the network device
  *     sim_virtio_legacy.c   registers at ports (virtio 1.2 §4.1.4.10)
  *     sim_virtio_modern.c   capabilities, and the structures behind them (§4.1.4)
+ *     sim_virtio_interrupt.c  MSI-X table, line and interrupt status
  */
 #ifndef TESTS_HOST_SIM_VIRTIO_REGISTERS_H
 #define TESTS_HOST_SIM_VIRTIO_REGISTERS_H
@@ -34,6 +35,24 @@ uint32_t sim_read_config(struct sim_virtio_net *net, uint16_t offset, unsigned w
 /* The ports of BAR 0. */
 uint32_t sim_legacy_read(void *context, uint16_t offset, unsigned width);
 void sim_legacy_write(void *context, uint16_t offset, unsigned width, uint32_t value);
+
+/* Makes the MSI-X capability and the line; after a reset no vector is set and the line released. */
+void sim_interrupt_make(struct sim_virtio_net *net);
+void sim_interrupt_reset(struct sim_virtio_net *net);
+bool sim_msix_enabled(const struct sim_virtio_net *net);
+
+/* Queue `index` interrupts the driver, which has asked for it. */
+void sim_queue_interrupts(struct sim_virtio_net *net, unsigned index);
+
+/* The interrupt status, which releases the line. */
+uint8_t sim_read_isr(struct sim_virtio_net *net);
+
+/* What a vector register holds once `vector` was written to it. */
+uint16_t sim_take_vector(struct sim_virtio_net *net, uint16_t vector);
+
+/* BAR SIM_MSIX_BAR. */
+uint32_t sim_msix_read(void *context, unsigned bar, uint32_t offset, unsigned width);
+void sim_msix_write(void *context, unsigned bar, uint32_t offset, unsigned width, uint32_t value);
 
 /* The device has been reset. */
 void sim_modern_reset(struct sim_virtio_net *net);

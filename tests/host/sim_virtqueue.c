@@ -271,10 +271,12 @@ static void count_interrupt(struct sim_queue *queue, uint16_t old)
     uint16_t event = get16(avail + 4 + 2 * queue->size);
     uint16_t new = queue->used_shown;
 
-    if (queue->event_idx)
-        queue->interrupts += (uint16_t)(new - event - 1) < (uint16_t)(new - old);
-    else
-        queue->interrupts += !(get16(avail) & AVAIL_NO_INTERRUPT);
+    const bool wanted = queue->event_idx ? (uint16_t)(new - event - 1) < (uint16_t)(new - old)
+                                         : !(get16(avail) & AVAIL_NO_INTERRUPT);
+
+    queue->interrupts += wanted;
+    if (wanted && queue->interrupt != NULL)
+        queue->interrupt(queue->interrupt_context, queue->index);
 }
 
 static void show_used(struct sim_queue *queue, uint16_t idx)

@@ -79,6 +79,11 @@ struct sim_queue {
     uint16_t pending[SIM_RING_MAX]; /* heads fetched and not finished */
     bool out[SIM_RING_MAX];         /* by id: head of a chain that the device has */
 
+    /* who has the queue: called when the driver wants to be interrupted; may be NULL */
+    void (*interrupt)(void *context, unsigned index);
+    void *interrupt_context;
+    unsigned index;
+
     /* for the test to look at */
     uint64_t doorbells;
     uint64_t interrupts;               /* that a device which can raise them would have raised */

@@ -176,6 +176,16 @@ static void panic_takes_the_three_actions(void **state)
     assert_refused((const char *const[]){"panic=reset", "panic=", NULL}, "reboot|halt|poweroff");
 }
 
+static void idle_takes_the_two_ways(void **state)
+{
+    (void)state;
+    parse("idle=poll", 0);
+    assert_true(config.idle_poll);
+    parse("idle=adaptive", 0);
+    assert_false(config.idle_poll);
+    assert_refused((const char *const[]){"idle=on", "idle=", NULL}, "adaptive|poll");
+}
+
 static void mac_takes_a_port_and_a_unicast_address(void **state)
 {
     (void)state;
@@ -296,16 +306,16 @@ static void unknown_words_are_named_with_what_would_be_known(void **state)
 {
     (void)state;
     static const char *const words[] = {
-        "idle=adaptive", "offload=on", "transports=modern", "quiet",   "=",
-        "=on",           "stat=1",     "stats =1",          "STATS=1", NULL};
+        "idel=poll", "offload=on", "transports=modern", "quiet",   "=",
+        "=on",       "stat=1",     "stats =1",          "STATS=1", NULL};
     for (const char *const *word = words; *word != NULL; word++) {
         size_t pieces = strcmp(*word, "stats =1") == 0 ? 2 : 1;
         parse(*word, pieces);
         assert_int_equal(machine_log_count("warn", "reason=unknown-word"), pieces);
         assert_int_equal(
-            machine_log_count("warn",
-                              "accepted=\"mode= wire= stats= log= promisc= "
-                              "allmulti= mac= accept= vlan= transport= panic= buffers= fault=\""),
+            machine_log_count(
+                "warn", "accepted=\"mode= wire= stats= log= promisc= "
+                        "allmulti= mac= accept= vlan= transport= panic= idle= buffers= fault=\""),
             pieces);
         assert_defaults();
     }
@@ -406,6 +416,7 @@ int main(void)
         cmocka_unit_test(log_takes_the_four_levels),
         cmocka_unit_test(switches_take_on_and_off),
         cmocka_unit_test(panic_takes_the_three_actions),
+        cmocka_unit_test(idle_takes_the_two_ways),
         cmocka_unit_test(mac_takes_a_port_and_a_unicast_address),
         cmocka_unit_test(mac_refuses_what_no_port_can_have),
         cmocka_unit_test(mac_of_one_port_given_twice_counts_the_last_time),

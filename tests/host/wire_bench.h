@@ -52,6 +52,10 @@ void wires_start(void);
 struct virtio_net *wires_driver(unsigned i);
 struct sim_virtio_net *wires_device(unsigned i);
 
+/* Frame `number` (BENCH_FRAME bytes) of those announced on `port`. All bytes behind the number are the
+ * port's: so a frame that shows more shows whose it is. */
+void wires_make_frame(uint8_t *frame, unsigned port, uint32_t number);
+
 /* Wire 0-1 may lose frames from now on; wire 2-3 never may. */
 void wires_spoil_first(void);
 

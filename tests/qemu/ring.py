@@ -112,7 +112,8 @@ class Ring:
         self.size = size
         self.finished = 0  # chains that were given back, modulo 2^16
         self.fetched = 0  # chains that were taken
-        self.interrupts = 0  # how often the guest would have wanted one
+        self.interrupts = 0  # how often the guest has wanted one
+        self.interrupt = lambda: None  # gives it one
         self._memory = memory
         self._desc = memory.qemu(addresses.desc, DESC.size * size)
         self._avail = memory.qemu(addresses.avail, 6 + 2 * size).cast("H")  # flags idx ring event
@@ -166,6 +167,8 @@ class Ring:
         else:
             wanted = not self._avail[AVAIL_FLAGS] & 1
         self.interrupts += wanted
+        if wanted:
+            self.interrupt()
 
     def ask(self):
         """Says whether the next chain is to be announced. True if there is one already."""

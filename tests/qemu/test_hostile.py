@@ -29,7 +29,7 @@ class Arena:
     def __init__(self, boot):
         modern = FEATURES | VIRTIO_F_VERSION_1
         ports = [nic(features=modern), nic(features=0, notify=False), "", ""]
-        self.guest = boot(ports=ports, words="stats=1", shared_memory=True)
+        self.guest = boot(ports=ports, words="stats=1 idle=poll", shared_memory=True)
         self.ends = self.guest.ends
         self.lost = [0, 0]
 

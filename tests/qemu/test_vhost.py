@@ -27,7 +27,7 @@ def wire(request, boot_shared):
     """Two ports that differ in nothing but the doorbells: port 0 wants them, port 1 doesn't."""
     features = FEATURES[request.param]
     ports = [nic(features=features, notify=notify) for notify in (True, False)]
-    guest = boot_shared(ports=ports, words="stats=1", shared_memory=True)
+    guest = boot_shared(ports=ports, words="stats=1 idle=poll", shared_memory=True)
     transport = "modern" if features & VIRTIO_F_VERSION_1 else "legacy"
     for port, end in enumerate(guest.ends):
         assert end.taken_features & features == features

@@ -31,6 +31,7 @@ SET_VRING_ADDR = 9
 SET_VRING_BASE = 10
 GET_VRING_BASE = 11
 SET_VRING_KICK = 12
+SET_VRING_CALL = 13
 GET_PROTOCOL_FEATURES = 15
 SET_VRING_ENABLE = 18
 
@@ -72,6 +73,7 @@ class Queue:
     base: int = 0
     addresses: Addresses = None
     kick: int = -1
+    call: int = -1
     enabled: bool = False
     doorbells: int = 0
     ring: Ring = None  # while it runs
@@ -105,6 +107,7 @@ class VhostEnd(End):
         self.queues = {RX: Queue(), TX: Queue()}
         self.taken_features = 0
         self.starts = 0  # how often a queue was started
+        self.mute = False  # no interrupt is raised, whatever the guest asks for
         self.shuffles = False  # chains are finished in another order than they were offered in
         self._random = random.Random(number)
         self._notify = notify
@@ -159,6 +162,12 @@ class VhostEnd(End):
         if error:
             raise error
         return value
+
+    def interrupt(self):
+        """Interrupts the guest for nothing."""
+        for queue in self.queues.values():
+            if queue.call >= 0:
+                os.eventfd_write(queue.call, 1)
 
     def hold(self, queue, held=True):
         """Has the back end leave a queue alone, or go on with it."""
@@ -227,8 +236,9 @@ class VhostEnd(End):
         finally:
             self._socket.close()  # QEMU goes on without us then, and does not wait for an answer
             for queue in self.queues.values():
-                if queue.kick >= 0:
-                    os.close(queue.kick)
+                for descriptor in (queue.kick, queue.call):
+                    if descriptor >= 0:
+                        os.close(descriptor)
 
     def _serve(self):
         """Waits for something to do, and does all of it but the rings. False: QEMU is gone."""
@@ -338,6 +348,13 @@ class VhostEnd(End):
         os.set_blocking(queue.kick, False)
         self._start(queue)
 
+    def _set_vring_call(self, message):
+        (word,) = message.numbers("Q")
+        queue = self.queues[word & 0xFF]
+        if queue.call >= 0:
+            os.close(queue.call)
+        queue.call = -1 if word & NO_DESCRIPTOR else message.descriptors.pop()
+
     def _set_vring_enable(self, message):
         index, enabled = message.numbers("II")
         queue = self.queues[index]
@@ -354,7 +371,12 @@ class VhostEnd(End):
         event_idx = bool(self.taken_features & VIRTIO_F_EVENT_IDX)
         queue.ring = Ring(self._memory, queue.size, queue.addresses, event_idx, self._notify)
         queue.ring.fetched = queue.ring.finished = queue.base
+        queue.ring.interrupt = functools.partial(self._interrupt, queue)
         self.starts += 1
+
+    def _interrupt(self, queue):
+        if queue.call >= 0 and not self.mute:
+            os.eventfd_write(queue.call, 1)
 
     def _get_vring_base(self, message):
         """The queue stops; what QEMU gets to know is how far we were."""
@@ -363,11 +385,12 @@ class VhostEnd(End):
         base = queue.ring.fetched if queue.ring else queue.base
         if queue.kick >= 0:
             os.close(queue.kick)
-        self.queues[index] = Queue(enabled=queue.enabled, doorbells=queue.doorbells)
+        self.queues[index] = Queue(
+            enabled=queue.enabled, doorbells=queue.doorbells, call=queue.call
+        )
         return struct.pack("=II", index, base)
 
-    # What isn't here (SET_OWNER, SET_VRING_CALL and the like) wants nothing from us: interrupts are
-    # counted, not raised.
+    # What isn't here (SET_OWNER and the like) wants nothing from us.
     _handlers = {
         GET_FEATURES: _get_features,
         SET_FEATURES: _set_features,
@@ -377,6 +400,7 @@ class VhostEnd(End):
         SET_VRING_BASE: _set_vring_base,
         GET_VRING_BASE: _get_vring_base,
         SET_VRING_KICK: _set_vring_kick,
+        SET_VRING_CALL: _set_vring_call,
         GET_PROTOCOL_FEATURES: _get_protocol_features,
         SET_VRING_ENABLE: _set_vring_enable,
     }

@@ -1,0 +1,313 @@
+/* Interrupts of virtio-net, against the simulated device: asked for, announced, released, and the
+ * loop that sleeps by them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <machine/clock.h>
+#include <machine/interrupt.h>
+
+#include "tests/host/machine.h"
+#include "tests/host/sim_bus.h"
+#include "tests/host/wire_bench.h"
+
+#define NO_VECTOR 0xffff
+
+static const uint64_t ways[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX)};
+
+/* Lets in what has come. */
+static unsigned came(void)
+{
+    return interrupt_wait(0);
+}
+
+static bool arm_rx(void)
+{
+    return one->dev->ops->arm_rx(one->dev, 0);
+}
+
+static bool arm_tx(void)
+{
+    return one->dev->ops->arm_tx(one->dev, 0);
+}
+
+static void disarm(void)
+{
+    one->dev->ops->disarm_rx(one->dev, 0);
+    one->dev->ops->disarm_tx(one->dev, 0);
+}
+
+/* One device, with MSI-X or with its line alone. */
+static void start_one(uint64_t features, bool message)
+{
+    bench_add(0, features);
+    if (!message) /* the table's BAR has no address */
+        sim_pci_add_bar(one->net->pci, SIM_MSIX_BAR, 0, 4096, 0);
+    bench_probe_all(1);
+    assert_true(bench_start(one));
+    assert_true(one->dev->announces);
+    one->dev->ops->report(one->dev);
+    assert_int_equal(machine_log_count("port", message ? " interrupt=message" : " interrupt=line"),
+                     1);
+}
+
+static void take_in(unsigned n)
+{
+    struct batch batch;
+    uint32_t taken = 0;
+
+    while (taken < n) {
+        assert_int_not_equal(bench_receive(one, &batch), 0);
+        taken += batch.count;
+        for (uint32_t i = 0; i < batch.count; i++)
+            pool_put(&one->pool, batch.buffers[i]);
+    }
+}
+
+static void assert_announced_once(bool message)
+{
+    assert_false(arm_rx());
+    assert_int_equal(came(), INTERRUPT_TIMER); /* nothing */
+    bench_deliver(one, 3);
+    assert_int_equal(came(), INTERRUPT_DEVICE);
+    if (message) /* else the line is held */
+        assert_int_equal(came(), INTERRUPT_TIMER);
+    disarm();
+    take_in(3);
+    bench_deliver(one, 5); /* while it is awake */
+    take_in(5);
+    assert_false(arm_rx());
+    assert_int_equal(came(), INTERRUPT_TIMER);
+    disarm();
+}
+
+static void a_frame_is_announced_to_whoever_asked_and_to_nobody_else(void **state)
+{
+    for (unsigned way = 0; way < 4; way++) {
+        bench_renew(state);
+        start_one(ways[way % 2], way < 2);
+        for (unsigned i = 0; i < 30000 / 8; i++) /* the 16 bits of the indices wrap in between */
+            assert_announced_once(way < 2);
+        for (unsigned i = 0; i < 66000 / 8; i++) {
+            bench_deliver(one, 8);
+            take_in(8);
+        }
+        assert_announced_once(way < 2);
+    }
+}
+
+static void what_came_before_it_was_asked_for_is_seen_by_the_look(void **state)
+{
+    for (unsigned way = 0; way < 4; way++) {
+        bench_renew(state);
+        start_one(ways[way % 2], way < 2);
+        bench_deliver(one, 1);
+        assert_true(arm_rx());
+        assert_true(arm_rx()); /* for as often as one asks */
+        take_in(1);
+        assert_false(arm_rx());
+        bench_deliver(one, 1);
+        assert_int_equal(came(), INTERRUPT_DEVICE);
+        assert_true(arm_rx());
+    }
+}
+
+static void room_is_announced_as_frames_are(void **state)
+{
+    for (unsigned way = 0; way < 4; way++) {
+        struct batch batch;
+
+        bench_renew(state);
+        bench_add(0, ways[way % 2]);
+        one->net->queues[SIM_TX].size = 4;
+        one->net->transmit_at_once = false;
+        if (way >= 2)
+            sim_pci_add_bar(one->net->pci, SIM_MSIX_BAR, 0, 4096, 0);
+        bench_probe_all(1);
+        assert_true(bench_start(one));
+        bench_deliver(one, 4);
+        assert_int_equal(bench_receive(one, &batch), 4);
+        assert_int_equal(netdev_tx_room(one->dev, 0, 4), 4);
+        assert_int_equal(netdev_tx_batch(one->dev, 0, &batch), 4);
+        assert_int_equal(netdev_tx_room(one->dev, 0, BURST), 0);
+        assert_false(arm_tx());
+        assert_int_equal(came(), INTERRUPT_TIMER);
+        assert_int_equal(sim_virtio_net_transmit(one->net, 1), 1);
+        assert_int_equal(came(), INTERRUPT_DEVICE);
+        assert_true(arm_tx());
+        disarm();
+        assert_int_equal(netdev_tx_room(one->dev, 0, BURST), 1);
+    }
+}
+
+/* A line that is held would wake the core for ever. */
+static void the_line_is_released_by_whoever_asks_again(void **state)
+{
+    (void)state;
+    start_one(SIM_FEATURES_USUAL, false);
+    arm_rx();
+    bench_deliver(one, 1);
+    assert_int_equal(came(), INTERRUPT_DEVICE);
+    assert_int_equal(came(), INTERRUPT_DEVICE);
+    assert_true(one->net->line_asserted);
+    take_in(1);
+    arm_rx();
+    assert_false(one->net->line_asserted);
+    assert_int_equal(came(), INTERRUPT_TIMER);
+}
+
+static void a_message_costs_no_port_access_when_it_is_asked_for(void **state)
+{
+    (void)state;
+    start_one(SIM_FEATURES_USUAL, true);
+    const uint64_t accesses = sim_bus_accesses();
+    arm_rx();
+    disarm();
+    assert_int_equal(sim_bus_accesses(), accesses);
+}
+
+static void a_device_that_takes_no_vector_is_one_that_announces_nothing(void **state)
+{
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->vectors_refused = true;
+    bench_probe_all(1);
+    assert_true(bench_start(one));
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_false(one->dev->announces);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=no-interrupt interrupt=message"), 1);
+    bench_forward(one, 100);
+}
+
+static void a_port_without_line_and_message_says_so_and_works(void **state)
+{
+    static const uint8_t lines[] = {0, 255};
+
+    for (unsigned i = 0; i < 2; i++) {
+        bench_renew(state);
+        bench_add(0, SIM_FEATURES_USUAL);
+        sim_pci_add_bar(one->net->pci, SIM_MSIX_BAR, 0, 4096, 0);
+        one->net->pci->config[0x3c] = lines[i];
+        bench_probe_all(1);
+        assert_true(bench_start(one));
+        assert_false(one->dev->announces);
+        assert_int_equal(machine_log_count("warn", "port=0 reason=no-interrupt interrupt=none"), 1);
+        bench_forward(one, 100);
+    }
+}
+
+static void vectors_are_set_again_after_a_reset(void **state)
+{
+    (void)state;
+    start_one(SIM_FEATURES_USUAL, true);
+    assert_int_equal(one->net->queue_vectors[SIM_RX], 0);
+    assert_int_equal(one->net->queue_vectors[SIM_TX], 0);
+    assert_int_equal(one->net->queue_vectors[SIM_CONTROL], NO_VECTOR);
+    assert_int_equal(one->net->config_vector, 0);
+    one->net->queues[SIM_RX].fault = SIM_LENGTH_MAX;
+    bench_deliver(one, 1);
+    assert_true(arm_rx()); /* it knows of something, not yet of what */
+    struct batch batch;
+    one->dev->ops->rx_batch(one->dev, 0, &batch, BURST);
+    assert_int_equal(one->dev->state, NETDEV_RESETTING);
+    assert_int_equal(one->net->queue_vectors[SIM_RX], NO_VECTOR);
+    assert_true(arm_rx()); /* it wants its service */
+    disarm();
+    while (one->dev->state == NETDEV_RESETTING || arm_rx())
+        one->dev->ops->service(one->dev, clock_ns());
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->net->queue_vectors[SIM_RX], 0);
+    bench_deliver(one, 1);
+    assert_int_equal(came(), INTERRUPT_DEVICE);
+}
+
+/* ---- under the loop ---- */
+
+static struct {
+    uint64_t due_ns;
+    uint32_t random;
+    bool waiting; /* a frame is on its way */
+} host;
+
+static uint32_t next_random(void)
+{
+    return host.random = host.random * 1664525 + 1013904223;
+}
+
+/* The host's side goes on whenever the clock is read: before, between and after the steps by which
+ * the core goes to sleep. */
+static void deliver_when_due(void *context)
+{
+    uint8_t frame[BENCH_FRAME];
+    struct wire_flow *flow = &wires.flows[0];
+
+    (void)context;
+    if (host.waiting || machine_clock_now() < host.due_ns)
+        return;
+    wires_make_frame(frame, 0, flow->announced);
+    assert_true(sim_virtio_net_deliver(wires_device(0), frame, sizeof(frame)));
+    flow->announced++;
+    host.waiting = true;
+}
+
+static void assert_wakes(bool message, uint64_t features)
+{
+    struct wire_flow *flow = &wires.flows[0];
+
+    wires_add(features);
+    for (unsigned i = 0; i < WIRE_PORTS && !message; i++)
+        sim_pci_add_bar(wires_device(i)->pci, SIM_MSIX_BAR, 0, 4096, 0);
+    wires_start();
+    wires.round_ns = 0;
+    machine_clock_step(300);
+    idle_set_adaptive(&wires.loop.idle, true);
+    host.random = 1;
+    host.waiting = false;
+    host.due_ns = machine_clock_now();
+    machine_clock_hook(deliver_when_due, NULL);
+    while (flow->announced < 3000) {
+        const uint32_t before = flow->arrived;
+        while (flow->arrived == before) {
+            wires_round();
+            /* Not by the tick: an interrupt wakes it, or it was awake. */
+            assert_true(!host.waiting || machine_clock_now() - host.due_ns < CLOCK_NS_PER_MS);
+        }
+        host.waiting = false;
+        /* From less than a round to much more than it waits before it sleeps. */
+        const uint32_t longest = 1u << (next_random() >> 24) % 23; /* up to 4 ms */
+        host.due_ns = machine_clock_now() + (next_random() >> 8) % longest;
+    }
+    assert_true(wires.loop.idle.halts > 100);
+    assert_int_equal(wires.loop.idle.timer_rescues, 0);
+}
+
+static void no_frame_that_comes_at_any_moment_waits_for_the_timer(void **state)
+{
+    for (unsigned way = 0; way < 4; way++) {
+        bench_renew(state);
+        assert_wakes(way < 2, ways[way % 2]);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_frame_is_announced_to_whoever_asked_and_to_nobody_else),
+        TEST(what_came_before_it_was_asked_for_is_seen_by_the_look),
+        TEST(room_is_announced_as_frames_are),
+        TEST(the_line_is_released_by_whoever_asks_again),
+        TEST(a_message_costs_no_port_access_when_it_is_asked_for),
+        TEST(a_device_that_takes_no_vector_is_one_that_announces_nothing),
+        TEST(a_port_without_line_and_message_says_so_and_works),
+        TEST(vectors_are_set_again_after_a_reset),
+        TEST(no_frame_that_comes_at_any_moment_waits_for_the_timer),
+    };
+
+    return cmocka_run_group_tests_name("virtio_net_interrupt, legacy", tests, bench_legacy, NULL) +
+           cmocka_run_group_tests_name("virtio_net_interrupt, modern", tests, bench_modern, NULL);
+}
