@@ -14,6 +14,8 @@
 #define WORD_MAX 1024 /* bytes with the NUL; no key takes as much */
 #define STATS_SECONDS_MAX 86400
 #define STATS_SECONDS_DEFAULT 10
+#define WATCHDOG_SECONDS_MAX 1800
+#define WATCHDOG_SECONDS_DEFAULT 30
 #define BLANKS " \t\r\n"
 
 /* Reads decimal digits only: strtoull would also take blanks, signs and a base of its own. */
@@ -71,6 +73,17 @@ static bool read_stats(struct config *config, const char *value)
     if (!read_number(value, STATS_SECONDS_MAX, &seconds, &end) || *end != '\0')
         return false;
     config->stats_seconds = seconds;
+    return true;
+}
+
+static bool read_watchdog(struct config *config, const char *value)
+{
+    unsigned seconds;
+    const char *end;
+
+    if (!read_number(value, WATCHDOG_SECONDS_MAX, &seconds, &end) || *end != '\0')
+        return false;
+    config->watchdog_seconds = seconds;
     return true;
 }
 
@@ -268,6 +281,7 @@ static const struct key keys[] = {
     {"vlan", read_vlan, "PORT/ID (port 0 to 31, id 0 to 4094), 64 times", true},
     {"transport", read_transport, "auto|legacy|modern", false},
     {"panic", read_panic, "reboot|halt|poweroff", false},
+    {"watchdog", read_watchdog, "seconds from 0 (off) to 1800", false},
     {"idle", read_idle, "adaptive|poll", false},
     {"buffers", read_buffers, "low|high", false},
     {"fault", read_fault, NULL, false},
@@ -278,7 +292,7 @@ static void warn_unknown(const char *word)
 {
     log_event(LOG_WARN, "warn",
               "reason=unknown-word word=%s accepted=\"mode= wire= stats= log= promisc= allmulti= "
-              "mac= accept= vlan= transport= panic= idle= buffers= fault=\"",
+              "mac= accept= vlan= transport= panic= watchdog= idle= buffers= fault=\"",
               log_quote(word).text);
 }
 
@@ -335,6 +349,7 @@ void config_parse(struct config *config, const char *cmdline)
         .log = LOG_INFO,
         .promisc = true,
         .panic = PANIC_REBOOT,
+        .watchdog_seconds = WATCHDOG_SECONDS_DEFAULT,
     };
     for (;;) {
         cmdline += strspn(cmdline, BLANKS);

@@ -49,8 +49,9 @@ struct config {
     size_t accept_count;
     struct config_vlan vlans[CONFIG_VLANS_MAX]; /* a port with any receives no others */
     size_t vlan_count;
-    bool buffers_high; /* debug: buffers=high takes memory from the top of RAM */
-    const char *fault; /* debug: fault=NAME, one that fault_known() knows; NULL: none */
+    unsigned watchdog_seconds; /* watchdog=0…1800, 0: left alone */
+    bool buffers_high;         /* debug: buffers=high takes memory from the top of RAM */
+    const char *fault;         /* debug: fault=NAME, one that fault_known() knows; NULL: none */
 };
 
 /*

@@ -66,6 +66,13 @@ FAULT_FUNCTION fault_opcode(void)
     __asm__ volatile("ud2");
 }
 
+/* The loop never comes to its next round: only a watchdog notices. */
+FAULT_FUNCTION fault_hang(void)
+{
+    for (;;)
+        not_last();
+}
+
 /* The report itself faults: it formats a text that lies in page zero. */
 FAULT_FUNCTION fault_nested(void)
 {
@@ -78,7 +85,7 @@ static const struct {
 } faults[] = {
     {"text", fault_text},     {"null", fault_null},     {"stack", fault_stack},
     {"exec", fault_exec},     {"divide", fault_divide}, {"opcode", fault_opcode},
-    {"nested", fault_nested},
+    {"nested", fault_nested}, {"hang", fault_hang},
 };
 
 #define FAULT_COUNT (sizeof(faults) / sizeof(faults[0]))
@@ -94,7 +101,7 @@ bool fault_known(const char *name)
 
 const char *fault_list(void)
 {
-    return "text|null|stack|exec|divide|opcode|nested";
+    return "text|null|stack|exec|divide|opcode|nested|hang";
 }
 
 void fault_inject(const char *name)

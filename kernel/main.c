@@ -9,6 +9,7 @@
 
 #include "boot/boot_info.h"
 #include "boot/entry.h"
+#include "drivers/i6300esb.h"
 #include "drivers/ports.h"
 #include "kernel/acpi.h"
 #include "kernel/clock.h"
@@ -231,6 +232,16 @@ static void look_at_ports(void)
         loop_set_ports(&loop, assembly.ports, assembly.port_lanes, assembly.port_count);
 }
 
+/* The first one counts; libvirt gives a machine no more. */
+static struct watchdog *start_watchdog(void)
+{
+    for (size_t i = 0; i < ports.function_count && config.watchdog_seconds != 0; i++) {
+        if (i6300esb_matches(&ports.functions[i]))
+            return i6300esb_start(&ports.functions[i], config.watchdog_seconds);
+    }
+    return NULL;
+}
+
 _Noreturn void boot_main(uint32_t protocol, uint64_t start)
 {
     trap_init();                     /* from here on an exception is a report */
@@ -241,6 +252,7 @@ _Noreturn void boot_main(uint32_t protocol, uint64_t start)
     heap_seal();                     /* whatever is allocated later is our bug */
     loop_init(&loop, assembly.ports, assembly.port_lanes, assembly.port_count,
               config.stats_seconds);
+    loop_watch(&loop, start_watchdog());
     start_monitor(); /* from here on what is typed is answered */
     idle_set_adaptive(&loop.idle, !config.idle_poll);
     report_ready();

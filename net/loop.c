@@ -19,6 +19,9 @@
 /* How often loop_run lets its caller look after other things: hot-plug. */
 #define LEAVE_NS (100 * CLOCK_NS_PER_MS)
 
+/* So many meals in a watchdog's timeout: one that comes late does no harm. */
+#define MEALS 8
+
 /* A device may never take what it was given: the machine ends all the same. */
 #define DRAIN_NS CLOCK_NS_PER_S
 
@@ -56,6 +59,23 @@ void loop_set_stats(struct loop *loop, unsigned stats_seconds)
     loop->stats_due_ns = clock_ns() + loop->stats_period_ns;
 }
 
+void loop_watch(struct loop *loop, struct watchdog *watchdog)
+{
+    loop->watchdog = watchdog;
+    if (watchdog == NULL)
+        return;
+    loop->feed_period = clock_cycles_of_ns(watchdog->timeout_ns / MEALS);
+    loop->feed_due = clock_cycles() + loop->feed_period;
+}
+
+static void feed_when_due(struct loop *loop, uint64_t now)
+{
+    if (loop->watchdog == NULL || (int64_t)(now - loop->feed_due) < 0)
+        return;
+    loop->watchdog->ops->feed(loop->watchdog);
+    loop->feed_due = now + loop->feed_period;
+}
+
 static void report(struct loop *loop)
 {
     idle_report(&loop->idle);
@@ -84,6 +104,7 @@ static void housekeeping(struct loop *loop, uint64_t now)
     report_when_due(loop);
     if (loop->monitor != NULL)
         monitor_service(loop->monitor);
+    feed_when_due(loop, now);
     loop->ending = power_requested();
     if ((int64_t)(now - loop->leave_cycles) < 0)
         return;

@@ -9,6 +9,7 @@
 #include "net/lane.h"
 #include "net/netdev.h"
 #include "net/stats.h"
+#include "net/watchdog.h"
 
 struct monitor;
 
@@ -30,6 +31,9 @@ struct loop {
     struct lane *port_lanes[NETDEV_PORTS_MAX]; /* by port; NULL: none */
     struct stats stats;
     struct idle idle;
+    struct watchdog *watchdog; /* NULL: none */
+    uint64_t feed_due;         /* when it is fed next, in clock_cycles */
+    uint64_t feed_period;
     struct monitor *monitor; /* NULL: nobody is asked anything */
     bool ending;             /* the machine is to end: power_requested() has said so */
 };
@@ -47,6 +51,9 @@ void loop_set_ports(struct loop *loop, struct netdev *const *ports, struct lane 
 
 /* A stats event every `stats_seconds` from now on, 0: none. Between two rounds. */
 void loop_set_stats(struct loop *loop, unsigned stats_seconds);
+
+/* Has the loop feed `watchdog` (NULL: none) from now on, several times in its timeout. */
+void loop_watch(struct loop *loop, struct watchdog *watchdog);
 
 /* Runs every lane once, and housekeeping if it is due; sleeps if loop->idle allows it and there has
  * been nothing to do for a while. The body of loop_run, and its test. */

@@ -186,6 +186,19 @@ static void idle_takes_the_two_ways(void **state)
     assert_refused((const char *const[]){"idle=on", "idle=", NULL}, "adaptive|poll");
 }
 
+static void watchdog_takes_seconds_from_0_to_1800(void **state)
+{
+    (void)state;
+    parse("", 0);
+    assert_int_equal(config.watchdog_seconds, 30);
+    parse("watchdog=0", 0);
+    assert_int_equal(config.watchdog_seconds, 0);
+    parse("watchdog=1800", 0);
+    assert_int_equal(config.watchdog_seconds, 1800);
+    assert_refused((const char *const[]){"watchdog=1801", "watchdog=", "watchdog=5s", NULL},
+                   "\"seconds from 0 (off) to 1800\"");
+}
+
 static void mac_takes_a_port_and_a_unicast_address(void **state)
 {
     (void)state;
@@ -314,8 +327,9 @@ static void unknown_words_are_named_with_what_would_be_known(void **state)
         assert_int_equal(machine_log_count("warn", "reason=unknown-word"), pieces);
         assert_int_equal(
             machine_log_count(
-                "warn", "accepted=\"mode= wire= stats= log= promisc= "
-                        "allmulti= mac= accept= vlan= transport= panic= idle= buffers= fault=\""),
+                "warn",
+                "accepted=\"mode= wire= stats= log= promisc= "
+                "allmulti= mac= accept= vlan= transport= panic= watchdog= idle= buffers= fault=\""),
             pieces);
         assert_defaults();
     }
@@ -417,6 +431,7 @@ int main(void)
         cmocka_unit_test(switches_take_on_and_off),
         cmocka_unit_test(panic_takes_the_three_actions),
         cmocka_unit_test(idle_takes_the_two_ways),
+        cmocka_unit_test(watchdog_takes_seconds_from_0_to_1800),
         cmocka_unit_test(mac_takes_a_port_and_a_unicast_address),
         cmocka_unit_test(mac_refuses_what_no_port_can_have),
         cmocka_unit_test(mac_of_one_port_given_twice_counts_the_last_time),

@@ -203,6 +203,31 @@ static void the_end_does_not_wait_for_ever_for_a_device_that_takes_nothing(void 
     assert_int_equal(machine_log_count("stats", ""), 2);
 }
 
+static unsigned meals;
+
+static void eat(struct watchdog *watchdog)
+{
+    (void)watchdog;
+    meals++;
+}
+
+static void a_watchdog_is_fed_several_times_in_its_timeout(void **state)
+{
+    static const struct watchdog_ops dog = {.feed = eat};
+    struct watchdog watchdog = {.ops = &dog, .timeout_ns = 8 * CLOCK_NS_PER_S};
+
+    (void)state;
+    loop_init(&loop, ports, port_lanes, 2, 0);
+    loop_watch(&loop, NULL);
+    loop_round(&loop);
+    loop_watch(&loop, &watchdog);
+    for (unsigned i = 0; i < 1000; i++) {
+        machine_clock_advance(CLOCK_NS_PER_S / 10);
+        loop_round(&loop);
+    }
+    assert_in_range(meals, 99, 100);
+}
+
 static void stats_show_counters_drops_and_rates_of_the_interval(void **state)
 {
     struct stats stats = {0};
@@ -267,6 +292,7 @@ int main(void)
                                setup),
         cmocka_unit_test_setup(the_end_does_not_wait_for_ever_for_a_device_that_takes_nothing,
                                setup),
+        cmocka_unit_test_setup(a_watchdog_is_fed_several_times_in_its_timeout, setup),
         cmocka_unit_test_setup(stats_show_counters_drops_and_rates_of_the_interval, setup),
         cmocka_unit_test_setup(rates_hold_for_a_day_of_a_fast_port, setup),
     };
