@@ -469,6 +469,10 @@ bench: $(OUT)/bench/native $(BED_PROGRAMS) elf ## Count what a frame costs; buil
 bench-peers: $(BED_PROGRAMS) elf ## The same in QEMU beside a Linux bridge and DPDK, as ratios
 	@$(PYTHON) tests/bench/peers $(OUT)
 
+.PHONY: bench-idle
+bench-idle: $(OUT)/barewire.elf ## Processor share without traffic, latency of a lone frame: sleep and poll
+	@tests/bench/idle $(OUT)
+
 # ---- Checks -----------------------------------------------------------------------------------
 # One stamp a check, so that -j runs them side by side and nothing is checked twice.
 .PHONY: check check-reproducible format

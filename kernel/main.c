@@ -32,6 +32,10 @@
 
 #define MIB (1024 * 1024)
 
+/* Where a PC's serial ports interrupt. */
+#define COM1_LINE 4
+#define COM2_LINE 3
+
 /*
  * What is kept back when memory is shared out among packet buffers: something for page tables, and a
  * sixteenth of all for a port that comes while the machine runs, up to one with usual rings.
@@ -84,6 +88,8 @@ static void init_memory(void)
     paging_init(&boot_info);
     power_init();
     interrupt_init();
+    interrupt_open_console(COM1_LINE);
+    interrupt_open_console(COM2_LINE);
     log_event(LOG_DEBUG, "memory", "ram=%" PRIu64 " available=%" PRIu64, boot_info_ram(&boot_info),
               memory_available());
 }

@@ -24,6 +24,7 @@
 #define FCR_TRIGGER_14 0xc0 /* QEMU fills its FIFO no further than this at once */
 #define LCR_8_BITS_NO_PARITY 0x03
 #define LCR_DLAB 0x80
+#define IER_RECEIVED 0x01
 #define MCR_DTR 0x01
 #define MCR_RTS 0x02
 #define MCR_OUT2 0x08
@@ -85,14 +86,14 @@ bool uart_init(struct uart *uart, uint16_t base, bool optional)
     if (!is_present(uart, optional))
         return false;
 
-    write_register(uart, UART_IER, 0);
+    write_register(uart, UART_IER, IER_RECEIVED);
     write_register(uart, UART_LCR, LCR_DLAB);
     write_register(uart, UART_DLL, UART_DIVISOR & 0xff);
     write_register(uart, UART_DLM, UART_DIVISOR >> 8);
     write_register(uart, UART_LCR, LCR_8_BITS_NO_PARITY);
     /* The transmit FIFO is not cleared: it may still hold the firmware's last words. */
     write_register(uart, UART_FCR, FCR_ENABLE | FCR_CLEAR_RECEIVER | FCR_TRIGGER_14);
-    write_register(uart, UART_MCR, MCR_DTR | MCR_RTS);
+    write_register(uart, UART_MCR, MCR_DTR | MCR_RTS | MCR_OUT2);
     return true;
 }
 

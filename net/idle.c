@@ -69,6 +69,8 @@ void idle_slept(struct idle *idle, uint64_t start, uint64_t end, unsigned woken)
     idle->slept += end - start;
     if (woken & INTERRUPT_DEVICE)
         idle->device_wakes++;
+    else if (woken & INTERRUPT_CONSOLE)
+        idle->console_wakes++;
     else if (woken & INTERRUPT_TIMER)
         idle->timer_wakes++;
     adapt(idle, end - start, woken);
@@ -90,10 +92,11 @@ void idle_report(struct idle *idle)
     if (!idle_is_adaptive(idle))
         return;
     log_event(LOG_REPORT, "idle",
-              "slept_percent=%llu halts=%llu device_wakes=%llu timer_wakes=%llu timer_rescues=%llu",
+              "slept_percent=%llu halts=%llu device_wakes=%llu timer_wakes=%llu timer_rescues=%llu "
+              "console_wakes=%llu",
               (unsigned long long)(slept / (interval / 100 + 1)), (unsigned long long)idle->halts,
               (unsigned long long)idle->device_wakes, (unsigned long long)idle->timer_wakes,
-              (unsigned long long)idle->timer_rescues);
+              (unsigned long long)idle->timer_rescues, (unsigned long long)idle->console_wakes);
     idle->reported = now;
     idle->reported_slept = idle->slept;
 }

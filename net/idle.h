@@ -24,6 +24,7 @@ struct idle {
     uint64_t halts;
     uint64_t device_wakes;
     uint64_t timer_wakes;
+    uint64_t console_wakes;
     uint64_t timer_rescues; /* wakes by the timer that found frames which no device had announced */
     uint64_t slept;         /* cycles */
 

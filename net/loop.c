@@ -133,6 +133,16 @@ static void disarm(struct loop *loop)
         lane_disarm(loop->lanes[i]);
 }
 
+/* How long the stats event leaves, in cycles. */
+static uint64_t until_stats(const struct loop *loop)
+{
+    const uint64_t now = clock_ns();
+
+    if (loop->stats_period_ns == 0)
+        return UINT64_MAX;
+    return loop->stats_due_ns > now ? clock_cycles_of_ns(loop->stats_due_ns - now) : 0;
+}
+
 /* How long to sleep at most. */
 static uint64_t tick(const struct loop *loop)
 {
@@ -142,7 +152,8 @@ static uint64_t tick(const struct loop *loop)
         if (loop->ports[i]->state == NETDEV_RUNNING && !loop->ports[i]->announces)
             return loop->idle.short_tick;
     }
-    return loop->idle.tick;
+    const uint64_t stats = until_stats(loop);
+    return stats < loop->idle.tick ? stats : loop->idle.tick;
 }
 
 static bool announced_work(struct loop *loop)

@@ -76,8 +76,8 @@ static void ports_are_found_and_set_up(void **state)
         assert_int_equal(uart->dll, 1);
         assert_int_equal(uart->dlm, 0);
         assert_int_equal(uart->lcr, 0x03);
-        assert_int_equal(uart->ier, 0);
-        assert_int_equal(uart->mcr, 3); /* loopback off again */
+        assert_int_equal(uart->ier, 1);    /* received bytes alone */
+        assert_int_equal(uart->mcr, 0x0b); /* loopback off again */
     }
 }
 

@@ -56,7 +56,7 @@ static void port_is_set_to_115200_8n1_with_fifo(void **state)
     assert_int_equal(uart.dll, 1);
     assert_int_equal(uart.dlm, 0);
     assert_int_equal(uart.lcr, 0x03);
-    assert_int_equal(uart.ier, 0);
+    assert_int_equal(uart.ier, 1);
     assert_int_equal(uart.fcr & 1, 1);
     assert_int_equal(uart.mcr & 3, 3);
 }

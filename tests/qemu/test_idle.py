@@ -43,7 +43,8 @@ def assert_woken_by_devices(guest):
     """Fails unless interrupts have woken the core, and the timer has found nothing."""
     event = idle(guest)
     assert event.keys == [
-        "t", "slept_percent", "halts", "device_wakes", "timer_wakes", "timer_rescues"
+        "t", "slept_percent", "halts", "device_wakes", "timer_wakes", "timer_rescues",
+        "console_wakes"
     ]  # fmt: skip
     assert event.integer("device_wakes") > 0
     assert event.integer("halts") >= event.integer("device_wakes")
@@ -149,3 +150,13 @@ def test_interrupt_storm_costs_nobody_a_frame(boot):
         works(guest, 0, 1, 10)
     assert idle(guest)["timer_rescues"] == "0"
     assert not guest.find("error") + guest.find("warn") + guest.find("reset")
+
+
+def test_typed_line_wakes_the_core(boot):
+    guest = boot(words="stats=1")
+    for _ in range(3):
+        time.sleep(1.5)  # it looks often for a second after something was typed
+        start = guest.console.count()
+        guest.console.type("uptime\r")
+        guest.wait("uptime", start=start)
+    assert idle(guest).integer("console_wakes") > 0
