@@ -198,8 +198,8 @@ $(OUT)/barewire.iso: $(OUT)/barewire.elf $(OUT)/grub.cfg $(OUT)/NOTICES tools/im
 # ---- Packages ---------------------------------------------------------------------------------
 # The goals that do something with the kernel may install what is missing; building never does.
 
-PURPOSES := run test debug demo check bench fuzz coverage
-INSTALLING := deps run debug demo fuzz coverage soak $(filter test% check% bench%,$(MAKECMDGOALS))
+PURPOSES := run top test debug demo check bench fuzz coverage
+INSTALLING := deps run top debug demo fuzz coverage soak $(filter test% check% bench%,$(MAKECMDGOALS))
 
 .PHONY: packages deps
 packages:
@@ -211,12 +211,15 @@ packages:
 deps: packages ## Install every package that any of this needs; YES=1 asks nothing
 
 # ---- Running ----------------------------------------------------------------------------------
-.PHONY: run debug demo
+.PHONY: run top debug demo
 
-export CMDLINE DURATION PCAP TAP0 TAP1
+export CMDLINE DURATION PCAP TAP0 TAP1 CONSOLE PROMETHEUS RECORD PLOT
 
 run: $(OUT)/barewire.elf $(OUT)/capture.pcap ## Boot in QEMU, send frames across and compare them
 	@tools/run --kernel $(OUT)/barewire.elf --capture $(OUT)/capture.pcap
+
+top: $(OUT)/barewire.elf $(OUT)/capture.pcap ## Watch the machine behind CONSOLE=socket live, or one of its own
+	@tools/top --kernel $(OUT)/barewire.elf --capture $(OUT)/capture.pcap
 
 debug: $(OUT)/barewire.elf $(OUT)/barewire.debug ## QEMU stopped at the kernel's entry, gdb attached
 	@tools/debug --kernel $(OUT)/barewire.elf --symbols $(OUT)/barewire.debug

@@ -1,0 +1,343 @@
+"""tools/top on running machines: what it shows, serves, records and draws, and how it says no."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import capture
+from console import ComingConsole
+from exchange import cross
+from guest import settle
+from places import BUILD, ELF, ROOT
+from test_run import InTerminal
+
+sys.path.append(str(ROOT / "tools"))
+import top_monitor  # noqa: E402  the tools are no package; their folder comes after the tests' own
+import top_view  # noqa: E402
+
+TOP = ROOT / "tools" / "top"
+LIMIT_S = 120
+OPTIONS = ("CONSOLE", "PROMETHEUS", "RECORD", "PLOT", "DURATION", "CMDLINE", "QEMU")
+
+
+@pytest.fixture
+def scratch():
+    """A folder whose path is short enough for sockets, whatever TMPDIR says."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="bw", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def environment(**variables):
+    kept = {name: value for name, value in os.environ.items() if name not in OPTIONS}
+    return {**kept, **variables}
+
+
+def run_top(*words, **variables):
+    """To its end; its output is one text."""
+    return subprocess.run([str(TOP), *map(str, words)], env=environment(**variables), text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False)
+
+
+class Running:
+    """The tool at work: its lines as they come."""
+
+    def __init__(self, *words):
+        self.process = subprocess.Popen(
+            [str(TOP), *map(str, words)], env=environment(), stdin=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.lines = []
+        self.changed = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self.changed:
+                self.lines.append(line.rstrip("\n"))
+                self.changed.notify_all()
+
+    def wait_line(self, pattern):
+        """The first line so far or to come in which the pattern is found."""
+        def find():
+            return next((found for line in self.lines if (found := re.search(pattern, line))), None)
+
+        with self.changed:
+            found = self.changed.wait_for(find, LIMIT_S)
+            assert found, f"no {pattern!r} in:\n" + "\n".join(self.lines)
+            return found
+
+    def end(self):
+        """Asks it to leave, and returns its status."""
+        self.process.terminate()
+        try:
+            return self.process.wait(LIMIT_S)
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture
+def running():
+    started = []
+
+    def start(*words):
+        started.append(Running(*words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+@pytest.fixture
+def watched(boot):
+    """A machine whose second console is free; its path is `watched.second_path`."""
+    guest = boot(ports=3, words="stats=0", second=ComingConsole)
+    guest.second_path = guest.directory / "second"
+    return guest
+
+
+def scrape(url):
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        return answer.read().decode()
+
+
+def value_of(text, name, **labels):
+    """The one sample of this name with these labels."""
+    found = [sample.value for family in text_string_to_metric_families(text)
+             for sample in family.samples
+             if sample.name == name and labels.items() <= sample.labels.items()]
+    assert len(found) == 1, f"{name} {labels}: {found}"
+    return found[0]
+
+
+def test_a_scrape_gives_the_counters_that_the_tester_knows(watched, running):
+    top = running("--console", watched.second_path, "--prometheus", "127.0.0.1:0",
+                  "--interval", "0.2")
+    url = top.wait_line(r"(http://127\.0\.0\.1:\d+/metrics)")[1]
+    top.wait_line("port=0 ")
+    there, back = capture.frames(60, seed=1), capture.frames(25, seed=2)
+    cross(watched, 0, 1, there, back)
+    watched.ends[2].send(*capture.frames(4, seed=3))
+
+    def counted():
+        text = scrape(url)
+        return (value_of(text, "barewire_port_transmit_packets_total", port="1") == 60 and
+                value_of(text, "barewire_port_dropped_packets_total", port="2", reason="idle") == 4)
+
+    assert settle(counted, 60)
+    text = scrape(url)
+    assert value_of(text, "barewire_up") == 1
+    assert value_of(text, "barewire_uptime_seconds") > 0
+    assert value_of(text, "barewire_port_receive_packets_total", port="0") == 60
+    assert value_of(text, "barewire_port_receive_bytes_total", port="0") == sum(map(len, there))
+    assert value_of(text, "barewire_port_transmit_bytes_total", port="0") == sum(map(len, back))
+    assert value_of(text, "barewire_port_dropped_packets_total", port="0", reason="runt") == 0
+    assert value_of(text, "barewire_port_resets_total", port="0") == 0
+    assert value_of(text, "barewire_port_link_up", port="0") == 1
+    assert value_of(text, "barewire_port_ring_size", port="0", ring="tx") == 256
+    address = watched.port(0)["pci"]
+    assert value_of(text, "barewire_port_receive_packets_total", address=address) == 60
+    kinds = {family.name: family.type for family in text_string_to_metric_families(text)}
+    assert kinds["barewire_port_receive_packets"] == "counter"
+    assert kinds["barewire_port_ring_filled"] == "gauge"
+    if shutil.which("promtool"):
+        checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
+                                 capture_output=True, timeout=LIMIT_S, check=False)
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_a_record_and_its_plots_hold_what_happened(watched, running, scratch):
+    record, svg, png = (scratch / name for name in ("record", "rates.svg", "rates.png"))
+    top = running("--console", watched.second_path, "--record", record, "--plot", svg,
+                  "--interval", "0.2")
+    top.wait_line("port=2 ")
+    cross(watched, 0, 1, capture.frames(40, seed=4), [])
+
+    def samples():
+        return [json.loads(line) for line in record.read_text().splitlines(keepends=True)
+                if line.endswith("\n")]
+
+    assert settle(lambda: samples()[-1]["ports"][1]["tx_packets"] == 40, 60)
+    assert top.end() == 0
+    taken = samples()
+    assert [port["port"] for port in taken[0]["ports"]] == [0, 1, 2]
+    assert taken[0]["ports"][0]["rx_packets"] == 0
+    last = taken[-1]["ports"]
+    assert (last[0]["rx_packets"], last[0]["link"], last[0]["state"]) == (40, "up", "running")
+    assert max(sample["ports"][0].get("rx_pps", 0) for sample in taken) > 0
+    times = [sample["t"] for sample in taken]
+    assert times == sorted(times) and times[0] > 0
+    assert ElementTree.parse(svg).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    # The same later, out of the record alone.
+    done = run_top("--from", record, "--plot", png)
+    assert done.returncode == 0, done.stdout
+    assert png.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_the_channel_is_left_as_a_person_likes_it(watched):
+    done = run_top("--console", watched.second_path, "--duration", "2", "--interval", "0.2")
+    assert done.returncode == 0, done.stdout
+    terminal = watched.second.come()
+    terminal.sendall(b"version\r")
+    seen = b""
+    while b"done t=" not in seen:
+        seen += terminal.recv(4096)
+    assert b"> version" in seen and b"{" not in seen
+
+
+def test_a_line_half_typed_by_somebody_else_does_no_harm(watched):
+    terminal = watched.second.come()
+    terminal.sendall(b"half a line")
+    seen = b""
+    while b"> half a line" not in seen:
+        seen += terminal.recv(4096)
+    terminal.close()
+    done = run_top("--console", watched.second_path, "--duration", "2", "--interval", "0.2")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"port=0 link=up rx/s=0 .*rx-ring=256/256", done.stdout)
+
+
+@pytest.fixture
+def in_terminal():
+    started = []
+
+    def start(*words):
+        started.append(InTerminal([str(TOP), *map(str, words)], environment(TERM="xterm")))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.close()
+
+
+@pytest.mark.parametrize("key", [b"q", b"\x03"], ids=["q", "ctrl-c"])
+def test_the_live_view_shows_ports_and_events_and_a_key_leaves(watched, in_terminal, key):
+    top = in_terminal("--console", watched.second_path, "--interval", "0.2")
+    top.wait_for("in the last minute")
+    top.wait_for("256/256")
+    watched.ask("reset 1")
+    top.wait_for("reason=operator")
+    cross(watched, 0, 1, capture.frames(30, seed=5), [])
+    top.type(key)
+    assert top.finish() == 0
+
+
+def test_a_machine_of_its_own_is_started_shown_and_ended(scratch):
+    done = run_top("--kernel", ELF, "--capture", BUILD / "capture.pcap", "--interval", "0.2",
+                   "--picture", scratch / "screen.svg", DURATION="6", TMPDIR=str(scratch))
+    assert done.returncode == 0, done.stdout
+    assert "starting a machine to show" in done.stdout
+    rates = re.findall(r"port=1 link=up rx/s=(\S+)", done.stdout)
+    assert any(rate != "0" for rate in rates), done.stdout
+    picture = (scratch / "screen.svg").read_text()
+    assert "barewire" in picture and "rx&#160;ring" in picture and "font-face" not in picture
+    assert os.listdir(scratch) == ["screen.svg"]
+
+
+def test_a_console_that_closes_is_told(watched, running):
+    top = running("--console", watched.second_path, "--interval", "0.2")
+    top.wait_line("port=0 ")
+    watched.stop()
+    top.wait_line("the console has closed")
+    assert top.process.wait(LIMIT_S) == 1
+
+
+def test_a_console_that_never_answers_is_told(scratch):
+    path = scratch / "mute"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen(1)
+        done = run_top("--console", path, "--duration", "1")
+        assert done.returncode == 1
+        assert "no answer on" in done.stdout
+
+
+@pytest.mark.parametrize("words, told", [
+    (["--console", "/nowhere/at/all"], "cannot be opened, No such file"),
+    (["--console", "/etc/hostname"], "neither a unix socket nor a serial device"),
+    (["--duration", "soon"], "is not a number of seconds above 0"),
+    (["--duration", "-1"], "is not a number of seconds above 0"),
+    (["--interval", "0"], "--interval 0 is not a number of seconds from 0.1 on"),
+    (["--prometheus", "0.0.0.0:9101"], "a port of this machine's loopback"),
+    (["--prometheus", "192.0.2.1:80"], "a port of this machine's loopback"),
+    (["--prometheus", "9101"], "a port of this machine's loopback"),
+    (["--prometheus", ":99999"], "a port of this machine's loopback"),
+    (["--plot", "rates.gif"], "a plot is .svg or .png"),
+    (["--from", "/etc/hostname"], "add --plot"),
+    (["--from", "/nowhere", "--plot", "x.svg"], "/nowhere cannot be read"),
+    (["--from", "/etc/passwd", "--plot", "x.svg"], "is no record"),
+    (["--kernel", "/nowhere/barewire.elf"], "there is no file /nowhere/barewire.elf"),
+])  # fmt: skip
+def test_wrong_words_are_told_in_one_line(words, told):
+    done = run_top(*words)
+    assert done.returncode != 0
+    assert told in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_an_address_in_use_is_told(watched):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        done = run_top("--console", watched.second_path, "--prometheus", f"127.0.0.1:{port}")
+        assert done.returncode == 1
+        assert "cannot be served" in done.stdout and "take another port" in done.stdout
+
+
+# ---- without a machine ----
+
+
+def stats(number, t, **counters):
+    zero = dict.fromkeys(top_monitor.COUNTERS, 0)
+    return {"event": "stats", "t": t, "port": number, **zero, "drop_runt": 0, **counters}
+
+
+def test_rates_are_by_the_machines_clock_and_begin_anew_with_it():
+    port = top_monitor.Port(0)
+    port.count(stats(0, 1.0))
+    assert port.rates == {}
+    port.count(stats(0, 3.0, rx_packets=1000, rx_bytes=250000))
+    assert (port.rates["rx_pps"], port.rates["rx_bps"]) == (500, 1e6)
+    port.count(stats(0, 3.5, rx_packets=1001, rx_bytes=250000))
+    assert port.rates["rx_pps"] == 2
+    port.count(stats(0, 0.5, rx_packets=7))  # it was rebooted
+    assert port.rates == {}
+    port.count(stats(0, 1.5, rx_packets=8))
+    assert port.rates["rx_pps"] == 1
+
+
+def test_lines_that_are_no_objects_are_passed_over():
+    for line in ("", "> stats", "{", '{"event":', "[1]", "{}", '{"event":1}', "boot t=0.1 a=1"):
+        assert top_monitor.object_of(line) is None
+    assert top_monitor.object_of('{"event":"link","t":1.5}')["t"] == 1.5
+
+
+def test_a_sparkline_has_a_step_a_second_and_its_highest_point_full():
+    assert top_view.sparkline([], 4) == "    "
+    assert top_view.sparkline([0, 0], 4) == "  ▁▁"
+    assert top_view.sparkline([0, 50, 100], 3) == "▁▄█"
+    assert top_view.sparkline(range(100), 10)[-1] == "█"
+    assert len(top_view.sparkline(range(100), 60)) == 60
+
+
+def test_figures_are_short():
+    assert [top_view.scaled(value) for value in (0, 999, 1000, 12345, 1234567, 2.5e12)] == [
+        "0", "999", "1.00 k", "12.3 k", "1.23 M", "2500 G"
+    ]  # fmt: skip
+    assert top_view.scaled(1500, "bit/s") == "1.50 kbit/s"

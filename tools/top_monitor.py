@@ -1,0 +1,247 @@
+"""What `make top` knows of a machine: asked over its console, counted, and kept for a while."""
+
+import collections
+import json
+import os
+import select
+import socket
+import stat
+import termios
+import time
+import tty
+
+from launch import Problem
+
+SAMPLES_KEPT = 24 * 3600  # of one a second: a day, for a plot at the end
+EVENTS_KEPT = 200
+LINE_MAX = 16384  # no event is as long
+ANSWER_PATIENCE_S = 5.0  # then the machine counts as silent
+
+COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_dropped", "tx_dropped",
+            "resets")
+ASKED = ("stats", "ports")  # both in each round, in this order
+
+
+class Line:
+    """The machine's console: a unix socket (QEMU's chardev) or a serial device."""
+
+    def __init__(self, path):
+        self.path = path
+        try:
+            mode = os.stat(path).st_mode
+            if stat.S_ISSOCK(mode):
+                self.descriptor = self._connect(path)
+            elif stat.S_ISCHR(mode):
+                self.descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY)
+                tty.setraw(self.descriptor, termios.TCSANOW)
+            else:
+                raise Problem(f"{path} is neither a unix socket nor a serial device: "
+                              "give QEMU -serial unix:PATH,server=on,wait=off")
+        except OSError as error:
+            raise Problem(f"the console {path} cannot be opened, {error.strerror}: is barewire "
+                          "running with -serial unix:PATH,server=on,wait=off, and nobody else on "
+                          "it?") from error
+        os.set_blocking(self.descriptor, False)
+        self.unsent = b""
+        self.pending = b""
+
+    @staticmethod
+    def _connect(path):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(path)
+        except OSError:
+            connection.close()
+            raise
+        return connection.detach()
+
+    def fileno(self):
+        return self.descriptor
+
+    def type(self, text):
+        """Never waits: what the machine doesn't take now goes with the next, or never."""
+        self.unsent = (self.unsent + text.encode("ascii"))[-4096:]
+        try:
+            self.unsent = self.unsent[os.write(self.descriptor, self.unsent):]
+        except BlockingIOError:
+            pass
+
+    def lines(self):
+        """Whole lines that have come; None once the other side has gone."""
+        try:
+            data = os.read(self.descriptor, 65536)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        if not data:
+            return None
+        *lines, rest = (self.pending + data).split(b"\n")
+        self.pending = rest[-LINE_MAX:]
+        return [line.strip().decode("ascii", "replace") for line in lines]
+
+    def close(self):
+        os.close(self.descriptor)
+
+
+def object_of(line):
+    """The event of a line in JSON, or None for anything else: echo, firmware, half a line."""
+    if not line.startswith("{"):
+        return None
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event.get("event"), str) else None
+
+
+class Port:
+    """One port: its newest `ports` and `stats` answers, and the rates between the last two."""
+
+    def __init__(self, number):
+        self.number = number
+        self.about = {}
+        self.counters = {}
+        self.rates = {}  # rx_pps, rx_bps, …
+        self.history = collections.deque(maxlen=60)  # packets a second, both ways, one a sample
+        self.time = None
+
+    def count(self, event):
+        """Takes a `stats` answer; the rates are by the machine's own clock."""
+        before, at, interval = self.counters, event["t"], None
+        self.counters = {key: value for key, value in event.items()
+                         if key in COUNTERS or key.startswith("drop_")}
+        if self.time is not None:
+            interval = at - self.time
+        self.time = at
+        if not interval or interval < 0 or self._went_back(before):
+            self.rates = {}
+            return  # the first look, or a machine that has started anew
+        for way in ("rx", "tx"):
+            for key, name, factor in (("packets", "pps", 1), ("bytes", "bps", 8)):
+                difference = self.counters[f"{way}_{key}"] - before[f"{way}_{key}"]
+                self.rates[f"{way}_{name}"] = difference * factor / interval
+        self.history.append(self.rates["rx_pps"] + self.rates["tx_pps"])
+
+    def _went_back(self, before):
+        return any(self.counters[key] < before[key] for key in COUNTERS)
+
+    def drops(self):
+        return {key: value for key, value in self.counters.items() if key.startswith("drop_")}
+
+    def sample(self):
+        """For a record: everything that is a number, and the link."""
+        fields = {"port": self.number, **self.counters,
+                  **{key: round(value, 1) for key, value in self.rates.items()}}
+        for key in ("link", "state", "rx_filled", "rx_size", "tx_filled", "tx_size"):
+            if key in self.about:
+                fields[key] = self.about[key]
+        return fields
+
+
+class Machine:
+    """All that is known; `feed` takes what the console says, `ask` asks it."""
+
+    def __init__(self, line):
+        self.line = line
+        self.ports = {}
+        self.version = None
+        self.events = collections.deque(maxlen=EVENTS_KEPT)
+        self.samples = collections.deque(maxlen=SAMPLES_KEPT)
+        self.time = None  # the machine's clock
+        self.asked = None  # when the answer under way was asked for
+        self.answered = None  # when the last one was complete
+        self.gone = False
+        self.known = False  # that the channel speaks JSON
+
+    def begin(self):
+        """Whatever somebody has left there half typed is forgotten. May be repeated."""
+        self.line.type("\x03\r\njson on\r\nversion\r\n")
+
+    def end(self):
+        """Leaves the channel as a person likes to find it."""
+        if self.gone:
+            return
+        self.line.type("\x03\r\njson off\r\n")
+        limit = time.monotonic() + 1
+        while time.monotonic() < limit and select.select([self.line], [], [], 0.1)[0]:
+            lines = self.line.lines()
+            if lines is None or any(line.startswith("done ") for line in lines):
+                break
+
+    def ask(self):
+        """One round of questions, unless the last one is still to be answered."""
+        now = time.monotonic()
+        if self.asked is not None and now - self.asked < ANSWER_PATIENCE_S:
+            return
+        if not self.known or self.asked is not None:
+            self.begin()
+        self.asked = now
+        self.line.type("".join(f"{command}\r\n" for command in ASKED))
+
+    def silent(self):
+        return self.answered is None or time.monotonic() - self.answered > ANSWER_PATIENCE_S
+
+    def feed(self):
+        """Reads what has come. Returns the newest sample if a round was completed, else None."""
+        lines = self.line.lines()
+        if lines is None:
+            self.gone = True
+            return None
+        sample = None
+        for line in lines:
+            event = object_of(line)
+            if event is not None:
+                sample = self._take(event) or sample
+        return sample
+
+    def _port(self, event):
+        number = event.get("port")
+        if not isinstance(number, int):
+            return None
+        return self.ports.setdefault(number, Port(number))
+
+    def _take(self, event):
+        name, self.time = event["event"], event.get("t", self.time)
+        self.known = True
+        if name == "stats":
+            # Those that come by themselves count from the start, too, but nobody asked for them.
+            if "since" in event and self._port(event):
+                self._port(event).count(event)
+        elif name == "ports" and self._port(event):
+            self._port(event).about = event
+        elif name == "version":
+            self.version = event.get("version")
+        elif name == "done":
+            return self._done(event.get("command"))
+        else:
+            self.events.append(event)
+        return None
+
+    def _done(self, command):
+        if command != ASKED[-1] or self.asked is None:
+            return None
+        self.asked, self.answered = None, time.monotonic()
+        sample = {"time": round(time.time(), 3), "t": self.time,
+                  "ports": [self.ports[number].sample() for number in sorted(self.ports)]}
+        self.samples.append(sample)
+        return sample
+
+
+def read_record(path):
+    """The samples of a file that --record wrote."""
+    samples = []
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                sample = json.loads(line)
+                if not isinstance(sample.get("ports"), list):
+                    raise Problem(f"{path}: line {number} is no sample: give a file that "
+                                  "--record has written")
+                samples.append(sample)
+    except OSError as error:
+        raise Problem(f"{path} cannot be read, {error.strerror}") from error
+    except ValueError as error:
+        raise Problem(f"{path} is no record, {error}: give a file that --record has written") \
+            from error
+    return samples
