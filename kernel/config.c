@@ -369,7 +369,7 @@ void config_parse(struct config *config, const char *cmdline)
 }
 
 /* Wires and mode have commands of their own, and the rest is settled once and for all at start-up. */
-static const char *const changeable[] = {"stats", "log", "promisc", "allmulti", "panic"};
+static const char *const changeable[] = {"stats", "log", "promisc", "allmulti", "panic", "idle"};
 #define CHANGEABLE_COUNT (sizeof(changeable) / sizeof(changeable[0]))
 
 static bool is_changeable(const struct key *key)
@@ -386,6 +386,7 @@ const char *config_change(struct config *config, const char *word)
     const struct key *key = equals != NULL ? key_find(word, (size_t)(equals - word)) : NULL;
 
     if (key == NULL || !is_changeable(key))
-        return "stats=SECONDS log=LEVEL promisc=on|off allmulti=on|off panic=ACTION";
+        return "stats=SECONDS log=LEVEL promisc=on|off allmulti=on|off panic=ACTION "
+               "idle=adaptive|poll";
     return key->read(config, equals + 1) ? NULL : key->accepted;
 }

@@ -27,6 +27,7 @@ const char *settings_change(const char *word, struct settings *settings)
         .stats_seconds = current->stats_seconds,
         .promisc = current->promisc,
         .allmulti = current->allmulti,
+        .idle_adaptive = !current->idle_poll,
     };
     return NULL;
 }
@@ -43,7 +44,8 @@ void settings_report(void)
     static const char *const actions[] = {
         [PANIC_REBOOT] = "reboot", [PANIC_HALT] = "halt", [PANIC_POWEROFF] = "poweroff"};
 
-    log_event(LOG_REPORT, "settings", "stats=%u log=%s promisc=%s allmulti=%s panic=%s",
+    log_event(LOG_REPORT, "settings", "stats=%u log=%s promisc=%s allmulti=%s panic=%s idle=%s",
               current->stats_seconds, levels[current->log], on_off(current->promisc),
-              on_off(current->allmulti), actions[current->panic]);
+              on_off(current->allmulti), actions[current->panic],
+              current->idle_poll ? "poll" : "adaptive");
 }

@@ -61,6 +61,8 @@ static const char *const phrases[] = {
     "set allmulti=on",
     "set allmulti=off",
     "set panic=",
+    "set idle=adaptive",
+    "set idle=poll",
     "mode wire",
     "mode reflect",
     "wire ",

@@ -34,6 +34,8 @@ static bool change(struct monitor *monitor, const struct monitor_session *sessio
     console_address_all();
     if (strncmp(setting, "stats=", 6) == 0)
         loop_set_stats(monitor->loop, now.stats_seconds);
+    if (strncmp(setting, "idle=", 5) == 0)
+        idle_set_adaptive(&monitor->loop->idle, now.idle_adaptive);
     if (strncmp(setting, "promisc=", 8) != 0 && strncmp(setting, "allmulti=", 9) != 0)
         return true;
     for (unsigned i = 0; i < monitor->assembly->port_count; i++) {

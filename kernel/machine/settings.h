@@ -12,6 +12,7 @@ struct settings {
     unsigned stats_seconds; /* 0: no stats events */
     bool promisc;
     bool allmulti;
+    bool idle_adaptive; /* the core may sleep */
 };
 
 /*

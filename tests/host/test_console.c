@@ -299,6 +299,27 @@ static void a_megabyte_without_a_line_end_costs_no_event(void **state)
     expect_line(0, "stats");
 }
 
+static void typing_takes_no_more_than_its_part_of_a_ring_that_nobody_empties(void **state)
+{
+    unsigned lines = 0;
+
+    (void)state;
+    com1.stuck = true;
+    for (unsigned i = 0; i < 200; i++) /* each time the whole line is shown anew */
+        type(&com1, "a long line, so that much is to be shown\x01\x0b");
+    assert_false(run(0, 20000));
+    assert_int_equal(com1.input_at, com1.input_length);
+    while (console_has_room(0)) {
+        log_event(LOG_REPORT, "e", "a=%01000d", 0);
+        lines++;
+    }
+    assert_in_range(lines, 40, 64);
+    com1.stuck = false;
+    while (console_drain()) {
+    }
+    assert_null(strstr(sim_uart_text(&com1), "lost_lines"));
+}
+
 static void an_overlong_line_comes_as_a_full_one(void **state)
 {
     (void)state;
@@ -399,6 +420,8 @@ int main(void)
         cmocka_unit_test_setup(damaged_bytes_are_dropped_and_a_break_forgets_the_line, setup),
         cmocka_unit_test_setup(looking_for_input_is_seldom_and_taking_it_is_bounded, setup),
         cmocka_unit_test_setup(a_megabyte_without_a_line_end_costs_no_event, setup),
+        cmocka_unit_test_setup(typing_takes_no_more_than_its_part_of_a_ring_that_nobody_empties,
+                               setup),
         cmocka_unit_test_setup(an_overlong_line_comes_as_a_full_one, setup),
         cmocka_unit_test_setup(a_port_that_vanishes_gives_no_input, setup),
         cmocka_unit_test_setup(room_is_said_to_be_there_only_where_the_longest_line_fits, setup),

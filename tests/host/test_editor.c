@@ -204,8 +204,9 @@ static void history_keeps_the_last_lines_only(void **state)
 
 static void tab_completes_as_far_as_all_agree_and_no_further_than_a_word(void **state)
 {
-    static const char *const phrases[] = {"poweroff",  "ports", "set log=debug", "set log=error",
-                                          "set idle=", "stats", "lanes",         NULL};
+    static const char *const phrases[] = {"poweroff",      "ports",     "set log=debug",
+                                          "set log=error", "set idle=", "stats",
+                                          "lanes",         "json on",   NULL};
 
     (void)state;
     type("po\t");
@@ -223,6 +224,10 @@ static void tab_completes_as_far_as_all_agree_and_no_further_than_a_word(void **
     assert_string_equal(editor.line.text, "set log=");
     type("d\t\t");
     assert_string_equal(editor.line.text, "set log=debug");
+    type("\x15j\t"); /* the only one, but its second word is another question */
+    assert_string_equal(editor.line.text, "json ");
+    type("\t");
+    assert_string_equal(editor.line.text, "json on");
     type("\x15nothing\t");
     assert_string_equal(editor.line.text, "nothing");
     type("\x15"
