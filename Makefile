@@ -241,7 +241,7 @@ SIMULATION := tests/host/machine.c tests/host/operator.c tests/host/sim_bus.c
 SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 	tests/host/sim_virtio_modern.c tests/host/sim_virtio_interrupt.c tests/host/sim_virtqueue.c
 
-HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtio_net virtio_modern virtio_net_data \
+HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed virtio_net virtio_modern virtio_net_data \
 	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_filter \
 	virtio_net_interrupt pci_interrupt i6300esb wakeup idle \
 	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring \
@@ -266,6 +266,7 @@ HOST_TEST_power := kernel/power.c kernel/button.c $(SIMULATION)
 HOST_TEST_string := # the test includes kernel/string.c itself, under other names
 HOST_TEST_pci := drivers/pci.c $(SIMULATION)
 HOST_TEST_virtqueue := $(filter drivers/virtqueue%,$(DRIVERS_SOURCES)) $(SIMULATION)
+HOST_TEST_virtqueue_packed := $(HOST_TEST_virtqueue)
 # ports.c knows the assembly, and so all of net/
 DRIVERS_ALONE := $(filter-out drivers/ports.c,$(DRIVERS_SOURCES))
 VIRTIO_BENCH := $(DRIVERS_ALONE) net/pool.c tests/host/virtio_bench.c $(SIMULATED_DEVICE) \

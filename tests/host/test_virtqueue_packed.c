@@ -1,0 +1,407 @@
+/*
+ * Packed rings, and devices that keep the order, with the test in the device's place: drivers/
+ * virtqueue_packed.c and virtqueue_in_order.c. Flags and places are typed in a second time here, from
+ * virtio 1.2 §2.8, and not taken from drivers/.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include <machine/io.h>
+#include <machine/memory.h>
+
+#include "drivers/virtqueue.h"
+#include "tests/host/machine.h"
+
+#define SIZE 8
+#define WRITE 2
+#define AVAIL 0x80
+#define USED 0x8000
+#define HEADER 12
+
+static struct virtqueue queue;
+static uint8_t buffers[64][64];
+static uint32_t device_at; /* descriptors that the device has gone through */
+
+static int setup(void **state)
+{
+    (void)state;
+    machine_reset();
+    return 0;
+}
+
+static void make(uint32_t size, bool event_idx, bool in_order, bool packed)
+{
+    const struct virtqueue_shape shape = {.size = size,
+                                          .index = 5,
+                                          .chain = 1,
+                                          .packed = packed,
+                                          .event_idx = event_idx,
+                                          .in_order = in_order};
+    const struct virtqueue_buffers look = {
+        .start = 4, .header = HEADER, .room = 40, .shortest = 14, .span = 20};
+    void *ring = memory_alloc(virtqueue_layout(size, packed).total, 4096);
+    void *private = memory_alloc(virtqueue_private_bytes(size), 64);
+
+    virtqueue_init(&queue, &shape, ring, private);
+    virtqueue_set_buffers(&queue, &look);
+    device_at = 0;
+}
+
+static void make_packed(uint32_t size)
+{
+    make(size, false, false, true);
+}
+
+/* Adds `n` buffers for the device to write, numbered from `first` on. */
+static bool offer(uint32_t first, uint32_t n)
+{
+    uint8_t *given[SIZE * 4];
+    bool wanted = false;
+
+    for (uint32_t i = 0; i < n; i++)
+        given[i] = buffers[(first + i) % 64];
+    for (uint32_t done = 0; done < n;) {
+        const uint32_t count = virtqueue_smaller(n - done, virtqueue_room(&queue));
+        assert_true(count > 0);
+        wanted = virtqueue_add(&queue, given + done, NULL, count);
+        done += count;
+    }
+    return wanted;
+}
+
+/* The device's side: the next descriptor is used, with this id. */
+static void use(uint16_t id, uint32_t length)
+{
+    struct pvirtq_desc *desc = &queue.packed_desc[device_at % queue.size];
+
+    desc->id = id;
+    desc->len = length;
+    desc->flags = (device_at / queue.size) % 2 == 0 ? AVAIL | USED : 0;
+    device_at++;
+}
+
+static struct virtqueue_burst pop(void **tokens, uint32_t *lengths, uint32_t n)
+{
+    const struct virtqueue_burst burst = virtqueue_pop(&queue, tokens, lengths, n);
+
+    virtqueue_popped(&queue, burst.count);
+    return burst;
+}
+
+static void a_new_ring_is_empty_and_wants_no_interrupt(void **state)
+{
+    void *token;
+
+    (void)state;
+    make_packed(SIZE);
+    assert_int_equal(virtqueue_free(&queue), SIZE);
+    assert_false(virtqueue_has_finished(&queue));
+    assert_int_equal(virtqueue_pop(&queue, &token, NULL, 1).count, 0);
+    assert_int_equal(queue.driver_event->flags, 1); /* §2.8.14: disabled */
+    virtqueue_arm(&queue);
+    assert_int_equal(queue.driver_event->flags, 0);
+    virtqueue_disarm(&queue);
+    assert_int_equal(queue.driver_event->flags, 1);
+}
+
+static void descriptors_say_what_was_added_and_in_which_round(void **state)
+{
+    static uint8_t *const given[] = {buffers[1], buffers[2]};
+    static const uint32_t lengths[] = {60, 61};
+    void *tokens[SIZE];
+
+    (void)state;
+    make_packed(2);
+    for (unsigned round = 0; round < 4; round++) {
+        virtqueue_add(&queue, given, lengths, 2);
+        for (unsigned i = 0; i < 2; i++) {
+            const struct pvirtq_desc *desc = &queue.packed_desc[i];
+            assert_int_equal(desc->addr, io_physical(given[i]) + 4);
+            assert_int_equal(desc->len, HEADER + 60 + i);
+            assert_int_equal(desc->flags, round % 2 == 0 ? AVAIL : USED);
+            assert_int_equal(desc->id, i);
+        }
+        assert_false(virtqueue_has_finished(&queue));
+        use(0, 0);
+        use(1, 0);
+        assert_true(virtqueue_has_finished(&queue));
+        assert_int_equal(pop(tokens, NULL, SIZE).count, 2);
+        assert_ptr_equal(tokens[0], buffers[1]);
+        assert_ptr_equal(tokens[1], buffers[2]);
+    }
+    virtqueue_add(&queue, given, NULL, 1);
+    assert_int_equal(queue.packed_desc[0].len, HEADER + 40);
+    assert_int_equal(queue.packed_desc[0].flags, AVAIL | WRITE);
+}
+
+/* Bursts of every length, so that four at a time and the rest are each seen, round after round. */
+static void bursts_of_every_length_come_back_whole(void **state)
+{
+    void *tokens[VIRTQUEUE_BURST];
+    uint32_t lengths[VIRTQUEUE_BURST];
+
+    (void)state;
+    make_packed(32);
+    for (uint32_t n = 1; n <= 32; n++) {
+        uint32_t bytes = 0, found = 0;
+        const uint32_t at = queue.avail_idx;
+        offer(at, n);
+        for (uint32_t i = 0; i < n; i++)
+            use((uint16_t)((at + i) % 32), HEADER + 14 + i % 20);
+        while (found < n) {
+            const struct virtqueue_burst burst = pop(tokens, lengths, VIRTQUEUE_BURST);
+            assert_true(burst.count > 0 && !burst.odd);
+            for (uint32_t i = 0; i < burst.count; i++, found++) {
+                assert_ptr_equal(tokens[i], buffers[(at + found) % 64]);
+                assert_int_equal(lengths[i], 14 + found % 20);
+            }
+            bytes += burst.bytes;
+        }
+        for (uint32_t i = 0; i < n; i++)
+            bytes -= 14 + i % 20;
+        assert_int_equal(bytes, 0);
+        assert_false(virtqueue_has_finished(&queue));
+    }
+}
+
+static void what_is_not_finished_is_not_taken(void **state)
+{
+    void *tokens[SIZE];
+
+    (void)state;
+    for (uint32_t finished = 0; finished < SIZE; finished++) {
+        make_packed(SIZE);
+        offer(0, SIZE);
+        for (uint32_t i = 0; i < finished; i++)
+            use((uint16_t)i, HEADER + 20);
+        assert_int_equal(virtqueue_unfinished(&queue), SIZE - finished);
+        assert_int_equal(pop(tokens, NULL, SIZE).count, finished);
+        assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    }
+}
+
+static void chains_come_back_in_the_order_of_the_device(void **state)
+{
+    static const uint16_t order[] = {2, 0, 3, 1, 7, 6, 5, 4};
+    void *tokens[SIZE];
+    uint32_t lengths[SIZE];
+
+    (void)state;
+    make_packed(SIZE);
+    for (unsigned round = 0; round < 5; round++) {
+        uint32_t ids[SIZE];
+        offer(0, SIZE);
+        memcpy(ids, queue.ids, sizeof(ids)); /* of the buffers in their order */
+        for (unsigned i = 0; i < SIZE; i++)
+            use((uint16_t)ids[order[i]], HEADER + 14 + order[i]);
+        assert_int_equal(pop(tokens, lengths, SIZE).count, SIZE);
+        for (unsigned i = 0; i < SIZE; i++) {
+            assert_ptr_equal(tokens[i], buffers[order[i]]);
+            assert_int_equal(lengths[i], 14 + order[i]);
+        }
+    }
+    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+}
+
+static void pop_rejects_ids_that_cannot_be(void **state)
+{
+    static const struct {
+        uint16_t id;
+        enum virtqueue_breach breach;
+    } rows[] = {{8, VIRTQUEUE_ID_RANGE},
+                {0xffff, VIRTQUEUE_ID_RANGE},
+                {7, VIRTQUEUE_ID_NOT_OUT},
+                {0, VIRTQUEUE_ID_NOT_OUT}}; /* twice */
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        void *tokens[SIZE];
+        uint32_t lengths[SIZE];
+        (void)state;
+        make_packed(SIZE);
+        offer(0, 6);
+        use(0, HEADER + 20);
+        use(rows[i].id, HEADER + 20);
+        assert_int_equal(pop(tokens, lengths, SIZE).count, 1);
+        assert_int_equal(queue.breach, rows[i].breach);
+        assert_int_equal(queue.breach_value, rows[i].id);
+    }
+}
+
+static void one_odd_length_makes_a_burst_odd(void **state)
+{
+    static const uint32_t odd[] = {0, HEADER - 1, HEADER + 13, HEADER + 35, UINT32_MAX};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+        for (uint16_t at = 0; at < 7; at++) {
+            void *tokens[SIZE];
+            uint32_t lengths[SIZE];
+            make_packed(SIZE);
+            offer(0, 7);
+            for (uint16_t j = 0; j < 7; j++)
+                use(j, j == at ? odd[i] : HEADER + 14);
+            assert_true(pop(tokens, lengths, SIZE).odd);
+            assert_int_equal(lengths[at], odd[i] - HEADER);
+        }
+    }
+}
+
+/* A device can call a descriptor used that nobody gave it; nobody looks. */
+static void more_than_is_out_is_never_taken(void **state)
+{
+    void *tokens[SIZE];
+
+    (void)state;
+    make_packed(SIZE);
+    offer(0, 3);
+    for (uint16_t i = 0; i < SIZE; i++)
+        use(i, HEADER + 20);
+    assert_int_equal(pop(tokens, NULL, SIZE).count, 3);
+    assert_int_equal(pop(tokens, NULL, SIZE).count, 0);
+    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+}
+
+static void doorbells_are_wanted_as_the_device_says(void **state)
+{
+    (void)state;
+    make(SIZE, true, false, true);
+    queue.device_event->flags = 0;
+    assert_true(offer(0, 1));
+    queue.device_event->flags = 1;
+    assert_false(offer(1, 1));
+
+    /* §2.8.10: by descriptor, here number 3 of the first round, which is yet to come, or has come. */
+    queue.device_event->flags = 2;
+    queue.device_event->desc = 0x8000 | 3;
+    assert_false(offer(2, 1));
+    assert_true(offer(3, 1));
+    assert_true(offer(4, 1));     /* QEMU may have gone on without naming another one */
+    queue.device_event->desc = 6; /* of the second round */
+    assert_false(offer(5, 3));
+}
+
+static void a_chain_of_parts_fills_as_many_slots(void **state)
+{
+    static uint8_t memory[4];
+    const struct virtqueue_part parts[] = {
+        {&memory[0], 2, false}, {&memory[1], 3, false}, {&memory[2], 1, true}};
+    void *token;
+    uint32_t slots, length;
+
+    (void)state;
+    make_packed(SIZE);
+    for (unsigned round = 0; round < 8; round++) { /* across the end, too */
+        const uint32_t first = queue.avail_idx;
+        virtqueue_add_parts(&queue, parts, 3, memory, &slots);
+        assert_int_equal(slots, 3);
+        for (unsigned i = 0; i < 3; i++) {
+            const struct pvirtq_desc *desc = &queue.packed_desc[(first + i) % SIZE];
+            const bool even = ((first + i) / SIZE) % 2 == 0;
+            assert_int_equal(desc->addr, io_physical(&memory[i]));
+            assert_int_equal(desc->len, parts[i].length);
+            assert_int_equal(desc->id, first % SIZE);
+            assert_int_equal(desc->flags, (even ? AVAIL : USED) | (i < 2 ? 1 : WRITE));
+        }
+        use((uint16_t)(first % SIZE), 1); /* one for the whole chain; the device skips the others */
+        device_at += 2;
+        assert_int_equal(virtqueue_pop(&queue, &token, &length, 1).count, 1);
+        assert_ptr_equal(token, memory);
+        virtqueue_popped(&queue, slots);
+    }
+    assert_int_equal(virtqueue_free(&queue), SIZE);
+}
+
+/* ---- in order ---- */
+
+/* One word for `n` chains, the last of which has this id. */
+static void use_batch(uint16_t last, uint32_t n, uint32_t length)
+{
+    if (queue.packed) {
+        use(last, length);
+        device_at += n - 1;
+        return;
+    }
+    queue.used->ring[device_at % queue.size] = (struct virtq_used_elem){last, length};
+    device_at += n;
+    queue.used->idx = (uint16_t)device_at;
+}
+
+static void one_word_tells_of_several_chains(void **state)
+{
+    void *tokens[SIZE];
+    uint32_t lengths[SIZE];
+
+    (void)state;
+    for (unsigned packed = 0; packed < 2; packed++) {
+        make(SIZE, false, true, packed != 0);
+        for (unsigned round = 0; round < 5; round++) {
+            offer(0, SIZE);
+            use_batch(2, 3, HEADER + 20);
+            use_batch(3, 1, HEADER + 21);
+            use_batch(7, 4, HEADER + 22);
+            assert_true(virtqueue_has_finished(&queue));
+            assert_int_equal(pop(tokens, lengths, 2).count, 2); /* in the middle of the first one */
+            assert_int_equal(lengths[0], 40);
+            assert_true(virtqueue_has_finished(&queue));
+            assert_int_equal(pop(tokens, lengths, SIZE).count, SIZE - 2);
+            assert_ptr_equal(tokens[0], buffers[2]);
+            assert_ptr_equal(tokens[5], buffers[7]);
+            assert_int_equal(lengths[0], 20);
+            assert_int_equal(lengths[1], 21);
+            assert_int_equal(lengths[2], 40); /* told of by another's word: used completely */
+            assert_int_equal(lengths[5], 22);
+            assert_int_equal(virtqueue_free(&queue), SIZE);
+            assert_false(virtqueue_has_finished(&queue));
+        }
+        assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    }
+}
+
+static void in_order_rejects_ids_that_cannot_be(void **state)
+{
+    static const struct {
+        uint16_t id;
+        enum virtqueue_breach breach;
+    } rows[] = {{8, VIRTQUEUE_ID_RANGE}, {5, VIRTQUEUE_ID_NOT_OUT}, {0, VIRTQUEUE_ID_NOT_OUT}};
+
+    (void)state;
+    for (unsigned packed = 0; packed < 2; packed++) {
+        for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+            void *tokens[SIZE];
+            make(SIZE, false, true, packed != 0);
+            offer(0, 5);
+            use_batch(1, 2, HEADER + 20);
+            use_batch(rows[i].id, 1, HEADER + 20);
+            assert_int_equal(pop(tokens, NULL, SIZE).count, 2);
+            assert_int_equal(queue.breach, rows[i].breach);
+            assert_int_equal(queue.breach_value, rows[i].id);
+        }
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_new_ring_is_empty_and_wants_no_interrupt),
+        TEST(descriptors_say_what_was_added_and_in_which_round),
+        TEST(bursts_of_every_length_come_back_whole),
+        TEST(what_is_not_finished_is_not_taken),
+        TEST(chains_come_back_in_the_order_of_the_device),
+        TEST(pop_rejects_ids_that_cannot_be),
+        TEST(one_odd_length_makes_a_burst_odd),
+        TEST(more_than_is_out_is_never_taken),
+        TEST(doorbells_are_wanted_as_the_device_says),
+        TEST(a_chain_of_parts_fills_as_many_slots),
+        TEST(one_word_tells_of_several_chains),
+        TEST(in_order_rejects_ids_that_cannot_be),
+    };
+
+    return cmocka_run_group_tests_name("virtqueue, packed", tests, NULL, NULL);
+}
