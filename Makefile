@@ -455,6 +455,7 @@ BED_SOURCES := $(addprefix tests/bench/bed/,bed.c phases.c meter.c traffic.c vho
 	device_queue.c split_queue.c packed_queue.c guest_memory.c)
 ICOUNT_SOURCES := tests/bench/bed/icount.c
 BED_PROGRAMS := $(OUT)/bench/bed $(OUT)/bench/icount.so
+BENCH_PROGRAMS := $(OUT)/bench/native $(BED_PROGRAMS)
 BED_FLAGS = -std=gnu11 -O2 -g $(WARNINGS) -I.
 
 $(OUT)/bench/bed: $(BED_SOURCES) $(wildcard tests/bench/bed/*.h) drivers/virtio_spec.h | packages
@@ -467,11 +468,11 @@ $(OUT)/bench/icount.so: $(ICOUNT_SOURCES) $(wildcard tests/bench/bed/*.h) | pack
 	$(say) BENCHLD $@
 	$(Q)$(CC) $(BED_FLAGS) -fPIC -shared $(ICOUNT_SOURCES) -o $@
 
-bench: $(OUT)/bench/native $(BED_PROGRAMS) elf ## Count what a frame costs; build/bench.json has all
-	@$(PYTHON) tests/bench/bench $(OUT)
+bench: $(BENCH_PROGRAMS) elf ## Count what a frame costs; build/bench.json has all
+	@PYTHONPATH=tools $(PYTHON) tests/bench/bench $(OUT)
 
 bench-peers: $(BED_PROGRAMS) elf ## The same in QEMU beside a Linux bridge and DPDK, as ratios
-	@$(PYTHON) tests/bench/peers $(OUT)
+	@PYTHONPATH=tools $(PYTHON) tests/bench/peers $(OUT)
 
 .PHONY: bench-idle
 bench-idle: $(OUT)/barewire.elf ## Processor share without traffic, latency of a lone frame: sleep and poll
@@ -489,7 +490,8 @@ ALL_SOURCES = $(sort $(IMAGE_SOURCES) $(HOST_SOURCES) $(BENCH_SOURCES) $(BED_SOU
 	$(ICOUNT_SOURCES))
 
 check: check-format check-layers check-headers check-newlib check-readme check-tidy \
-	check-cppcheck $(HOST_PROGRAMS) $(BED_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README
+	check-cppcheck $(HOST_PROGRAMS) \
+	$(BENCH_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README
 	@echo 'check: all passed'
 
 .PHONY: check-format check-layers check-headers check-newlib check-readme check-tidy check-cppcheck

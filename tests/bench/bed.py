@@ -6,13 +6,10 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
-
-import launch  # noqa: E402
+import launch
 
 LOOK_S = 0.5  # between two looks whether QEMU is still there
 COUNTERS_BYTES = 4096  # ICOUNT_BYTES

@@ -1,6 +1,8 @@
-"""What the benchmarks' programs share: tables, and an end that leaves nothing behind."""
+"""What the benchmarks share: tables, symbols, and an end that leaves nothing behind."""
 
+import re
 import signal
+import subprocess
 import sys
 
 import launch
@@ -17,6 +19,12 @@ def table(columns, rows):
     print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
     for words in rows:
         print(line(words), flush=True)
+
+
+def symbol_address(program, name):
+    """Where a program that is linked for a fixed address has `name`."""
+    listing = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+    return int(re.search(rf"^([0-9a-f]+) . {name}$", listing, re.MULTILINE)[1], 16)
 
 
 def run(main):

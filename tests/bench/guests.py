@@ -1,26 +1,20 @@
 """The guests that are measured on the bed: barewire, and what else could stand in its place."""
 
 import os
-import re
-import subprocess
 from dataclasses import dataclass
 
 import bed
+import common
 import debian
 import initramfs
 import launch
-
-
-def symbol_address(path, name):
-    listing = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
-    return int(re.search(rf"^([0-9a-f]+) . {name}$", listing, re.MULTILINE)[1], 16)
 
 
 def barewire(build, memory=64):
     """Marks: the kernel's first instruction, and the loop's, when `ready` has been logged."""
     kernel = launch.need_file(os.path.join(build, "barewire.elf"), "build it with make")
     entry = launch.kernel_entry(kernel)
-    loop = symbol_address(os.path.join(build, "barewire.debug"), "loop_run")
+    loop = common.symbol_address(os.path.join(build, "barewire.debug"), "loop_run")
     return bed.Guest("barewire", ["-kernel", kernel, "-append", "stats=0"], memory,
                      marks=[entry, loop])
 
@@ -48,12 +42,12 @@ ip link set br0 up
 exec sleep 1000000000
 """
 
-# Two threads on one processor: the first one waits for its input to end, which it never does.
+# Two threads on one processor: the first one waits for a key on the console.
 TESTPMD = """
 mkdir -p /dev/hugepages /var/run
 mount -t hugetlbfs none /dev/hugepages
 for device in 0x1000 0x1041; do echo 1af4 $device >/sys/bus/pci/drivers/uio_pci_generic/new_id; done
-sleep 1000000000 | /usr/bin/dpdk-testpmd --lcores 0@0,1@0 -m 32 --no-telemetry {drivers} {ports} -- \\
+exec /usr/bin/dpdk-testpmd --lcores 0@0,1@0 -m 32 --no-telemetry {drivers} {ports} -- \\
     --auto-start --forward-mode=io --rxd=256 --txd=256 --total-num-mbufs=4096 --no-mlockall
 """
 DPDK_DRIVERS = ("librte_bus_pci.so.23", "librte_mempool_ring.so.23", "librte_net_virtio.so.23")

@@ -9,6 +9,9 @@ import re
 import subprocess
 import tempfile
 
+import common
+
+RINGS = ("split", "packed")
 BURSTS = (0, 1, 4, 32, 128, 256)  # 0: the lane polls and finds nothing
 COUNTED_FRAMES = 8192  # a multiple of the ring, and of every burst
 TRACED_FRAMES = 1024
@@ -17,7 +20,7 @@ CACHE_LINE = 64
 ACCESS = re.compile(rb" [LSM] ([0-9a-f]+),(\d+)")
 
 
-def command(program, cores, burst, frames, doorbells, ring="split"):
+def command(program, ring, cores, burst, frames, doorbells):
     return [program, str(cores), str(burst), str(frames), str(int(doorbells)), ring]
 
 
@@ -29,26 +32,21 @@ def run(words):
     return dict(word.split("=", 1) for word in done.stdout.split())
 
 
-def instructions(program, burst, doorbells):
+def instructions(program, ring, burst, doorbells):
     """Of lane_run, per frame (or poll): all that leads to a doorbell, and one for the doorbell."""
     with tempfile.TemporaryDirectory(prefix="barewire-") as folder:
         counts = os.path.join(folder, "callgrind")
-        # Entering or leaving either function switches counting on or off: the call of a doorbell,
-        # which is a single instruction in the kernel, is counted, but not what it does here. The
-        # program asks for one dump by itself, of the measured rounds alone.
+        # Entering or leaving either function of toggle-collect switches counting on or off: the call
+        # of a doorbell, which is a single instruction in the kernel, is counted, but not what it
+        # does here. The first dump is that of the measured rounds alone.
         run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={counts}",
              "--collect-atstart=no", "--toggle-collect=lane_run",
-             "--toggle-collect=__wrap_io_write16",
-             *command(program, 1, burst, COUNTED_FRAMES, doorbells)])
+             "--toggle-collect=__wrap_io_write16", "--zero-before=measured_part",
+             "--dump-after=measured_part",
+             *command(program, ring, 1, burst, COUNTED_FRAMES, doorbells)])
         with open(counts + ".1", encoding="utf-8") as file:
             total = re.search(r"^(?:summary|totals): (\d+)", file.read(), re.MULTILINE)
     return int(total[1]) / COUNTED_FRAMES
-
-
-def symbol_address(program, name):
-    """Where the program has `name`; it is linked for a fixed address."""
-    listing = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
-    return int(re.search(rf"^([0-9a-f]+) . {name}$", listing, re.MULTILINE)[1], 16)
 
 
 def measured_rounds(trace, measurement, mark):
@@ -72,12 +70,12 @@ def measured_rounds(trace, measurement, mark):
             lines.update(range(address // CACHE_LINE, (address + size - 1) // CACHE_LINE + 1))
 
 
-def cache_lines(program, burst):
+def cache_lines(program, ring, burst):
     """Distinct lines of data (stack, rings, private state, headers of frames) that a round of the
     lane touches, per frame. The code's own lines are not among them."""
-    marks = [symbol_address(program, name) for name in ("mark_measurement", "mark_round")]
+    marks = [common.symbol_address(program, name) for name in ("mark_measurement", "mark_round")]
     words = ["valgrind", "--tool=lackey", "--trace-mem=yes", "--basic-counts=no",
-             *command(program, 1, burst, TRACED_FRAMES, False)]
+             *command(program, ring, 1, burst, TRACED_FRAMES, False)]
     # An environment of its own, for that lies on the stack and moves all below it.
     traced = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                               env={"PATH": os.environ.get("PATH", os.defpath)})
@@ -89,25 +87,25 @@ def cache_lines(program, burst):
         traced.wait()
 
 
-def measure(program, burst):
+def measure(program, ring, burst):
     """One row of the table."""
-    row = {"burst": burst, "cache_lines": cache_lines(program, burst)}
+    row = {"ring": ring, "burst": burst, "cache_lines": cache_lines(program, ring, burst)}
     for name, doorbells in (("suppressed", False), ("wanted", True)):
-        turns = run(command(program, 1, burst, TIMED_FRAMES, doorbells))
+        turns = run(command(program, ring, 1, burst, TIMED_FRAMES, doorbells))
         row[name] = {
-            "instructions": instructions(program, burst, doorbells),
+            "instructions": instructions(program, ring, burst, doorbells),
             "cycles_one_core": float(turns["cycles"]),
             "rx_doorbells_per_burst": int(turns["rx_doorbells"]) / int(turns["rounds"]),
             "tx_doorbells_per_burst": int(turns["tx_doorbells"]) / int(turns["rounds"]),
         }
         # Two threads that wait for each other by polling need a core each.
         if burst != 0 and len(os.sched_getaffinity(0)) >= 2:
-            across = run(command(program, 2, burst, TIMED_FRAMES, doorbells))
+            across = run(command(program, ring, 2, burst, TIMED_FRAMES, doorbells))
             row[name]["cycles_two_cores"] = float(across["cycles"])
     return row
 
 
-COLUMNS = ("burst", "instructions", "cycles, 1 core", "cycles, 2 cores", "cache lines",
+COLUMNS = ("ring", "burst", "instructions", "cycles, 1 core", "cycles, 2 cores", "cache lines",
            "instr. with doorbells", "doorbells a burst, rx + tx")
 
 
@@ -115,6 +113,7 @@ def cells(row):
     quiet, loud = row["suppressed"], row["wanted"]
     across = quiet.get("cycles_two_cores")
     return (
+        row["ring"],
         str(row["burst"] or "empty poll"),
         f"{quiet['instructions']:.1f}",
         f"{quiet['cycles_one_core']:.1f}",
@@ -129,13 +128,13 @@ README_COLUMNS = ("driver", "empty poll", "B=1", "B=4", "B=32", "B=128", "cache 
                   "cycles B=32, device on the other core")
 
 
-def readme_cells(rows):
-    by_burst = {row["burst"]: row for row in rows}
+def readme_cells(rows, ring):
+    by_burst = {row["burst"]: row for row in rows if row["ring"] == ring}
 
     def count(burst):
         instructions = by_burst[burst]["suppressed"]["instructions"]
         return f"{instructions:.1f}" if instructions < 100 else f"{instructions:.0f}"
 
     across = by_burst[32]["suppressed"].get("cycles_two_cores")
-    return ("barewire", *(count(burst) for burst in (0, 1, 4, 32, 128)),
+    return (f"barewire, {ring}", *(count(burst) for burst in (0, 1, 4, 32, 128)),
             f"{by_burst[32]['cache_lines']:.1f}", f"{across:.0f}" if across is not None else "-")

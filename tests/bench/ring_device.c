@@ -8,10 +8,10 @@
 
 #include "drivers/virtqueue.h"
 
-#define PACKET_SIZE (sizeof(struct virtio_net_hdr) + FRAME_SIZE)
+#define PACKET_SIZE (VIRTIO_NET_HDR_BYTES_LEGACY + FRAME_SIZE)
 
 /* Header, then a frame from one locally administered address to another. */
-#define DESTINATION sizeof(struct virtio_net_hdr)
+#define DESTINATION VIRTIO_NET_HDR_BYTES_LEGACY
 #define SOURCE (DESTINATION + 6)
 static const uint8_t packet[PACKET_SIZE] = {[DESTINATION] = 2, [SOURCE] = 2, [PACKET_SIZE - 1] = 1};
 

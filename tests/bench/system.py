@@ -13,6 +13,8 @@ LONE = f"burst:1:{LENGTH}:1:5000"
 IDLE = "idle:1"
 PHASES = (ONE_WAY, BOTH_WAYS, BURSTS, LONE, IDLE)
 
+RING_PACKED = 1 << 34  # VIRTIO_F_RING_PACKED
+
 # MiB, from the largest down. QEMU's own firmware does not start with less than the last.
 MEMORY_SIZES = (256, 192, 160, 144, 128, 112, 96, 80, 64, 48, 32, 24, 20, 16, 14, 12, 10, 8, 6, 4)
 
@@ -50,6 +52,11 @@ def measure(build, guest, device):
         "marks": results["boot"]["marks"][:len(guest.marks)],
         "raw": results,
     }
+
+
+def took_offer(figures, device):
+    """Whether the guest speaks with the device as it was meant to."""
+    return not device.packed or bool(int(figures["raw"]["boot"]["features"], 16) & RING_PACKED)
 
 
 def forwards(build, guest, device, memory):

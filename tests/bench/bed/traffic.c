@@ -6,7 +6,6 @@
 
 #include "drivers/virtio_spec.h"
 
-#define HEADER_MAX 12  /* struct virtio_net_hdr with num_buffers */
 #define NUM_BUFFERS 10 /* its offset */
 
 #define MAGIC 0x62656472617765ULL
@@ -106,7 +105,7 @@ uint32_t traffic_deliver(struct traffic *traffic, unsigned flow_number, uint32_t
     struct vhost_user_port *const port = &traffic->ports[flow_number];
     struct device_queue *const rx = &port->queues[VIRTIO_NET_QUEUE_RECEIVE].ring;
     struct flow *const flow = &traffic->flows[flow_number];
-    const uint8_t header[HEADER_MAX] = {[NUM_BUFFERS] = 1};
+    const uint8_t header[VIRTIO_NET_HDR_BYTES] = {[NUM_BUFFERS] = 1};
     struct chain chain;
     uint32_t done;
 
@@ -165,8 +164,8 @@ static const uint8_t *gather(const struct chain *chain, uint8_t *copy, uint32_t 
         return chain->spans[0].bytes;
     for (unsigned i = 0; i < chain->count; i++) {
         const struct span *const span = &chain->spans[i];
-        if (span->length > HEADER_MAX + FRAME_MAX - at)
-            errx(1, "a tx chain of more than %u bytes", HEADER_MAX + FRAME_MAX);
+        if (span->length > VIRTIO_NET_HDR_BYTES + FRAME_MAX - at)
+            errx(1, "a tx chain of more than %u bytes", VIRTIO_NET_HDR_BYTES + FRAME_MAX);
         memcpy(copy + at, span->bytes, span->length);
         at += span->length;
     }
@@ -179,7 +178,7 @@ uint32_t traffic_collect(struct traffic *traffic, unsigned port_number, uint32_t
     struct vhost_user_port *const port = &traffic->ports[port_number];
     struct device_queue *const tx = &port->queues[VIRTIO_NET_QUEUE_TRANSMIT].ring;
     struct flow *const flow = &traffic->flows[!port_number];
-    uint8_t copy[HEADER_MAX + FRAME_MAX];
+    uint8_t copy[VIRTIO_NET_HDR_BYTES + FRAME_MAX];
     struct chain chain;
     uint32_t done;
 

@@ -33,7 +33,7 @@ enum request {
 };
 
 #define REPLY_FLAGS (1 | 4) /* version 1, an answer */
-#define HEADER_BYTES 12
+#define REQUEST_BYTES 12    /* in front of the payload */
 
 struct vring_state {
     uint32_t index;
@@ -120,7 +120,7 @@ static void set_features(struct vhost_user_port *port, uint64_t features)
 
     port->features = features;
     /* §5.1.6.1: num_buffers is there with either of the two. */
-    port->header = sizeof(struct virtio_net_hdr) + (features & long_header ? 2 : 0);
+    port->header = features & long_header ? VIRTIO_NET_HDR_BYTES : VIRTIO_NET_HDR_BYTES_LEGACY;
 }
 
 /* QEMU sends a new table when the guest's address space changes, with the queues running. */
@@ -308,7 +308,7 @@ static bool serve_one(struct vhost_user_port *port)
     struct message message = {0};
 
     memset(message.files, -1, sizeof(message.files));
-    if (!receive(port, &message, HEADER_BYTES, message.files))
+    if (!receive(port, &message, REQUEST_BYTES, message.files))
         return false;
     if (message.size > sizeof(message.bytes))
         errx(1, "a request of %u bytes from QEMU", message.size);

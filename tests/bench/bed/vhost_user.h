@@ -12,9 +12,6 @@
 
 #include "tests/bench/bed/device_queue.h"
 
-#define VIRTIO_F_VERSION_1 32
-#define VIRTIO_F_RING_PACKED 34
-
 #define VHOST_USER_QUEUES 2 /* receive and transmit, VIRTIO_NET_QUEUE_… */
 
 struct vhost_user_settings {
