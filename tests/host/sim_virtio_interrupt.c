@@ -42,10 +42,9 @@ static void update_line(struct sim_virtio_net *net)
 
 static void send_message(struct sim_virtio_net *net, uint16_t vector)
 {
-    const uint32_t *entry = &net->msix_table[vector * ENTRY_WORDS];
-
-    if (vector == NO_VECTOR)
+    if (vector >= SIM_MSIX_ENTRIES) /* NO_VECTOR, or one that the register would not have taken */
         return;
+    const uint32_t *entry = &net->msix_table[vector * ENTRY_WORDS];
     if (entry[3] & ENTRY_MASKED || control_of(net) & CONTROL_MASK)
         return;
     if (entry[0] != MACHINE_MESSAGE_ADDRESS || entry[1] != 0 || entry[2] == 0)

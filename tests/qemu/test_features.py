@@ -12,6 +12,7 @@ from exchange import cross, works
 BITS = {
     "CSUM": 0,
     "GUEST_CSUM": 1,
+    "CTRL_GUEST_OFFLOADS": 2,
     "MTU": 3,
     "MAC": 5,
     "MRG_RXBUF": 15,
@@ -37,7 +38,7 @@ LEGACY_HEADER = 10
 
 # All that barewire takes from a device that offers everything QEMU has by default.
 COMMON = {"MAC", "STATUS", "GUEST_ANNOUNCE", "EVENT_IDX"}
-COMMON |= {"CTRL_VQ", "CTRL_RX", "CTRL_RX_EXTRA", "CTRL_MAC_ADDR"}
+COMMON |= {"CTRL_VQ", "CTRL_RX", "CTRL_RX_EXTRA", "CTRL_MAC_ADDR", "CTRL_GUEST_OFFLOADS"}
 USUAL = {"legacy": COMMON | {"ANY_LAYOUT"}, "modern": COMMON | {"VERSION_1", "RING_RESET"}}
 
 
@@ -88,7 +89,14 @@ def test_default_card_offers_more_than_is_taken(boot, transport):
         (
             "ctrl_vq",
             {"CTRL_VQ"},
-            {"CTRL_VQ", "CTRL_RX", "CTRL_RX_EXTRA", "CTRL_MAC_ADDR", "GUEST_ANNOUNCE"},
+            {
+                "CTRL_VQ",
+                "CTRL_RX",
+                "CTRL_RX_EXTRA",
+                "CTRL_MAC_ADDR",
+                "CTRL_GUEST_OFFLOADS",
+                "GUEST_ANNOUNCE",
+            },
         ),
     ],
 )
