@@ -16,7 +16,7 @@
  * then gives no more than this many bytes: faster than its line can bring them.
  */
 #define INPUT_PERIOD_NS CLOCK_NS_PER_MS
-#define INPUT_BYTES 4
+#define INPUT_BYTES 12
 
 /* Whoever types goes on typing. */
 #define INPUT_LASTS_NS CLOCK_NS_PER_S
