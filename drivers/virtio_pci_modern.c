@@ -81,7 +81,8 @@ static bool place_doorbell(struct virtio_device *device, uint16_t index)
     const uint64_t offset = (uint64_t)read_common(device, FIELD(queue_notify_off)) *
                             device->modern.notify_off_multiplier;
 
-    if (offset + sizeof(uint16_t) > notify->length)
+    /* §4.1.4.4.1: the multiplier is 0 or an even power of two; an odd one would misalign the write. */
+    if (offset % sizeof(uint16_t) != 0 || offset + sizeof(uint16_t) > notify->length)
         return false;
     *doorbell = (struct virtio_pci_doorbell){.offset = (uint32_t)offset, .value = index};
     if (virtio_has(device, VIRTIO_F_NOTIF_CONFIG_DATA)) /* §4.1.5.2 */
