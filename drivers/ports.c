@@ -1,7 +1,7 @@
 /* Functions to ports, at the start and while the machine runs. */
 #include "drivers/ports.h"
 
-#include <stdlib.h>
+#include <malloc.h>
 
 #include <machine/log.h>
 #include <machine/memory.h>
@@ -44,7 +44,7 @@ static void add_port(struct ports *ports, const struct pci_device *pci)
 static void keep_spares(struct ports *ports)
 {
     ports->spare_count = NETDEV_PORTS_MAX - ports->assembly->port_count;
-    ports->spares = malloc((ports->spare_count + 1) * sizeof(*ports->spares));
+    ports->spares = memalign(CACHE_LINE, (ports->spare_count + 1) * sizeof(*ports->spares));
     ensure(ports->spares != NULL);
 }
 

@@ -1,9 +1,9 @@
 /* The virtio network device: its life from probe to start, and its tables of functions. */
 #include "drivers/virtio_net.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <machine/clock.h>
@@ -445,7 +445,7 @@ struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_devi
 struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
                                 const struct virtio_net_options *options)
 {
-    struct virtio_net *net = malloc(sizeof(*net));
+    struct virtio_net *net = memalign(CACHE_LINE, sizeof(*net));
 
     if (net == NULL)
         panic("no memory for port %u", id);

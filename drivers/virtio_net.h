@@ -26,14 +26,15 @@
 #define VIRTIO_NET_MTU_MAX 9216
 
 /* One direction. */
+/* What a burst needs of it fills two cache lines. */
 struct virtio_net_queue {
-    struct virtqueue queue;
-    struct pool *pool;  /* the lane's */
+    uint64_t packets;
+    struct pool *pool; /* the lane's */
+    uint64_t bytes;
     uint32_t posted;    /* rx: buffers that the device shall have */
     uint32_t low_water; /* rx: with so many left, the ring is refilled */
-    uint64_t packets;
-    uint64_t bytes;
-};
+    struct virtqueue queue;
+} __attribute__((aligned(CACHE_LINE)));
 
 /* The settings that a reset must not lose, in the order in which the device gets them. */
 enum virtio_net_setting {

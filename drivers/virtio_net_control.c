@@ -48,7 +48,7 @@ enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control
     void *token;
     uint32_t length;
 
-    if (virtqueue_pop(queue, &token, &length, 1).count == 0) {
+    if (virtqueue_pop_any(queue, &token, &length, 1).count == 0) {
         if (queue->breach != VIRTQUEUE_SOUND)
             return CONTROL_BROKEN;
         control->silent = is_overdue(control);
@@ -75,7 +75,7 @@ static enum virtio_net_control_result send(struct virtio_net_control *control,
     if (control->silent)
         return CONTROL_SILENT;
     /* Nothing is out: an answer now is a breach, not ours. */
-    (void)virtqueue_pop(queue, &token, &length, 1);
+    (void)virtqueue_pop_any(queue, &token, &length, 1);
     if (queue->breach != VIRTQUEUE_SOUND)
         return CONTROL_BROKEN;
     ensure(count + 2 <= VIRTIO_NET_CONTROL_CHAIN);

@@ -3,12 +3,17 @@
  * tx available ring, and finished buffers back to their pool. No wait, no log, no allocation.
  */
 #include "drivers/virtio_net_internal.h"
+#include "drivers/virtqueue_burst.h"
 
 #include <string.h>
 
-_Static_assert(PACKET_HEADROOM >= VIRTIO_NET_HDR_BYTES, "the device's header lies in the headroom");
-_Static_assert(PACKET_HEADROOM / CACHE_LINE ==
-                   (PACKET_HEADROOM - VIRTIO_NET_HDR_BYTES) / CACHE_LINE,
+/* What is looked at and cleared of the headroom: the longest header, and what fills it up to a power of
+ * two. */
+#define VIRTIO_NET_HDR_ROOM 16
+
+_Static_assert(VIRTIO_NET_HDR_ROOM >= VIRTIO_NET_HDR_BYTES, "all of the header is looked at");
+_Static_assert(PACKET_HEADROOM >= VIRTIO_NET_HDR_ROOM, "the device's header lies in the headroom");
+_Static_assert(PACKET_HEADROOM / CACHE_LINE == (PACKET_HEADROOM - VIRTIO_NET_HDR_ROOM) / CACHE_LINE,
                "header and Ethernet header share a cache line");
 _Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can hold");
 
@@ -23,6 +28,12 @@ static bool rx_refill(struct virtio_net_queue *rx)
         virtqueue_smaller(virtqueue_smaller(missing, rx->pool->count), virtqueue_room(&rx->queue));
 
     return n != 0 && virtqueue_add(&rx->queue, pool_take(rx->pool, n), NULL, n);
+}
+
+/* So many buffers are gone that the ring is to be refilled. */
+static bool rx_is_low(const struct virtio_net_queue *rx)
+{
+    return __builtin_expect(virtqueue_outstanding(&rx->queue) <= rx->low_water, 0);
 }
 
 void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max)
@@ -85,8 +96,8 @@ static __attribute__((noinline)) void rx_refill_and_kick(struct virtio_net *net)
 }
 
 /* Moves finished chains to `batch`, up to the first breach. */
-static __attribute__((noinline)) void rx_take(struct virtio_net *net, struct batch *batch,
-                                              uint32_t n)
+static __attribute__((noinline)) uint32_t rx_take(struct virtio_net *net, struct batch *batch,
+                                                  uint32_t n)
 {
     struct virtio_net_queue *const rx = &net->rx;
     struct virtqueue_burst burst =
@@ -100,25 +111,44 @@ static __attribute__((noinline)) void rx_take(struct virtio_net *net, struct bat
     rx->packets += burst.count;
     rx->bytes += burst.bytes;
     /* By the burst: a lone frame costs neither a look at the pool nor at the doorbell. */
-    if (virtqueue_outstanding(&rx->queue) <= rx->low_water)
+    if (rx_is_low(rx))
         rx_refill_and_kick(net);
     if (__builtin_expect(rx->queue.breach != VIRTQUEUE_SOUND, 0))
         virtio_net_breach(net, &rx->queue);
+    return burst.count;
 }
 
 /*
- * Short, as most rounds of most lanes find nothing. Where the pool was too poor to refill the ring,
- * nothing may ever come in until that is done.
+ * Short, as most rounds of most lanes find nothing, and many a single frame. Where the pool was too
+ * poor to refill the ring, nothing may ever come in until that is done.
  */
-void virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch, uint32_t n)
+uint32_t virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch,
+                             uint32_t n)
 {
     struct virtio_net *net = virtio_net_of(dev);
     struct virtio_net_queue *rx = &net->rx;
+    uint32_t length;
 
     (void)queue_number; /* there is one */
-    batch->count = 0;
-    if (virtqueue_has_finished(&rx->queue) || virtqueue_outstanding(&rx->queue) <= rx->low_water)
-        rx_take(net, batch, n);
+    if (n == 0 || rx_is_low(rx))
+        return rx_take(net, batch, n);
+    if (!rx->queue.straight)
+        return virtqueue_has_finished(&rx->queue) ? rx_take(net, batch, n) : (batch->count = 0);
+    switch (virtqueue_pop_lone(&rx->queue, (void **)batch->buffers, &length)) {
+    case VIRTQUEUE_NONE:
+        return batch->count = 0;
+    case VIRTQUEUE_OTHER:
+        return rx_take(net, batch, n);
+    case VIRTQUEUE_LONE:
+        break;
+    }
+    virtqueue_popped(&rx->queue, 1);
+    rx->packets++;
+    rx->bytes += length;
+    batch->count = 1;
+    batch->odd = false;
+    batch->lengths[0] = length;
+    return 1;
 }
 
 /* ---- tx ---- */
@@ -131,7 +161,7 @@ void virtio_net_reclaim_tx(struct virtio_net *net)
 
     do {
         void **const free = (void **)&pool->free[pool->count];
-        n = virtqueue_pop(queue, free, NULL, VIRTQUEUE_BURST).count;
+        n = virtqueue_reclaim(queue, free, VIRTQUEUE_BURST);
         pool->count += n;
         virtqueue_popped(queue, n);
     } while (n != 0);
@@ -152,70 +182,87 @@ uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t 
             return dev->ops->tx_room(dev, queue_number, n); /* as it is answered from now on */
         }
     }
-    dev->tx_ready = virtqueue_room(&tx->queue);
+    dev->tx_ready = virtqueue_free(&tx->queue);
     return virtqueue_smaller(dev->tx_ready, n);
 }
 
-/* Nothing to complete, nothing to segment, no buffers but one. The longest header is cleared, whatever
- * this device's is. */
-static __attribute__((noinline)) void tx_clear_headers(const struct batch *batch, uint32_t n)
+/*
+ * The device header in front of a frame must be all zero: nothing to complete, nothing to segment, no
+ * buffers but one. The device that the frame came from left it like that, as a rule; then the line is
+ * not written. The longest header is cleared, whatever this device's is.
+ */
+static __attribute__((noinline, cold)) void tx_clear_headers(uint8_t *const *buffers, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        memset(batch_frame(batch, i) - VIRTIO_NET_HDR_BYTES, 0, VIRTIO_NET_HDR_BYTES);
+        memset(buffers[i] + PACKET_HEADROOM - VIRTIO_NET_HDR_ROOM, 0, VIRTIO_NET_HDR_ROOM);
 }
 
-static inline uint64_t load_word(const uint8_t *from)
+static __attribute__((noinline)) uint32_t tx_kick(struct virtio_net *net, uint32_t n)
 {
-    uint64_t word;
-
-    memcpy(&word, from, sizeof(word));
-    return word;
+    virtio_notify(&net->virtio, &net->tx.queue);
+    return n;
 }
 
-/*
- * The device header in front of a frame must be all zero. The device that the frame came from left it
- * like that, as a rule; then the line is not written. Returns the bytes of `n` frames.
- */
-static inline __attribute__((always_inline)) uint32_t tx_prepare(const struct batch *batch,
-                                                                 uint64_t n)
+static void tx_count(struct virtio_net *net, uint32_t packets, uint64_t bytes)
 {
-    uint64_t headers = 0;
-    uint32_t bytes = 0;
-
-#pragma GCC unroll 4
-    for (uint64_t i = 0; i < n; i++) {
-        const uint8_t *const frame = batch->buffers[i] + PACKET_HEADROOM;
-        headers |= load_word(frame - VIRTIO_NET_HDR_BYTES);
-        headers |= load_word(frame - sizeof(headers)); /* they overlap */
-        bytes += batch->lengths[i];
-    }
-    if (__builtin_expect(headers != 0, 0))
-        tx_clear_headers(batch, (uint32_t)n);
-    return bytes;
+    net->tx.packets += packets;
+    net->tx.bytes += bytes;
+    net->netdev.tx_ready -= packets;
 }
 
-static __attribute__((noinline)) uint32_t tx_prepare_many(const struct batch *batch, uint32_t n)
+/* Gives the device `n` frames, which lie side by side in the ring. Returns whether it wants to be
+ * notified. */
+static inline bool tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths,
+                          uint32_t n)
 {
-    return tx_prepare(batch, n);
+    struct virtqueue *const queue = &net->tx.queue;
+    const struct virtqueue_sight sight = virtqueue_put(queue, buffers, lengths, n);
+
+    if (__builtin_expect(sight.headers != 0, 0))
+        tx_clear_headers(buffers, n);
+    tx_count(net, n, sight.bytes);
+    return virtqueue_show(queue, n);
 }
 
-uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)
+/* The rare case, a burst with the end of the ring in it: `room` frames are in front of that. */
+static __attribute__((noinline, cold)) bool
+tx_add_around(struct virtio_net *net, const struct batch *batch, uint32_t n, uint32_t room)
 {
-    struct virtio_net *net = virtio_net_of(dev);
-    struct virtio_net_queue *tx = &net->tx;
+    const bool before = tx_add(net, batch->buffers, batch->lengths, room);
 
-    (void)queue_number;
+    return tx_add(net, batch->buffers + room, batch->lengths + room, n - room) || before;
+}
+
+static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const struct batch *batch)
+{
+    struct netdev *const dev = &net->netdev;
+    const uint32_t room = virtqueue_room(&net->tx.queue);
+
     if (__builtin_expect(batch->count > dev->tx_ready, 0)) /* nobody has asked for so much room */
-        dev->tx_ready = virtqueue_room(&tx->queue);
+        dev->tx_ready = virtqueue_free(&net->tx.queue);
     const uint32_t n = virtqueue_smaller(batch->count, dev->tx_ready);
     if (n == 0)
         return 0;
-    tx->bytes += n == 1 ? tx_prepare(batch, 1) : tx_prepare_many(batch, n);
-    tx->packets += n;
-    dev->tx_ready -= n;
-    if (virtqueue_add(&tx->queue, batch->buffers, batch->lengths, n))
-        virtio_notify(&net->virtio, &tx->queue);
-    return n;
+    const bool wants_doorbell = __builtin_expect(n > room, 0)
+                                    ? tx_add_around(net, batch, n, room)
+                                    : tx_add(net, batch->buffers, batch->lengths, n);
+    return wants_doorbell ? tx_kick(net, n) : n;
+}
+
+/* Short for a single frame that has nothing unusual about it. */
+uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    struct virtqueue *const queue = &net->tx.queue;
+
+    (void)queue_number;
+    if (batch->count != 1 || dev->tx_ready == 0 || !queue->straight ||
+        virtqueue_header(queue, batch->buffers[0]) != 0)
+        return tx_give(net, batch);
+    const uint32_t length = batch->lengths[0];
+    virtqueue_put_lone(queue, batch->buffers[0], length);
+    tx_count(net, 1, length);
+    return virtqueue_publish(queue, 1) ? tx_kick(net, 1) : 1;
 }
 
 uint32_t virtio_net_tx_pending(struct netdev *dev)
@@ -229,14 +276,14 @@ uint32_t virtio_net_tx_pending(struct netdev *dev)
 
 /* ---- out of service ---- */
 
-void virtio_net_no_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch,
-                            uint32_t n)
+uint32_t virtio_net_no_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch,
+                                uint32_t n)
 {
     (void)dev;
     (void)queue_number;
     (void)n;
-    batch->count = 0;
     batch->odd = false;
+    return batch->count = 0;
 }
 
 uint32_t virtio_net_waiting_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)

@@ -68,14 +68,15 @@ void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max);
 void virtio_net_reclaim_tx(struct virtio_net *net);
 
 /* The functions of net/netdev.h of the same names. */
-void virtio_net_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
+uint32_t virtio_net_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
 uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
 uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue, const struct batch *batch);
 
 uint32_t virtio_net_tx_pending(struct netdev *dev);
 
 /* The same where nothing comes in: `waiting` has no room, `stopped` takes, counts and gives back. */
-void virtio_net_no_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
+uint32_t virtio_net_no_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch,
+                                uint32_t n);
 uint32_t virtio_net_waiting_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
 uint32_t virtio_net_stopped_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
 uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue, const struct batch *batch);

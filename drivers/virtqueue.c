@@ -79,13 +79,14 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         .slots = (uint32_t *)(tokens + shape->size) + shape->size,
         .size = shape->size,
         .capacity = shape->size / chain,
+        .mask = shape->size / chain - 1,
         .chain = chain,
         .index = shape->index,
         .packed = shape->packed,
         .event_idx = shape->event_idx,
         .in_order = shape->in_order,
-        .ordinary = !shape->packed && !shape->in_order,
-        .plain = !shape->packed && chain == 1,
+        .straight = !shape->packed && !shape->in_order && chain == 1,
+        .unmoved = true,
     };
     make_slots(queue);
 
@@ -139,62 +140,25 @@ uint32_t virtqueue_unfinished(const struct virtqueue *queue)
 
 /* ---- adding ---- */
 
-/* Next slots side by side, of a split ring. */
-struct slots {
-    void **tokens;
-    const uint32_t *ids;
-    struct virtq_desc *desc; /* of a plain ring */
-};
-
-static struct slots next_slots(const struct virtqueue *queue)
+/* A split ring where chains have changed their slots, or where the header has a descriptor of its own. */
+static __attribute__((noinline)) struct virtqueue_sight
+split_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
-
-    return (struct slots){&queue->tokens[slot], &queue->ids[slot], &queue->desc[slot]};
-}
-
-static void describe_for_reading(struct virtqueue *queue, uint8_t *const *buffers,
-                                 const uint32_t *lengths, uint32_t n)
-{
-    const struct slots slots = next_slots(queue);
-    const uint64_t start = queue->start;
-    const uint32_t header = queue->header;
-
-#pragma GCC unroll 4
-    for (uint64_t i = 0; i < n; i++) {
-        slots.tokens[i] = buffers[i];
-        virtqueue_describe(&slots.desc[i], io_physical(buffers[i]) + start, header + lengths[i], 0,
-                           0);
-    }
-}
-
-static void describe_for_writing(struct virtqueue *queue, uint8_t *const *buffers, uint32_t n)
-{
-    const struct slots slots = next_slots(queue);
-    const uint64_t start = queue->start;
-    const uint32_t length = queue->header + queue->room;
-
-#pragma GCC unroll 4
-    for (uint64_t i = 0; i < n; i++) {
-        slots.tokens[i] = buffers[i];
-        virtqueue_describe(&slots.desc[i], io_physical(buffers[i]) + start, length,
-                           VIRTQ_DESC_F_WRITE, 0);
-    }
-}
-
-/* Where chains have changed their slots, or where the header has a descriptor of its own. */
-static void describe_any(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
-                         uint32_t n)
-{
-    const struct slots slots = next_slots(queue);
     const uint16_t flags = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
     const uint32_t header = queue->header;
+    struct virtqueue_sight sight = {0};
 
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t id = slots.ids[i], length = lengths == NULL ? queue->room : lengths[i];
+        const uint32_t id = queue->ids[slot + i],
+                       length = lengths == NULL ? queue->room : lengths[i];
         const uint64_t addr = io_physical(buffers[i]) + queue->start;
         struct virtq_desc *const desc = &queue->desc[id];
-        slots.tokens[i] = buffers[i];
+        queue->tokens[slot + i] = buffers[i];
+        if (lengths != NULL) {
+            sight.bytes += length;
+            sight.headers |= virtqueue_header(queue, buffers[i]);
+        }
         if (queue->chain == 1) {
             virtqueue_describe(desc, addr, header + length, flags, 0);
             continue;
@@ -202,35 +166,29 @@ static void describe_any(struct virtqueue *queue, uint8_t *const *buffers, const
         virtqueue_describe(desc, addr, header, VIRTQ_DESC_F_NEXT | flags, (uint16_t)(id + 1));
         virtqueue_describe(desc + 1, addr + header, length, flags, 0);
     }
+    return sight;
 }
 
-bool virtqueue_add_many(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
-                        uint32_t n)
+struct virtqueue_sight virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
+                                         const uint32_t *lengths, uint32_t n)
 {
-    if (queue->packed)
-        return virtqueue_packed_add(queue, buffers, lengths, n);
-    if (!queue->plain)
-        describe_any(queue, buffers, lengths, n);
-    else if (lengths != NULL)
-        describe_for_reading(queue, buffers, lengths, n);
-    else
-        describe_for_writing(queue, buffers, n);
-    return virtqueue_publish(queue, n);
+    return queue->packed ? virtqueue_packed_put(queue, buffers, lengths, n)
+                         : split_put(queue, buffers, lengths, n);
 }
 
 bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
                          unsigned count, void *token, uint32_t *slots)
 {
-    const struct slots next = next_slots(queue);
+    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
 
     *slots = queue->packed ? count : 1;
     ensure(count >= 1 && *slots <= virtqueue_free(queue));
     if (queue->packed)
         return virtqueue_packed_add_parts(queue, parts, count, token);
     ensure(count <= queue->chain);
-    next.tokens[0] = token;
+    queue->tokens[slot] = token;
     for (unsigned i = 0; i < count; i++) {
-        const uint32_t id = next.ids[0] + i;
+        const uint32_t id = queue->ids[slot] + i;
         const uint16_t link = i + 1 < count ? VIRTQ_DESC_F_NEXT : 0;
         virtqueue_describe(&queue->desc[id], io_physical(parts[i].start), parts[i].length,
                            (parts[i].write ? VIRTQ_DESC_F_WRITE : 0) | link,
@@ -241,14 +199,25 @@ bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *p
 
 /* ---- taking back ---- */
 
-/*
- * The device has finished `id` where another chain was expected, `ahead` slots behind used_idx. Lets
- * the two change their slots, or breaks the queue and returns false if the device has no such chain.
- */
-static bool bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead)
+/* Lets the chains in two slots change their places. */
+static void exchange(struct virtqueue *queue, uint32_t slot, uint32_t other)
 {
-    const uint32_t at = queue->used_idx + ahead;
+    void *const token = queue->tokens[slot];
+    const uint32_t id = queue->ids[slot];
 
+    queue->unmoved = queue->straight = false;
+    queue->tokens[slot] = queue->tokens[other];
+    queue->tokens[other] = token;
+    fill_slot(queue, slot, queue->ids[other]);
+    fill_slot(queue, other, id);
+}
+
+bool virtqueue_bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead)
+{
+    const uint32_t at = queue->used_idx + ahead, expected = virtqueue_slot(queue, at);
+
+    if (id == queue->ids[expected])
+        return true;
     if (id >= queue->size) {
         virtqueue_break(queue, VIRTQUEUE_ID_RANGE, id);
         return false;
@@ -259,92 +228,42 @@ static bool bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead)
         virtqueue_break(queue, VIRTQUEUE_ID_NOT_OUT, id);
         return false;
     }
-    const uint32_t expected_slot = virtqueue_slot(queue, at);
-    void *token = queue->tokens[slot];
-    queue->plain = false;
-    queue->tokens[slot] = queue->tokens[expected_slot];
-    queue->tokens[expected_slot] = token;
-    fill_slot(queue, slot, queue->ids[expected_slot]);
-    fill_slot(queue, expected_slot, id);
+    exchange(queue, slot, expected);
     return true;
 }
 
-struct virtqueue_burst virtqueue_pop_each(struct virtqueue *queue, void **tokens,
-                                          const uint32_t *lengths, const uint32_t *ids, uint32_t n)
+/*
+ * A split ring whose device keeps no order. Each word of the used ring is read once, since the device
+ * may change it at any time.
+ */
+static __attribute__((noinline)) struct virtqueue_burst
+split_pop(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
+    const volatile struct virtq_used_elem *const used =
+        &queue->used->ring[queue->used_idx & (queue->size - 1)];
     struct virtqueue_burst burst = {0};
 
-    for (uint32_t i = 0; i < n; i++) {
-        if (ids[i] != queue->ids[slot + i] && !bring_forward(queue, ids[i], i))
-            break;
+    n = virtqueue_smaller(virtqueue_pending(queue), n);
+    n = virtqueue_smaller(n, queue->capacity - slot);
+    for (uint32_t i = 0; i < n && virtqueue_bring_forward(queue, used[i].id, i); i++) {
         tokens[i] = queue->tokens[slot + i];
-        if (lengths != NULL) {
-            burst.bytes += lengths[i];
-            burst.odd |= virtqueue_is_odd(queue, lengths[i]);
-        }
         burst.count++;
+        if (lengths == NULL)
+            continue;
+        lengths[i] = used[i].len - queue->header;
+        burst.bytes += lengths[i];
+        burst.odd |= virtqueue_is_odd(queue, lengths[i]);
     }
     return burst;
 }
 
-/* Most frames come in bursts, so four are looked at at a time. */
-static inline __attribute__((always_inline)) struct virtqueue_burst
-pop_by_four(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n)
-{
-    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const volatile struct virtq_used_elem *const used = virtqueue_used(queue);
-    const uint32_t *const expected = &queue->ids[slot];
-    void *const *const given = &queue->tokens[slot];
-    const uint32_t header = queue->header, shortest = queue->shortest, span = queue->span;
-    four bytes_four = {0}, odd_four = {0}, wrong_four = {0};
-    uint32_t ids[VIRTQUEUE_BURST];
-    uint64_t i;
-
-    n = virtqueue_smaller(n, queue->capacity - slot);
-    for (i = 0; i + 4 <= n; i += 4) {
-        const four low = four_load(&used[i]), high = four_load(&used[i + 2]);
-        const four id = __builtin_shufflevector(low, high, 0, 2, 4, 6);
-        const four length = __builtin_shufflevector(low, high, 1, 3, 5, 7) - header;
-        wrong_four |= id ^ four_load(&expected[i]);
-        four_store(&ids[i], id);
-        memcpy(&tokens[i], &given[i], 4 * sizeof(*tokens));
-        if (lengths == NULL)
-            continue;
-        four_store(&lengths[i], length);
-        bytes_four += length;
-        odd_four |= (four)(length - shortest > span);
-    }
-
-    uint32_t bytes = four_sum(bytes_four);
-    bool odd = four_any(odd_four), wrong = four_any(wrong_four);
-    for (; i < n; i++) {
-        ids[i] = used[i].id;
-        wrong |= ids[i] != expected[i];
-        tokens[i] = given[i];
-        if (lengths == NULL)
-            continue;
-        const uint32_t length = used[i].len - header;
-        lengths[i] = length;
-        bytes += length;
-        odd |= length - shortest > span;
-    }
-    if (__builtin_expect(wrong, 0))
-        return virtqueue_pop_each(queue, tokens, lengths, ids, n);
-    return (struct virtqueue_burst){n, bytes, odd};
-}
-
-struct virtqueue_burst virtqueue_pop_many(struct virtqueue *queue, void **tokens, uint32_t *lengths,
-                                          uint32_t n)
-{
-    return lengths != NULL ? pop_by_four(queue, tokens, lengths, n)
-                           : pop_by_four(queue, tokens, NULL, n);
-}
-
-struct virtqueue_burst virtqueue_pop_other(struct virtqueue *queue, void **tokens,
-                                           uint32_t *lengths, uint32_t n)
+struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **tokens, uint32_t *lengths,
+                                         uint32_t n)
 {
     if (queue->in_order)
         return virtqueue_in_order_pop(queue, tokens, lengths, n);
-    return virtqueue_packed_pop(queue, tokens, lengths, n);
+    if (queue->packed)
+        return virtqueue_packed_pop(queue, tokens, lengths, n);
+    return split_pop(queue, tokens, lengths, n);
 }

@@ -56,8 +56,8 @@ enum virtqueue_breach {
     VIRTQUEUE_BREACHES
 };
 
+/* What every burst needs stands first, so that it lies in few cache lines. */
 struct virtqueue {
-    /* read by every burst, written by none */
     union {
         struct virtq_desc *desc;
         struct pvirtq_desc *packed_desc;
@@ -70,20 +70,10 @@ struct virtqueue {
         struct virtq_used *used;
         struct pvirtq_event_suppress *device_event;
     };
-    _Atomic uint16_t *used_event;  /* split: ours, when to be interrupted */
-    _Atomic uint16_t *avail_event; /* split: the device's, when to be notified */
-    void **tokens;                 /* by slot: the owner's buffer in the chain that is out */
-    uint32_t *ids;     /* by slot: the chain; a split ring's avail.ring holds the same */
-    uint32_t *slots;   /* by id: the slot */
-    uint32_t size;     /* descriptors; a power of two */
-    uint32_t capacity; /* slots: size ÷ chain */
-    uint16_t chain;    /* descriptors a slot: 1, 2 or 4; 1 in a packed ring */
-    uint16_t index;    /* the queue's number at its device */
-    bool packed;       /* VIRTIO_F_RING_PACKED was negotiated */
-    bool event_idx;    /* VIRTIO_F_EVENT_IDX was negotiated */
-    bool in_order;     /* VIRTIO_F_IN_ORDER was negotiated */
-    bool ordinary;     /* neither packed nor in_order */
-    bool plain;        /* split, chain 1, and slot i has descriptor i: no change of slots yet */
+    void **tokens;      /* by slot: the owner's buffer in the chain that is out */
+    uint32_t mask;      /* of slots: capacity - 1 */
+    uint32_t avail_idx; /* next slot to be filled; the low 16 bits are a split ring's */
+    uint32_t used_idx;  /* next slot to come back; likewise */
 
     /* how a buffer of the owner's is shown to the device; set by virtqueue_set_buffers */
     uint32_t start;    /* bytes into the buffer at which the device's header begins */
@@ -92,14 +82,27 @@ struct virtqueue {
     uint32_t shortest; /* a length is odd if it is less than this, */
     uint32_t span;     /* or more by more than this */
 
-    /* written by every burst; the low 16 bits are a split ring's */
-    uint32_t avail_idx;           /* next slot to be filled */
-    uint32_t used_idx;            /* next slot to come back */
-    uint32_t parked;              /* used_idx when used_event was last moved */
+    uint32_t capacity;            /* slots: size ÷ chain */
+    enum virtqueue_breach breach; /* the first one */
+    bool straight;   /* split, in any order, chains of one, and slot i has descriptor i */
+    bool unmoved;    /* no chain has changed its slot yet */
+    bool packed;     /* VIRTIO_F_RING_PACKED was negotiated */
+    bool event_idx;  /* VIRTIO_F_EVENT_IDX was negotiated */
+    bool in_order;   /* VIRTIO_F_IN_ORDER was negotiated */
+    uint32_t parked; /* used_idx when used_event was last moved */
+    _Atomic uint16_t *avail_event; /* split: the device's, when to be notified */
+
+    _Atomic uint16_t *used_event; /* split: ours, when to be interrupted */
+    uint32_t *ids;                /* by slot: the chain; a split ring's avail.ring holds the same */
+    uint32_t *slots;              /* by id: the slot */
+    uint32_t size;                /* descriptors; a power of two */
+    uint16_t chain;               /* descriptors a slot: 1, 2 or 4; 1 in a packed ring */
+    uint16_t index;               /* the queue's number at its device */
+    uint32_t breach_value;        /* what the device had written */
+    uint32_t laid;                /* packed: slots that were last put, shown or not; */
+    uint32_t laid_word;           /* and what shows them: id and flags of the first */
     uint32_t told;                /* in_order: chains that the device has told of already, */
     uint32_t told_length;         /* and the length of the last of them */
-    enum virtqueue_breach breach; /* the first one */
-    uint32_t breach_value;        /* what the device had written */
 };
 
 /* What a queue is made of. */
@@ -167,7 +170,7 @@ static inline uint32_t virtqueue_free(const struct virtqueue *queue)
 /* The slot that either index stands for. */
 static inline uint32_t virtqueue_slot(const struct virtqueue *queue, uint32_t idx)
 {
-    return idx & (queue->capacity - 1);
+    return idx & queue->mask;
 }
 
 static inline uint32_t virtqueue_smaller(uint32_t a, uint32_t b)
@@ -221,26 +224,51 @@ static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
              VIRTQ_USED_F_NO_NOTIFY);
 }
 
-/* virtqueue_add for more than one chain, or a ring that is not plain. */
-bool virtqueue_add_many(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
-                        uint32_t n);
+/* What virtqueue_put has seen of the buffers that the device is to read. */
+struct virtqueue_sight {
+    uint64_t bytes;   /* the sum of their lengths */
+    uint64_t headers; /* 0 if the 16 bytes that end with the device's header are zero in each */
+};
 
 /*
- * Gives the device `n` buffers (1 to virtqueue_room), each with as many bytes behind the header as
- * `lengths` says, or, where it is to write (`lengths` NULL), with queue->room. They are the device's
- * until they come back by virtqueue_pop. Returns whether it wants to be notified now: at most once a
- * burst. Data path.
+ * Lays `n` buffers (1 to virtqueue_room) into the next slots, each with as many bytes behind the
+ * header as `lengths` says, or, where the device is to write (`lengths` NULL), with queue->room. The
+ * device does not know of them before virtqueue_show: till then they may be laid there anew, also
+ * fewer, and with other lengths. start + header of buffers to be read is a multiple of 16 from a
+ * multiple of 16. Data path.
  */
-static inline __attribute__((always_inline)) bool
-virtqueue_add(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
+struct virtqueue_sight virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
+                                         const uint32_t *lengths, uint32_t n);
+
+/*
+ * Shows the device what was last put into the next `n` slots. They are the device's until they come
+ * back by virtqueue_pop. Returns whether it wants to be notified now: at most once a burst. Data path.
+ */
+bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n);
+
+static inline bool virtqueue_show(struct virtqueue *queue, uint32_t n)
 {
-    if (n != 1 || !queue->plain || lengths == NULL)
-        return virtqueue_add_many(queue, buffers, lengths, n);
+    return queue->packed ? virtqueue_packed_show(queue, n) : virtqueue_publish(queue, n);
+}
+
+/* The 16 bytes that end with the header of a buffer, as two words of which one is not 0 if any of them
+ * is not. */
+static inline uint64_t virtqueue_header(const struct virtqueue *queue, const uint8_t *buffer)
+{
+    uint64_t words[2];
+
+    __builtin_memcpy(words, buffer + queue->start + queue->header - sizeof(words), sizeof(words));
+    return words[0] | words[1];
+}
+
+/* virtqueue_put of a single buffer to be read, in a queue that is straight. */
+static inline void virtqueue_put_lone(struct virtqueue *queue, uint8_t *buffer, uint32_t length)
+{
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
-    queue->tokens[slot] = buffers[0];
-    virtqueue_describe(&queue->desc[slot], io_physical(buffers[0]) + queue->start,
-                       queue->header + lengths[0], 0, 0);
-    return virtqueue_publish(queue, 1);
+    const uint64_t addr = io_physical(buffer) + queue->start;
+
+    virtqueue_describe(&queue->desc[slot], addr, queue->header + length, 0, 0);
+    queue->tokens[slot] = buffer;
 }
 
 /* A piece of memory for the device to read or write. */
@@ -262,10 +290,17 @@ bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *p
 
 /* What virtqueue_pop has found. */
 struct virtqueue_burst {
+    uint64_t bytes; /* the sum of their lengths */
     uint32_t count; /* chains */
-    uint32_t bytes; /* the sum of their lengths */
     bool odd;       /* virtqueue_is_odd for some length */
 };
+
+/*
+ * The device has finished `id`, `ahead` slots behind used_idx. True if that is the chain in that slot;
+ * or is now, for where another one was expected the two change their slots. False, and the queue is
+ * broken, if the device has no such chain.
+ */
+bool virtqueue_bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead);
 
 /* What is shorter than the shortest wraps to something very long. */
 static inline bool virtqueue_is_odd(const struct virtqueue *queue, uint32_t length)
@@ -286,13 +321,6 @@ static inline uint32_t virtqueue_pending(struct virtqueue *queue)
         return 0;
     }
     return pending;
-}
-
-/* The next element of a split ring's used ring. Each word is to be read once, since the device may
- * change it at any time. */
-static inline const volatile struct virtq_used_elem *virtqueue_used(const struct virtqueue *queue)
-{
-    return &queue->used->ring[queue->used_idx & (queue->size - 1)];
 }
 
 /* In a packed ring: what id and flags of the descriptor in slot `slot`, which is to come back as
@@ -326,22 +354,6 @@ static inline bool virtqueue_has_finished(const struct virtqueue *queue)
                                    virtqueue_packed_used(queue, queue->used_idx, 0);
 }
 
-/* virtqueue_pop of an ordinary queue that has finished `n` chains, and of one that is not ordinary. */
-struct virtqueue_burst virtqueue_pop_many(struct virtqueue *queue, void **tokens, uint32_t *lengths,
-                                          uint32_t n);
-struct virtqueue_burst virtqueue_pop_other(struct virtqueue *queue, void **tokens,
-                                           uint32_t *lengths, uint32_t n);
-
-/*
- * The rare case of virtqueue_pop: the device has finished `n` chains, `ids`, and not all of them are
- * the expected ones. Lets chains change their slots until they are; `lengths` (or NULL) is what was
- * read of them before.
- */
-__attribute__((cold)) struct virtqueue_burst virtqueue_pop_each(struct virtqueue *queue,
-                                                                void **tokens,
-                                                                const uint32_t *lengths,
-                                                                const uint32_t *ids, uint32_t n);
-
 /*
  * Looks at the next finished chains: as many as lie side by side, at most `n` (at most
  * VIRTQUEUE_BURST). Stores the token of each and, unless `lengths` is NULL, how many bytes the device
@@ -349,23 +361,39 @@ __attribute__((cold)) struct virtqueue_burst virtqueue_pop_each(struct virtqueue
  * virtqueue_popped: a caller that does not like the length of one takes only those before it. A
  * breach may be the reason that they are fewer: look at queue->breach. Data path.
  */
-static inline __attribute__((always_inline)) struct virtqueue_burst
-virtqueue_pop(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n)
-{
-    if (!queue->ordinary)
-        return virtqueue_pop_other(queue, tokens, lengths, n);
-    n = virtqueue_smaller(virtqueue_pending(queue), n);
-    if (n != 1 || lengths == NULL)
-        return virtqueue_pop_many(queue, tokens, lengths, n);
+struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **tokens, uint32_t *lengths,
+                                         uint32_t n);
 
-    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const volatile struct virtq_used_elem *const used = virtqueue_used(queue);
-    const uint32_t id = used->id;
-    *tokens = queue->tokens[slot];
-    *lengths = used->len - queue->header;
-    if (__builtin_expect(id != queue->ids[slot], 0))
-        return virtqueue_pop_each(queue, tokens, lengths, &(const uint32_t){id}, 1);
-    return (struct virtqueue_burst){1, *lengths, virtqueue_is_odd(queue, *lengths)};
+/* What virtqueue_pop_lone has found. */
+enum virtqueue_lone {
+    VIRTQUEUE_NONE, /* the device has finished nothing */
+    VIRTQUEUE_LONE, /* one chain, which is as it should be */
+    VIRTQUEUE_OTHER, /* more, or something else: nothing has been done, and it is for virtqueue_pop */
+};
+
+/*
+ * virtqueue_pop of a straight queue for the two commonest cases of all: nothing, and a single chain, the
+ * expected one, with an ordinary length. At least one chain is outstanding.
+ */
+static inline enum virtqueue_lone virtqueue_pop_lone(struct virtqueue *queue, void **token,
+                                                     uint32_t *length)
+{
+    const uint32_t used_idx = queue->used_idx, slot = virtqueue_slot(queue, used_idx);
+    const uint32_t header = queue->header;
+    const volatile struct virtq_used_elem *const used = &queue->used->ring[slot];
+
+    /* Acquire: as in virtqueue_pending. */
+    const uint16_t idx = atomic_load_explicit(&queue->used->idx, memory_order_acquire);
+    if (idx == (uint16_t)used_idx)
+        return VIRTQUEUE_NONE;
+    if (idx != (uint16_t)(used_idx + 1) || used->id != slot)
+        return VIRTQUEUE_OTHER;
+    const uint32_t behind_header = used->len - header;
+    if (__builtin_expect(virtqueue_is_odd(queue, behind_header), 0))
+        return VIRTQUEUE_OTHER;
+    *token = queue->tokens[slot];
+    *length = behind_header;
+    return VIRTQUEUE_LONE;
 }
 
 /* The first `n` slots that virtqueue_pop has told of are free, and their buffers are the caller's. */

@@ -96,35 +96,107 @@ static bool wants_doorbell(struct virtqueue *queue, uint32_t n)
     return idx - event - 1 < queue->capacity;
 }
 
-/* Both directions of virtqueue_packed_add: `lengths` is NULL, or not, by a constant. */
-static inline __attribute__((always_inline)) bool
-add(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint64_t n)
+/* Length, id and flags go by one store; but not the flags of the first, which show the burst. */
+static inline void describe(struct pvirtq_desc *desc, uint64_t addr, uint32_t len, uint32_t word)
 {
-    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
-    const uint32_t *const ids = &queue->ids[slot];
-    const uint64_t start = queue->start;
-    const uint32_t header = queue->header, room = header + queue->room;
-    const uint16_t flags =
-        available(queue, queue->avail_idx) | (lengths == NULL ? VIRTQ_DESC_F_WRITE : 0);
-    struct pvirtq_desc *const desc = &queue->packed_desc[slot];
-    void **const tokens = &queue->tokens[slot];
+    const uint64_t rest = (uint64_t)word << 32 | len;
 
-#pragma GCC unroll 4
-    for (uint64_t i = 0; i < n; i++) {
-        tokens[i] = buffers[i];
-        desc[i].addr = io_physical(buffers[i]) + start;
-        desc[i].len = lengths == NULL ? room : header + lengths[i];
-        if (i != 0)
-            write_word(&desc[i], word_of(ids[i], flags));
-    }
-    show(desc, word_of(ids[0], flags));
-    return wants_doorbell(queue, (uint32_t)n);
+    desc->addr = addr;
+    memcpy(&desc->len, &rest, sizeof(rest));
 }
 
-bool virtqueue_packed_add(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
-                          uint32_t n)
+/*
+ * Both directions of virtqueue_packed_put: `lengths` is NULL, or not, by a constant. Of the first
+ * descriptor id and flags are left as they are: they show the burst.
+ */
+static inline __attribute__((always_inline)) struct virtqueue_sight
+put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
-    return lengths != NULL ? add(queue, buffers, lengths, n) : add(queue, buffers, NULL, n);
+    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
+    const uint16_t write = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
+    const uint64_t start = queue->start;
+    const uint32_t header = queue->header,
+                   flags = word_of(0, available(queue, queue->avail_idx) | write);
+    const uint32_t room = header + queue->room;
+    const uint64_t last = start + header - sizeof(four);
+    const uint32_t *const ids = &queue->ids[slot];
+    struct pvirtq_desc *const desc = &queue->packed_desc[slot];
+    void **const tokens = &queue->tokens[slot];
+    uint64_t bytes = lengths == NULL ? room : header + lengths[0];
+    four headers = {0};
+
+    desc->addr = io_physical(buffers[0]) + start;
+    desc->len = (uint32_t)bytes;
+    tokens[0] = buffers[0];
+    if (lengths != NULL)
+        headers = *(const four *)(buffers[0] + last);
+    FOUR_AT_A_TIME(i, 1, n, {
+        uint8_t *const buffer = buffers[i];
+        const uint32_t length = lengths == NULL ? room : header + lengths[i];
+        if (lengths != NULL) {
+            headers |= *(const four *)(buffer + last);
+            bytes += length;
+        }
+        tokens[i] = buffer;
+        describe(&desc[i], io_physical(buffer) + start, length, flags | ids[i]);
+    });
+    queue->laid = n;
+    queue->laid_word = flags | ids[0];
+    return (struct virtqueue_sight){bytes - (uint64_t)n * header, four_or(headers)};
+}
+
+static __attribute__((noinline)) struct virtqueue_sight
+put_read(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
+{
+    return put(queue, buffers, lengths, n);
+}
+
+static __attribute__((noinline)) struct virtqueue_sight
+put_write(struct virtqueue *queue, uint8_t *const *buffers, uint32_t n)
+{
+    return put(queue, buffers, NULL, n);
+}
+
+/* A lone frame to be sent. */
+static struct virtqueue_sight put_lone(struct virtqueue *queue, uint8_t *buffer, uint32_t length)
+{
+    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
+    struct pvirtq_desc *const desc = &queue->packed_desc[slot];
+
+    desc->addr = io_physical(buffer) + queue->start;
+    desc->len = queue->header + length;
+    queue->tokens[slot] = buffer;
+    queue->laid = 1;
+    queue->laid_word = word_of(queue->ids[slot], available(queue, queue->avail_idx));
+    return (struct virtqueue_sight){length, virtqueue_header(queue, buffer)};
+}
+
+struct virtqueue_sight virtqueue_packed_put(struct virtqueue *queue, uint8_t *const *buffers,
+                                            const uint32_t *lengths, uint32_t n)
+{
+    if (n == 1 && lengths != NULL)
+        return put_lone(queue, buffers[0], lengths[0]);
+    return lengths != NULL ? put_read(queue, buffers, lengths, n) : put_write(queue, buffers, n);
+}
+
+/* Slots behind those that are shown: they were laid, and are not to be available now. Such flags a
+ * descriptor has when the device has finished it in the round before. */
+static __attribute__((noinline, cold)) void hide(struct virtqueue *queue, uint32_t from,
+                                                 uint32_t to)
+{
+    for (uint32_t idx = queue->avail_idx + from; idx != queue->avail_idx + to; idx++)
+        write_word(&queue->packed_desc[virtqueue_slot(queue, idx)],
+                   virtqueue_packed_used(queue, idx - queue->capacity, 0));
+}
+
+bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n)
+{
+    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
+
+    if (__builtin_expect(queue->laid > n, 0))
+        hide(queue, n, queue->laid);
+    show(&queue->packed_desc[slot], queue->laid_word);
+    return wants_doorbell(queue, n);
 }
 
 bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
@@ -154,32 +226,6 @@ bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_
 /* ---- taking back ---- */
 
 /*
- * The rare case: `done` chains are taken, and then comes one with another id than expected, as `word`
- * says. Reads on, and lets chains change their slots.
- */
-static __attribute__((noinline, cold)) struct virtqueue_burst
-pop_reordered(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n, uint32_t done,
-              uint32_t word)
-{
-    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const struct pvirtq_desc *const desc = &queue->packed_desc[slot];
-    const uint32_t flags = virtqueue_packed_used(queue, queue->used_idx, 0);
-    uint32_t ids[VIRTQUEUE_BURST];
-    uint32_t i = done;
-
-    memcpy(ids, &queue->ids[slot], done * sizeof(*ids));
-    while ((word & FLAGS_MASK) == flags) {
-        ids[i] = (uint16_t)word;
-        if (lengths != NULL)
-            lengths[i] = *(const volatile uint32_t *)&desc[i].len - queue->header;
-        if (++i == n)
-            break;
-        word = virtqueue_packed_load(&desc[i]);
-    }
-    return virtqueue_pop_each(queue, tokens, lengths, ids, i);
-}
-
-/*
  * The upper halves of four descriptors: lengths, and ids with flags. Acquire, as in
  * virtqueue_packed_load: on x86 a load is one, and a half, which is aligned to its 8 bytes, is read at
  * once, so that a length belongs to the flags beside it.
@@ -195,61 +241,82 @@ static inline four load_four(const struct pvirtq_desc *desc, four *lengths)
     return __builtin_shufflevector(low, high, 1, 3, 5, 7);
 }
 
-/*
- * Both directions of virtqueue_packed_pop: `lengths` is NULL, or not, by a constant. Four at a time as
- * long as four are finished, and as expected; then one at a time.
- */
-static inline __attribute__((always_inline)) struct virtqueue_burst
-pop(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n)
+/* One at a time, behind those that are in `burst` already. */
+static __attribute__((noinline)) struct virtqueue_burst pop_each(struct virtqueue *queue,
+                                                                 void **tokens, uint32_t *lengths,
+                                                                 uint32_t n,
+                                                                 struct virtqueue_burst burst)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
     const struct pvirtq_desc *const desc = &queue->packed_desc[slot];
-    const uint32_t *const ids = &queue->ids[slot];
-    void *const *const given = &queue->tokens[slot];
     const uint32_t flags = virtqueue_packed_used(queue, queue->used_idx, 0);
-    const uint32_t header = queue->header, shortest = queue->shortest, span = queue->span;
-    four bytes_four = {0}, odd_four = {0};
+
+    for (uint32_t i = burst.count; i < n; i++) {
+        const uint32_t word = virtqueue_packed_load(&desc[i]);
+        if ((word & FLAGS_MASK) != flags || !virtqueue_bring_forward(queue, (uint16_t)word, i))
+            break;
+        tokens[i] = queue->tokens[slot + i];
+        burst.count++;
+        if (lengths == NULL)
+            continue;
+        lengths[i] = *(const volatile uint32_t *)&desc[i].len - queue->header;
+        burst.bytes += lengths[i];
+        burst.odd |= virtqueue_is_odd(queue, lengths[i]);
+    }
+    return burst;
+}
+
+/*
+ * Both directions, four at a time, as long as four are finished and their ids are the expected ones:
+ * `lengths` is NULL, or not, by a constant.
+ */
+static inline __attribute__((always_inline)) struct virtqueue_burst
+pop_by_four(const struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n)
+{
+    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
+    const struct pvirtq_desc *const desc = &queue->packed_desc[slot];
+    void *const *const given = &queue->tokens[slot];
+    const uint32_t header = queue->header;
+    const struct four_bounds bounds = four_bounds(header + queue->shortest, queue->span);
+    four expected =
+        (four_of(slot) + (four){0, 1, 2, 3}) | virtqueue_packed_used(queue, queue->used_idx, 0);
+    four sum = {0}, odd = {0};
     uint64_t i;
 
-    /* No more than the device has, and not beyond the end, where the wrap counter changes. */
-    n = virtqueue_smaller(n, virtqueue_outstanding(queue));
-    n = virtqueue_smaller(n, queue->capacity - slot);
     for (i = 0; i + 4 <= n; i += 4) {
         four length;
         const four word = load_four(&desc[i], &length) & VIRTQUEUE_PACKED_MASK;
-        if (four_any(word ^ (four_load(&ids[i]) | flags)))
+        if (four_or(word ^ expected) != 0)
             break;
+        expected += 4;
         memcpy(&tokens[i], &given[i], 4 * sizeof(*tokens));
         if (lengths == NULL)
             continue;
-        length -= header;
-        four_store(&lengths[i], length);
-        bytes_four += length;
-        odd_four |= (four)(length - shortest > span);
+        odd |= four_outside(length, bounds);
+        sum += length - header;
+        four_store(&lengths[i], length - header);
     }
+    return (struct virtqueue_burst){four_sum(sum), (uint32_t)i, four_or(odd) != 0};
+}
 
-    uint32_t bytes = four_sum(bytes_four);
-    bool odd = four_any(odd_four);
-    for (; i < n; i++) {
-        const uint32_t word = virtqueue_packed_load(&desc[i]) & VIRTQUEUE_PACKED_MASK;
-        if (__builtin_expect(word != (flags | ids[i]), 0)) {
-            if ((word & FLAGS_MASK) != flags)
-                break; /* not finished yet */
-            return pop_reordered(queue, tokens, lengths, n, (uint32_t)i, word);
-        }
-        tokens[i] = given[i];
-        if (lengths == NULL)
-            continue;
-        const uint32_t length = *(const volatile uint32_t *)&desc[i].len - header;
-        lengths[i] = length;
-        bytes += length;
-        odd |= length - shortest > span;
-    }
-    return (struct virtqueue_burst){(uint32_t)i, bytes, odd};
+static __attribute__((noinline)) struct virtqueue_burst
+pop_many(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n)
+{
+    const struct virtqueue_burst burst = lengths != NULL ? pop_by_four(queue, tokens, lengths, n)
+                                                         : pop_by_four(queue, tokens, NULL, n);
+    return burst.count != n ? pop_each(queue, tokens, lengths, n, burst) : burst;
 }
 
 struct virtqueue_burst virtqueue_packed_pop(struct virtqueue *queue, void **tokens,
                                             uint32_t *lengths, uint32_t n)
 {
-    return lengths != NULL ? pop(queue, tokens, lengths, n) : pop(queue, tokens, NULL, n);
+    const uint32_t used_idx = queue->used_idx;
+
+    /* No more than the device has, and not beyond the end, where the wrap counter changes. */
+    n = virtqueue_smaller(n, virtqueue_outstanding(queue));
+    n = virtqueue_smaller(n, queue->capacity - virtqueue_slot(queue, used_idx));
+    /* Most often there is one chain, or there are many. */
+    if (n >= 4 && queue->unmoved && virtqueue_packed_is_used(queue, used_idx + 1))
+        return pop_many(queue, tokens, lengths, n);
+    return pop_each(queue, tokens, lengths, n, (struct virtqueue_burst){0});
 }

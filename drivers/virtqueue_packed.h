@@ -14,8 +14,8 @@
 /* The functions of drivers/virtqueue.h of the same names, but for `packed`. */
 struct virtqueue_layout virtqueue_packed_layout(uint32_t size);
 uint32_t virtqueue_packed_unfinished(const struct virtqueue *queue);
-bool virtqueue_packed_add(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
-                          uint32_t n);
+struct virtqueue_sight virtqueue_packed_put(struct virtqueue *queue, uint8_t *const *buffers,
+                                            const uint32_t *lengths, uint32_t n);
 bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
                                 unsigned count, void *token);
 struct virtqueue_burst virtqueue_packed_pop(struct virtqueue *queue, void **tokens,

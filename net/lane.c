@@ -83,15 +83,21 @@ static void admit_each(struct lane *lane, struct batch *batch)
     batch->count = kept;
 }
 
+/* How many frames the lane may take in, as the port says that they are to leave by. */
+static __attribute__((noinline)) uint32_t ask_for_room(struct lane *lane)
+{
+    return lane->tx->ops->tx_room(lane->tx, lane->tx_queue, BURST);
+}
+
 /*
- * How many frames the lane may take in. The port is asked for certain when the pool runs low (where
+ * The same, but most rounds need not ask. The port is asked for certain when the pool runs low (where
  * memory is short), for then the buffers that it has sent must come back.
  */
 static inline uint32_t room_of(struct lane *lane)
 {
-    if (__builtin_expect(lane->pool.count < BURST, 0))
-        return lane->tx->ops->tx_room(lane->tx, lane->tx_queue, BURST);
-    return netdev_tx_room(lane->tx, lane->tx_queue, BURST);
+    if (__builtin_expect(lane->pool.count < BURST || lane->tx->tx_ready < BURST, 0))
+        return ask_for_room(lane);
+    return BURST;
 }
 
 uint32_t lane_run(struct lane *lane)
@@ -101,8 +107,7 @@ uint32_t lane_run(struct lane *lane)
     /* No more is taken in than can leave: under overload frames wait in the rx ring, where the host
      * sees that it is full, and are not taken and lost here. */
     uint32_t room = room_of(lane);
-    netdev_rx_batch(lane->rx, lane->rx_queue, &batch, room);
-    const uint32_t taken = batch.count;
+    const uint32_t taken = netdev_rx_batch(lane->rx, lane->rx_queue, &batch, room);
     if (taken == 0)
         return 0;
     if (__builtin_expect(batch.odd, 0))

@@ -84,7 +84,7 @@ static bool reset(struct netdev *dev)
     return true;
 }
 
-static void rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n)
+static uint32_t rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n)
 {
     struct memory_port *port = of(dev);
 
@@ -100,6 +100,7 @@ static void rx_batch(struct netdev *dev, unsigned queue, struct batch *batch, ui
         port->stats.rx_bytes += frame.length;
         post(port);
     }
+    return batch->count;
 }
 
 static uint32_t tx_room(struct netdev *dev, unsigned queue, uint32_t n)

@@ -96,11 +96,11 @@ struct netdev_ops {
     bool (*reset)(struct netdev *dev);
 
     /*
-     * Fills `batch` with up to `n` (at most BURST) received frames of rx queue `queue`; the caller
-     * owns them. It may be fewer than there are: the next call gives the rest. Buffers to refill
-     * the ring come out of the queue's pool. Data path.
+     * Fills `batch` with up to `n` (at most BURST) received frames of rx queue `queue`, and returns
+     * its count; the caller owns them. It may be fewer than there are: the next call gives the rest.
+     * Buffers to refill the ring come out of the queue's pool. Data path.
      */
-    void (*rx_batch)(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
+    uint32_t (*rx_batch)(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
 
     /*
      * How many frames tx_batch would take now, at most `n` (at most BURST). Buffers that the device
@@ -209,10 +209,10 @@ struct netdev {
     uint32_t frame_max; /* bytes: buffers for its rx must hold frames of this size */
 };
 
-static inline void netdev_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch,
-                                   uint32_t n)
+static inline uint32_t netdev_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch,
+                                       uint32_t n)
 {
-    dev->ops->rx_batch(dev, queue, batch, n);
+    return dev->ops->rx_batch(dev, queue, batch, n);
 }
 
 /* Most rounds need not ask. */

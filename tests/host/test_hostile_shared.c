@@ -90,26 +90,63 @@ static void start_quietly(uint64_t features)
     sim_virtio_net_suppress(one->net, SIM_TX, true);
 }
 
-/* In both layouts, and where chains come back in another order than the one expected. */
+/* BURST frames through rx, the device's words being watched while they are taken. */
+static void receive_watched(uint64_t features, enum sim_order order, bool spoil,
+                            struct batch *batch)
+{
+    start_quietly(features);
+    one->net->queues[SIM_RX].order = order;
+    bench_deliver(one, BURST);
+    watch_queue(SIM_RX, spoil);
+    netdev_rx_batch(one->dev, 0, batch, BURST);
+    access_watch_stop();
+    assert_int_equal(seen.own_reads, 0);
+}
+
+/* In both layouts; and where chains come back in another order than the one expected, in that with a
+ * header of its own, which is looked at one by one. */
 static void what_changes_after_it_was_read_is_not_read_again(void **state)
 {
-    static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
+    static const struct {
+        uint64_t features;
+        enum sim_order order;
+    } ways[] = {{SIM_FEATURES_USUAL, SIM_IN_ORDER}, {0, SIM_IN_ORDER}, {0, SIM_REVERSED}};
 
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         struct batch batch = {.count = 0};
 
         bench_renew(state);
-        start_quietly(features[i % 2]);
-        one->net->queues[SIM_RX].order = i < 2 ? SIM_IN_ORDER : SIM_REVERSED;
-        bench_deliver(one, BURST);
-        watch_queue(SIM_RX, true);
-        netdev_rx_batch(one->dev, 0, &batch, BURST);
-        unwatch();
+        receive_watched(ways[i].features, ways[i].order, true, &batch);
+        if (bench_is_modern() && ways[i].order != SIM_IN_ORDER)
+            return; /* no header of its own there */
+        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_int_equal(machine_log_count("error", ""), 0);
         assert_int_equal(batch.count, BURST);
         for (uint32_t frame = 0; frame < BURST; frame++)
             assert_int_equal(batch.lengths[frame], BENCH_FRAME);
         assert_int_equal(words_read(), 2 * BURST);
-        assert_int_equal(seen.index_reads, 2); /* the first one only tells that it is worth it */
+        assert_in_range(seen.index_reads, 1,
+                        2); /* the first one may only tell that it is worth it */
+    }
+}
+
+/*
+ * Where the chains of a whole burst are looked at at once, and one is not the expected one, all of them
+ * are looked at again. What they say then is judged; what they said before has no consequence.
+ */
+static void what_is_read_again_is_judged_again(void **state)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const bool spoil = i != 0;
+        struct batch batch = {.count = 0};
+
+        bench_renew(state);
+        receive_watched(SIM_FEATURES_USUAL, SIM_REVERSED, spoil, &batch);
+        assert_int_equal(batch.count, spoil ? 0 : BURST);
+        assert_int_equal(machine_log_count("error", "reason=used-id-range"), spoil ? 1 : 0);
+        assert_int_equal(one->dev->state, spoil ? NETDEV_RESETTING : NETDEV_RUNNING);
+        for (uint32_t frame = 0; frame < batch.count; frame++)
+            assert_int_equal(batch.lengths[frame], BENCH_FRAME);
     }
 }
 
@@ -226,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_changes_after_it_was_read_is_not_read_again),
+        TEST(what_is_read_again_is_judged_again),
         TEST(odd_lengths_are_judged_and_used_as_they_were_first_read),
         TEST(finished_tx_chains_are_read_once_whatever_their_length),
         TEST(a_ring_that_is_written_over_does_not_mislead_the_driver),

@@ -32,13 +32,14 @@ SOURCES := \
 # version 3 takes the parts out of one file by macros. Of newlib's two allocators it is the larger
 # one, since the small one aligns to 8 bytes where gcc expects 16.
 SOURCES += stdio/svfprintf.c stdio/svfiprintf.c stdio/ssputs_r.c stdio/ssprint_r.c \
-	stdlib/freer.c stdlib/callocr.c stdlib/reallocr.c stdlib/msizer.c
+	stdlib/freer.c stdlib/callocr.c stdlib/malign.c stdlib/malignr.c stdlib/reallocr.c \
+	stdlib/msizer.c
 ifneq ($(wildcard $(SRC)/stdlib/freer.c),)
 SOURCES += stdlib/mallocr.c
 PARTS := streams.o
 else
 PARTS := stdio/svfprintf.o stdio/svfiprintf.o $(patsubst %,mallocr/%.o, \
-	MALLOC FREE CALLOC REALLOC MALLOC_USABLE_SIZE)
+	MALLOC FREE CALLOC MEMALIGN REALLOC MALLOC_USABLE_SIZE)
 endif
 
 # Another version of newlib may lack a file; whether that matters the trial link will tell.
