@@ -46,7 +46,8 @@ DRIVERS_SOURCES := \
 	drivers/virtqueue.c drivers/virtqueue_packed.c drivers/virtqueue_in_order.c \
 	drivers/virtio.c drivers/virtio_pci_region.c \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
-	drivers/virtio_net_features.c drivers/virtio_net_control.c drivers/virtio_net_data.c \
+	drivers/virtio_net_features.c drivers/virtio_net_negotiate.c drivers/virtio_net_queues.c \
+	drivers/virtio_net_control.c drivers/virtio_net_data.c \
 	drivers/virtio_net_interrupt.c \
 	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
 	drivers/virtio_net_plug.c drivers/virtio_net.c \

@@ -4,22 +4,14 @@
 #include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
-#include <machine/clock.h>
 #include <machine/log.h>
-#include <machine/memory.h>
 #include <machine/panic.h>
 
-#include "drivers/virtio_net_internal.h"
 #include "drivers/virtio_net_features.h"
+#include "drivers/virtio_net_internal.h"
 #include "drivers/virtio_pci_legacy.h"
 #include "drivers/virtio_pci_modern.h"
-
-#define GROUP_ADDRESS 0x01 /* the two bits of a MAC's first byte */
-#define LOCAL_ADDRESS 0x02
-#define QUEUE_SIZE_ENOUGH 16 /* of a queue that is cut for want of memory, and goes on */
-#define MTU_MIN 68           /* virtio 1.2 §5.1.4.1: a device must not state less */
 
 bool virtio_net_matches(const struct pci_device *pci)
 {
@@ -28,9 +20,7 @@ bool virtio_net_matches(const struct pci_device *pci)
             pci->device_id == VIRTIO_PCI_DEVICE_NET);
 }
 
-/* The device cannot be used, and is told so: `format` is "reason=… key=value". */
-__attribute__((format(printf, 2, 3))) static void refuse(struct virtio_net *net, const char *format,
-                                                         ...)
+void virtio_net_refuse(struct virtio_net *net, const char *format, ...)
 {
     char text[256];
     va_list arguments;
@@ -43,293 +33,6 @@ __attribute__((format(printf, 2, 3))) static void refuse(struct virtio_net *net,
         virtio_fail(&net->virtio);
     net->netdev.state = NETDEV_FAILED;
     net->netdev.ops = &virtio_net_stopped_ops;
-}
-
-static void warn(const struct virtio_net *net, const char *reason, const char *detail)
-{
-    log_event(LOG_WARN, "warn", "port=%u reason=%s detail=\"%s\"", net->netdev.id, reason, detail);
-}
-
-/* ---- features ---- */
-
-/* A control queue that cannot hold the longest command is left alone, with all that hangs on it. */
-static bool control_queue_usable(const struct virtio_net *net)
-{
-    uint32_t size = net->virtio.transport->get_queue_size(&net->virtio, VIRTIO_NET_QUEUE_CONTROL);
-
-    return virtqueue_size_valid(size) && size >= VIRTIO_NET_CONTROL_CHAIN;
-}
-
-static bool mtu_is_usable(const struct virtio_net *net, uint16_t mtu)
-{
-    if (mtu >= MTU_MIN && mtu <= VIRTIO_NET_MTU_MAX)
-        return true;
-    log_event(LOG_WARN, "warn", "port=%u reason=mtu mtu=%u accepted=%u-%u", net->netdev.id, mtu,
-              MTU_MIN, VIRTIO_NET_MTU_MAX);
-    return false;
-}
-
-static void report_features(const struct virtio_net *net)
-{
-    char offered[VIRTIO_NET_FEATURES_TEXT], taken[VIRTIO_NET_FEATURES_TEXT];
-
-    virtio_net_features_text(net->virtio.offered, offered);
-    virtio_net_features_text(net->virtio.taken, taken);
-    log_event(LOG_DEBUG, "features", "port=%u offered=%s taken=%s offered_bits=0x%llx",
-              net->netdev.id, offered, taken, (unsigned long long)net->virtio.offered);
-}
-
-/* The device has refused what it had offered. */
-static bool refuse_features(struct virtio_net *net)
-{
-    char taken[VIRTIO_NET_FEATURES_TEXT];
-
-    virtio_net_features_text(net->virtio.taken, taken);
-    refuse(net, "reason=features-refused features=%s bits=0x%llx", taken,
-           (unsigned long long)net->virtio.taken);
-    return false;
-}
-
-/* Takes what is of use to us out of what is offered, given the mtu that the device states. */
-static bool negotiate(struct virtio_net *net, uint16_t mtu)
-{
-    struct virtio_device *virtio = &net->virtio;
-    uint64_t acceptable = virtio->offered;
-
-    if (virtio->transport->version_1 && !virtio_offers(virtio, VIRTIO_F_VERSION_1)) {
-        refuse(net, "reason=no-version-1 offered=0x%llx remedy=\"transport=legacy\"",
-               (unsigned long long)virtio->offered);
-        return false;
-    }
-    if (virtio_offers(virtio, VIRTIO_NET_F_CTRL_VQ) && !control_queue_usable(net)) {
-        warn(net, "control-queue-too-small", "promiscuous mode and addresses cannot be set");
-        acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ);
-    }
-    if (!net->options.vlans)
-        acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VLAN);
-    /* §5.1.4.2: who agrees to an mtu must have buffers for it, so it was read before. */
-    const bool agreed = virtio_offers(virtio, VIRTIO_NET_F_MTU) && mtu_is_usable(net, mtu);
-    if (!agreed)
-        acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
-    net->netdev.mtu = agreed ? mtu : 0;
-    if (!virtio_take_features(virtio, virtio_net_features_choose(acceptable)))
-        return refuse_features(net);
-    /* §5.1.6.1: num_buffers is a part of the header with either of them. */
-    net->header_size =
-        virtio_has(virtio, VIRTIO_F_VERSION_1) || virtio_has(virtio, VIRTIO_NET_F_MRG_RXBUF)
-            ? VIRTIO_NET_HDR_BYTES
-            : VIRTIO_NET_HDR_BYTES_LEGACY;
-    report_features(net);
-    return true;
-}
-
-/* ---- configuration ---- */
-
-/* What the device states, as far as it has offered to. */
-struct stated {
-    struct mac_address mac;
-    uint16_t mtu;
-};
-
-static void read_fields(const struct virtio_net *net, struct stated *stated)
-{
-    const struct virtio_device *virtio = &net->virtio;
-
-    for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE && virtio_offers(virtio, VIRTIO_NET_F_MAC); i++)
-        stated->mac.bytes[i] = virtio_read_config8(virtio, VIRTIO_NET_CONFIG_MAC + i);
-    if (virtio_offers(virtio, VIRTIO_NET_F_MTU))
-        stated->mtu = virtio_read_config16(virtio, VIRTIO_NET_CONFIG_MTU);
-}
-
-/* Reads each field once only, as the device might state another value the next time; and all of them
- * anew if they have changed meanwhile, so that they belong together. */
-static bool read_config(struct virtio_net *net, struct stated *stated)
-{
-    uint32_t generation = virtio_config_generation(&net->virtio), before;
-
-    for (unsigned tries = 0; tries < VIRTIO_CONFIG_TRIES; tries++) {
-        before = generation;
-        read_fields(net, stated);
-        generation = virtio_config_generation(&net->virtio);
-        if (generation == before)
-            return true;
-    }
-    refuse(net, "reason=config-generation generation=%u tries=%u", generation, VIRTIO_CONFIG_TRIES);
-    return false;
-}
-
-/* §5.1.5: without a MAC of the device's, a locally administered random one. */
-static struct mac_address random_mac(const struct pci_device *pci)
-{
-    /* The counter differs from boot to boot, the address from port to port; a multiplication by an
-     * odd constant and a shift spread both over all bits. */
-    uint64_t mix = clock_cycles() ^ (uint64_t)pci->bus << 56 ^ (uint64_t)pci->device << 48 ^
-                   (uint64_t)pci->function << 40;
-    struct mac_address mac;
-
-    for (unsigned i = 0; i < ETHERNET_ADDRESS_SIZE; i++) {
-        mix = (mix ^ mix >> 29) * 0xd1342543de82ef95ULL;
-        mac.bytes[i] = (uint8_t)(mix >> 56);
-    }
-    mac.bytes[0] = (uint8_t)((mac.bytes[0] & ~GROUP_ADDRESS) | LOCAL_ADDRESS);
-    return mac;
-}
-
-static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
-{
-    if (virtio_has(&net->virtio, VIRTIO_NET_F_MAC)) {
-        if (virtio_net_mac_usable(stated)) {
-            net->mac = *stated;
-            return;
-        }
-        warn(net, "mac", "the device states a group or zero address; a random one is used");
-    }
-    if (!virtio_net_mac_usable(&net->mac)) /* else it was made before a reset */
-        net->mac = random_mac(net->virtio.pci);
-}
-
-static void choose_frame_max(struct netdev *dev)
-{
-    const uint32_t frame = ETHERNET_HEADER_SIZE + 2 * ETHERNET_VLAN_SIZE + dev->mtu;
-
-    dev->frame_max = frame > VIRTIO_NET_FRAME_MAX ? frame : VIRTIO_NET_FRAME_MAX;
-}
-
-/* ---- rings ---- */
-
-/* Room for a ring of either format: after a reset the device may offer the other one. */
-static size_t ring_bytes(uint32_t size)
-{
-    const size_t split = virtqueue_layout(size, false).total;
-    const size_t packed = virtqueue_layout(size, true).total;
-
-    return split > packed ? split : packed;
-}
-
-/*
- * Memory for a new queue of the size that the shape wants, or of less where that is short and the
- * transport can say so. What was found for the ring is kept while the rest is looked for.
- */
-static bool allocate_queue(struct virtio_net *net, struct virtqueue_shape *shape, void **ring,
-                           void **private)
-{
-    const uint32_t wanted = shape->size;
-
-    for (;; shape->size /= 2) {
-        if (*ring == NULL)
-            *ring = memory_alloc(ring_bytes(shape->size), VIRTIO_PCI_LEGACY_QUEUE_ALIGN);
-        if (*ring != NULL)
-            *private = memory_alloc(virtqueue_private_bytes(shape->size), CACHE_LINE);
-        if (*private != NULL)
-            break;
-        if (!net->virtio.transport->resizes || shape->size <= QUEUE_SIZE_ENOUGH) {
-            refuse(net, "reason=memory queue=%u size=%u bytes=%zu remedy=\"more RAM\"",
-                   shape->index, wanted, ring_bytes(wanted) + virtqueue_private_bytes(wanted));
-            return false;
-        }
-    }
-    if (shape->size != wanted)
-        log_event(LOG_WARN, "warn", "port=%u reason=memory queue=%u size=%u stated=%u",
-                  net->netdev.id, shape->index, shape->size, wanted);
-    return true;
-}
-
-/*
- * The memory of a ring is given to the device for good, so a ring that is made anew is made where it
- * was, and as large; the device must not have come to want less in the meantime.
- */
-static bool make_anew(struct virtio_net *net, struct virtqueue *queue,
-                      struct virtqueue_shape *shape)
-{
-    if (shape->size < queue->size ||
-        (shape->size > queue->size && !net->virtio.transport->resizes)) {
-        refuse(net, "reason=queue-size queue=%u size=%u accepted=%u", shape->index, shape->size,
-               queue->size);
-        return false;
-    }
-    shape->size = queue->size;
-    memset(queue->desc, 0, ring_bytes(shape->size));
-    virtqueue_init(queue, shape, queue->desc, queue->tokens);
-    return true;
-}
-
-static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t index,
-                       uint16_t chain)
-{
-    void *ring = NULL, *private = NULL;
-    const uint32_t size = net->virtio.transport->get_queue_size(&net->virtio, index);
-    struct virtqueue_shape shape = {
-        .size = size,
-        .index = index,
-        .chain = chain,
-        .packed = virtio_has(&net->virtio, VIRTIO_F_RING_PACKED),
-        .event_idx = virtio_has(&net->virtio, VIRTIO_F_EVENT_IDX),
-        .in_order = virtio_has(&net->virtio, VIRTIO_F_IN_ORDER),
-    };
-
-    if (!virtqueue_size_valid(size) || size < chain) {
-        refuse(net, "reason=queue-size queue=%u size=%u accepted=\"a power of two from %u to %u\"",
-               index, size, chain, VIRTQ_SIZE_MAX);
-        return false;
-    }
-    if (queue->desc != NULL)
-        return make_anew(net, queue, &shape);
-    if (!allocate_queue(net, &shape, &ring, &private))
-        return false;
-    virtqueue_init(queue, &shape, ring, private);
-    return true;
-}
-
-static bool make_control(struct virtio_net *net)
-{
-    struct virtio_net_control *control = &net->control;
-
-    if (!virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_VQ))
-        return true;
-    control->device = &net->virtio;
-    control->pending = control->silent = control->resetting = control->was_reset = false;
-    if (!make_queue(net, &control->queue, VIRTIO_NET_QUEUE_CONTROL, VIRTIO_NET_CONTROL_CHAIN))
-        return false;
-    if (control->buffer == NULL)
-        control->buffer = memory_alloc(sizeof(*control->buffer), CACHE_LINE);
-    if (control->buffer == NULL)
-        refuse(net, "reason=memory bytes=%zu remedy=\"more RAM\"", sizeof(*control->buffer));
-    return control->buffer != NULL;
-}
-
-bool virtio_net_renew_control(struct virtio_net *net)
-{
-    struct virtqueue *queue = &net->control.queue;
-    const struct virtqueue_shape shape = {
-        .size = queue->size,
-        .index = queue->index,
-        .chain = queue->chain,
-        .packed = queue->packed,
-        .event_idx = queue->event_idx,
-        .in_order = queue->in_order,
-    };
-
-    memset(queue->desc, 0, ring_bytes(shape.size));
-    virtqueue_init(queue, &shape, queue->desc, queue->tokens);
-    return net->virtio.transport->enable_queue(&net->virtio, queue) == NULL;
-}
-
-static bool make_queues(struct virtio_net *net)
-{
-    /* §2.7.4.1: a legacy device without ANY_LAYOUT wants the header in a descriptor of its own. */
-    const bool any_layout = virtio_has(&net->virtio, VIRTIO_F_ANY_LAYOUT) ||
-                            virtio_has(&net->virtio, VIRTIO_F_VERSION_1);
-    const uint16_t chain = any_layout ? 1 : 2;
-
-    if (!make_queue(net, &net->rx.queue, VIRTIO_NET_QUEUE_RECEIVE, chain) ||
-        !make_queue(net, &net->tx.queue, VIRTIO_NET_QUEUE_TRANSMIT, chain) || !make_control(net))
-        return false;
-    virtqueue_set_buffers(&net->tx.queue,
-                          &(struct virtqueue_buffers){.start = PACKET_HEADROOM - net->header_size,
-                                                      .header = net->header_size});
-    net->netdev.rx_size = virtqueue_free(&net->rx.queue);
-    net->netdev.tx_size = virtqueue_free(&net->tx.queue);
-    return true;
 }
 
 /* ---- probe: §3.1.1 and §3.1.2, steps 1 to 6 ---- */
@@ -350,8 +53,8 @@ static bool open_transport(struct virtio_net *net, const struct pci_device *pci)
             return true;
     }
     net->virtio.transport = NULL; /* nobody can be told */
-    refuse(net, "reason=no-transport device=0x%04x modern=\"%s\" legacy=\"%s\"", pci->device_id,
-           modern, legacy);
+    virtio_net_refuse(net, "reason=no-transport device=0x%04x modern=\"%s\" legacy=\"%s\"",
+                      pci->device_id, modern, legacy);
     return false;
 }
 
@@ -360,8 +63,8 @@ static bool reset(struct virtio_net *net)
 {
     if (virtio_reset(&net->virtio))
         return true;
-    refuse(net, "reason=reset-timeout status=0x%02x",
-           net->virtio.transport->get_status(&net->virtio));
+    virtio_net_refuse(net, "reason=reset-timeout status=0x%02x",
+                      net->virtio.transport->get_status(&net->virtio));
     return false;
 }
 
@@ -388,7 +91,8 @@ bool virtio_net_open(struct virtio_net *net, const struct pci_device *pci)
     if (!open_transport(net, pci))
         return false;
     if (!enabled) {
-        refuse(net, "reason=bus-master remedy=\"the function does not take its command bits\"");
+        virtio_net_refuse(
+            net, "reason=bus-master remedy=\"the function does not take its command bits\"");
         return false;
     }
     if (!reset(net))
@@ -397,28 +101,6 @@ bool virtio_net_open(struct virtio_net *net, const struct pci_device *pci)
         step_back_to_legacy(net);
     net->virtio.interrupt = interrupt;
     return true;
-}
-
-bool virtio_net_configure(struct virtio_net *net)
-{
-    const uint32_t mtu = net->netdev.mtu;
-    struct stated stated = {0};
-
-    virtio_add_status(&net->virtio, VIRTIO_STATUS_ACKNOWLEDGE);
-    virtio_add_status(&net->virtio, VIRTIO_STATUS_DRIVER);
-    net->virtio.offered = net->virtio.transport->get_features(&net->virtio);
-    if (!read_config(net, &stated) || !negotiate(net, stated.mtu))
-        return false;
-    choose_mac(net, &stated.mac);
-    choose_frame_max(&net->netdev);
-    virtio_net_link_refresh(net);
-    /* Buffers and lanes were made for the mtu that was stated first. */
-    if (net->netdev.state != NETDEV_PROBED && net->netdev.mtu != mtu) {
-        refuse(net, "reason=mtu-changed mtu=%u accepted=%u", net->netdev.mtu, mtu);
-        net->netdev.mtu = mtu;
-        return false;
-    }
-    return make_queues(net);
 }
 
 struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_device *pci,
@@ -459,38 +141,22 @@ static bool setup_is_valid(struct virtio_net *net, const struct netdev_setup *se
     const struct netdev *dev = &net->netdev;
 
     if (setup->rx_queues > dev->num_rx_queues || setup->tx_queues > dev->num_tx_queues) {
-        refuse(net, "reason=queues rx_queues=%u tx_queues=%u accepted=\"up to %u and %u\"",
-               setup->rx_queues, setup->tx_queues, dev->num_rx_queues, dev->num_tx_queues);
+        virtio_net_refuse(
+            net, "reason=queues rx_queues=%u tx_queues=%u accepted=\"up to %u and %u\"",
+            setup->rx_queues, setup->tx_queues, dev->num_rx_queues, dev->num_tx_queues);
         return false;
     }
     if (setup->rx_queues != 0 && setup->rx[0].pool->frame_max < dev->frame_max &&
         setup->rx[0].buffers != 0) {
-        refuse(net, "reason=mtu-changed mtu=%u frame=%u accepted=%u", dev->mtu, dev->frame_max,
-               setup->rx[0].pool->frame_max);
+        virtio_net_refuse(net, "reason=mtu-changed mtu=%u frame=%u accepted=%u", dev->mtu,
+                          dev->frame_max, setup->rx[0].pool->frame_max);
         return false;
     }
     if (setup->rx_queues != 0 && setup->rx[0].buffers == 0) {
-        refuse(net, "reason=memory rx_buffers=0 remedy=\"more RAM, or fewer ports\"");
+        virtio_net_refuse(net, "reason=memory rx_buffers=0 remedy=\"more RAM, or fewer ports\"");
         return false;
     }
     return true;
-}
-
-static bool enable_queue(struct virtio_net *net, const struct virtqueue *queue)
-{
-    const char *reason = net->virtio.transport->enable_queue(&net->virtio, queue);
-
-    if (reason != NULL)
-        refuse(net, "reason=%s queue=%u size=%u address=%p", reason, queue->index, queue->size,
-               (void *)queue->desc);
-    return reason == NULL;
-}
-
-static bool enable_queues(struct virtio_net *net)
-{
-    return enable_queue(net, &net->rx.queue) && enable_queue(net, &net->tx.queue) &&
-           (!virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_VQ) ||
-            enable_queue(net, &net->control.queue));
 }
 
 /* DRIVER_OK, and what the device makes of it. */
@@ -502,7 +168,7 @@ static bool set_driver_ok(struct virtio_net *net)
     const uint8_t status = virtio->transport->get_status(virtio);
     if ((status & (VIRTIO_STATUS_FAILED | VIRTIO_STATUS_DEVICE_NEEDS_RESET)) ||
         !(status & VIRTIO_STATUS_DRIVER_OK)) {
-        refuse(net, "reason=status status=0x%02x", status);
+        virtio_net_refuse(net, "reason=status status=0x%02x", status);
         return false;
     }
     return true;
@@ -516,7 +182,7 @@ void virtio_net_run(struct virtio_net *net)
 
 bool virtio_net_go_live(struct virtio_net *net)
 {
-    if (!enable_queues(net))
+    if (!virtio_net_enable_queues(net))
         return false;
     virtio_net_enable_interrupts(net);
     net->tx.pool = net->setup.tx[0].pool;

@@ -2,7 +2,9 @@
  * Inside the virtio-net driver: what its parts know of each other. Everybody else uses the port
  * interface.
  *
- *     virtio_net.c            life: probe, configuration, start; the tables of functions
+ *     virtio_net.c            life: probe, start; the tables of functions
+ *     virtio_net_negotiate.c  features, and what the configuration states
+ *     virtio_net_queues.c     the rings: memory, making, enabling
  *     virtio_net_data.c       the data path
  *     virtio_net_interrupt.c  interrupts, for a core that sleeps
  *     virtio_net_settings.c   receive filter and MAC address, over the control queue
@@ -36,19 +38,35 @@ extern const struct netdev_ops virtio_net_down_ops;
 extern const struct netdev_ops virtio_net_waiting_ops;
 extern const struct netdev_ops virtio_net_stopped_ops;
 
+/* The device cannot be used, and is told so: `format` is "reason=… key=value" of the `error` event.
+ * The port is FAILED. */
+__attribute__((format(printf, 2, 3))) void virtio_net_refuse(struct virtio_net *net,
+                                                             const char *format, ...);
+
 /* Takes hold of a device and resets it. False after an `error` event: the port is FAILED. */
 bool virtio_net_open(struct virtio_net *net, const struct pci_device *pci);
 
-/*
- * From a device that has been reset to one that is configured (§3.1.1 steps 2 to 6) and to one that
- * is live (steps 7 and 8). At the first time rings are allocated, later on they are made anew where
- * they are. False after an `error` event: the device is FAILED and so is the port.
- */
-bool virtio_net_configure(struct virtio_net *net);
+/* From a device that is configured to one that is live (§3.1.1 steps 7 and 8). False after an `error`
+ * event: the device is FAILED and so is the port. */
 bool virtio_net_go_live(struct virtio_net *net);
 
 /* The port is in service (again): state and table of functions. */
 void virtio_net_run(struct virtio_net *net);
+
+/* ---- virtio_net_negotiate.c ---- */
+
+/* From a device that has been reset to one that is configured (§3.1.1 steps 2 to 6), rings made. False
+ * after an `error` event: the device is FAILED and so is the port. */
+bool virtio_net_configure(struct virtio_net *net);
+
+/* ---- virtio_net_queues.c ---- */
+
+/* The rings that what was negotiated wants: at the first time they are allocated, later on made anew
+ * where they are. False after an `error` event. */
+bool virtio_net_make_queues(struct virtio_net *net);
+
+/* Tells the device where they are. False after an `error` event. */
+bool virtio_net_enable_queues(struct virtio_net *net);
 
 /* Makes the control queue anew after it alone was reset, and enables it. False if the device does not
  * take it. */

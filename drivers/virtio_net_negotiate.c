@@ -1,0 +1,188 @@
+/*
+ * What is agreed with a device before it is live: features, and what its configuration states
+ * (virtio 1.2 §3.1.1 steps 2 to 6).
+ */
+#include <string.h>
+
+#include <machine/clock.h>
+#include <machine/log.h>
+
+#include "drivers/virtio_net_features.h"
+#include "drivers/virtio_net_internal.h"
+
+#define GROUP_ADDRESS 0x01 /* the two bits of a MAC's first byte */
+#define LOCAL_ADDRESS 0x02
+#define MTU_MIN 68 /* virtio 1.2 §5.1.4.1: a device must not state less */
+
+static void warn(const struct virtio_net *net, const char *reason, const char *detail)
+{
+    log_event(LOG_WARN, "warn", "port=%u reason=%s detail=\"%s\"", net->netdev.id, reason, detail);
+}
+
+/* ---- features ---- */
+
+/* A control queue that cannot hold the longest command is left alone, with all that hangs on it. */
+static bool control_queue_usable(const struct virtio_net *net)
+{
+    uint32_t size = net->virtio.transport->get_queue_size(&net->virtio, VIRTIO_NET_QUEUE_CONTROL);
+
+    return virtqueue_size_valid(size) && size >= VIRTIO_NET_CONTROL_CHAIN;
+}
+
+static bool mtu_is_usable(const struct virtio_net *net, uint16_t mtu)
+{
+    if (mtu >= MTU_MIN && mtu <= VIRTIO_NET_MTU_MAX)
+        return true;
+    log_event(LOG_WARN, "warn", "port=%u reason=mtu mtu=%u accepted=%u-%u", net->netdev.id, mtu,
+              MTU_MIN, VIRTIO_NET_MTU_MAX);
+    return false;
+}
+
+static void report_features(const struct virtio_net *net)
+{
+    char offered[VIRTIO_NET_FEATURES_TEXT], taken[VIRTIO_NET_FEATURES_TEXT];
+
+    virtio_net_features_text(net->virtio.offered, offered);
+    virtio_net_features_text(net->virtio.taken, taken);
+    log_event(LOG_DEBUG, "features", "port=%u offered=%s taken=%s offered_bits=0x%llx",
+              net->netdev.id, offered, taken, (unsigned long long)net->virtio.offered);
+}
+
+/* The device has refused what it had offered. */
+static bool refuse_features(struct virtio_net *net)
+{
+    char taken[VIRTIO_NET_FEATURES_TEXT];
+
+    virtio_net_features_text(net->virtio.taken, taken);
+    virtio_net_refuse(net, "reason=features-refused features=%s bits=0x%llx", taken,
+                      (unsigned long long)net->virtio.taken);
+    return false;
+}
+
+/* Takes what is of use to us out of what is offered, given the mtu that the device states. */
+static bool negotiate(struct virtio_net *net, uint16_t mtu)
+{
+    struct virtio_device *virtio = &net->virtio;
+    uint64_t acceptable = virtio->offered;
+
+    if (virtio->transport->version_1 && !virtio_offers(virtio, VIRTIO_F_VERSION_1)) {
+        virtio_net_refuse(net, "reason=no-version-1 offered=0x%llx remedy=\"transport=legacy\"",
+                          (unsigned long long)virtio->offered);
+        return false;
+    }
+    if (virtio_offers(virtio, VIRTIO_NET_F_CTRL_VQ) && !control_queue_usable(net)) {
+        warn(net, "control-queue-too-small", "promiscuous mode and addresses cannot be set");
+        acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ);
+    }
+    if (!net->options.vlans)
+        acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VLAN);
+    /* §5.1.4.2: who agrees to an mtu must have buffers for it, so it was read before. */
+    const bool agreed = virtio_offers(virtio, VIRTIO_NET_F_MTU) && mtu_is_usable(net, mtu);
+    if (!agreed)
+        acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
+    net->netdev.mtu = agreed ? mtu : 0;
+    if (!virtio_take_features(virtio, virtio_net_features_choose(acceptable)))
+        return refuse_features(net);
+    /* §5.1.6.1: num_buffers is a part of the header with either of them. */
+    net->header_size =
+        virtio_has(virtio, VIRTIO_F_VERSION_1) || virtio_has(virtio, VIRTIO_NET_F_MRG_RXBUF)
+            ? VIRTIO_NET_HDR_BYTES
+            : VIRTIO_NET_HDR_BYTES_LEGACY;
+    report_features(net);
+    return true;
+}
+
+/* ---- configuration ---- */
+
+/* What the device states, as far as it has offered to. */
+struct stated {
+    struct mac_address mac;
+    uint16_t mtu;
+};
+
+static void read_fields(const struct virtio_net *net, struct stated *stated)
+{
+    const struct virtio_device *virtio = &net->virtio;
+
+    for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE && virtio_offers(virtio, VIRTIO_NET_F_MAC); i++)
+        stated->mac.bytes[i] = virtio_read_config8(virtio, VIRTIO_NET_CONFIG_MAC + i);
+    if (virtio_offers(virtio, VIRTIO_NET_F_MTU))
+        stated->mtu = virtio_read_config16(virtio, VIRTIO_NET_CONFIG_MTU);
+}
+
+/* Reads each field once only, as the device might state another value the next time; and all of them
+ * anew if they have changed meanwhile, so that they belong together. */
+static bool read_config(struct virtio_net *net, struct stated *stated)
+{
+    uint32_t generation = virtio_config_generation(&net->virtio), before;
+
+    for (unsigned tries = 0; tries < VIRTIO_CONFIG_TRIES; tries++) {
+        before = generation;
+        read_fields(net, stated);
+        generation = virtio_config_generation(&net->virtio);
+        if (generation == before)
+            return true;
+    }
+    virtio_net_refuse(net, "reason=config-generation generation=%u tries=%u", generation,
+                      VIRTIO_CONFIG_TRIES);
+    return false;
+}
+
+/* §5.1.5: without a MAC of the device's, a locally administered random one. */
+static struct mac_address random_mac(const struct pci_device *pci)
+{
+    /* The counter differs from boot to boot, the address from port to port; a multiplication by an
+     * odd constant and a shift spread both over all bits. */
+    uint64_t mix = clock_cycles() ^ (uint64_t)pci->bus << 56 ^ (uint64_t)pci->device << 48 ^
+                   (uint64_t)pci->function << 40;
+    struct mac_address mac;
+
+    for (unsigned i = 0; i < ETHERNET_ADDRESS_SIZE; i++) {
+        mix = (mix ^ mix >> 29) * 0xd1342543de82ef95ULL;
+        mac.bytes[i] = (uint8_t)(mix >> 56);
+    }
+    mac.bytes[0] = (uint8_t)((mac.bytes[0] & ~GROUP_ADDRESS) | LOCAL_ADDRESS);
+    return mac;
+}
+
+static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
+{
+    if (virtio_has(&net->virtio, VIRTIO_NET_F_MAC)) {
+        if (virtio_net_mac_usable(stated)) {
+            net->mac = *stated;
+            return;
+        }
+        warn(net, "mac", "the device states a group or zero address; a random one is used");
+    }
+    if (!virtio_net_mac_usable(&net->mac)) /* else it was made before a reset */
+        net->mac = random_mac(net->virtio.pci);
+}
+
+static void choose_frame_max(struct netdev *dev)
+{
+    const uint32_t frame = ETHERNET_HEADER_SIZE + 2 * ETHERNET_VLAN_SIZE + dev->mtu;
+
+    dev->frame_max = frame > VIRTIO_NET_FRAME_MAX ? frame : VIRTIO_NET_FRAME_MAX;
+}
+
+bool virtio_net_configure(struct virtio_net *net)
+{
+    const uint32_t mtu = net->netdev.mtu;
+    struct stated stated = {0};
+
+    virtio_add_status(&net->virtio, VIRTIO_STATUS_ACKNOWLEDGE);
+    virtio_add_status(&net->virtio, VIRTIO_STATUS_DRIVER);
+    net->virtio.offered = net->virtio.transport->get_features(&net->virtio);
+    if (!read_config(net, &stated) || !negotiate(net, stated.mtu))
+        return false;
+    choose_mac(net, &stated.mac);
+    choose_frame_max(&net->netdev);
+    virtio_net_link_refresh(net);
+    /* Buffers and lanes were made for the mtu that was stated first. */
+    if (net->netdev.state != NETDEV_PROBED && net->netdev.mtu != mtu) {
+        virtio_net_refuse(net, "reason=mtu-changed mtu=%u accepted=%u", net->netdev.mtu, mtu);
+        net->netdev.mtu = mtu;
+        return false;
+    }
+    return virtio_net_make_queues(net);
+}
