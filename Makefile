@@ -48,6 +48,7 @@ DRIVERS_SOURCES := \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
 	drivers/virtio_net_features.c drivers/virtio_net_negotiate.c drivers/virtio_net_queues.c \
 	drivers/virtio_net_control.c drivers/virtio_net_data.c \
+	drivers/virtio_net_header.c drivers/virtio_net_offload.c \
 	drivers/virtio_net_interrupt.c \
 	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
 	drivers/virtio_net_plug.c drivers/virtio_net.c \
@@ -242,7 +243,7 @@ SIMULATION := tests/host/machine.c tests/host/operator.c tests/host/sim_bus.c
 SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 	tests/host/sim_virtio_modern.c tests/host/sim_virtio_interrupt.c tests/host/sim_virtqueue.c
 
-HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed virtio_net virtio_modern virtio_net_data \
+HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed virtio_net virtio_modern virtio_net_data virtio_net_offload \
 	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_filter \
 	virtio_net_interrupt pci_interrupt i6300esb wakeup idle \
 	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring \
@@ -284,6 +285,7 @@ HOST_TEST_hostile_ring := $(WIRE_BENCH)
 HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/access_watch.c
 HOST_TEST_hostile_device := $(WIRE_BENCH)
 HOST_TEST_hostile_time := $(WIRE_BENCH)
+HOST_TEST_virtio_net_offload := $(WIRE_BENCH)
 HOST_TEST_rewire := $(WIRE_BENCH)
 HOST_TEST_link := $(WIRE_BENCH)
 HOST_TEST_ports := $(WIRE_BENCH)

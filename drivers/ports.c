@@ -34,8 +34,8 @@ static void add_port(struct ports *ports, const struct pci_device *pci)
 
     if (!has_room(ports, pci))
         return;
-    const struct virtio_net_options options = {.transport = ports->transport,
-                                               .vlans = ports->vlans[id]};
+    const struct virtio_net_options options = {
+        .transport = ports->transport, .vlans = ports->vlans[id], .offloads = ports->offloads};
     ports->of_port[id] = pci;
     ports->assembly->ports[id] = virtio_net_probe(pci, id, &options);
     ports->assembly->port_count++;
@@ -172,19 +172,22 @@ static bool plug(struct ports *ports, const struct pci_device *pci)
 
     if (port == NULL) {
         /* No VLANs: the words were for ports that were there at the start. */
-        const struct virtio_net_options options = {.transport = ports->transport};
+        const struct virtio_net_options options = {.transport = ports->transport,
+                                                   .offloads = ports->offloads};
         const unsigned id = assembly->port_count;
         if (!has_room(ports, pci))
             return false;
         port = virtio_net_probe_in(&ports->spares[--ports->spare_count], pci, id, &options);
-        if (port->state != NETDEV_FAILED)
-            port->ops->want_filter(port, ports->promisc, ports->allmulti);
         ports->of_port[id] = pci;
         assembly->ports[id] = port;
     } else if (!virtio_net_replace(port, pci)) {
         return false;
     }
-    assembly_plug(assembly, port->id, memory_available());
+    const bool is_new = port->id == assembly->port_count;
+    if (!assembly_plug(assembly, port->id, memory_available()))
+        return false;
+    if (is_new && port->state != NETDEV_FAILED)
+        port->ops->want_filter(port, ports->promisc, ports->allmulti);
     return true;
 }
 

@@ -18,9 +18,10 @@
 
 struct ports {
     struct assembly *assembly;              /* the caller's: where ports are put in */
-    enum virtio_transport_choice transport; /* the caller's wish, as the next three */
+    enum virtio_transport_choice transport; /* the caller's wish, as the next four */
     bool vlans[NETDEV_PORTS_MAX];           /* by number: VLANs will be added once it is started */
     bool promisc, allmulti;                 /* for a port that comes later */
+    bool offloads;                          /* may be taken */
     struct virtio_net *spares; /* for such ports, as nothing comes from the heap later */
     unsigned spare_count;
     size_t function_count;

@@ -111,7 +111,7 @@ struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_devi
             {
                 .ops = &virtio_net_ops,
                 .id = id,
-                .state = NETDEV_PROBED,
+                .state = NETDEV_FOUND,
                 .num_rx_queues = 1,
                 .num_tx_queues = 1,
             },
@@ -120,7 +120,7 @@ struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_devi
     };
     snprintf(net->netdev.address, sizeof(net->netdev.address), "%s", pci_address(pci).text);
     if (virtio_net_open(net, pci))
-        virtio_net_configure(net);
+        virtio_net_look(net);
     return &net->netdev;
 }
 
@@ -203,6 +203,9 @@ static bool start(struct netdev *dev, const struct netdev_setup *setup)
     if (dev->state != NETDEV_PROBED || !setup_is_valid(net, setup))
         return false;
     net->setup = *setup;
+    net->offloads = setup->rx[0].offloads;
+    if (setup->rx_queues != 0)
+        net->frame_room = setup->rx[0].pool->frame_max;
     return virtio_net_go_live(net);
 }
 
@@ -219,6 +222,8 @@ static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
         .tx_bytes = net->tx.bytes,
         .tx_dropped = net->tx_dropped,
         .tx_link_down = net->link.swallowed,
+        .tx_bad_offload = net->tx_bad_offload,
+        .tx_no_offload = net->tx_no_offload,
         .resets = net->recovery.resets,
         .announces = net->link.announces,
     };
@@ -318,10 +323,11 @@ static void report(const struct netdev *dev)
 
 /* Everything but the data path asks for the state where it matters, and is the same in all. */
 #define WHATEVER_THE_STATE                                                                         \
-    .driver = "virtio-net", .start = start, .rewire = virtio_net_rewire,                           \
-    .reset = virtio_net_reset, .read_stats = read_stats, .set_promisc = virtio_net_set_promisc,    \
-    .tx_pending = virtio_net_tx_pending, .arm_rx = virtio_net_arm_rx, .arm_tx = virtio_net_arm_tx, \
-    .disarm_rx = virtio_net_disarm_rx, .disarm_tx = virtio_net_disarm_tx,                          \
+    .driver = "virtio-net", .negotiate = virtio_net_negotiate, .start = start,                     \
+    .rewire = virtio_net_rewire, .reset = virtio_net_reset, .read_stats = read_stats,              \
+    .set_promisc = virtio_net_set_promisc, .tx_pending = virtio_net_tx_pending,                    \
+    .arm_rx = virtio_net_arm_rx, .arm_tx = virtio_net_arm_tx, .disarm_rx = virtio_net_disarm_rx,   \
+    .disarm_tx = virtio_net_disarm_tx, .piece_length = virtio_net_piece_length,                    \
     .read_status = read_status, .features_text = features_text,                                    \
     .want_filter = virtio_net_want_filter, .set_allmulti = virtio_net_set_allmulti,                \
     .add_address = virtio_net_add_address, .add_vlan = virtio_net_add_vlan,                        \

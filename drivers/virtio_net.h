@@ -1,8 +1,8 @@
 /*
  * The virtio network device (virtio 1.2 §5.1) as a port.
  *
- * A port's life: virtio_net_probe (reset, features, configuration, rings made), then through the
- * port interface start (buffers posted, DRIVER_OK) and batches. A device that breaks the rules is
+ * A port's life: virtio_net_probe (reset, offers and configuration read), then through the port
+ * interface negotiate (features, rings made), start (buffers posted, DRIVER_OK) and batches. A device that breaks the rules is
  * reset and comes back; one that does it ten times within a minute is retired, and tried again after
  * growing pauses.
  */
@@ -17,10 +17,6 @@
 #include "drivers/virtio_net_control.h"
 #include "drivers/virtqueue.h"
 #include "net/netdev.h"
-
-/* Largest frame that fits a buffer of a port whose device states no mtu: room for two VLAN tags and
- * what else providers put around 1500 bytes. */
-#define VIRTIO_NET_FRAME_MAX 1600
 
 /* Stated mtus above this are not agreed to: buffers are one piece and one size. */
 #define VIRTIO_NET_MTU_MAX 9216
@@ -39,6 +35,7 @@ struct virtio_net_queue {
 /* The settings that a reset must not lose, in the order in which the device gets them. */
 enum virtio_net_setting {
     SETTING_MAC,
+    SETTING_OFFLOADS, /* wanted only until the device has been told: a reset has other ways */
     SETTING_PROMISC,
     SETTING_ALLMULTI,
     SETTING_TABLE,
@@ -58,6 +55,7 @@ struct virtio_net_settings {
     uint32_t vlan_count;
     uint32_t vlan_next;           /* of these, to be given to the device */
     enum virtio_net_setting next; /* to be given to the device again; SETTINGS: all done */
+    uint64_t offloads;            /* that it was told of by the last SETTING_OFFLOADS */
     bool again;                   /* something was changed meanwhile: once more from the start */
 };
 
@@ -89,6 +87,8 @@ struct virtio_net_link {
 struct virtio_net_options {
     enum virtio_transport_choice transport; /* AUTO: modern, else legacy */
     bool vlans; /* add_vlan will be called; till then nothing with a tag comes in (§5.1.6.5.3) */
+    bool
+        offloads; /* frames may leave it and come in with work left to do, where the others allow it */
 };
 
 struct virtio_net {
@@ -101,11 +101,19 @@ struct virtio_net {
     struct virtio_net_options options; /* for this device and for the next */
     struct netdev_setup setup;         /* as start was given it */
     struct mac_address mac;
+    uint16_t stated_mtu;  /* by the device, unchecked; 0: none */
     uint32_t header_size; /* bytes of the device header in front of each frame */
+    uint32_t offloads;    /* that its frames may come in with, if the device gives them */
+    uint32_t frame_room;  /* bytes of frame that its buffers have or may be made for */
+    uint64_t
+        guest_offloads; /* GUEST_* bits in use: those negotiated, or what a command left of them */
+    enum netdev_state before; /* the state to go back to if the device is refused */
     struct virtio_net_settings settings;
     struct virtio_net_recovery recovery;
     struct virtio_net_link link;
     uint64_t tx_dropped;
+    uint64_t tx_bad_offload;               /* of these: the header was a lie, */
+    uint64_t tx_no_offload;                /* or asked for more than the device offers */
     uint64_t breaches[VIRTQUEUE_BREACHES]; /* by kind, since start */
 };
 
@@ -128,7 +136,8 @@ void virtio_net_remove(struct netdev *dev, const char *reason);
 
 /*
  * A new device, the function `pci` (as for virtio_net_probe), for a port without one. True: the port
- * is NETDEV_PROBED and keeps number, counters and settings. False, after an `error`: as before.
+ * is NETDEV_FOUND and keeps number, counters and settings; if the device is refused when it is
+ * negotiated with, the port is as before. So it is if the result is false, after an `error`.
  */
 bool virtio_net_replace(struct netdev *dev, const struct pci_device *pci);
 

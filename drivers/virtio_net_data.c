@@ -186,17 +186,6 @@ uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t 
     return virtqueue_smaller(dev->tx_ready, n);
 }
 
-/*
- * The device header in front of a frame must be all zero: nothing to complete, nothing to segment, no
- * buffers but one. The device that the frame came from left it like that, as a rule; then the line is
- * not written. The longest header is cleared, whatever this device's is.
- */
-static __attribute__((noinline, cold)) void tx_clear_headers(uint8_t *const *buffers, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        memset(buffers[i] + PACKET_HEADROOM - VIRTIO_NET_HDR_ROOM, 0, VIRTIO_NET_HDR_ROOM);
-}
-
 static __attribute__((noinline)) uint32_t tx_kick(struct virtio_net *net, uint32_t n)
 {
     virtio_notify(&net->virtio, &net->tx.queue);
@@ -210,27 +199,73 @@ static void tx_count(struct virtio_net *net, uint32_t packets, uint64_t bytes)
     net->netdev.tx_ready -= packets;
 }
 
-/* Gives the device `n` frames, which lie side by side in the ring. Returns whether it wants to be
- * notified. */
-static inline bool tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths,
-                          uint32_t n)
+/* A device of VERSION_1 has num_buffers 1 in each header (§5.1.6.4), and as a rule nothing else. It must
+ * be 0 now (§5.1.6.2). */
+static __attribute__((noinline)) void tx_clear_num_buffers(uint8_t *const *buffers, uint64_t n)
+{
+#pragma GCC unroll 4
+    for (uint64_t i = 0; i < n; i++)
+        memset(buffers[i] + PACKET_HEADROOM - sizeof(uint16_t), 0, sizeof(uint16_t));
+}
+
+/* The source is asked each time, as its device may be another one by now. */
+static bool tx_has_num_buffers(const struct virtio_net *net)
+{
+    const struct netdev *const from = net->setup.tx[0].from;
+
+    return from != NULL && from->rx_header == VIRTIO_NET_HDR_BYTES;
+}
+
+/* Gives the device all of a batch, up to the end of the ring and then from its start. */
+static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
+{
+    struct virtqueue *const queue = &net->tx.queue;
+    bool wants_doorbell = false;
+
+    for (uint32_t done = 0, n; done < batch->count; done += n) {
+        n = virtqueue_smaller(batch->count - done, virtqueue_room(queue));
+        tx_count(net, n,
+                 virtqueue_put_any(queue, batch->buffers + done, batch->lengths + done, n).bytes);
+        wants_doorbell |= virtqueue_show(queue, n);
+    }
+    return wants_doorbell;
+}
+
+/* The rare cases, frame by frame: something is left to do on one, or the end of the ring lies within
+ * the burst. Those that may not leave are dropped and counted. */
+static __attribute__((noinline, cold)) bool
+tx_add_each(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
+{
+    struct batch kept;
+
+    kept.count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!virtio_net_finish(net, buffers[i], lengths[i]))
+            continue;
+        kept.buffers[kept.count] = buffers[i];
+        kept.lengths[kept.count++] = lengths[i];
+    }
+    return tx_add_around(net, &kept);
+}
+
+/*
+ * Gives the device `n` frames, which lie side by side in the ring. Returns whether it wants to be
+ * notified. The header in front of a frame must be all zero, unless there is something left to do on
+ * the frame. The device that it came from left it like that, as a rule; then it is not written.
+ */
+static inline __attribute__((always_inline)) bool
+tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
     struct virtqueue *const queue = &net->tx.queue;
     const struct virtqueue_sight sight = virtqueue_put(queue, buffers, lengths, n);
 
-    if (__builtin_expect(sight.headers != 0, 0))
-        tx_clear_headers(buffers, n);
+    if ((sight.headers | sight.header_ends) != 0) {
+        if (sight.headers != 0 || !tx_has_num_buffers(net))
+            return tx_add_each(net, buffers, lengths, n);
+        tx_clear_num_buffers(buffers, n);
+    }
     tx_count(net, n, sight.bytes);
     return virtqueue_show(queue, n);
-}
-
-/* The rare case, a burst with the end of the ring in it: `room` frames are in front of that. */
-static __attribute__((noinline, cold)) bool
-tx_add_around(struct virtio_net *net, const struct batch *batch, uint32_t n, uint32_t room)
-{
-    const bool before = tx_add(net, batch->buffers, batch->lengths, room);
-
-    return tx_add(net, batch->buffers + room, batch->lengths + room, n - room) || before;
 }
 
 static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const struct batch *batch)
@@ -244,7 +279,7 @@ static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const 
     if (n == 0)
         return 0;
     const bool wants_doorbell = __builtin_expect(n > room, 0)
-                                    ? tx_add_around(net, batch, n, room)
+                                    ? tx_add_each(net, batch->buffers, batch->lengths, n)
                                     : tx_add(net, batch->buffers, batch->lengths, n);
     return wants_doorbell ? tx_kick(net, n) : n;
 }
@@ -254,10 +289,13 @@ uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const st
 {
     struct virtio_net *net = virtio_net_of(dev);
     struct virtqueue *const queue = &net->tx.queue;
+    struct virtqueue_sight sight = {0};
 
     (void)queue_number;
-    if (batch->count != 1 || dev->tx_ready == 0 || !queue->straight ||
-        virtqueue_header(queue, batch->buffers[0]) != 0)
+    if (batch->count != 1 || dev->tx_ready == 0 || !queue->straight)
+        return tx_give(net, batch);
+    virtqueue_see(&sight, virtqueue_header(queue, batch->buffers[0]));
+    if ((sight.headers | sight.header_ends) != 0)
         return tx_give(net, batch);
     const uint32_t length = batch->lengths[0];
     virtqueue_put_lone(queue, batch->buffers[0], length);

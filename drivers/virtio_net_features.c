@@ -7,14 +7,19 @@
 #include "drivers/virtio.h"
 #include "drivers/virtio_spec.h"
 
-#define FEATURE(bit) [VIRTIO_NET_F_##bit] = {#bit, false, 0}
-#define TAKEN(bit) [VIRTIO_NET_F_##bit] = {#bit, true, 0}
+#define FEATURE(bit) [VIRTIO_NET_F_##bit] = {#bit, false, 0, 0}
+#define TAKEN(bit) [VIRTIO_NET_F_##bit] = {#bit, true, 0, 0}
 #define TAKEN_WITH(bit, needed)                                                                    \
-    [VIRTIO_NET_F_##bit] = {#bit, true, VIRTIO_BIT(VIRTIO_NET_F_##needed)}
+    [VIRTIO_NET_F_##bit] = {#bit, true, VIRTIO_BIT(VIRTIO_NET_F_##needed), 0}
+#define TAKEN_WITH_ONE(bit, needed, other)                                                         \
+    [VIRTIO_NET_F_##bit] = {#bit, true, 0,                                                         \
+                            VIRTIO_BIT(VIRTIO_NET_F_##needed) | VIRTIO_BIT(VIRTIO_NET_F_##other)}
 
 /*
- * Not taken, with the reason: GUEST_CSUM and the segmentation bits, so that no frame with an
- * unfinished checksum comes in; MRG_RXBUF, since one buffer holds any frame we let in;
+ * Taken as far as what is said of offloads in virtio_net_negotiate.c lets them: GUEST_CSUM, the
+ * segmentation bits and what they are taken across with.
+ *
+ * Not taken, with the reason: MRG_RXBUF, since one buffer holds any frame we let in;
  * NOTIFY_ON_EMPTY, since it overrides the suppression of interrupts; MQ, since one pair of queues is
  * used, which is what a device without MQ has; INDIRECT_DESC saves nothing where a frame is one
  * descriptor; NOTIFICATION_DATA would have each doorbell carry what the ring says anyway.
@@ -27,22 +32,23 @@
 static const struct feature {
     const char *name;
     bool wanted;
-    uint64_t needs; /* §5.1.3.1 "Feature bit requirements" */
+    uint64_t needs;     /* §5.1.3.1 "Feature bit requirements": all of these, */
+    uint64_t needs_one; /* and, unless that is 0, at least one of those */
 } features[] = {
-    FEATURE(CSUM),
-    FEATURE(GUEST_CSUM),
+    TAKEN(CSUM),
+    TAKEN(GUEST_CSUM),
     TAKEN_WITH(CTRL_GUEST_OFFLOADS, CTRL_VQ),
     TAKEN(MTU),
     TAKEN(MAC),
     FEATURE(GSO),
-    FEATURE(GUEST_TSO4),
-    FEATURE(GUEST_TSO6),
-    FEATURE(GUEST_ECN),
-    FEATURE(GUEST_UFO),
-    FEATURE(HOST_TSO4),
-    FEATURE(HOST_TSO6),
-    FEATURE(HOST_ECN),
-    FEATURE(HOST_UFO),
+    TAKEN_WITH(GUEST_TSO4, GUEST_CSUM),
+    TAKEN_WITH(GUEST_TSO6, GUEST_CSUM),
+    TAKEN_WITH_ONE(GUEST_ECN, GUEST_TSO4, GUEST_TSO6),
+    TAKEN_WITH(GUEST_UFO, GUEST_CSUM),
+    TAKEN_WITH(HOST_TSO4, CSUM),
+    TAKEN_WITH(HOST_TSO6, CSUM),
+    TAKEN_WITH_ONE(HOST_ECN, HOST_TSO4, HOST_TSO6),
+    TAKEN_WITH(HOST_UFO, CSUM),
     FEATURE(MRG_RXBUF),
     TAKEN(STATUS),
     TAKEN(CTRL_VQ),
@@ -52,23 +58,23 @@ static const struct feature {
     TAKEN_WITH(GUEST_ANNOUNCE, CTRL_VQ),
     FEATURE(MQ),
     TAKEN_WITH(CTRL_MAC_ADDR, CTRL_VQ),
-    [VIRTIO_F_NOTIFY_ON_EMPTY] = {"NOTIFY_ON_EMPTY", false, 0},
-    [VIRTIO_F_ANY_LAYOUT] = {"ANY_LAYOUT", true, 0},
-    [VIRTIO_F_INDIRECT_DESC] = {"INDIRECT_DESC", false, 0},
-    [VIRTIO_F_EVENT_IDX] = {"EVENT_IDX", true, 0},
-    [VIRTIO_F_VERSION_1] = {"VERSION_1", true, 0},
-    [VIRTIO_F_ACCESS_PLATFORM] = {"ACCESS_PLATFORM", true, 0},
-    [VIRTIO_F_RING_PACKED] = {"RING_PACKED", true, 0},
-    [VIRTIO_F_IN_ORDER] = {"IN_ORDER", true, 0},
-    [VIRTIO_F_ORDER_PLATFORM] = {"ORDER_PLATFORM", true, 0},
-    [VIRTIO_F_SR_IOV] = {"SR_IOV", false, 0},
-    [VIRTIO_F_NOTIFICATION_DATA] = {"NOTIFICATION_DATA", false, 0},
-    [VIRTIO_F_NOTIF_CONFIG_DATA] = {"NOTIF_CONFIG_DATA", true, 0},
-    [VIRTIO_F_RING_RESET] = {"RING_RESET", true, 0},
+    [VIRTIO_F_NOTIFY_ON_EMPTY] = {"NOTIFY_ON_EMPTY", false, 0, 0},
+    [VIRTIO_F_ANY_LAYOUT] = {"ANY_LAYOUT", true, 0, 0},
+    [VIRTIO_F_INDIRECT_DESC] = {"INDIRECT_DESC", false, 0, 0},
+    [VIRTIO_F_EVENT_IDX] = {"EVENT_IDX", true, 0, 0},
+    [VIRTIO_F_VERSION_1] = {"VERSION_1", true, 0, 0},
+    [VIRTIO_F_ACCESS_PLATFORM] = {"ACCESS_PLATFORM", true, 0, 0},
+    [VIRTIO_F_RING_PACKED] = {"RING_PACKED", true, 0, 0},
+    [VIRTIO_F_IN_ORDER] = {"IN_ORDER", true, 0, 0},
+    [VIRTIO_F_ORDER_PLATFORM] = {"ORDER_PLATFORM", true, 0, 0},
+    [VIRTIO_F_SR_IOV] = {"SR_IOV", false, 0, 0},
+    [VIRTIO_F_NOTIFICATION_DATA] = {"NOTIFICATION_DATA", false, 0, 0},
+    [VIRTIO_F_NOTIF_CONFIG_DATA] = {"NOTIF_CONFIG_DATA", true, 0, 0},
+    [VIRTIO_F_RING_RESET] = {"RING_RESET", true, 0, 0},
     FEATURE(NOTF_COAL),
-    FEATURE(GUEST_USO4),
-    FEATURE(GUEST_USO6),
-    FEATURE(HOST_USO),
+    TAKEN_WITH(GUEST_USO4, GUEST_CSUM),
+    TAKEN_WITH(GUEST_USO6, GUEST_CSUM),
+    TAKEN_WITH(HOST_USO, CSUM),
     FEATURE(HASH_REPORT),
     FEATURE(GUEST_HDRLEN),
     FEATURE(RSS),
@@ -89,11 +95,65 @@ uint64_t virtio_net_features_choose(uint64_t offered)
     do {
         before = taken;
         for (unsigned bit = 0; bit < FEATURES; bit++) {
-            if ((taken & features[bit].needs) != features[bit].needs)
+            const struct feature *feature = &features[bit];
+            if ((taken & feature->needs) != feature->needs ||
+                (feature->needs_one != 0 && !(taken & feature->needs_one)))
                 taken &= ~VIRTIO_BIT(bit);
         }
     } while (taken != before);
     return taken;
+}
+
+/* What net/ calls an offload, and the bits for the one direction and the other. */
+static const struct offload {
+    uint32_t offload;
+    unsigned guest, host;
+} offloads[] = {
+    {NETDEV_OFFLOAD_CSUM, VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_CSUM},
+    {NETDEV_OFFLOAD_TSO4, VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_HOST_TSO4},
+    {NETDEV_OFFLOAD_TSO6, VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_F_HOST_TSO6},
+    {NETDEV_OFFLOAD_ECN, VIRTIO_NET_F_GUEST_ECN, VIRTIO_NET_F_HOST_ECN},
+    {NETDEV_OFFLOAD_UFO, VIRTIO_NET_F_GUEST_UFO, VIRTIO_NET_F_HOST_UFO},
+    {NETDEV_OFFLOAD_USO4, VIRTIO_NET_F_GUEST_USO4, VIRTIO_NET_F_HOST_USO},
+    {NETDEV_OFFLOAD_USO6, VIRTIO_NET_F_GUEST_USO6, VIRTIO_NET_F_HOST_USO},
+};
+
+#define OFFLOADS (sizeof(offloads) / sizeof(offloads[0]))
+
+uint64_t virtio_net_features_offload(void)
+{
+    uint64_t all = 0;
+
+    for (unsigned i = 0; i < OFFLOADS; i++)
+        all |= VIRTIO_BIT(offloads[i].guest) | VIRTIO_BIT(offloads[i].host);
+    return all;
+}
+
+uint32_t virtio_net_features_tx(uint64_t features_set)
+{
+    uint32_t set = 0;
+
+    for (unsigned i = 0; i < OFFLOADS; i++)
+        set |= features_set & VIRTIO_BIT(offloads[i].host) ? offloads[i].offload : 0;
+    return set;
+}
+
+uint32_t virtio_net_features_rx(uint64_t features_set)
+{
+    uint32_t set = 0;
+
+    for (unsigned i = 0; i < OFFLOADS; i++)
+        set |= features_set & VIRTIO_BIT(offloads[i].guest) ? offloads[i].offload : 0;
+    return set;
+}
+
+uint64_t virtio_net_features_guest(uint32_t offload_set)
+{
+    uint64_t features_set = 0;
+
+    for (unsigned i = 0; i < OFFLOADS; i++)
+        features_set |= offload_set & offloads[i].offload ? VIRTIO_BIT(offloads[i].guest) : 0;
+    return features_set;
 }
 
 void virtio_net_features_text(uint64_t features_set, char text[VIRTIO_NET_FEATURES_TEXT])

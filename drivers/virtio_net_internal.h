@@ -6,6 +6,7 @@
  *     virtio_net_negotiate.c  features, and what the configuration states
  *     virtio_net_queues.c     the rings: memory, making, enabling
  *     virtio_net_data.c       the data path
+ *     virtio_net_offload.c    frames with something left to do on them; virtio_net_header.c judges them
  *     virtio_net_interrupt.c  interrupts, for a core that sleeps
  *     virtio_net_settings.c   receive filter and MAC address, over the control queue
  *     virtio_net_recovery.c   breaches, resets, retirement, and the watch over a running device
@@ -55,9 +56,18 @@ void virtio_net_run(struct virtio_net *net);
 
 /* ---- virtio_net_negotiate.c ---- */
 
-/* From a device that has been reset to one that is configured (§3.1.1 steps 2 to 6), rings made. False
- * after an `error` event: the device is FAILED and so is the port. */
+/*
+ * From a device that has been reset to one that is configured (§3.1.1 steps 2 to 6): _look reads what it
+ * offers and states, and net->netdev says what its frames may want and what it can do for others; _agree
+ * negotiates within net->offloads and net->frame_room, and makes the rings. _configure is both. False
+ * after an `error` event: the device is FAILED and so is the port.
+ */
+bool virtio_net_look(struct virtio_net *net);
+bool virtio_net_agree(struct virtio_net *net);
 bool virtio_net_configure(struct virtio_net *net);
+
+/* The function of net/netdev.h of the same name. */
+bool virtio_net_negotiate(struct netdev *dev, uint32_t offloads, uint32_t frame_max);
 
 /* ---- virtio_net_queues.c ---- */
 
@@ -98,6 +108,22 @@ uint32_t virtio_net_no_rx_batch(struct netdev *dev, unsigned queue, struct batch
 uint32_t virtio_net_waiting_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
 uint32_t virtio_net_stopped_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
 uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue, const struct batch *batch);
+
+/* ---- virtio_net_offload.c ---- */
+
+/*
+ * Makes a frame of a tx batch whose header may not be all zero fit to be sent: what the partner may do
+ * stays in the header, what it cannot is done here. False: it may not leave; it was dropped and counted.
+ */
+bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length);
+
+/* The function of net/netdev.h of the same name. */
+uint32_t virtio_net_piece_length(const struct netdev *dev, const uint8_t *frame, uint32_t length);
+
+/* If more GUEST_* bits are in use than frames of this port may want by now: begins to cut them, by a
+ * command, else by a reset. _left are those that may stay. */
+void virtio_net_cut_offloads(struct virtio_net *net);
+uint64_t virtio_net_offloads_left(const struct virtio_net *net);
 
 /* ---- virtio_net_interrupt.c ---- */
 

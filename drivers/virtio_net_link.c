@@ -31,7 +31,7 @@ static void report(const struct virtio_net *net, uint32_t lost)
 void virtio_net_link_refresh(struct virtio_net *net)
 {
     const bool up = read_status(net) & VIRTIO_NET_S_LINK_UP;
-    const bool changed = up != net->link.up && net->netdev.state != NETDEV_PROBED;
+    const bool changed = up != net->link.up && net->netdev.state != NETDEV_FOUND;
 
     net->link.up = up;
     if (changed)

@@ -1,11 +1,17 @@
 /*
  * What is agreed with a device before it is live: features, and what its configuration states
  * (virtio 1.2 §3.1.1 steps 2 to 6).
+ *
+ * Offloads are carried, not computed: a frame that comes in unfinished must be able to leave so. So
+ * GUEST_CSUM and the GUEST_* segmentation bits are taken only as far as the device by which the frames
+ * leave can do that work, which net/assembly.c says when all devices have been looked at. What our
+ * own device can do for others is taken whenever it is offered.
  */
 #include <string.h>
 
 #include <machine/clock.h>
 #include <machine/log.h>
+#include <machine/panic.h>
 
 #include "drivers/virtio_net_features.h"
 #include "drivers/virtio_net_internal.h"
@@ -59,11 +65,32 @@ static bool refuse_features(struct virtio_net *net)
     return false;
 }
 
+/* Offloads out of `offered`, by the command line and by what frames of this port may want. A frame of
+ * 64 KiB comes in whole or not at all, so who has no buffers for it does not let it come. */
+static uint64_t acceptable_offloads(const struct virtio_net *net, uint64_t offered)
+{
+    uint32_t offloads = net->offloads;
+
+    if (!net->options.offloads)
+        return offered & ~virtio_net_features_offload();
+    if (net->frame_room < NETDEV_FRAME_SEGMENTS)
+        offloads &= ~(uint32_t)NETDEV_OFFLOAD_SEGMENTS;
+    return offered & ~virtio_net_features_guest(~offloads);
+}
+
+/* What the port interface tells of features: `features` as taken, or, before that, as offered. */
+static void tell_offloads(struct virtio_net *net, uint64_t features)
+{
+    net->guest_offloads = features & virtio_net_features_guest(UINT32_MAX);
+    net->netdev.rx_offloads = virtio_net_features_rx(features);
+    net->netdev.tx_offloads = virtio_net_features_tx(features);
+}
+
 /* Takes what is of use to us out of what is offered, given the mtu that the device states. */
 static bool negotiate(struct virtio_net *net, uint16_t mtu)
 {
     struct virtio_device *virtio = &net->virtio;
-    uint64_t acceptable = virtio->offered;
+    uint64_t acceptable = acceptable_offloads(net, virtio->offered);
 
     if (virtio->transport->version_1 && !virtio_offers(virtio, VIRTIO_F_VERSION_1)) {
         virtio_net_refuse(net, "reason=no-version-1 offered=0x%llx remedy=\"transport=legacy\"",
@@ -88,6 +115,8 @@ static bool negotiate(struct virtio_net *net, uint16_t mtu)
         virtio_has(virtio, VIRTIO_F_VERSION_1) || virtio_has(virtio, VIRTIO_NET_F_MRG_RXBUF)
             ? VIRTIO_NET_HDR_BYTES
             : VIRTIO_NET_HDR_BYTES_LEGACY;
+    net->netdev.rx_header = net->header_size;
+    tell_offloads(net, virtio->taken);
     report_features(net);
     return true;
 }
@@ -147,7 +176,7 @@ static struct mac_address random_mac(const struct pci_device *pci)
 
 static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
 {
-    if (virtio_has(&net->virtio, VIRTIO_NET_F_MAC)) {
+    if (virtio_offers(&net->virtio, VIRTIO_NET_F_MAC)) { /* and so it will be taken */
         if (virtio_net_mac_usable(stated)) {
             net->mac = *stated;
             return;
@@ -158,31 +187,74 @@ static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
         net->mac = random_mac(net->virtio.pci);
 }
 
-static void choose_frame_max(struct netdev *dev)
+/*
+ * §5.1.6.3.1 has 65562 bytes, header included, for frames that are still to be cut. Without an mtu
+ * the device may give a frame of any length that fits: a jumbo frame where there is memory for it.
+ */
+static void choose_frame_max(struct virtio_net *net)
 {
-    const uint32_t frame = ETHERNET_HEADER_SIZE + 2 * ETHERNET_VLAN_SIZE + dev->mtu;
+    struct netdev *const dev = &net->netdev;
+    const uint32_t stated = ETHERNET_HEADER_SIZE + 2 * ETHERNET_VLAN_SIZE + dev->mtu;
 
-    dev->frame_max = frame > VIRTIO_NET_FRAME_MAX ? frame : VIRTIO_NET_FRAME_MAX;
+    if (dev->rx_offloads & NETDEV_OFFLOAD_SEGMENTS)
+        dev->frame_max = NETDEV_FRAME_SEGMENTS;
+    else if (dev->mtu == 0 && net->frame_room >= NETDEV_FRAME_JUMBO)
+        dev->frame_max = NETDEV_FRAME_JUMBO;
+    else
+        dev->frame_max = stated > NETDEV_FRAME_USUAL ? stated : NETDEV_FRAME_USUAL;
 }
 
-bool virtio_net_configure(struct virtio_net *net)
+bool virtio_net_look(struct virtio_net *net)
 {
-    const uint32_t mtu = net->netdev.mtu;
     struct stated stated = {0};
 
     virtio_add_status(&net->virtio, VIRTIO_STATUS_ACKNOWLEDGE);
     virtio_add_status(&net->virtio, VIRTIO_STATUS_DRIVER);
     net->virtio.offered = net->virtio.transport->get_features(&net->virtio);
-    if (!read_config(net, &stated) || !negotiate(net, stated.mtu))
+    if (!read_config(net, &stated))
         return false;
     choose_mac(net, &stated.mac);
-    choose_frame_max(&net->netdev);
+    net->stated_mtu = stated.mtu;
+    tell_offloads(net, net->options.offloads ? virtio_net_features_choose(net->virtio.offered) : 0);
+    return true;
+}
+
+bool virtio_net_agree(struct virtio_net *net)
+{
+    const uint32_t mtu = net->netdev.mtu;
+
+    if (!negotiate(net, net->stated_mtu))
+        return false;
+    choose_frame_max(net);
     virtio_net_link_refresh(net);
     /* Buffers and lanes were made for the mtu that was stated first. */
-    if (net->netdev.state != NETDEV_PROBED && net->netdev.mtu != mtu) {
+    if (net->netdev.state != NETDEV_FOUND && net->netdev.mtu != mtu) {
         virtio_net_refuse(net, "reason=mtu-changed mtu=%u accepted=%u", net->netdev.mtu, mtu);
         net->netdev.mtu = mtu;
         return false;
     }
     return virtio_net_make_queues(net);
+}
+
+bool virtio_net_configure(struct virtio_net *net)
+{
+    return virtio_net_look(net) && virtio_net_agree(net);
+}
+
+bool virtio_net_negotiate(struct netdev *dev, uint32_t offloads, uint32_t frame_max)
+{
+    struct virtio_net *const net = virtio_net_of(dev);
+
+    ensure(dev->state == NETDEV_FOUND);
+    net->offloads = offloads;
+    net->frame_room = frame_max;
+    if (!virtio_net_agree(net)) {
+        if (net->before != NETDEV_FOUND)
+            dev->state = net->before; /* the next device may be better */
+        return false;
+    }
+    dev->state = NETDEV_PROBED;
+    if (net->before != NETDEV_FOUND)
+        virtio_net_settings_restart(net); /* they are given to the new device once it runs */
+    return true;
 }

@@ -54,11 +54,10 @@ bool virtio_net_replace(struct netdev *dev, const struct pci_device *pci)
     net->virtio = (struct virtio_device){0};
     net->recovery = (struct virtio_net_recovery){.resets = net->recovery.resets};
     net->options.vlans = net->settings.vlan_count != 0; /* an empty filter would let no tag in */
-    dev->state = NETDEV_PROBED;
-    if (virtio_net_open(net, pci) && virtio_net_configure(net)) {
-        virtio_net_settings_restart(net); /* they are given to it once it runs */
+    net->before = before;
+    dev->state = NETDEV_FOUND;
+    if (virtio_net_open(net, pci) && virtio_net_look(net))
         return true;
-    }
     dev->state = before; /* its `error` has been given; the next device may be better */
     return false;
 }

@@ -229,6 +229,8 @@ void virtio_net_service(struct netdev *dev, uint64_t now_ns)
     case NETDEV_RUNNING:
         virtio_net_settings_go_on(net);
         if (dev->state == NETDEV_RUNNING)
+            virtio_net_cut_offloads(net);
+        if (dev->state == NETDEV_RUNNING)
             watch(net, now_ns);
         if (dev->state == NETDEV_RUNNING)
             virtio_net_link_watch(net, now_ns);

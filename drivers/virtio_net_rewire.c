@@ -50,9 +50,11 @@ void virtio_net_rewire(struct netdev *dev, const struct netdev_setup *setup)
 
     ensure(setup->rx[0].pool == net->setup.rx[0].pool);
     net->setup = *setup;
-    if (dev->state != NETDEV_RUNNING)
-        return;
-    virtio_net_run_or_drain(net);
+    net->offloads = setup->rx[0].offloads;
+    if (dev->state == NETDEV_RUNNING) /* before any frame leaves by the new lane */
+        virtio_net_cut_offloads(net);
+    if (dev->state == NETDEV_RUNNING)
+        virtio_net_run_or_drain(net);
 }
 
 void virtio_net_run_or_drain(struct virtio_net *net)

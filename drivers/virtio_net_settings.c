@@ -24,6 +24,8 @@ static const char *name_of(const struct virtio_net *net, enum virtio_net_setting
     switch (setting) {
     case SETTING_MAC:
         return "mac";
+    case SETTING_OFFLOADS:
+        return "offloads";
     case SETTING_PROMISC:
         return net->settings.promisc ? "promisc-on" : "promisc-off";
     case SETTING_ALLMULTI:
@@ -43,6 +45,8 @@ static unsigned feature_of(enum virtio_net_setting setting)
     switch (setting) {
     case SETTING_MAC:
         return VIRTIO_NET_F_CTRL_MAC_ADDR;
+    case SETTING_OFFLOADS:
+        return VIRTIO_NET_F_CTRL_GUEST_OFFLOADS;
     case SETTING_VLAN:
         return VIRTIO_NET_F_CTRL_VLAN;
     case SETTING_ANNOUNCE_ACK:
@@ -55,11 +59,14 @@ static unsigned feature_of(enum virtio_net_setting setting)
 static enum virtio_net_control_result send(struct virtio_net *net, enum virtio_net_setting setting)
 {
     struct virtio_net_control *control = &net->control;
-    const struct virtio_net_settings *settings = &net->settings;
+    struct virtio_net_settings *settings = &net->settings;
 
     switch (setting) {
     case SETTING_MAC:
         return virtio_net_control_set_mac(control, settings->mac);
+    case SETTING_OFFLOADS:
+        settings->offloads = virtio_net_offloads_left(net);
+        return virtio_net_control_set_offloads(control, settings->offloads);
     case SETTING_PROMISC:
         return virtio_net_control_rx_mode(control, VIRTIO_NET_CTRL_RX_PROMISC,
                                           net->settings.promisc);
@@ -259,6 +266,7 @@ void virtio_net_settings_restart(struct virtio_net *net)
     net->settings.next = SETTING_MAC;
     net->settings.vlan_next = 0;
     net->settings.wanted[SETTING_ANNOUNCE_ACK] = false;
+    net->settings.wanted[SETTING_OFFLOADS] = false; /* negotiated anew */
     net->settings.again = false;
     if (!net->settings.wanted[SETTING_MAC])
         return;
@@ -272,6 +280,16 @@ static void revive_control(struct virtio_net *net)
 {
     if (virtio_net_control_look(&net->control))
         net->control.silent = !virtio_net_renew_control(net);
+}
+
+/* Who does not take fewer offloads by a command gets them by a reset. */
+static void offloads_told(struct virtio_net *net, bool carried_out)
+{
+    net->settings.wanted[SETTING_OFFLOADS] = false;
+    if (carried_out)
+        net->guest_offloads = net->settings.offloads;
+    else if (net->netdev.state == NETDEV_RUNNING)
+        virtio_net_take_out(net, "offloads", false);
 }
 
 /* One command of this setting is done with: to the next one of the same, or of the next setting. */
@@ -293,7 +311,7 @@ void virtio_net_settings_go_on(struct virtio_net *net)
     }
     if (settings->next == SETTINGS && settings->again) {
         settings->again = false;
-        settings->next = SETTING_PROMISC;
+        settings->next = SETTING_OFFLOADS;
         settings->vlan_next = 0;
     }
     if (settings->next == SETTINGS)
@@ -309,7 +327,10 @@ void virtio_net_settings_go_on(struct virtio_net *net)
     }
     if (result == CONTROL_PENDING)
         return;
-    if (done(net, settings->next, result) && settings->next == SETTING_ANNOUNCE_ACK)
+    const bool carried_out = done(net, settings->next, result);
+    if (carried_out && settings->next == SETTING_ANNOUNCE_ACK)
         settings->wanted[SETTING_ANNOUNCE_ACK] = false; /* else it stays, and is not tried again */
+    if (settings->next == SETTING_OFFLOADS)
+        offloads_told(net, carried_out);
     advance(settings);
 }

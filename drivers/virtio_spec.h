@@ -215,7 +215,14 @@ _Static_assert(sizeof(struct pvirtq_event_suppress) == 4, "§2.8.14");
 
 /* §5.1.6 "Device Operation" */
 #define VIRTIO_NET_HDR_F_NEEDS_CSUM 1
+#define VIRTIO_NET_HDR_F_DATA_VALID 2
+#define VIRTIO_NET_HDR_F_RSC_INFO 4
 #define VIRTIO_NET_HDR_GSO_NONE 0
+#define VIRTIO_NET_HDR_GSO_TCPV4 1
+#define VIRTIO_NET_HDR_GSO_UDP 3
+#define VIRTIO_NET_HDR_GSO_TCPV6 4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#define VIRTIO_NET_HDR_GSO_ECN 0x80 /* besides one of the others */
 
 struct virtio_net_hdr {
     uint8_t flags;

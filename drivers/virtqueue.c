@@ -157,7 +157,7 @@ split_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *leng
         queue->tokens[slot + i] = buffers[i];
         if (lengths != NULL) {
             sight.bytes += length;
-            sight.headers |= virtqueue_header(queue, buffers[i]);
+            virtqueue_see(&sight, virtqueue_header(queue, buffers[i]));
         }
         if (queue->chain == 1) {
             virtqueue_describe(desc, addr, header + length, flags, 0);

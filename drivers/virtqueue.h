@@ -224,11 +224,31 @@ static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
              VIRTQ_USED_F_NO_NOTIFY);
 }
 
-/* What virtqueue_put has seen of the buffers that the device is to read. */
+/*
+ * What virtqueue_put_any has seen of buffers that the device is to read: the 16 bytes that end with the
+ * device's header, all buffers' or-ed together. The last two of them are looked at apart: in the long
+ * form of the header they are num_buffers.
+ */
 struct virtqueue_sight {
-    uint64_t bytes;   /* the sum of their lengths */
-    uint64_t headers; /* 0 if the 16 bytes that end with the device's header are zero in each */
+    uint64_t bytes;       /* the sum of their lengths */
+    uint64_t headers;     /* 0 if the first 14 are zero in each */
+    uint64_t header_ends; /* 0 if the last two are */
 };
+
+static inline void virtqueue_see(struct virtqueue_sight *sight, const void *header)
+{
+    uint64_t words[2];
+
+    __builtin_memcpy(words, header, sizeof(words));
+    sight->headers |= words[0] | words[1] << 16;
+    sight->header_ends |= words[1] >> 48;
+}
+
+/* Where these bytes begin. */
+static inline const uint8_t *virtqueue_header(const struct virtqueue *queue, const uint8_t *buffer)
+{
+    return buffer + queue->start + queue->header - 16;
+}
 
 /*
  * Lays `n` buffers (1 to virtqueue_room) into the next slots, each with as many bytes behind the
@@ -249,16 +269,6 @@ bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n);
 static inline bool virtqueue_show(struct virtqueue *queue, uint32_t n)
 {
     return queue->packed ? virtqueue_packed_show(queue, n) : virtqueue_publish(queue, n);
-}
-
-/* The 16 bytes that end with the header of a buffer, as two words of which one is not 0 if any of them
- * is not. */
-static inline uint64_t virtqueue_header(const struct virtqueue *queue, const uint8_t *buffer)
-{
-    uint64_t words[2];
-
-    __builtin_memcpy(words, buffer + queue->start + queue->header - sizeof(words), sizeof(words));
-    return words[0] | words[1];
 }
 
 /* virtqueue_put of a single buffer to be read, in a queue that is straight. */

@@ -27,18 +27,20 @@ static inline struct virtqueue_sight virtqueue_straight_put_read(struct virtqueu
     const uint64_t start = queue->start;
     const uint32_t header = queue->header;
     const uint64_t last = start + header - sizeof(four);
-    uint64_t bytes = 0;
+    struct virtqueue_sight sight = {0};
     four headers = {0};
 
     FOUR_AT_A_TIME(i, 0, n, {
         uint8_t *const buffer = buffers[i];
         const uint32_t length = header + lengths[i];
         headers |= *(const four *)(buffer + last);
-        bytes += length;
+        sight.bytes += length;
         tokens[i] = buffer;
         virtqueue_describe(&desc[i], io_physical(buffer) + start, length, 0, 0);
     });
-    return (struct virtqueue_sight){bytes - (uint64_t)n * header, four_or(headers)};
+    sight.bytes -= (uint64_t)n * header;
+    virtqueue_see(&sight, &headers);
+    return sight;
 }
 
 /* The same for buffers to be written. */

@@ -105,6 +105,14 @@ static inline void describe(struct pvirtq_desc *desc, uint64_t addr, uint32_t le
     memcpy(&desc->len, &rest, sizeof(rest));
 }
 
+/* `n` slots are laid. What was laid there before may have been more. */
+static void note_laid(struct virtqueue *queue, uint32_t n, uint32_t word)
+{
+    if (queue->laid < n)
+        queue->laid = n;
+    queue->laid_word = word;
+}
+
 /*
  * Both directions of virtqueue_packed_put: `lengths` is NULL, or not, by a constant. Of the first
  * descriptor id and flags are left as they are: they show the burst.
@@ -122,11 +130,12 @@ put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, u
     const uint32_t *const ids = &queue->ids[slot];
     struct pvirtq_desc *const desc = &queue->packed_desc[slot];
     void **const tokens = &queue->tokens[slot];
-    uint64_t bytes = lengths == NULL ? room : header + lengths[0];
+    const uint32_t first = lengths == NULL ? room : header + lengths[0];
+    struct virtqueue_sight sight = {.bytes = first};
     four headers = {0};
 
     desc->addr = io_physical(buffers[0]) + start;
-    desc->len = (uint32_t)bytes;
+    desc->len = first;
     tokens[0] = buffers[0];
     if (lengths != NULL)
         headers = *(const four *)(buffers[0] + last);
@@ -135,14 +144,15 @@ put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, u
         const uint32_t length = lengths == NULL ? room : header + lengths[i];
         if (lengths != NULL) {
             headers |= *(const four *)(buffer + last);
-            bytes += length;
+            sight.bytes += length;
         }
         tokens[i] = buffer;
         describe(&desc[i], io_physical(buffer) + start, length, flags | ids[i]);
     });
-    queue->laid = n;
-    queue->laid_word = flags | ids[0];
-    return (struct virtqueue_sight){bytes - (uint64_t)n * header, four_or(headers)};
+    note_laid(queue, n, flags | ids[0]);
+    sight.bytes -= (uint64_t)n * header;
+    virtqueue_see(&sight, &headers);
+    return sight;
 }
 
 static __attribute__((noinline)) struct virtqueue_sight
@@ -162,13 +172,14 @@ static struct virtqueue_sight put_lone(struct virtqueue *queue, uint8_t *buffer,
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
     struct pvirtq_desc *const desc = &queue->packed_desc[slot];
+    struct virtqueue_sight sight = {.bytes = length};
 
     desc->addr = io_physical(buffer) + queue->start;
     desc->len = queue->header + length;
     queue->tokens[slot] = buffer;
-    queue->laid = 1;
-    queue->laid_word = word_of(queue->ids[slot], available(queue, queue->avail_idx));
-    return (struct virtqueue_sight){length, virtqueue_header(queue, buffer)};
+    note_laid(queue, 1, word_of(queue->ids[slot], available(queue, queue->avail_idx)));
+    virtqueue_see(&sight, virtqueue_header(queue, buffer));
+    return sight;
 }
 
 struct virtqueue_sight virtqueue_packed_put(struct virtqueue *queue, uint8_t *const *buffers,
@@ -195,6 +206,7 @@ bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n)
 
     if (__builtin_expect(queue->laid > n, 0))
         hide(queue, n, queue->laid);
+    queue->laid = 0;
     show(&queue->packed_desc[slot], queue->laid_word);
     return wants_doorbell(queue, n);
 }

@@ -216,6 +216,11 @@ static bool read_transport(struct config *config, const char *value)
     return true;
 }
 
+static bool read_offload(struct config *config, const char *value)
+{
+    return read_switch(value, &config->offload);
+}
+
 static bool read_panic(struct config *config, const char *value)
 {
     static const char *const names[] = {"reboot", "halt", "poweroff", NULL};
@@ -280,6 +285,7 @@ static const struct key keys[] = {
      "PORT/xx:xx:xx:xx:xx:xx (port 0 to 31, not zero, not broadcast), 64 times", true},
     {"vlan", read_vlan, "PORT/ID (port 0 to 31, id 0 to 4094), 64 times", true},
     {"transport", read_transport, "auto|legacy|modern", false},
+    {"offload", read_offload, "on|off", false},
     {"panic", read_panic, "reboot|halt|poweroff", false},
     {"watchdog", read_watchdog, "seconds from 0 (off) to 1800", false},
     {"idle", read_idle, "adaptive|poll", false},
@@ -292,7 +298,7 @@ static void warn_unknown(const char *word)
 {
     log_event(LOG_WARN, "warn",
               "reason=unknown-word word=%s accepted=\"mode= wire= stats= log= promisc= allmulti= "
-              "mac= accept= vlan= transport= panic= watchdog= idle= buffers= fault=\"",
+              "mac= accept= vlan= transport= offload= panic= watchdog= idle= buffers= fault=\"",
               log_quote(word).text);
 }
 
@@ -348,6 +354,7 @@ void config_parse(struct config *config, const char *cmdline)
         .stats_seconds = STATS_SECONDS_DEFAULT,
         .log = LOG_INFO,
         .promisc = true,
+        .offload = true,
         .panic = PANIC_REBOOT,
         .watchdog_seconds = WATCHDOG_SECONDS_DEFAULT,
     };

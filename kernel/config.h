@@ -42,6 +42,7 @@ struct config {
     bool promisc;               /* promisc=on|off */
     bool allmulti;              /* allmulti=on|off */
     enum config_transport transport; /* transport=auto|legacy|modern */
+    bool offload;                    /* offload=on|off */
     enum config_panic panic;         /* panic=reboot|halt|poweroff */
     struct config_mac macs[CONFIG_MACS_MAX];
     size_t mac_count;

@@ -104,18 +104,25 @@ static void tell_wishes(void)
     };
 
     ports.transport = choices[config.transport];
+    ports.offloads = config.offload;
     for (size_t i = 0; i < config.vlan_count; i++)
         ports.vlans[config.vlans[i].port] = true;
 }
 
-static void allot_memory(void)
+/* What of the memory that is there now may go into buffers. */
+static uint64_t memory_for_buffers(void)
 {
     const uint64_t available = memory_available();
     const uint64_t share = available / 16;
     const uint64_t reserve =
         MEMORY_RESERVE + (share < MEMORY_RESERVE_PORT ? share : MEMORY_RESERVE_PORT);
-    const uint64_t missing =
-        assembly_allot(&assembly, available > reserve ? available - reserve : 0);
+
+    return available > reserve ? available - reserve : 0;
+}
+
+static void allot_memory(void)
+{
+    const uint64_t missing = assembly_allot(&assembly, memory_for_buffers());
 
     if (missing != 0) /* rounded up, and a MiB for page tables and what lies between */
         log_event(LOG_WARN, "warn",
@@ -183,6 +190,7 @@ static void bring_up_ports(void)
     _Static_assert(sizeof(config.wire) <= sizeof(assembly.wire), "any wire= must fit");
     tell_wishes();
     ports_find(&ports, &assembly);
+    assembly.memory = memory_for_buffers();
     assembly_plan(&assembly, config.wire, reflect);
     allot_memory();
     assembly_start(&assembly);
@@ -234,6 +242,7 @@ static void look_at_ports(void)
 {
     ports.promisc = config.promisc; /* the monitor may have changed them */
     ports.allmulti = config.allmulti;
+    assembly_refresh(&assembly); /* a device may have come back with fewer offloads, or more */
     if (ports_look(&ports))
         loop_set_ports(&loop, assembly.ports, assembly.port_lanes, assembly.port_count);
 }

@@ -3,6 +3,22 @@
 
 #define BUFFERS_MIN (2 * BURST) /* one burst in the rx ring, one on its way */
 
+/* Buffers of 64 KiB are worth having if there are this many: enough for what a host hands over before
+ * the other one has taken it. */
+#define SEGMENT_BUFFERS_MIN (64 + 64 + BURST)
+
+/* Before negotiation nobody knows how long the rings are; most are of 256. */
+#define RING_USUAL 256
+
+uint32_t allot_frame_max(uint64_t share, bool segments)
+{
+    if (segments && share >= pool_bytes(SEGMENT_BUFFERS_MIN, NETDEV_FRAME_SEGMENTS))
+        return NETDEV_FRAME_SEGMENTS;
+    if (share / 2 >= pool_bytes(2 * RING_USUAL + BURST, NETDEV_FRAME_JUMBO))
+        return NETDEV_FRAME_JUMBO;
+    return NETDEV_FRAME_USUAL;
+}
+
 static uint32_t wish_of(const struct lane *lane)
 {
     return lane->rx->rx_size + lane->tx->tx_size + BURST;

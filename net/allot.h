@@ -2,9 +2,17 @@
 #ifndef NET_ALLOT_H
 #define NET_ALLOT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "net/lane.h"
+
+/*
+ * For frames of how many bytes the buffers of a lane should be made, if `share` bytes are there for its
+ * pool: NETDEV_FRAME_SEGMENTS if `segments` are wanted and 64 buffers for either ring can be had,
+ * NETDEV_FRAME_JUMBO if usual rings can be filled with half of the share, else NETDEV_FRAME_USUAL.
+ */
+uint32_t allot_frame_max(uint64_t share, bool segments);
 
 /*
  * Makes the pool of each of `count` lanes. A lane wishes for as many buffers as fill both rings,

@@ -24,6 +24,47 @@ static void plan_wiring(struct assembly *assembly, const char *wire, bool reflec
         wiring_plan(&assembly->wiring, assembly->ports, assembly->port_count, assembly->wire);
 }
 
+/* What may be left to do on the frames that come in at `port`: what the port can do that they leave by,
+ * as its device was when it was last looked at. */
+static uint32_t offloads_towards(const struct assembly *assembly, unsigned port)
+{
+    const int partner = assembly->wiring.partner[port];
+
+    if (partner == WIRING_IDLE || !is_usable(assembly->ports[partner]))
+        return 0;
+    return assembly->ports[partner]->tx_offloads;
+}
+
+static bool negotiate(struct assembly *assembly, unsigned id, uint64_t share)
+{
+    const struct pool *const pool =
+        &assembly->lanes[id].pool; /* of a port that had a device before */
+    struct netdev *const port = assembly->ports[id];
+    uint32_t offloads = offloads_towards(assembly, id) & port->rx_offloads;
+    const uint32_t frame_max = pool->capacity != 0
+                                   ? pool->frame_max
+                                   : allot_frame_max(share, offloads & NETDEV_OFFLOAD_SEGMENTS);
+
+    if ((offloads & NETDEV_OFFLOAD_SEGMENTS) && frame_max < NETDEV_FRAME_SEGMENTS) {
+        log_event(
+            LOG_WARN, "warn",
+            "port=%u reason=memory detail=\"too little RAM for frames of 64 KiB\" frame_max=%u", id,
+            frame_max);
+        offloads &= ~(uint32_t)NETDEV_OFFLOAD_SEGMENTS;
+    }
+    return port->ops->negotiate(port, offloads, frame_max);
+}
+
+/* Every port alike: an idle one may be wired later. */
+static void negotiate_all(struct assembly *assembly)
+{
+    const unsigned usable = assembly_usable(assembly);
+
+    for (unsigned i = 0; i < assembly->port_count; i++)
+        if (assembly->ports[i]->state == NETDEV_FOUND)
+            negotiate(assembly, i, assembly->memory / usable);
+}
+
 /*
  * The lane of a port leads to its partner. A port without one has a lane too: it empties the rx
  * ring and counts, so that whoever sends to that port is not held up.
@@ -43,6 +84,7 @@ static void aim_lane(struct assembly *assembly, unsigned port)
 void assembly_plan(struct assembly *assembly, const char *wire, bool reflect)
 {
     plan_wiring(assembly, wire, reflect);
+    negotiate_all(assembly);
     for (unsigned i = 0; i < assembly->port_count; i++) {
         struct netdev *const port = assembly->ports[i];
         if (!is_usable(port))
@@ -71,29 +113,30 @@ uint64_t assembly_allot(struct assembly *assembly, uint64_t memory)
     return missing;
 }
 
-/* The pool of the lane that leads to `port`, whose buffers its tx ring will hold; of its own lane
- * if none does. */
-static struct pool *pool_towards(struct assembly *assembly, unsigned port)
+/* The lane that leads to `port`, whose buffers its tx ring will hold; its own if none does. */
+static struct lane *lane_towards(struct assembly *assembly, unsigned port)
 {
     for (unsigned i = 0; i < assembly->port_count; i++) {
         if (assembly->port_lanes[i] != NULL && assembly->lanes[i].tx == assembly->ports[port])
-            return &assembly->lanes[i].pool;
+            return &assembly->lanes[i];
     }
-    return &assembly->lanes[port].pool;
+    return &assembly->lanes[port];
 }
 
 /* What the lanes that start and end at `port` want of it. */
 static struct netdev_setup setup_of(struct assembly *assembly, unsigned port)
 {
-    struct lane *const lane = &assembly->lanes[port];
+    struct lane *const lane = &assembly->lanes[port], *const towards = lane_towards(assembly, port);
 
+    assembly->offloads[port] = offloads_towards(assembly, port);
     return (struct netdev_setup){
         .rx_queues = 1,
         .tx_queues = 1,
         .rx = {{.pool = &lane->pool,
                 .buffers = assembly->rx_buffers[port],
-                .payload_max = lane->payload_max}},
-        .tx = {{.pool = pool_towards(assembly, port)}},
+                .payload_max = lane->payload_max,
+                .offloads = assembly->offloads[port]}},
+        .tx = {{.pool = &towards->pool, .from = towards->rx}},
     };
 }
 
@@ -152,6 +195,18 @@ static void apply_wiring(struct assembly *assembly)
     }
 }
 
+void assembly_refresh(struct assembly *assembly)
+{
+    for (unsigned i = 0; i < assembly->port_count; i++) {
+        struct netdev *const port = assembly->ports[i];
+        if (assembly->port_lanes[i] == NULL ||
+            assembly->offloads[i] == offloads_towards(assembly, i))
+            continue;
+        const struct netdev_setup setup = setup_of(assembly, i);
+        port->ops->rewire(port, &setup);
+    }
+}
+
 void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect)
 {
     plan_wiring(assembly, wire, reflect);
@@ -170,15 +225,19 @@ static void add_lane(struct assembly *assembly, unsigned id, uint64_t memory)
     assembly->port_lanes[id] = lane;
 }
 
-void assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory)
+bool assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory)
 {
     struct netdev *const port = assembly->ports[id];
 
     if (id == assembly->port_count)
         assembly->port_count++;
+    plan_wiring(assembly, assembly->wire, assembly->reflect);
+    if (port->state == NETDEV_FOUND && !negotiate(assembly, id, memory) && is_usable(port)) {
+        apply_wiring(assembly); /* the old device is gone, and the new one is not taken */
+        return false;
+    }
     if (is_usable(port) && assembly->port_lanes[id] == NULL)
         add_lane(assembly, id, memory);
-    plan_wiring(assembly, assembly->wire, assembly->reflect);
     apply_wiring(assembly);
     if (!is_usable(port) &&
         assembly->port_lanes[id] != NULL) { /* it did not start: its partner is idle again */
@@ -187,6 +246,7 @@ void assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory)
     }
     port->ops->report(port);
     assembly_report_wires(assembly);
+    return true;
 }
 
 unsigned assembly_usable(const struct assembly *assembly)

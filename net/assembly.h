@@ -22,15 +22,19 @@ struct assembly {
     struct netdev *ports[NETDEV_PORTS_MAX]; /* by number; the caller's */
     char wire[WIRING_WORD];                 /* by which they are wired */
     bool reflect;                           /* every port leads back to itself */
+    uint64_t memory;                        /* bytes that step 2 will have; the caller's */
     struct wiring wiring;
     struct lane lanes[NETDEV_PORTS_MAX];       /* of the port of the same number */
     struct lane *port_lanes[NETDEV_PORTS_MAX]; /* the same; NULL: out of service, no lane */
     uint32_t rx_buffers[NETDEV_PORTS_MAX];     /* that the lane may post */
+    uint32_t offloads[NETDEV_PORTS_MAX];       /* as the port was told that its frames may want */
 };
 
 /*
- * Step 1, ports probed: pairs them by `wire` (net/wiring.h has its form) with forward_wire between
- * them, or with `reflect` leads every port back to itself with forward_reflect.
+ * Step 1, ports found: pairs them by `wire` (net/wiring.h has its form) with forward_wire between
+ * them, or with `reflect` leads every port back to itself with forward_reflect. Then negotiates with
+ * those that are NETDEV_FOUND: a port gets no more offloads than the one that its lane leads to can
+ * send on, and frames as large as assembly->memory allows.
  */
 void assembly_plan(struct assembly *assembly, const char *wire, bool reflect);
 
@@ -59,13 +63,20 @@ void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect);
 
 /*
  * Later, between two rounds: port `id` has a device again, or is new (then `id` is port_count, and
- * the caller has set ports[id]), and is NETDEV_PROBED; or it is new and has failed, and only takes
+ * the caller has set ports[id]), and is NETDEV_FOUND; or it is new and has failed, and only takes
  * its number. It is wired as the rules in force say, which
  * moves no other pair; it gets a lane and, out of `memory` bytes, a pool if it has none; and it is
  * started. Ends with `port` and `wires` events, or with its `error`. The loop must be told of the
- * new ports and lanes.
+ * new ports and lanes. False if a port whose device had gone does not take the new one, after its
+ * `error`: then all is as before.
  */
-void assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory);
+bool assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory);
+
+/*
+ * Later, between two rounds, now and then: tells each port whose lane leads to a device that can do
+ * less than before, or more.
+ */
+void assembly_refresh(struct assembly *assembly);
 
 /* Queues the `wires` event: mode, wires and idle ports as they are now. */
 void assembly_report_wires(const struct assembly *assembly);

@@ -42,6 +42,14 @@ static void post(struct memory_port *port)
              (struct memory_frame){.buffer = *pool_take(port->rx_pool, 1), .pool = port->rx_pool});
 }
 
+static bool negotiate(struct netdev *dev, uint32_t offloads, uint32_t frame_max)
+{
+    (void)frame_max; /* its frames are small */
+    dev->rx_offloads &= offloads;
+    dev->state = NETDEV_PROBED;
+    return true;
+}
+
 static bool start(struct netdev *dev, const struct netdev_setup *setup)
 {
     struct memory_port *port = of(dev);
@@ -123,6 +131,13 @@ static uint32_t tx_batch(struct netdev *dev, unsigned queue, const struct batch 
         port->stats.tx_bytes += batch->lengths[i];
     }
     return n;
+}
+
+static uint32_t piece_length(const struct netdev *dev, const uint8_t *frame, uint32_t length)
+{
+    (void)dev;
+    (void)frame;
+    return length;
 }
 
 static bool arm_rx(struct netdev *dev, unsigned queue)
@@ -249,12 +264,14 @@ static void service(struct netdev *dev, uint64_t now_ns)
 
 static const struct netdev_ops memory_port_ops = {
     .driver = "memory",
+    .negotiate = negotiate,
     .start = start,
     .rewire = rewire,
     .reset = reset,
     .rx_batch = rx_batch,
     .tx_room = tx_room,
     .tx_batch = tx_batch,
+    .piece_length = piece_length,
     .arm_rx = arm_rx,
     .arm_tx = arm_tx,
     .disarm_rx = disarm_rx,

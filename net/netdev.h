@@ -18,6 +18,26 @@
 #define NETDEV_ADDRESS_TEXT 24
 #define NETDEV_FEATURES_TEXT 440
 
+/*
+ * Offloads: work that is left on a frame for whoever sends it on, as a set of these bits. Its checksum
+ * is to be finished, or it is to be cut into segments as well. What a frame wants stands in front of
+ * it, in the form of the driver that received it.
+ */
+#define NETDEV_OFFLOAD_CSUM 0x01
+#define NETDEV_OFFLOAD_TSO4 0x02     /* TCP segments over IPv4 */
+#define NETDEV_OFFLOAD_TSO6 0x04     /* TCP segments over IPv6 */
+#define NETDEV_OFFLOAD_ECN 0x08      /* those with congestion marks, too */
+#define NETDEV_OFFLOAD_UFO 0x10      /* UDP datagrams into fragments */
+#define NETDEV_OFFLOAD_USO4 0x20     /* many UDP datagrams over IPv4 in one */
+#define NETDEV_OFFLOAD_USO6 0x40     /* the same over IPv6 */
+#define NETDEV_OFFLOAD_SEGMENTS 0x7e /* all by which a frame may be longer than its wire allows */
+
+/* Bytes of the largest frame: with room for two VLAN tags and what else providers put around 1500
+ * bytes; a jumbo frame; and one of 64 KiB that is still to be cut. */
+#define NETDEV_FRAME_USUAL 1600
+#define NETDEV_FRAME_JUMBO 9022
+#define NETDEV_FRAME_SEGMENTS 65552
+
 #define NETDEV_FILTER_MAX 16 /* addresses of a port's filter, and VLANs, each */
 #define NETDEV_VLAN_MAX 4094
 
@@ -33,9 +53,11 @@ struct netdev_stats {
     uint64_t tx_bytes;
     uint64_t rx_dropped;   /* frames the driver itself discarded after the device delivered them */
     uint64_t tx_dropped;   /* frames it took over and could not or can no longer send */
-    uint64_t tx_link_down; /* those of them that were to leave while the link was down */
-    uint64_t resets;       /* of the device, since it was started */
-    uint64_t announces;    /* that the host has asked for, and that were acknowledged */
+    uint64_t tx_link_down; /* those of them that were to leave while the link was down, */
+    uint64_t tx_bad_offload; /* that wanted something done which they are not made for, */
+    uint64_t tx_no_offload;  /* or which the port cannot do */
+    uint64_t resets;         /* of the device, since it was started */
+    uint64_t announces;      /* that the host has asked for, and that were acknowledged */
 };
 
 /* Where a port's buffers are, and how its device is reached. */
@@ -51,11 +73,13 @@ struct netdev_rx_setup {
     struct pool *pool;    /* where buffers come from */
     uint32_t buffers;     /* to post to the device, at most rx_size */
     uint32_t payload_max; /* bytes; a batch with a frame that has more is marked as odd */
-};
+    uint32_t offloads; /* that frames may come in with from now on: the port cuts back to these, */
+};                     /* but takes none in addition before it is negotiated with again */
 
 /* What a lane wants of its tx queue. */
 struct netdev_tx_setup {
-    struct pool *pool; /* where buffers return to */
+    struct pool *pool;         /* where buffers return to */
+    const struct netdev *from; /* where its frames come in; NULL: they want nothing done to them */
 };
 
 /* What a port is started with. A direction without a lane has count 0. */
@@ -72,6 +96,15 @@ struct netdev_ops {
     const char *driver; /* driver= of the port event */
 
     /*
+     * From NETDEV_FOUND to NETDEV_PROBED: agrees with the device on how it is used. Frames may come in
+     * with `offloads` and no others, and its buffers may be for frames of up to `frame_max` bytes (at
+     * least NETDEV_FRAME_USUAL); what becomes of both stands in rx_offloads and frame_max then. Returns
+     * false after an `error` event: NETDEV_FAILED, or the state of before where a new device was to
+     * take the place of one that went. Not for the data path.
+     */
+    bool (*negotiate)(struct netdev *dev, uint32_t offloads, uint32_t frame_max);
+
+    /*
      * Brings the port into service: buffers posted, device running. Refuses, naming the number, more
      * queues than the port has. Returns false after an `error` event; the port is out then
      * (NETDEV_FAILED). Start-up only. Pools stay the lane's; what is posted is the device's.
@@ -79,8 +112,8 @@ struct netdev_ops {
     bool (*start)(struct netdev *dev, const struct netdev_setup *setup);
 
     /*
-     * From now on the port's lanes are as `setup` says: another pool may stand behind a tx queue, and
-     * another payload_max; all the rest is as at the start. Frames that a tx ring still holds are
+     * From now on the port's lanes are as `setup` says: another pool may stand behind a tx queue,
+     * another payload_max, other offloads; all the rest is as at the start. Frames that a tx ring still holds are
      * another lane's. They are sent and their buffers go back to the pool they came from before the
      * first frame of the new lane gets room: until then the port is NETDEV_DRAINING, for a tenth of
      * a second at most; what is left then counts as tx_dropped, and the port is reset. So a buffer
@@ -115,6 +148,12 @@ struct netdev_ops {
      * (its header goes there). One doorbell at most. Data path.
      */
     uint32_t (*tx_batch)(struct netdev *dev, unsigned queue, const struct batch *batch);
+
+    /*
+     * Bytes of the largest frame that `frame`, `length` bytes long and received by this port, is to be
+     * cut into; `length` if it is to stay whole. Data path, for frames above an mtu.
+     */
+    uint32_t (*piece_length)(const struct netdev *dev, const uint8_t *frame, uint32_t length);
 
     /*
      * Asks for an interrupt when a frame comes in on rx queue `queue`, or when tx queue `queue`,
@@ -183,7 +222,8 @@ struct netdev_ops {
 };
 
 enum netdev_state {
-    NETDEV_PROBED,    /* known, negotiated, not in service yet */
+    NETDEV_FOUND,     /* known: what its device offers has been read */
+    NETDEV_PROBED,    /* negotiated, not in service yet */
     NETDEV_RUNNING,   /* in service */
     NETDEV_DRAINING,  /* sends what its tx ring holds: receives nothing, has no room for more */
     NETDEV_HALTED,    /* as draining, until somebody lets it go on, or its device is taken away */
@@ -204,9 +244,14 @@ struct netdev {
     uint16_t num_tx_queues;
     uint32_t rx_size; /* frames that fit into an rx ring, a tx ring; 0 before negotiation */
     uint32_t tx_size;
-    uint32_t tx_ready;  /* frames that tx_batch takes at once without tx_room being asked first */
-    uint32_t mtu;       /* payload of the largest frame it sends, VLAN tags not counted */
-    uint32_t frame_max; /* bytes: buffers for its rx must hold frames of this size */
+    uint32_t tx_ready;    /* frames that tx_batch takes at once without tx_room being asked first */
+    uint32_t mtu;         /* payload of the largest frame it sends, VLAN tags not counted */
+    uint32_t frame_max;   /* bytes: buffers for its rx must hold frames of this size */
+    uint32_t tx_offloads; /* what its device can do for a frame that is to be sent */
+    uint32_t
+        rx_offloads; /* with what frames may come in: once NETDEV_FOUND, what the device offers; */
+                     /* from NETDEV_PROBED on, what was negotiated, though cut back since */
+    uint32_t rx_header; /* bytes in front of a received frame that say what it wants */
 };
 
 static inline uint32_t netdev_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch,

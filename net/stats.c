@@ -24,6 +24,8 @@ void stats_subtract(struct stats_counters *counters, const struct stats_counters
     port->rx_dropped -= base->port.rx_dropped;
     port->tx_dropped -= base->port.tx_dropped;
     port->tx_link_down -= base->port.tx_link_down;
+    port->tx_bad_offload -= base->port.tx_bad_offload;
+    port->tx_no_offload -= base->port.tx_no_offload;
     port->resets -= base->port.resets;
     port->announces -= base->port.announces;
     for (unsigned reason = 0; reason < DROP_REASONS; reason++)
@@ -43,10 +45,13 @@ uint64_t stats_drops_text(const struct stats_counters *counters, char text[STATS
         used += (size_t)length;
         sum += counters->drops[reason];
     }
-    int length =
-        snprintf(text + used, STATS_DROPS_TEXT - used, " drop_stopped=%llu drop_link_down=%llu",
-                 (unsigned long long)(counters->port.tx_dropped - counters->port.tx_link_down),
-                 (unsigned long long)counters->port.tx_link_down);
+    const struct netdev_stats *port = &counters->port;
+    const uint64_t named = port->tx_link_down + port->tx_bad_offload + port->tx_no_offload;
+    int length = snprintf(
+        text + used, STATS_DROPS_TEXT - used,
+        " drop_stopped=%llu drop_link_down=%llu drop_bad_offload=%llu drop_no_offload=%llu",
+        (unsigned long long)(port->tx_dropped - named), (unsigned long long)port->tx_link_down,
+        (unsigned long long)port->tx_bad_offload, (unsigned long long)port->tx_no_offload);
     ensure(length > 0 && (size_t)length < STATS_DROPS_TEXT - used);
     return sum;
 }

@@ -45,7 +45,7 @@ void stats_subtract(struct stats_counters *counters, const struct stats_counters
 /* Queues the `stats` event of one look; `tail` is what stands behind its pairs ("" or " key=…"). */
 void stats_event(const struct stats_look *look, const char *tail);
 
-#define STATS_DROPS_TEXT 256
+#define STATS_DROPS_TEXT 320
 
 /* " drop_runt=0 …", all reasons, into `text`; returns the sum of the lane's: all but the last two. */
 uint64_t stats_drops_text(const struct stats_counters *counters, char text[STATS_DROPS_TEXT]);

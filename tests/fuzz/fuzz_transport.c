@@ -401,9 +401,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (memory != 0)
         machine_memory_limit(memory * 4096u);
     ensure(pci_scan(&pci, 1) == 1);
-    const struct virtio_net_options options = {.transport = choices[interfaces >> 6],
-                                               .vlans = memory & 1};
+    const struct virtio_net_options options = {
+        .transport = choices[interfaces >> 6], .vlans = memory & 1, .offloads = memory & 2};
     struct netdev *dev = virtio_net_probe(&pci, 0, &options);
+    if (dev->state == NETDEV_FOUND)
+        (void)dev->ops->negotiate(dev, interfaces, NETDEV_FRAME_JUMBO);
     judge_probed((struct virtio_net *)dev);
     ask_everything(dev, 0);
     if (dev->state == NETDEV_PROBED)

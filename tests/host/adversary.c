@@ -113,6 +113,8 @@ void adversary_begin(struct input *input)
         stage.referee.ports[port].net = (struct virtio_net *)virtio_net_probe(
             &stage.pci[port], port, &(struct virtio_net_options){0});
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
+        ensure(net_of(port)->netdev.ops->negotiate(&net_of(port)->netdev, 0, NETDEV_FRAME_USUAL));
+    for (unsigned port = 0; port < REFEREE_PORTS; port++)
         make_lane(port, !(choice & 2));
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
         start_port(port, !(choice & 2));

@@ -12,7 +12,7 @@
 #include "tests/host/machine.h"
 
 #define DEVICES_MAX 8
-#define FRAME_MAX 65550
+#define FRAME_MAX 65564 /* with the header, for buffers of at least 65562 bytes (§5.1.6.3.1) */
 #define LEGACY_BAR_BYTES 64
 #define CONFIG_BYTES 17
 
@@ -140,24 +140,51 @@ static uint32_t gather(struct sim_virtio_net *net, const struct sim_chain *chain
     return total;
 }
 
+/* §5.1.6.2 "Packet Transmission": what may stand in front of a frame, given what was negotiated. */
+static void check_sent_header(struct sim_virtio_net *net, const uint8_t *header, uint32_t length)
+{
+    static const uint8_t feature_of[] = {
+        0, SIM_F_HOST_TSO4, 0, SIM_F_HOST_UFO, SIM_F_HOST_TSO6, SIM_F_HOST_USO};
+    const uint8_t flags = header[0], type = header[1] & 0x7f;
+    uint16_t words[5]; /* hdr_len, gso_size, csum_start, csum_offset, num_buffers */
+
+    memcpy(words, header + 2, sizeof(words));
+    if (flags & ~1 || words[4] != 0)
+        sim_complain(net, "header with flags 0x%02x and num_buffers %u sent", flags, words[4]);
+    if (flags == 0 && (type != 0 || header[1] != 0 || words[0] || words[1] || words[2] || words[3]))
+        sim_complain(net, "header without NEEDS_CSUM sent that is not zero");
+    if (flags & 1 && !sim_negotiated(net, SIM_F_CSUM))
+        sim_complain(net, "NEEDS_CSUM sent without CSUM");
+    if (flags & 1 && (uint32_t)words[2] + words[3] + 2 > length)
+        sim_complain(net, "checksum at %u + %u of %u bytes", words[2], words[3], length);
+    if (type >= sizeof(feature_of) || (type != 0 && feature_of[type] == 0))
+        sim_complain(net, "gso_type %u sent", type);
+    else if (type != 0 && (!sim_negotiated(net, feature_of[type]) || words[1] == 0 || !(flags & 1)))
+        sim_complain(net, "gso_type %u and gso_size %u sent, flags %u", type, words[1], flags);
+    if (header[1] & 0x80 && !sim_negotiated(net, SIM_F_HOST_ECN))
+        sim_complain(net, "ECN sent without HOST_ECN");
+}
+
 static void record(struct sim_virtio_net *net, const struct sim_chain *chain)
 {
     static uint8_t bytes[FRAME_MAX];
-    static const uint8_t zero[12];
     uint32_t size = header_size(net);
     uint32_t total = gather(net, chain, bytes);
-    struct sim_frame *frame = &net->sent[net->sent_count];
+    struct sim_frame *frame = &net->sent[net->sent_count % SIM_SENT_MAX];
+    uint8_t header[12] = {0};
 
     if (chain->spans[chain->count - 1].write)
         sim_complain(net, "frame in a descriptor for writing");
-    if (total <= size || memcmp(bytes, zero, size) != 0) {
-        sim_complain(net, "header of a sent frame is not zero, or nothing behind it: %u bytes",
-                     total);
+    if (total <= size) {
+        sim_complain(net, "nothing behind the header of a sent frame: %u bytes", total);
         return;
     }
+    memcpy(header, bytes, size);
+    check_sent_header(net, header, total - size);
     if (net->sent_count == SIM_SENT_MAX)
         return;
     net->sent_count++;
+    memcpy(frame->header, header, sizeof(header));
     frame->length = total - size;
     frame->data = malloc(frame->length);
     memcpy(frame->data, bytes + size, frame->length);

@@ -31,7 +31,14 @@ enum {
     SIM_F_CTRL_GUEST_OFFLOADS = 2,
     SIM_F_MTU = 3,
     SIM_F_MAC = 5,
+    SIM_F_GUEST_TSO4 = 7,
+    SIM_F_GUEST_TSO6 = 8,
+    SIM_F_GUEST_ECN = 9,
+    SIM_F_GUEST_UFO = 10,
     SIM_F_HOST_TSO4 = 11,
+    SIM_F_HOST_TSO6 = 12,
+    SIM_F_HOST_ECN = 13,
+    SIM_F_HOST_UFO = 14,
     SIM_F_MRG_RXBUF = 15,
     SIM_F_STATUS = 16,
     SIM_F_CTRL_VQ = 17,
@@ -50,6 +57,9 @@ enum {
     SIM_F_ORDER_PLATFORM = 36,
     SIM_F_NOTIF_CONFIG_DATA = 39,
     SIM_F_RING_RESET = 40,
+    SIM_F_GUEST_USO4 = 54,
+    SIM_F_GUEST_USO6 = 55,
+    SIM_F_HOST_USO = 56,
     SIM_F_SPEED_DUPLEX = 63,
 };
 
@@ -75,7 +85,8 @@ enum sim_answer {
 struct sim_frame {
     uint64_t physical; /* of its first byte */
     uint32_t length;
-    uint8_t *data; /* a copy */
+    uint8_t header[12]; /* in front of it; num_buffers 0 where there is none */
+    uint8_t *data;      /* a copy */
 };
 
 /* Structures of the modern interface, by cfg_type. */

@@ -92,6 +92,18 @@ static void mode_takes_wire_and_reflect(void **state)
                    "wire|reflect");
 }
 
+static void offload_is_on_unless_switched_off(void **state)
+{
+    (void)state;
+    parse("", 0);
+    assert_true(config.offload);
+    parse("offload=off", 0);
+    assert_false(config.offload);
+    parse("offload=on", 0);
+    assert_true(config.offload);
+    assert_refused((const char *const[]){"offload=", "offload=yes", "offload=ON", NULL}, "on|off");
+}
+
 static void transport_takes_the_two_interfaces_and_auto(void **state)
 {
     (void)state;
@@ -319,18 +331,17 @@ static void unknown_words_are_named_with_what_would_be_known(void **state)
 {
     (void)state;
     static const char *const words[] = {
-        "idel=poll", "offload=on", "transports=modern", "quiet",   "=",
-        "=on",       "stat=1",     "stats =1",          "STATS=1", NULL};
+        "idel=poll", "offloads=on", "transports=modern", "quiet",   "=",
+        "=on",       "stat=1",      "stats =1",          "STATS=1", NULL};
     for (const char *const *word = words; *word != NULL; word++) {
         size_t pieces = strcmp(*word, "stats =1") == 0 ? 2 : 1;
         parse(*word, pieces);
         assert_int_equal(machine_log_count("warn", "reason=unknown-word"), pieces);
-        assert_int_equal(
-            machine_log_count(
-                "warn",
-                "accepted=\"mode= wire= stats= log= promisc= "
-                "allmulti= mac= accept= vlan= transport= panic= watchdog= idle= buffers= fault=\""),
-            pieces);
+        assert_int_equal(machine_log_count("warn",
+                                           "accepted=\"mode= wire= stats= log= promisc= "
+                                           "allmulti= mac= accept= vlan= transport= offload= "
+                                           "panic= watchdog= idle= buffers= fault=\""),
+                         pieces);
         assert_defaults();
     }
 }
@@ -425,6 +436,7 @@ int main(void)
         cmocka_unit_test(empty_line_gives_the_defaults),
         cmocka_unit_test(mode_takes_wire_and_reflect),
         cmocka_unit_test(transport_takes_the_two_interfaces_and_auto),
+        cmocka_unit_test(offload_is_on_unless_switched_off),
         cmocka_unit_test(wire_is_kept_as_given_up_to_its_longest),
         cmocka_unit_test(stats_takes_seconds_from_0_to_86400),
         cmocka_unit_test(log_takes_the_four_levels),

@@ -290,12 +290,14 @@ static void clear_lets_the_counters_of_this_channel_start_anew(void **state)
            "rx_pps=2 ",
            1);
     expect("stats",
-           "drop_runt=1 drop_oversize=0 drop_idle=0 drop_stopped=0 drop_link_down=0 resets=0 "
+           "drop_runt=1 drop_oversize=0 drop_idle=0 drop_stopped=0 drop_link_down=0 "
+           "drop_bad_offload=0 drop_no_offload=0 resets=0 "
            "announces=0 since=1.000000",
            1);
     ask("drops 0");
     expect("drops",
            "port=0 drop_runt=1 drop_oversize=0 drop_idle=0 drop_stopped=0 drop_link_down=0 "
+           "drop_bad_offload=0 drop_no_offload=0 "
            "since=1.000000",
            1);
     /* Neither the other channel nor the stats event is touched. */
@@ -304,6 +306,7 @@ static void clear_lets_the_counters_of_this_channel_start_anew(void **state)
     serve(3);
     expect("drops",
            "port=0 drop_runt=4 drop_oversize=0 drop_idle=0 drop_stopped=5 drop_link_down=0 "
+           "drop_bad_offload=0 drop_no_offload=0 "
            "since=0.000000",
            1);
     stats_report(&events, assembly.ports, assembly.port_lanes, PORTS);

@@ -48,6 +48,8 @@ static void probe(enum virtio_transport_choice choice)
 {
     assert_int_equal(pci_scan(devices, BENCHES_MAX), 1);
     one->dev = virtio_net_probe(&devices[0], 0, &(struct virtio_net_options){.transport = choice});
+    if (one->dev->state == NETDEV_FOUND)
+        (void)one->dev->ops->negotiate(one->dev, 0, NETDEV_FRAME_USUAL);
 }
 
 static const char *transport(void)

@@ -16,6 +16,7 @@ struct bench benches[BENCHES_MAX];
 struct bench *const one = &benches[0];
 
 struct virtio_net_options bench_options;
+uint32_t bench_allowed, bench_room;
 static bool modern;
 
 int bench_legacy(void **state)
@@ -58,6 +59,8 @@ int bench_setup(void **state)
     machine_reset();
     memset(benches, 0, sizeof(benches));
     bench_options = (struct virtio_net_options){0};
+    bench_allowed = 0;
+    bench_room = NETDEV_FRAME_USUAL;
     return 0;
 }
 
@@ -80,11 +83,19 @@ void bench_renew(void **state)
     bench_setup(state);
 }
 
-void bench_probe_all(unsigned n)
+void bench_find_all(unsigned n)
 {
     assert_int_equal(pci_scan(devices, BENCHES_MAX), n);
     for (unsigned i = 0; i < n; i++)
         benches[i].dev = virtio_net_probe(&devices[i], i, &bench_options);
+}
+
+void bench_probe_all(unsigned n)
+{
+    bench_find_all(n);
+    for (unsigned i = 0; i < n; i++)
+        if (benches[i].dev->state == NETDEV_FOUND)
+            (void)benches[i].dev->ops->negotiate(benches[i].dev, bench_allowed, bench_room);
 }
 
 void bench_add(unsigned i, uint64_t features)

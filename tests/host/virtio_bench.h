@@ -60,10 +60,14 @@ void bench_renew(void **state);
 /* What the ports of a test are probed with; nothing, unless it says so before. */
 extern struct virtio_net_options bench_options;
 
+/* With what they are negotiated: offloads of frames that come in, and bytes of the largest frame. */
+extern uint32_t bench_allowed, bench_room;
+
 /* Puts device `i` on the bus. */
 void bench_add(unsigned i, uint64_t features);
 
-/* Finds all `n` functions on the bus and makes a port of each. */
+/* Finds all `n` functions on the bus and makes a port of each; then negotiates with each. */
+void bench_find_all(unsigned n);
 void bench_probe_all(unsigned n);
 
 /* Puts rx buffers in, `buffers` of them or as many as the ring holds, and starts the port. */

@@ -64,7 +64,7 @@ void wires_add(uint64_t features)
 
 void wires_start(void)
 {
-    bench_probe_all(WIRE_PORTS);
+    bench_find_all(WIRE_PORTS);
     wires.assembly.port_count = WIRE_PORTS;
     for (unsigned i = 0; i < WIRE_PORTS; i++)
         wires.assembly.ports[i] = benches[i].dev;

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import socket
+import struct
 import subprocess
 
 import pytest
@@ -12,7 +13,12 @@ import pytest
 import capture
 from guest import Nic
 
-OFFLOADS = {"CSUM": 0, "GUEST_CSUM": 1, "GUEST_TSO4": 7, "GUEST_TSO6": 8, "HOST_TSO4": 11, "HOST_TSO6": 12}
+OFFLOADS = {
+    "CSUM": 0, "GUEST_CSUM": 1,
+    "GUEST_TSO4": 7, "GUEST_TSO6": 8, "GUEST_ECN": 9, "GUEST_UFO": 10,
+    "HOST_TSO4": 11, "HOST_TSO6": 12, "HOST_ECN": 13, "HOST_UFO": 14,
+}
+MIB_FOR_SEGMENTS = 96
 
 
 def why_not():
@@ -96,41 +102,166 @@ def exchange(namespace):
                 assert receiver.recv(4096) == frame
 
 
-def test_taps_offer_offloads_and_none_is_taken(boot, namespace):
-    guest = boot(ports=[tap_card("tap0"), tap_card("tap1")], namespace=namespace, words="log=debug")
+def names(*patterns):
+    return {name for name in OFFLOADS if any(name.startswith(pattern) for pattern in patterns)}
+
+
+def test_taps_offer_offloads_and_all_are_taken(boot, namespace):
+    guest = boot(ports=[tap_card("tap0"), tap_card("tap1")], namespace=namespace, words="log=debug",
+                 memory_mib=MIB_FOR_SEGMENTS)
     for port in (0, 1):
-        assert offloads(offered(guest, port)) == set(OFFLOADS)
+        assert offloads(offered(guest, port)) >= names("CSUM", "GUEST_TSO", "HOST_TSO")
+        assert offloads(taken(guest, port)) == offloads(offered(guest, port))
+    exchange(namespace)
+
+
+def test_offload_off_takes_none(boot, namespace):
+    guest = boot(ports=[tap_card("tap0"), tap_card("tap1")], namespace=namespace, words="offload=off")
+    for port in (0, 1):
         assert not offloads(taken(guest, port))
     exchange(namespace)
 
 
-def test_without_checksum_offload_segmentation_is_offered_and_still_not_taken(boot, namespace):
+@pytest.mark.parametrize(
+    "missing, left_out",
+    [
+        ("csum", {"GUEST_CSUM", "GUEST_TSO4", "GUEST_TSO6", "GUEST_ECN", "GUEST_UFO"}),
+        ("host_tso4", {"GUEST_TSO4"}),
+        ("host_tso6", {"GUEST_TSO6"}),
+        ("host_ecn", {"GUEST_ECN"}),
+        ("host_ufo", {"GUEST_UFO"}),
+    ],
+)
+def test_a_port_accepts_no_more_than_its_partner_offers(boot, namespace, missing, left_out):
     """QEMU's csum=off leaves HOST_TSO4 on, which depends on it."""
-    cards = [tap_card(tap, csum="off") for tap in ("tap0", "tap1")]
-    guest = boot(ports=cards, namespace=namespace, words="log=debug")
-    assert "HOST_TSO4" in offloads(offered(guest, 0))
-    assert "CSUM" not in offloads(offered(guest, 0))
-    assert not offloads(taken(guest, 0))
+    cards = [tap_card("tap0"), tap_card("tap1", **{missing: "off"})]
+    guest = boot(ports=cards, namespace=namespace, words="log=debug", memory_mib=MIB_FOR_SEGMENTS)
+    everything = offloads(offered(guest, 0))
+    assert offloads(taken(guest, 0)) == everything - left_out
+    assert names("GUEST") <= offloads(taken(guest, 1)) | left_out
     exchange(namespace)
 
 
-def test_segments_and_unfinished_checksums_of_the_host_arrive_finished(boot, namespace):
-    """A frame that the host's kernel left without checksum, as it may on a tap with vnet headers,
-    must come out with it: since GUEST_CSUM isn't taken, the host has to finish it."""
+def test_with_little_memory_segments_are_refused_and_checksums_stay(boot, namespace):
+    guest = boot(ports=[tap_card("tap0"), tap_card("tap1")], namespace=namespace, memory_mib=16)
+    for port in (0, 1):
+        assert offloads(taken(guest, port)) & names("GUEST") == {"GUEST_CSUM"}
+        assert guest.wait("warn", port=port, reason="memory")
+    exchange(namespace)
+
+
+# struct virtio_net_hdr, as a socket with PACKET_VNET_HDR has it in front of each frame
+HEADER = struct.Struct("<BBHHHH")
+NEEDS_CSUM, TCPV4 = 1, 1
+SOL_PACKET, PACKET_VNET_HDR = 263, 15
+
+
+def headed(raw):
+    raw.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+    return raw
+
+
+def large_segment(payload):
+    """A TCP segment of up to 64 KiB as a kernel hands it over: with the sum of its pseudo header."""
     import scapy.all as scapy
 
-    boot(ports=[tap_card("tap0"), tap_card("tap1")], namespace=namespace)
+    packet = scapy.Ether(dst="02:00:00:00:00:02", src="02:00:00:00:00:01")
+    packet /= scapy.IP(src="192.0.2.1", dst="192.0.2.2") / scapy.TCP(sport=1, dport=2, flags="PA")
+    frame = bytearray(bytes(packet) + payload)
+    frame[16:18] = struct.pack(">H", len(frame) - 14)
+    frame[24:26] = b"\0\0"
+    total = sum(struct.unpack(">10H", frame[14:34]))
+    total = (total & 0xFFFF) + (total >> 16)
+    frame[24:26] = struct.pack(">H", ~total & 0xFFFF)
+    pseudo = sum(struct.unpack(">4H", frame[26:34])) + 6 + len(frame) - 34
+    while pseudo >> 16:
+        pseudo = (pseudo & 0xFFFF) + (pseudo >> 16)
+    frame[50:52] = struct.pack(">H", pseudo)
+    return bytes(frame)
+
+
+CARDS = {
+    "modern": ({}, {}),
+    "legacy": ({"disable-modern": "on"}, {"disable-modern": "on"}),
+    "long-to-short": ({}, {"disable-modern": "on"}),
+    "short-to-long": ({"disable-modern": "on"}, {}),
+}
+
+
+def receive_large(receiver, minimum):
+    """The next frame of at least that length, with the header in front of it."""
+    while True:
+        data = receiver.recv(70000)
+        if len(data) >= HEADER.size + minimum:
+            return HEADER.unpack_from(data), data[HEADER.size:]
+
+
+@pytest.mark.parametrize("kind", CARDS)
+def test_a_segment_of_64_kib_crosses_in_one_piece_byte_for_byte(boot, namespace, kind):
+    cards = [tap_card(tap, mrg_rxbuf="off", **options) for tap, options in zip(("tap0", "tap1"), CARDS[kind])]
+    guest = boot(ports=cards, namespace=namespace, memory_mib=MIB_FOR_SEGMENTS)
+    frame = large_segment(os.urandom(64000))
+    header = HEADER.pack(NEEDS_CSUM, TCPV4, 54, 1460, 34, 16)
+    a, b = (headed(packet_socket(namespace, tap)) for tap in ("tap0", "tap1"))
+    with a, b:
+        for sender, receiver in ((a, b), (b, a)):
+            sender.send(header + frame)
+            (flags, kind_of, _, size, start, offset), received = receive_large(receiver, 50000)
+            assert received == frame
+            assert (flags & NEEDS_CSUM, kind_of, size, start, offset) == (1, TCPV4, 1460, 34, 16)
+    counters = guest.stats(1, tx_bytes=len(frame))
+    assert counters.integer("drop_bad_offload") == counters.integer("drop_no_offload") == 0
+
+
+def send_datagram(namespace):
     ip("-n", namespace, "addr", "add", "192.0.2.1/24", "dev", "tap0")
     ip("-n", namespace, "neigh", "add", "192.0.2.2", "lladdr", "02:00:00:00:00:02", "dev", "tap0")
-    receiver = packet_socket(namespace, "tap1")
     send = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); " \
         "s.sendto(b'unfinished' * 20, ('192.0.2.2', 9))"
     subprocess.run(["ip", "netns", "exec", namespace, "/usr/bin/python3", "-c", send], check=True)
-    with receiver:
-        frame = receiver.recv(4096)
-        while frame[12:14] != b"\x08\x00":
-            frame = receiver.recv(4096)
+
+
+def checksum_is_right(frame):
+    import scapy.all as scapy
+
     packet = scapy.Ether(frame)
     shown = packet[scapy.UDP].chksum
     del packet[scapy.UDP].chksum
-    assert shown == scapy.Ether(bytes(packet))[scapy.UDP].chksum
+    return shown == scapy.Ether(bytes(packet))[scapy.UDP].chksum
+
+
+@pytest.mark.parametrize("words", ["offload=on", "offload=off"])
+def test_unfinished_checksums_of_the_host_arrive_flagged_or_finished(boot, namespace, words):
+    """A datagram that the host's kernel left without checksum, as it may on a tap with vnet headers."""
+    boot(ports=[tap_card("tap0"), tap_card("tap1")], namespace=namespace, words=words)
+    with headed(packet_socket(namespace, "tap1")) as receiver:
+        send_datagram(namespace)
+        frame, header = b"", None
+        while frame[12:14] != b"\x08\x00":
+            header, frame = receive_large(receiver, 14)
+    flagged = bool(header[0] & NEEDS_CSUM)
+    assert flagged == (words == "offload=on")
+    assert flagged or checksum_is_right(frame)
+
+
+def test_a_partner_without_checksums_makes_the_host_finish_them(boot, namespace):
+    boot(ports=[tap_card("tap0"), tap_card("tap1", csum="off")], namespace=namespace)
+    with headed(packet_socket(namespace, "tap1")) as receiver:
+        send_datagram(namespace)
+        frame, header = b"", None
+        while frame[12:14] != b"\x08\x00":
+            header, frame = receive_large(receiver, 14)
+    assert not header[0] & NEEDS_CSUM
+    assert checksum_is_right(frame)
+
+
+def test_jumbo_frames_cross_without_offloads(boot, namespace):
+    for tap in ("tap0", "tap1"):
+        ip("-n", namespace, "link", "set", tap, "mtu", "9000")
+    boot(ports=[tap_card("tap0"), tap_card("tap1")], namespace=namespace, words="offload=off")
+    frame = bytes.fromhex("02000000000202000000000188b5") + os.urandom(9000)
+    a, b = (packet_socket(namespace, tap) for tap in ("tap0", "tap1"))
+    with a, b:
+        for sender, receiver in ((a, b), (b, a)):
+            sender.send(frame)
+            assert receiver.recv(70000) == frame

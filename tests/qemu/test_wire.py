@@ -132,9 +132,17 @@ def test_frames_above_the_partners_mtu_are_dropped_and_tagged_ones_of_it_pass(bo
     silent(guest, 0, 1)
 
 
-@pytest.mark.parametrize("size", [2500, 9014, 65000])
-def test_frames_above_the_buffer_never_come_out_and_later_ones_pass(boot, size):
+@pytest.mark.parametrize("size", [1601, 2500, 9014, 9018])
+def test_jumbo_frames_cross_where_there_is_memory_for_them(boot, size):
     guest = boot(words="stats=1")
+    frames = [capture.frame(size, seed=number) for number in range(50)]
+    cross(guest, 0, 1, frames, frames[::-1])
+    assert guest.stats(1, tx_bytes=50 * size)["tx_packets"] == "50"
+
+
+@pytest.mark.parametrize("size, memory_mib", [(2500, 16), (9018, 16), (9100, 64), (65000, 64)])
+def test_frames_above_the_buffer_never_come_out_and_later_ones_pass(boot, size, memory_mib):
+    guest = boot(words="stats=1", memory_mib=memory_mib)
     guest.ends[0].send(*[capture.frame(size, seed=number) for number in range(300)])
     works(guest)
     counters = guest.stats(0, rx_packets=20)

@@ -1,0 +1,707 @@
+/*
+ * Offloads carried from one simulated device to another: drivers/virtio_net_offload.c,
+ * virtio_net_header.c, and what virtio_net_negotiate.c takes of them. Two ports on a wire, put together
+ * as the kernel does it; frames and headers are written here as §5.1.6 has them.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <machine/clock.h>
+
+#include "net/assembly.h"
+#include "net/stats.h"
+#include "tests/host/machine.h"
+#include "tests/host/virtio_bench.h"
+
+#define MIB (1024u * 1024)
+#define NEEDS_CSUM 1
+#define DATA_VALID 2
+#define RSC_INFO 4
+#define TCPV4 1
+#define UDP 3
+#define TCPV6 4
+#define UDP_L4 5
+#define ECN 0x80
+#define IP4_TCP 54 /* bytes of headers */
+#define IP6_TCP 74
+#define IP4_UDP 42
+#define BIG 65549 /* odd, and nearly as long as can be */
+
+#define BASE (SIM_F(MAC) | SIM_F(STATUS) | SIM_F(EVENT_IDX) | SIM_F(ANY_LAYOUT))
+#define CHECKSUM (SIM_F(CSUM) | SIM_F(GUEST_CSUM))
+#define HOST_SEGMENTS (SIM_F(HOST_TSO4) | SIM_F(HOST_TSO6) | SIM_F(HOST_ECN) | SIM_F(HOST_UFO))
+#define GUEST_SEGMENTS (SIM_F(GUEST_TSO4) | SIM_F(GUEST_TSO6) | SIM_F(GUEST_ECN) | SIM_F(GUEST_UFO))
+#define DATAGRAMS (SIM_F(HOST_USO) | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6))
+#define ALL (BASE | CHECKSUM | HOST_SEGMENTS | GUEST_SEGMENTS | DATAGRAMS)
+#define CONTROL (SIM_F(CTRL_VQ) | SIM_F(CTRL_GUEST_OFFLOADS))
+
+/* struct virtio_net_hdr, written down a second time. */
+struct header {
+    uint8_t flags, type;
+    uint16_t hdr_len, gso_size, csum_start, csum_offset;
+};
+
+static struct assembly assembly;
+static uint8_t frame[BIG + 10];
+
+/* --- two ports --- */
+
+static void add(unsigned i, uint64_t features, bool modern)
+{
+    (modern ? bench_modern : bench_legacy)(NULL);
+    bench_add(i, features);
+}
+
+static void assemble(unsigned count, uint64_t memory)
+{
+    memset(&assembly, 0, sizeof(assembly));
+    bench_find_all(count);
+    assembly.port_count = count;
+    assembly.memory = memory;
+    for (unsigned i = 0; i < count; i++)
+        assembly.ports[i] = benches[i].dev;
+    assembly_plan(&assembly, "", false);
+    assembly_allot(&assembly, memory);
+    assembly_start(&assembly);
+    assembly_settle(&assembly);
+}
+
+static void pair(uint64_t first, uint64_t second)
+{
+    add(0, first, true);
+    add(1, second, true);
+    assemble(2, 30 * MIB);
+}
+
+static int setup(void **state)
+{
+    bench_setup(state);
+    bench_options.offloads = true;
+    return 0;
+}
+
+static void again(void **state)
+{
+    assert_int_equal(bench_teardown(state), 0);
+    setup(state);
+}
+
+static uint64_t taken(unsigned i)
+{
+    return benches[i].net->driver_features;
+}
+
+static uint64_t offload_bits(unsigned i)
+{
+    return taken(i) & (CHECKSUM | HOST_SEGMENTS | GUEST_SEGMENTS | DATAGRAMS);
+}
+
+/* `length` bytes into port 0 with that header in front, and a round of its lane. */
+static void pass(struct header header, uint32_t length)
+{
+    memset(benches[0].net->header, 0, sizeof(benches[0].net->header));
+    memcpy(benches[0].net->header, &header, sizeof(header));
+    assert_true(sim_virtio_net_deliver(benches[0].net, frame, length));
+    lane_run(assembly.port_lanes[0]);
+}
+
+static struct header sent_header(void)
+{
+    struct header header;
+
+    assert_int_equal(benches[1].net->sent_count, 1);
+    memcpy(&header, benches[1].net->sent[0].header, sizeof(header));
+    return header;
+}
+
+static void assert_arrived(struct header expected, uint32_t length)
+{
+    const struct header header = sent_header();
+
+    assert_memory_equal(&header, &expected, sizeof(header));
+    assert_int_equal(benches[1].net->sent[0].length, length);
+    assert_memory_equal(benches[1].net->sent[0].data, frame, length);
+    sim_virtio_net_forget_sent(benches[1].net);
+}
+
+static void assert_dropped(uint64_t bad, uint64_t not_possible)
+{
+    const struct netdev_stats stats = bench_stats_of(&benches[1]);
+
+    assert_int_equal(benches[1].net->sent_count, 0);
+    assert_int_equal(stats.tx_bad_offload, bad);
+    assert_int_equal(stats.tx_no_offload, not_possible);
+    assert_int_equal(stats.tx_dropped, bad + not_possible);
+}
+
+/* --- frames --- */
+
+static void make(uint32_t length, uint16_t type, uint32_t transport, uint8_t protocol)
+{
+    bench_make_frame(frame, length, 3);
+    frame[12] = (uint8_t)(type >> 8);
+    frame[13] = (uint8_t)type;
+    memset(frame + 14, 0, transport - 14);
+    if (type == 0x0800) {
+        frame[14] = 0x45;
+        frame[14 + 9] = protocol;
+    } else {
+        frame[14] = 0x60;
+        frame[14 + 6] = protocol;
+    }
+    frame[transport + 12] = 0x50; /* TCP: five words */
+}
+
+static struct header tcp4(uint32_t length, uint16_t size)
+{
+    make(length, 0x0800, 34, 6);
+    return (struct header){NEEDS_CSUM, TCPV4, IP4_TCP, size, 34, 16};
+}
+
+static struct header tcp6(uint32_t length, uint16_t size)
+{
+    make(length, 0x86dd, 54, 6);
+    return (struct header){NEEDS_CSUM, TCPV6, IP6_TCP, size, 54, 16};
+}
+
+static struct header udp4(uint32_t length, uint8_t type, uint16_t size)
+{
+    make(length, 0x0800, 34, 17);
+    return (struct header){NEEDS_CSUM, type, IP4_UDP, size, 34, 6};
+}
+
+/* The checksum of `length` bytes, as RFC 1071 has it, over big-endian words. */
+static uint16_t checksum(const uint8_t *bytes, uint32_t length)
+{
+    uint32_t sum = 0;
+
+    for (uint32_t i = 0; i < length; i++)
+        sum += i % 2 == 0 ? (uint32_t)bytes[i] << 8 : bytes[i];
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~sum;
+}
+
+/* --- negotiation --- */
+
+static void offloads_are_taken_on_both_sides_of_a_wire_that_offers_all(void **state)
+{
+    (void)state;
+    pair(ALL, ALL);
+    assert_int_equal(offload_bits(0), ALL & ~BASE);
+    assert_int_equal(offload_bits(1), ALL & ~BASE);
+    assert_false(bench_took(0, SIM_F_MRG_RXBUF));
+}
+
+static void no_more_is_let_in_than_the_partner_can_send(void **state)
+{
+    /* What the partner lacks, and what is not taken for it. */
+    static const uint64_t rows[][2] = {
+        {SIM_F(CSUM), SIM_F(GUEST_CSUM) | GUEST_SEGMENTS | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6)},
+        {SIM_F(HOST_TSO4), SIM_F(GUEST_TSO4)},
+        {SIM_F(HOST_TSO6), SIM_F(GUEST_TSO6)},
+        {SIM_F(HOST_TSO4) | SIM_F(HOST_TSO6),
+         SIM_F(GUEST_TSO4) | SIM_F(GUEST_TSO6) | SIM_F(GUEST_ECN)},
+        {SIM_F(HOST_ECN), SIM_F(GUEST_ECN)},
+        {SIM_F(HOST_UFO), SIM_F(GUEST_UFO)},
+        {SIM_F(HOST_USO), SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6)},
+    };
+    const uint64_t guest =
+        SIM_F(GUEST_CSUM) | GUEST_SEGMENTS | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6);
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        again(state);
+        pair(ALL, ALL & ~rows[i][0]);
+        assert_int_equal(taken(0) & guest, guest & ~rows[i][1]);
+        assert_int_equal(taken(1) & guest, guest); /* the other direction is another matter */
+    }
+}
+
+static void no_offload_is_taken_without_what_it_depends_on(void **state)
+{
+    again(state);
+    pair(ALL & ~SIM_F(GUEST_CSUM), ALL);
+    assert_int_equal(taken(0) & (GUEST_SEGMENTS | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6)), 0);
+    again(state);
+    pair(ALL & ~SIM_F(CSUM), ALL);
+    assert_int_equal(taken(0) & (HOST_SEGMENTS | SIM_F(HOST_USO)), 0);
+    again(state);
+    pair(ALL & ~(SIM_F(GUEST_TSO4) | SIM_F(GUEST_TSO6)), ALL);
+    assert_false(bench_took(0, SIM_F_GUEST_ECN));
+}
+
+static void offload_off_refuses_them_all(void **state)
+{
+    (void)state;
+    bench_options.offloads = false;
+    pair(ALL, ALL);
+    assert_int_equal(offload_bits(0) | offload_bits(1), 0);
+}
+
+static void an_idle_port_lets_nothing_unfinished_in(void **state)
+{
+    (void)state;
+    add(0, ALL, true);
+    assemble(1, 30 * MIB);
+    assert_int_equal(taken(0) & SIM_F(GUEST_CSUM), 0);
+}
+
+static void a_partner_that_fails_takes_the_offloads_with_it(void **state)
+{
+    (void)state;
+    add(0, ALL | CONTROL, true);
+    add(1, ALL, true);
+    benches[1].net->modern.features_refused = true;
+    assemble(2, 30 * MIB);
+    assert_int_equal(benches[1].dev->state, NETDEV_FAILED);
+    assembly_refresh(&assembly);
+    assert_int_equal(assembly.offloads[0], 0);
+}
+
+/* --- a frame's way --- */
+
+static void a_large_tcp_segment_crosses_in_one_piece_byte_for_byte(void **state)
+{
+    (void)state;
+    pair(ALL, ALL);
+    const struct header four = tcp4(BIG, 1460);
+    pass(four, BIG);
+    assert_arrived(four, BIG);
+    const struct header six = tcp6(BIG, 1440);
+    pass(six, BIG);
+    assert_arrived(six, BIG);
+    assert_int_equal(bench_stats_of(&benches[1]).tx_bytes, 2 * BIG);
+}
+
+static void every_kind_of_frame_keeps_its_header(void **state)
+{
+    (void)state;
+    pair(ALL, ALL);
+    struct header header = udp4(9000, UDP, 1480);
+    pass(header, 9000);
+    assert_arrived(header, 9000);
+    header = udp4(9000, UDP_L4, 1200);
+    pass(header, 9000);
+    assert_arrived(header, 9000);
+    header = tcp4(9000, 1448);
+    header.type |= ECN;
+    pass(header, 9000);
+    assert_arrived(header, 9000);
+    header = (struct header){NEEDS_CSUM, 0, 0, 0, 34, 16};
+    pass(header, 9000);
+    assert_arrived(header, 9000);
+}
+
+static void a_vlan_tag_moves_the_headers(void **state)
+{
+    (void)state;
+    pair(ALL, ALL);
+    struct header header = tcp4(9000, 1460);
+    memmove(frame + 16, frame + 12, 9000);
+    memcpy(frame + 12, "\x81\x00\x00\x05", 4);
+    header.csum_start += 4;
+    header.hdr_len += 4;
+    pass(header, 9004);
+    assert_arrived(header, 9004);
+}
+
+static void what_a_driver_must_not_send_is_cleared(void **state)
+{
+    (void)state;
+    pair(ALL, ALL);
+    make(100, 0x0800, 34, 6);
+    pass((struct header){DATA_VALID, 0, 0, 0, 0, 0}, 100);
+    assert_arrived((struct header){0}, 100);
+    pass((struct header){DATA_VALID | RSC_INFO | 0xf8, 0, 7, 7, 7, 7}, 100);
+    assert_arrived((struct header){0}, 100);
+    pass((struct header){NEEDS_CSUM | DATA_VALID, 0, 0, 0, 34, 16}, 100);
+    assert_arrived((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 100);
+    memcpy(benches[0].net->header + 10, "\xff\xff", 2); /* num_buffers */
+    pass((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 100);
+    assert_arrived((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 100);
+}
+
+static void fields_of_features_not_negotiated_do_not_pass(void **state)
+{
+    again(state);
+    pair(ALL & ~SIM_F(GUEST_CSUM), ALL);
+    struct header header = tcp4(1000, 500);
+    pass(header, 1000);
+    assert_arrived((struct header){0}, 1000);
+    again(state);
+    pair(ALL & ~(SIM_F(GUEST_TSO4) | SIM_F(GUEST_ECN)), ALL);
+    header = tcp4(1000, 500);
+    pass(header, 1000); /* the checksum is another feature's, and was negotiated */
+    assert_arrived((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 1000);
+    header = tcp6(1000, 500);
+    header.type |= ECN;
+    pass(header, 1000);
+    header.type = TCPV6;
+    assert_arrived(header, 1000);
+}
+
+static void long_and_short_headers_meet(void **state)
+{
+    for (unsigned way = 0; way < 4; way++) {
+        again(state);
+        add(0, ALL & 0xffffffff, way & 1);
+        add(1, ALL & 0xffffffff, way & 2);
+        assemble(2, 30 * MIB);
+        for (unsigned i = 0; i < 600; i++) { /* each buffer more than once */
+            const struct header header = i % 3 == 0   ? tcp4(3000, 1460)
+                                         : i % 3 == 1 ? (struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}
+                                                      : (struct header){0};
+            pass(header, 3000);
+            assert_arrived(header, 3000);
+        }
+    }
+}
+
+static void a_header_that_is_a_lie_drops_its_frame_and_no_other(void **state)
+{
+    const struct header good = {NEEDS_CSUM, TCPV4, IP4_TCP, 1460, 34, 16};
+    const struct header lies[] = {
+        {NEEDS_CSUM, 0, 0, 0, 2985, 16},             /* beyond the end */
+        {NEEDS_CSUM, 0, 0, 0, 65535, 65535},         /* and round it */
+        {NEEDS_CSUM, 0, 0, 0, 13, 16},               /* in the Ethernet header */
+        {0, TCPV4, IP4_TCP, 1460, 34, 16},           /* segments need checksums */
+        {NEEDS_CSUM, TCPV4, IP4_TCP, 0, 34, 16},     /* of nothing */
+        {NEEDS_CSUM, TCPV4, 3001, 1460, 34, 16},     /* headers longer than the frame */
+        {NEEDS_CSUM, TCPV4, IP4_TCP, 1460, 35, 16},  /* not where the TCP header is */
+        {NEEDS_CSUM, TCPV4, IP4_TCP, 1460, 34, 6},   /* not where its checksum is */
+        {NEEDS_CSUM, TCPV6, IP4_TCP, 1460, 34, 16},  /* it is no IPv6 */
+        {NEEDS_CSUM, UDP, IP4_TCP, 1460, 34, 6},     /* nor UDP */
+        {NEEDS_CSUM, UDP_L4, IP4_TCP, 1460, 34, 16}, /* … */
+    };
+
+    (void)state;
+    pair(ALL, ALL);
+    for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        tcp4(3000, 0);
+        pass(lies[i], 3000);
+        assert_dropped(i + 1, 0);
+        pass(good, 3000);
+        assert_arrived(good, 3000);
+    }
+    assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+}
+
+static void a_frame_that_is_not_what_its_header_says_is_dropped(void **state)
+{
+    uint64_t dropped = 0;
+
+    (void)state;
+    pair(ALL, ALL);
+    for (unsigned i = 0; i < 6; i++) {
+        const struct header header = tcp4(3000, 1460);
+        uint32_t length = 3000;
+        switch (i) {
+        case 0:
+            frame[14] = 0x65;
+            break; /* IP of version 6 */
+        case 1:
+            frame[14] = 0x44;
+            break; /* with a header too short */
+        case 2:
+            frame[14 + 6] = 0x20;
+            break; /* a fragment */
+        case 3:
+            frame[34 + 12] = 0x40;
+            break; /* a TCP header too short */
+        case 4:
+            frame[34 + 12] = 0xf0;
+            length = 90;
+            break; /* or longer than the frame */
+        default:
+            length = IP4_TCP;
+            break; /* nothing to cut */
+        }
+        pass(header, length);
+        assert_dropped(++dropped, 0);
+    }
+}
+
+static void a_length_of_headers_that_is_too_small_is_set_right(void **state)
+{
+    (void)state;
+    pair(ALL, ALL);
+    struct header header = tcp4(3000, 1460);
+    header.hdr_len = 14;
+    pass(header, 3000);
+    header.hdr_len = IP4_TCP;
+    assert_arrived(header, 3000);
+}
+
+static void good_and_bad_frames_of_one_burst_are_told_apart(void **state)
+{
+    struct netdev_stats stats;
+
+    (void)state;
+    pair(ALL, ALL);
+    const uint32_t buffers = assembly.lanes[0].pool.count;
+    for (unsigned i = 0; i < BURST; i++) {
+        struct header header = tcp4(3000, 1460);
+        if (i % 3 == 1)
+            header.gso_size = 0;
+        else if (i % 3 == 2)
+            header = (struct header){0};
+        memcpy(benches[0].net->header, &header, sizeof(header));
+        frame[100] = (uint8_t)i;
+        assert_true(sim_virtio_net_deliver(benches[0].net, frame, 3000));
+    }
+    assert_int_equal(lane_run(assembly.port_lanes[0]), BURST);
+    for (unsigned i = 0, n = 0; i < BURST; i++)
+        if (i % 3 != 1)
+            assert_int_equal(benches[1].net->sent[n++].data[100], i);
+    stats = bench_stats_of(&benches[1]);
+    assert_int_equal(stats.tx_packets, BURST - 11);
+    assert_int_equal(stats.tx_bytes, (BURST - 11) * 3000);
+    assert_int_equal(stats.tx_bad_offload, 11);
+    (void)benches[1].dev->ops->tx_pending(benches[1].dev);
+    assert_int_equal(assembly.lanes[0].pool.count, buffers);
+}
+
+static void a_device_that_says_one_buffer_each_time_costs_no_frame(void **state)
+{
+    (void)state;
+    pair(ALL, ALL);
+    make(64, 0x0800, 34, 6);
+    for (unsigned i = 0; i < 1000; i++) {
+        pass((struct header){0}, 64); /* num_buffers is 1: the device of VERSION_1 writes it */
+        assert_arrived((struct header){0}, 64);
+    }
+}
+
+/* --- the partner can do less --- */
+
+static void an_unfinished_checksum_is_finished_where_the_partner_cannot(void **state)
+{
+    static const uint32_t lengths[] = {60, 61, 1514, 1601, 64};
+
+    for (unsigned i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        const uint32_t length = lengths[i];
+        again(state);
+        pair(ALL, ALL);
+        benches[1].dev->tx_offloads = 0; /* as after a reset of its device, and before ours */
+        const struct header header = {NEEDS_CSUM, 0, 0, 0, 34, 6};
+        make(length, 0x0800, 34, 17);
+        if (i == 4)
+            memset(frame + 34, 0xff, length - 34); /* its sum is zero */
+        pass(header, length);
+        uint8_t expected[2] = {0xff, 0xff};
+        const uint16_t sum = checksum(frame + 34, length - 34);
+        if (sum != 0) {
+            expected[0] = (uint8_t)(sum >> 8);
+            expected[1] = (uint8_t)sum;
+        }
+        memcpy(frame + 40, expected, 2);
+        assert_arrived((struct header){0}, length);
+    }
+}
+
+static void a_frame_to_be_cut_is_counted_where_the_partner_cannot(void **state)
+{
+    (void)state;
+    pair(ALL, ALL);
+    benches[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_TSO4;
+    struct header header = tcp4(9000, 1460);
+    pass(header, 9000);
+    assert_dropped(0, 1);
+    benches[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_ECN;
+    header = tcp6(9000, 1440);
+    header.type |= ECN;
+    pass(header, 9000);
+    assert_dropped(0, 2);
+    struct stats_counters counters;
+    char text[STATS_DROPS_TEXT];
+    stats_read(&counters, benches[1].dev, NULL);
+    stats_drops_text(&counters, text);
+    assert_non_null(strstr(text, " drop_stopped=0 drop_link_down=0 drop_bad_offload=0 "
+                                 "drop_no_offload=2"));
+}
+
+/* The partner's device comes back from a reset with fewer offers. */
+static void shrink(uint64_t features)
+{
+    benches[1].net->features = features;
+    assert_true(benches[1].dev->ops->reset(benches[1].dev));
+    benches[1].dev->ops->service(benches[1].dev, clock_ns());
+    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    assembly_refresh(&assembly);
+}
+
+static void service_until_settled(void)
+{
+    for (unsigned i = 0; i < 100; i++)
+        benches[0].dev->ops->service(benches[0].dev, clock_ns());
+}
+
+static void
+a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_command(void **state)
+{
+    (void)state;
+    pair(ALL | CONTROL, ALL | SIM_F(VERSION_1));
+    shrink((ALL | SIM_F(VERSION_1)) & ~(SIM_F(HOST_TSO4) | SIM_F(HOST_TSO6)));
+    service_until_settled();
+    assert_int_equal(benches[0].net->offloads,
+                     SIM_F(GUEST_CSUM) | SIM_F(GUEST_UFO) | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6));
+    assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+    assert_int_equal(bench_stats_of(&benches[0]).resets, 0);
+    /* What was under way is still what was negotiated. */
+    const struct header header = tcp4(9000, 1460);
+    pass(header, 9000);
+    assert_dropped(0, 1);
+    service_until_settled();
+    assert_int_equal(benches[0].net->commands, 1);
+}
+
+static void without_the_command_or_if_it_is_refused_the_port_is_reset(void **state)
+{
+    for (unsigned way = 0; way < 2; way++) {
+        again(state);
+        pair(way == 0 ? ALL : ALL | CONTROL, ALL);
+        benches[0].net->answer = SIM_ANSWER_REFUSE;
+        shrink((ALL | SIM_F(VERSION_1)) & ~SIM_F(CSUM));
+        service_until_settled();
+        assert_int_equal(machine_log_count("reset", "port=0 pci=00:01.0 reason=offloads"), 1);
+        assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+        assert_int_equal(taken(0) & (SIM_F(GUEST_CSUM) | GUEST_SEGMENTS), 0);
+    }
+}
+
+static void a_partner_that_offers_more_again_is_believed_at_the_next_reset(void **state)
+{
+    (void)state;
+    pair(ALL, BASE);
+    assert_int_equal(taken(0) & SIM_F(GUEST_CSUM), 0);
+    shrink(ALL | SIM_F(VERSION_1));
+    service_until_settled();
+    assert_int_equal(taken(0) & SIM_F(GUEST_CSUM), 0);
+    assert_int_equal(bench_stats_of(&benches[0]).resets, 0);
+    assert_true(benches[0].dev->ops->reset(benches[0].dev));
+    service_until_settled();
+    assert_true(bench_took(0, SIM_F_GUEST_CSUM));
+    assert_false(bench_took(0, SIM_F_GUEST_TSO4)); /* its buffers were made for small frames */
+}
+
+static void another_wire_cuts_the_offloads_before_a_frame_takes_it(void **state)
+{
+    (void)state;
+    add(0, ALL | CONTROL, true);
+    add(1, ALL, true);
+    add(2, BASE, true);
+    assemble(3, 48 * MIB);
+    assert_true(bench_took(0, SIM_F_GUEST_TSO4));
+    assembly_rewire(&assembly, "0-2", false);
+    service_until_settled();
+    assert_int_equal(benches[0].net->commands, 1);
+    assert_int_equal(benches[0].net->offloads, 0);
+}
+
+/* --- length and memory --- */
+
+static void buffers_are_large_only_where_such_frames_come_in(void **state)
+{
+    again(state);
+    pair(ALL, ALL & ~HOST_SEGMENTS & ~SIM_F(HOST_USO));
+    assert_true(assembly.lanes[0].pool.frame_max < 10000);
+    assert_true(assembly.lanes[1].pool.frame_max + 10 >= 65562);
+    assert_true(assembly.lanes[1].pool.capacity >= 128 + BURST);
+}
+
+static void where_memory_is_short_segments_are_refused_and_checksums_stay(void **state)
+{
+    (void)state;
+    add(0, ALL, true);
+    add(1, ALL, true);
+    assemble(2, 12 * MIB);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(bench_took(i, SIM_F_GUEST_CSUM));
+        assert_int_equal(taken(i) & GUEST_SEGMENTS, 0);
+        assert_int_equal(assembly.lanes[i].pool.capacity, 256 + 256 + BURST);
+    }
+    assert_int_equal(machine_log_count("warn", "reason=memory detail=\"too little RAM for frames"),
+                     2);
+}
+
+static void jumbo_frames_come_in_whole_where_there_is_memory(void **state)
+{
+    (void)state;
+    pair(BASE, BASE);
+    make(9018, 0x0800, 34, 6);
+    pass((struct header){0}, 9018);
+    assert_arrived((struct header){0}, 9018);
+}
+
+static void with_little_memory_and_no_mtu_frames_are_small(void **state)
+{
+    (void)state;
+    add(0, BASE, true);
+    add(1, BASE, true);
+    assemble(2, 4 * MIB);
+    assert_int_equal(assembly.lanes[0].pool.frame_max, 1600);
+    assert_int_equal(assembly.lanes[0].pool.capacity, 256 + 256 + BURST);
+}
+
+/* The partner states an mtu of 1500: the pieces count, not the whole. */
+static void an_mtu_counts_for_the_pieces_of_a_frame_that_is_cut(void **state)
+{
+    (void)state;
+    pair(ALL, ALL | SIM_F(MTU));
+    struct header header = tcp4(BIG, 1460);
+    pass(header, BIG);
+    assert_arrived(header, BIG);
+    header = udp4(9000, UDP, 1480);
+    pass(header, 9000);
+    assert_arrived(header, 9000);
+    header = tcp4(9000, 1461);
+    pass(header, 9000);
+    header = udp4(9000, UDP, 1481);
+    pass(header, 9000);
+    make(2000, 0x0800, 34, 6);
+    pass((struct header){0}, 2000);
+    assert_int_equal(benches[1].net->sent_count, 0);
+    assert_int_equal(assembly.lanes[0].drops[DROP_OVERSIZE], 3);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, bench_teardown)
+    static const struct CMUnitTest tests[] = {
+        TEST(offloads_are_taken_on_both_sides_of_a_wire_that_offers_all),
+        TEST(no_more_is_let_in_than_the_partner_can_send),
+        TEST(no_offload_is_taken_without_what_it_depends_on),
+        TEST(offload_off_refuses_them_all),
+        TEST(an_idle_port_lets_nothing_unfinished_in),
+        TEST(a_partner_that_fails_takes_the_offloads_with_it),
+        TEST(a_large_tcp_segment_crosses_in_one_piece_byte_for_byte),
+        TEST(every_kind_of_frame_keeps_its_header),
+        TEST(a_vlan_tag_moves_the_headers),
+        TEST(what_a_driver_must_not_send_is_cleared),
+        TEST(fields_of_features_not_negotiated_do_not_pass),
+        TEST(long_and_short_headers_meet),
+        TEST(a_header_that_is_a_lie_drops_its_frame_and_no_other),
+        TEST(a_frame_that_is_not_what_its_header_says_is_dropped),
+        TEST(a_length_of_headers_that_is_too_small_is_set_right),
+        TEST(good_and_bad_frames_of_one_burst_are_told_apart),
+        TEST(a_device_that_says_one_buffer_each_time_costs_no_frame),
+        TEST(an_unfinished_checksum_is_finished_where_the_partner_cannot),
+        TEST(a_frame_to_be_cut_is_counted_where_the_partner_cannot),
+        TEST(a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_command),
+        TEST(without_the_command_or_if_it_is_refused_the_port_is_reset),
+        TEST(a_partner_that_offers_more_again_is_believed_at_the_next_reset),
+        TEST(another_wire_cuts_the_offloads_before_a_frame_takes_it),
+        TEST(buffers_are_large_only_where_such_frames_come_in),
+        TEST(where_memory_is_short_segments_are_refused_and_checksums_stay),
+        TEST(jumbo_frames_come_in_whole_where_there_is_memory),
+        TEST(with_little_memory_and_no_mtu_frames_are_small),
+        TEST(an_mtu_counts_for_the_pieces_of_a_frame_that_is_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
