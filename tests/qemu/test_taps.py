@@ -265,3 +265,85 @@ def test_jumbo_frames_cross_without_offloads(boot, namespace):
         for sender, receiver in ((a, b), (b, a)):
             sender.send(frame)
             assert receiver.recv(70000) == frame
+
+
+@pytest.fixture
+def far_side(namespace):
+    """A second network, to move a tap into once QEMU has opened it."""
+    name = f"{namespace}f"
+    assert ip("netns", "add", name).returncode == 0
+    try:
+        yield name
+    finally:
+        ip("netns", "delete", name)
+
+
+def settle_in(namespace, tap, address):
+    ip("-n", namespace, "addr", "add", f"{address}/24", "dev", tap)
+    assert ip("-n", namespace, "link", "set", tap, "up").returncode == 0
+
+
+SERVER = """
+import hashlib, socket
+server = socket.create_server(("192.0.2.2", 5000))
+print("ready", flush=True)
+connection, _ = server.accept()
+digest = hashlib.sha256()
+while data := connection.recv(1 << 20):
+    digest.update(data)
+print(digest.hexdigest())
+"""
+
+CLIENT = """
+import hashlib, os, socket
+block = os.urandom(1 << 20)
+digest = hashlib.sha256()
+with socket.create_connection(("192.0.2.2", 5000), 60) as connection:
+    for _ in range({mib}):
+        connection.sendall(block)
+        digest.update(block)
+print(digest.hexdigest())
+"""
+
+
+def python_in(namespace, script):
+    command = ["ip", "netns", "exec", namespace, "/usr/bin/python3", "-c", script]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def transfer(here, there, mib):
+    """`mib` MiB by TCP from one network to the other, the same at both ends."""
+    with python_in(there, SERVER) as server:
+        try:
+            assert server.stdout.readline() == "ready\n"
+            with python_in(here, CLIENT.format(mib=mib)) as client:
+                sent = client.communicate(timeout=300)[0]
+            assert sent and server.communicate(timeout=60)[0] == sent
+        finally:
+            server.kill()
+
+
+def wrong_checksums(namespace):
+    text = subprocess.run(["ip", "netns", "exec", namespace, "cat", "/proc/net/snmp"],
+                          capture_output=True, text=True, check=True).stdout
+    names_of, values = (line.split() for line in text.splitlines() if line.startswith("Tcp:"))
+    return int(values[names_of.index("InCsumErrors")])
+
+
+@pytest.mark.parametrize("words, smallest, largest", [("offload=on", 5000, 65550),
+                                                      ("offload=off", 1000, 1514)])
+def test_tcp_of_two_kernels_crosses_in_large_pieces_and_with_right_checksums(
+        boot, namespace, far_side, words, smallest, largest):
+    guest = boot(ports=[tap_card("tap0"), tap_card("tap1")], namespace=namespace,
+                 words=words + " stats=1", memory_mib=MIB_FOR_SEGMENTS)
+    assert ip("-n", namespace, "link", "set", "tap1", "netns", far_side).returncode == 0
+    settle_in(namespace, "tap0", "192.0.2.1")
+    settle_in(far_side, "tap1", "192.0.2.2")
+    transfer(namespace, far_side, 24)
+    counters = guest.stats(1, tx_bytes=24 << 20)
+    average = counters.integer("tx_bytes") / counters.integer("tx_packets")
+    assert smallest < average < largest
+    for port in (0, 1):
+        counters = guest.stats(port)
+        assert counters.integer("rx_dropped") == counters.integer("tx_dropped") == 0
+    assert wrong_checksums(namespace) == wrong_checksums(far_side) == 0
