@@ -333,11 +333,12 @@ $(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t))))
 # clang with libFuzzer for `make fuzz`, by gcc for `make test`, where it goes through its corpus once.
 .PHONY: fuzz coverage
 
-FUZZ_TARGETS := ring transport pci frames boot cmdline wiring acpi console
+FUZZ_TARGETS := ring transport pci frames header boot cmdline wiring acpi console
 FUZZ_TARGET_ring := $(ADVERSARY)
 FUZZ_TARGET_transport := $(filter-out tests/host/adversary.c tests/host/referee.c,$(ADVERSARY))
 FUZZ_TARGET_pci := drivers/pci.c $(SIMULATION)
 FUZZ_TARGET_frames := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
+FUZZ_TARGET_header := drivers/virtio_net_header.c $(SIMULATION)
 FUZZ_TARGET_boot := $(HOST_TEST_boot_info) $(SIMULATION)
 FUZZ_TARGET_cmdline := $(HOST_TEST_config)
 FUZZ_TARGET_wiring := $(HOST_TEST_wiring)
