@@ -226,8 +226,8 @@ top: $(OUT)/barewire.elf $(OUT)/capture.pcap ## Watch the machine behind CONSOLE
 debug: $(OUT)/barewire.elf $(OUT)/barewire.debug ## QEMU stopped at the kernel's entry, gdb attached
 	@tools/debug --kernel $(OUT)/barewire.elf --symbols $(OUT)/barewire.debug
 
-demo: $(OUT)/barewire.elf ## As root: ping, iperf3 and HTTP between two network namespaces
-	@tools/demo --kernel $(OUT)/barewire.elf
+demo: $(OUT)/barewire.elf ## As root: ping, iperf3 and HTTP between two namespaces; then against a Linux bridge
+	@tools/demo --kernel $(OUT)/barewire.elf --race
 
 $(OUT)/capture.pcap: tools/make-capture | packages
 	@mkdir -p $(@D)
