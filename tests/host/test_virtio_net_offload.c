@@ -604,6 +604,53 @@ static void another_wire_cuts_the_offloads_before_a_frame_takes_it(void **state)
     assert_int_equal(benches[0].net->offloads, 0);
 }
 
+static void a_device_plugged_in_with_fewer_offers_cuts_its_partner(void **state)
+{
+    (void)state;
+    pair(ALL | CONTROL, ALL);
+    assert_true(bench_took(0, SIM_F_GUEST_TSO6));
+    virtio_net_remove(benches[1].dev, "ejected");
+    benches[1].net->features = BASE | SIM_F(VERSION_1) | SIM_F(CSUM);
+    assert_true(virtio_net_replace(benches[1].dev, &devices[1]));
+    assert_true(assembly_plug(&assembly, 1, MIB));
+    service_until_settled();
+    assert_int_equal(benches[0].net->offloads, SIM_F(GUEST_CSUM));
+    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    const struct header header = {NEEDS_CSUM, 0, 0, 0, 34, 16};
+    make(100, 0x0800, 34, 6);
+    pass(header, 100);
+    assert_arrived(header, 100);
+}
+
+static void a_new_device_that_is_refused_leaves_the_port_without_one(void **state)
+{
+    (void)state;
+    pair(ALL | CONTROL, ALL);
+    virtio_net_remove(benches[1].dev, "ejected");
+    benches[1].net->modern.features_refused = true;
+    assert_true(virtio_net_replace(benches[1].dev, &devices[1]));
+    assert_false(assembly_plug(&assembly, 1, MIB));
+    assert_int_equal(benches[1].dev->state, NETDEV_UNPLUGGED);
+    benches[1].net->modern.features_refused = false;
+    assert_true(virtio_net_replace(benches[1].dev, &devices[1]));
+    assert_true(assembly_plug(&assembly, 1, MIB));
+    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+}
+
+static void a_port_that_reflects_accepts_what_it_can_send_itself(void **state)
+{
+    (void)state;
+    add(0, ALL & ~SIM_F(HOST_TSO4), true);
+    memset(&assembly, 0, sizeof(assembly));
+    bench_find_all(1);
+    assembly.port_count = 1;
+    assembly.memory = 30 * MIB;
+    assembly.ports[0] = benches[0].dev;
+    assembly_plan(&assembly, "", true);
+    assert_true(bench_took(0, SIM_F_GUEST_TSO6));
+    assert_false(bench_took(0, SIM_F_GUEST_TSO4));
+}
+
 /* --- length and memory --- */
 
 static void buffers_are_large_only_where_such_frames_come_in(void **state)
@@ -697,6 +744,9 @@ int main(void)
         TEST(without_the_command_or_if_it_is_refused_the_port_is_reset),
         TEST(a_partner_that_offers_more_again_is_believed_at_the_next_reset),
         TEST(another_wire_cuts_the_offloads_before_a_frame_takes_it),
+        TEST(a_device_plugged_in_with_fewer_offers_cuts_its_partner),
+        TEST(a_new_device_that_is_refused_leaves_the_port_without_one),
+        TEST(a_port_that_reflects_accepts_what_it_can_send_itself),
         TEST(buffers_are_large_only_where_such_frames_come_in),
         TEST(where_memory_is_short_segments_are_refused_and_checksums_stay),
         TEST(jumbo_frames_come_in_whole_where_there_is_memory),
