@@ -7,10 +7,6 @@
 
 #include <string.h>
 
-/* What is looked at and cleared of the headroom: the longest header, and what fills it up to a power of
- * two. */
-#define VIRTIO_NET_HDR_ROOM 16
-
 _Static_assert(VIRTIO_NET_HDR_ROOM >= VIRTIO_NET_HDR_BYTES, "all of the header is looked at");
 _Static_assert(PACKET_HEADROOM >= VIRTIO_NET_HDR_ROOM, "the device's header lies in the headroom");
 _Static_assert(PACKET_HEADROOM / CACHE_LINE == (PACKET_HEADROOM - VIRTIO_NET_HDR_ROOM) / CACHE_LINE,

@@ -10,7 +10,7 @@
 #define IPV4_HEADER_MIN 20
 #define IPV4_FRAGMENT 0x3fff /* more fragments, or not the first one */
 #define IPV6_HEADER 40
-#define IPV6_EXTENSIONS_MAX 8
+#define IPV6_EXTENSIONS_MAX 8 /* of 2 KiB at most: so hdr_len can say where headers end */
 #define PROTOCOL_HOP_BY_HOP 0
 #define PROTOCOL_TCP 6
 #define PROTOCOL_UDP 17

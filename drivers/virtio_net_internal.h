@@ -111,6 +111,10 @@ uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue, const s
 
 /* ---- virtio_net_offload.c ---- */
 
+/* What is looked at of the headroom, and cleared: the longest header, and what fills it up to a power of
+ * two. */
+#define VIRTIO_NET_HDR_ROOM 16
+
 /*
  * Makes a frame of a tx batch whose header may not be all zero fit to be sent: what the partner may do
  * stays in the header, what it cannot is done here. False: it may not leave; it was dropped and counted.

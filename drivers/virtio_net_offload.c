@@ -1,5 +1,6 @@
 /*
- * Frames with something left to do on them (virtio 1.2 §5.1.6.2): headers that are not all zero, and the end of what a port's frames may want, when the port they leave by can do less.
+ * Frames with something left to do on them (virtio 1.2 §5.1.6.2), and the end of what a port's frames
+ * may want, when the port they leave by can do less.
  */
 #include <string.h>
 
@@ -20,12 +21,12 @@ static struct virtio_net_hdr read_header(const struct netdev *from, const uint8_
     return header;
 }
 
-/* Both forms end where the frame begins. What is in front of the shorter one is cleared, as it would
- * look like a part of a header later. */
+/* Both forms end where the frame begins. What is in front of them is cleared, as it would look like a part
+ * of a header later. */
 static void write_header(const struct virtio_net *net, uint8_t *frame,
                          const struct virtio_net_hdr *header)
 {
-    memset(frame - VIRTIO_NET_HDR_BYTES, 0, VIRTIO_NET_HDR_BYTES);
+    memset(frame - VIRTIO_NET_HDR_ROOM, 0, VIRTIO_NET_HDR_ROOM);
     memcpy(frame - net->header_size, header, VIRTIO_NET_HDR_BYTES_LEGACY);
 }
 

@@ -320,6 +320,8 @@ static void what_a_driver_must_not_send_is_cleared(void **state)
     assert_arrived((struct header){0}, 100);
     pass((struct header){DATA_VALID | RSC_INFO | 0xf8, 0, 7, 7, 7, 7}, 100);
     assert_arrived((struct header){0}, 100);
+    pass((struct header){0, 0, 0, 0, 0, 7}, 100);
+    assert_arrived((struct header){0}, 100);
     pass((struct header){NEEDS_CSUM | DATA_VALID, 0, 0, 0, 34, 16}, 100);
     assert_arrived((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 100);
     memcpy(benches[0].net->header + 10, "\xff\xff", 2); /* num_buffers */
@@ -427,6 +429,29 @@ static void a_frame_that_is_not_what_its_header_says_is_dropped(void **state)
     }
 }
 
+/* Eight extension headers of 2 KiB each are walked over, and no more of them. */
+static void extension_headers_are_walked_over_but_not_for_ever(void **state)
+{
+    for (unsigned count = 8; count <= 9; count++) {
+        uint32_t at = 54; /* of the TCP header in the end */
+        again(state);
+        pair(ALL, ALL);
+        make(BIG, 0x86dd, 54, 0);
+        for (unsigned i = 0; i < count; i++, at += 2048) {
+            frame[at] = i + 1 < count ? 60 : 6;
+            frame[at + 1] = 255;
+        }
+        frame[at + 12] = 0x50;
+        const struct header header = {NEEDS_CSUM, TCPV6,        (uint16_t)(at + 20),
+                                      100,        (uint16_t)at, 16};
+        pass(header, BIG);
+        if (count == 8)
+            assert_arrived(header, BIG);
+        else
+            assert_dropped(1, 0);
+    }
+}
+
 static void a_length_of_headers_that_is_too_small_is_set_right(void **state)
 {
     (void)state;
@@ -480,6 +505,16 @@ static void a_device_that_says_one_buffer_each_time_costs_no_frame(void **state)
 
 /* --- the partner can do less --- */
 
+/* Leaves something in every buffer behind where a later frame ends. */
+static void dirty_all_buffers(void)
+{
+    memset(frame, 0x55, 1700);
+    for (unsigned i = 0; i < 2 * assembly.lanes[0].pool.capacity; i++) {
+        pass((struct header){0}, 1700);
+        sim_virtio_net_forget_sent(benches[1].net);
+    }
+}
+
 static void an_unfinished_checksum_is_finished_where_the_partner_cannot(void **state)
 {
     static const uint32_t lengths[] = {60, 61, 1514, 1601, 64};
@@ -488,6 +523,7 @@ static void an_unfinished_checksum_is_finished_where_the_partner_cannot(void **s
         const uint32_t length = lengths[i];
         again(state);
         pair(ALL, ALL);
+        dirty_all_buffers();
         benches[1].dev->tx_offloads = 0; /* as after a reset of its device, and before ours */
         const struct header header = {NEEDS_CSUM, 0, 0, 0, 34, 6};
         make(length, 0x0800, 34, 17);
@@ -735,6 +771,7 @@ int main(void)
         TEST(long_and_short_headers_meet),
         TEST(a_header_that_is_a_lie_drops_its_frame_and_no_other),
         TEST(a_frame_that_is_not_what_its_header_says_is_dropped),
+        TEST(extension_headers_are_walked_over_but_not_for_ever),
         TEST(a_length_of_headers_that_is_too_small_is_set_right),
         TEST(good_and_bad_frames_of_one_burst_are_told_apart),
         TEST(a_device_that_says_one_buffer_each_time_costs_no_frame),
