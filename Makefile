@@ -422,7 +422,7 @@ test-host: $(HOST_PROGRAMS) ## Only the units, on this machine; a few seconds
 test-qemu: all $(OUT)/capture.pcap ## Only the system tests; TESTS='-k pvh' goes to pytest
 	@PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
 
-soak: all ## Links flap, cards come and go, resets, pauses under traffic, for DURATION=600 seconds
+soak: all ## Links, cards, resets, orders, lone frames for DURATION=600 seconds, and as long again
 	@BAREWIRE_SOAK_S=$(or $(DURATION),600) PYTHON='$(PYTHON)' \
 		tools/test $(OUT) --system -k test_soak -s
 

@@ -1,13 +1,16 @@
-"""Years of operation, in short: links that flap, cards that come and go, resets, pauses, questions.
+"""Years of operation, in short: links that flap, cards that come and go, resets, pauses, questions and
+orders; and lone frames at random moments, each of which has to wake a core that sleeps.
 
-`make soak` takes ten minutes, or DURATION= seconds; `make test` runs a short one. What is disturbed, and
-how, is random, and told by its seed.
+`make soak` takes ten minutes, or DURATION= seconds, for each of the two halves; `make test` runs a short
+one. What is disturbed, and how, is random, and told by its seed.
 """
 
 import os
 import random
 import threading
 import time
+
+import pytest
 
 import capture
 from exchange import works
@@ -131,20 +134,51 @@ class Soak:
     def announce(self, _):
         self.guest.qmp.command("announce-self", initial=20, max=50, rounds=1, step=20)
 
+    ORDERS = (
+        "stats", "stats {port}", "ports", "ports {port}", "lanes", "drops", "pci", "uptime", "version",
+        "wire", "wire 0-1,2-3", "wire auto", "mode", "mode wire", "set", "set stats=1",
+        "set promisc=on", "set idle=adaptive", "set panic=reboot", "log debug", "log info", "help",
+    )  # fmt: skip
+
+    def command(self, line):
+        """Types it: it must be answered, and with `done`. Returns the events of its own name."""
+        answer = self.guest.console.ask(line)
+        assert answer[-1].name == "done", f"{line}: {answer[-1].line}"
+        return [event for event in answer if event.name == line.split()[0]]
+
     def ask(self, port):
-        """Questions and a reset, where the machine has a monitor."""
-        console = self.guest.console
-        if not hasattr(console, "ask"):
-            return
-        for line in ("ports", "stats", "lanes", "drops", "memory", "uptime"):
-            assert console.ask(line)
-        start = console.count()
-        console.ask(f"reset {port}")
+        """Questions, and orders that leave things as they are, as objects for a while."""
+        self.command("json on")
+        for line in self.random.sample(self.ORDERS, 5):
+            self.command(line.format(port=port))
+        self.command("json off")
+        assert self.missing() == ["0"] * 4
+
+    def reset(self, port):
+        """The operator takes a port out of service and back."""
+        start = self.guest.console.count()
+        self.command(f"reset {port}")
         self.guest.wait("reset", start=start, port=port)
+
+    def memory(self):
+        """What `memory` says: bytes free, and the size of each pool."""
+        free, *pools = self.command("memory")
+        return free["free"], [(pool["buffers"], pool["frame_max"]) for pool in pools]
+
+    def settled_memory(self):
+        """The same, once cards have come: their registers lie elsewhere, and want a page table once."""
+        for port in (0, 1):
+            self.replace(port)
+        return self.memory()
+
+    def missing(self):
+        """Buffers that are nowhere, by port."""
+        return [pool["missing"] for pool in self.command("memory")[1:]]
 
     def disturb(self):
         """Something happens to one of the two ports."""
-        acts = [self.flap, self.flap, self.replace, self.stand_still, self.announce, self.ask]
+        acts = [self.flap, self.flap, self.replace, self.stand_still, self.announce]
+        acts += [self.ask, self.ask, self.reset]
         act, port = self.random.choice(acts), self.random.choice((0, 1))
         self.done.append((act.__name__, port))
         act(port)
@@ -205,6 +239,12 @@ def pass_many(guest):
     works(guest, count=MANY)
 
 
+def nothing_leaked(soak, before):
+    """The same bytes free as at the start, the same pools, and no buffer of theirs is nowhere."""
+    assert soak.memory() == before
+    assert soak.missing() == ["0"] * 4
+
+
 def machine(boot):
     return boot(ports=[f"addr={n + 4}" for n in range(4)], words="stats=1")
 
@@ -212,9 +252,11 @@ def machine(boot):
 def test_disturbed_while_quiet_every_counter_is_the_testers(boot):
     guest = machine(boot)
     soak = Soak(guest, busy=False)
+    before = soak.settled_memory()
     soak.run(SECONDS / 2)
     told(soak)
     pass_many(guest)
+    nothing_leaked(soak, before)
     soak.assert_neighbours_lost_nothing()
     soak.assert_never_restarted()
     turns = len(soak.done)
@@ -232,9 +274,11 @@ def test_disturbed_while_quiet_every_counter_is_the_testers(boot):
 def test_disturbed_in_full_traffic_nothing_is_lost_that_is_not_told(boot):
     guest = machine(boot)
     soak = Soak(guest, busy=True)
+    before = soak.settled_memory()
     soak.run(SECONDS / 2)
     told(soak)
     pass_many(guest)
+    nothing_leaked(soak, before)
     soak.assert_neighbours_lost_nothing()
     soak.assert_never_restarted()
     for flow in soak.disturbed:
@@ -248,3 +292,39 @@ def test_disturbed_in_full_traffic_nothing_is_lost_that_is_not_told(boot):
         print(f"{here} -> {there}: sent {len(flow.frames)} received {len(arrived)} "
               f"dropped {dropped} in QEMU {rest}")
         assert 0 <= rest <= RING * len(soak.done)
+
+
+# How a card interrupts.
+INTERRUPTS = {"message": "", "line": "vectors=0"}
+LONE_PAUSE_S = 0.02  # most are much shorter: about where the core is just falling asleep
+LONE_REST_S = 0.25  # now and then: beyond every look that the timer takes
+
+
+def lone_frames(guest, seconds):
+    """One frame at a time for so long, from either end. Returns how many, once each has arrived."""
+    chance, count = random.Random(SEED), 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        frame = capture.frame(chance.randrange(60, 1000), seed=count)
+        here, there = chance.sample(guest.ends[:2], 2)
+        here.send(frame)
+        there.expect([frame])
+        count += 1
+        rest = LONE_REST_S if chance.randrange(50) == 0 else LONE_PAUSE_S * chance.random() ** 2
+        time.sleep(chance.random() * rest)
+    return count
+
+
+@pytest.mark.parametrize("interrupt", INTERRUPTS)
+def test_lone_frames_for_a_long_time_all_arrive_and_none_waits_for_the_timer(boot, interrupt):
+    guest = boot(ports=[INTERRUPTS[interrupt]] * 2, words="stats=1")
+    assert {event["interrupt"] for event in guest.find("port")} == {interrupt}
+    count = lone_frames(guest, SECONDS / 2)
+    received = sum(guest.later_stats(port).integer("rx_packets") for port in (0, 1))
+    idle = guest.wait("idle", start=guest.wait("idle", start=guest.console.count()).number + 1)
+    print(f"seed {SEED}, interrupt {interrupt}: {count} frames, lost {count - received}, "
+          f"{idle.line.partition(' slept')[2]}")
+    assert received == count
+    assert idle.integer("device_wakes") > 0
+    assert idle["timer_rescues"] == "0"
+    assert not guest.find("warn") + guest.find("error")
