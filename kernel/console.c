@@ -141,6 +141,19 @@ static void show_end(struct channel *channel, struct editor *editor)
     editor_was_hidden(editor);
 }
 
+/* What Tab may complete to, below the line as it is: it comes again under that. */
+static void list(struct channel *channel, struct editor *editor)
+{
+    char bytes[EDITOR_LIST_MAX];
+    const size_t length = editor_list(editor, bytes);
+
+    if (length == 0)
+        return;
+    show(channel, editor);
+    if (channel->echo_open && channel_echo(channel, bytes, length))
+        editor_was_hidden(editor);
+}
+
 /* Feeds what has come, up to the end of a line. Returns whether there is one; *came: any byte. */
 static bool feed(struct channel *channel, struct editor *editor, bool *came)
 {
@@ -156,6 +169,8 @@ static bool feed(struct channel *channel, struct editor *editor, bool *came)
             editor_clear(editor); /* somebody else may sit there now */
         else if (input == UART_BYTE && editor_feed(editor, byte))
             return true;
+        if (editor->wants_list)
+            list(channel, editor);
     }
     return false;
 }

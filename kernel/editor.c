@@ -10,6 +10,11 @@
 #define PROMPT_LENGTH (sizeof(PROMPT) - 1)
 #define TEXT_MAX (CONSOLE_LINE_MAX - 1)
 
+/* Choices stand apart, and in such a line as programs pass over: it begins as the prompt does. */
+#define LIST_START "\r\n> "
+#define LIST_GAP "  "
+#define LIST_END "\r\n"
+
 #define CTRL(letter) ((letter)&0x1f)
 #define BACKSPACE 0x08
 #define TAB 0x09
@@ -117,6 +122,14 @@ static size_t same_length(const char *phrase, const char *common, size_t length)
     return same;
 }
 
+/* The next phrase from `at` on that begins like the line, or NULL. */
+static const char *const *next_match(const struct editor_line *line, const char *const *at)
+{
+    while (*at != NULL && strncmp(*at, line->text, line->length) != 0)
+        at++;
+    return *at != NULL ? at : NULL;
+}
+
 /*
  * Goes on as far as all phrases that begin like the line agree, but to the end of one word at most:
  * what follows it is another question. A phrase that is the only one gets its blank, if more may come.
@@ -129,18 +142,31 @@ static void complete(struct editor *editor)
 
     if (editor->phrases == NULL || line->cursor != line->length)
         return;
-    for (const char *const *phrase = editor->phrases; *phrase != NULL; phrase++) {
-        if (strncmp(*phrase, line->text, line->length) != 0)
-            continue;
-        length = common == NULL ? strlen(*phrase) : same_length(*phrase, common, length);
+    for (const char *const *at = editor->phrases; (at = next_match(line, at)) != NULL; at++) {
+        length = common == NULL ? strlen(*at) : same_length(*at, common, length);
         if (common == NULL)
-            common = *phrase;
+            common = *at;
     }
+    editor->wants_list = common != NULL && length <= line->length && length > 0;
     if (common == NULL || length <= line->length)
         return;
     const char *blank = memchr(common + line->length, ' ', length - line->length);
     const size_t stop = blank != NULL ? (size_t)(blank - common) + 1 : length;
     line_insert(line, common + line->length, stop - line->length);
+}
+
+/* True if the word of `length` bytes at `from` was in a phrase before `end` that begins like the line. */
+static bool was_listed(const struct editor *editor, const char *const *end, size_t from,
+                       size_t length)
+{
+    const char *const *at = editor->phrases;
+
+    while ((at = next_match(&editor->line, at)) != end) {
+        if (strcspn(*at + from, " ") == length && memcmp(*at + from, *end + from, length) == 0)
+            return true;
+        at++;
+    }
+    return false;
 }
 
 /* ---- keys ---- */
@@ -271,6 +297,7 @@ bool editor_feed(struct editor *editor, uint8_t byte)
 {
     const bool after_return = editor->after_return;
 
+    editor->wants_list = false;
     editor->after_return = byte == '\r';
     if (byte == '\r' || (byte == '\n' && !after_return)) {
         editor->escape = PLAIN;
@@ -329,6 +356,27 @@ size_t editor_show(const struct editor *editor, char out[static EDITOR_SHOW_MAX]
     if (cursor < want->cursor)
         return copy(out, at, want->text + cursor, want->cursor - cursor);
     return fill(out, at, BACKSPACE, cursor - want->cursor);
+}
+
+/* Only the word where the cursor is: those before it stand there already. */
+size_t editor_list(const struct editor *editor, char out[static EDITOR_LIST_MAX])
+{
+    const struct editor_line *line = &editor->line;
+    const size_t from = line->text[line->length - 1] == ' ' ? line->length : word_start(line);
+    const size_t end_length = sizeof(LIST_END) - 1, gap = sizeof(LIST_GAP) - 1;
+    size_t used = copy(out, 0, LIST_START, sizeof(LIST_START) - 1);
+    bool news = false;
+
+    for (const char *const *at = editor->phrases; (at = next_match(line, at)) != NULL; at++) {
+        const size_t length = strcspn(*at + from, " ");
+        if (length == 0 || was_listed(editor, at, from, length) ||
+            used + gap + length + end_length > EDITOR_LIST_MAX)
+            continue;
+        used = copy(out, used, LIST_GAP, gap);
+        used = copy(out, used, *at + from, length);
+        news = news || from + length > line->length;
+    }
+    return news ? copy(out, used, LIST_END, end_length) : 0;
 }
 
 void editor_was_shown(struct editor *editor)

@@ -9,7 +9,7 @@
  *     delete, ^D        the one under it                     ^K  all from the cursor on
  *     ^W                the word before it                   ^C  the whole line
  *     left, right, ^B, ^F, home, end, ^A, ^E                 up, down, ^P, ^N: earlier lines
- *     Tab               completes
+ *     Tab               completes, or shows what there is to choose from
  */
 #ifndef KERNEL_EDITOR_H
 #define KERNEL_EDITOR_H
@@ -25,6 +25,9 @@
 /* What editor_show writes at most: back to the start, prompt, line, blanks, back again. */
 #define EDITOR_SHOW_MAX (4 * CONSOLE_LINE_MAX)
 
+/* What editor_list writes at most. */
+#define EDITOR_LIST_MAX 512
+
 struct editor_line {
     char text[CONSOLE_LINE_MAX]; /* NUL-terminated */
     size_t length;
@@ -38,6 +41,7 @@ struct editor {
     bool after_return;        /* a line feed that follows belongs to it */
     unsigned escape;          /* how far into an escape sequence we are */
     unsigned parameter;       /* … and its number */
+    bool wants_list;          /* the last byte was a Tab that could complete nothing */
     const char *const *phrases;
     char history[EDITOR_HISTORY][CONSOLE_LINE_MAX]; /* a ring of the last lines */
     unsigned history_count;                         /* of all lines so far */
@@ -63,6 +67,13 @@ void editor_clear(struct editor *editor);
  */
 size_t editor_show(const struct editor *editor, char out[static EDITOR_SHOW_MAX]);
 void editor_was_shown(struct editor *editor);
+
+/*
+ * After editor_feed, while editor->wants_list: writes to `out` a line of its own with the words that
+ * may stand where the cursor is, and returns the length; 0 if there are none. It ends what the terminal
+ * shows of the line being typed, which is to be shown anew.
+ */
+size_t editor_list(const struct editor *editor, char out[static EDITOR_LIST_MAX]);
 
 /* The terminal's cursor stands on an empty line again: an event came, or a line was ended. */
 void editor_was_hidden(struct editor *editor);

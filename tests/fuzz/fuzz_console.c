@@ -86,6 +86,21 @@ static void show(void)
            strlen(terminal.line + 2 + editor.line.length));
 }
 
+/* A Tab that wants to know the choices: they stand in one line that a program passes over. */
+static void list(void)
+{
+    char out[EDITOR_LIST_MAX];
+    const size_t length = editor_list(&editor, out);
+
+    ensure(length <= EDITOR_LIST_MAX);
+    if (length == 0)
+        return;
+    ensure(memcmp(out, "\r\n> ", 4) == 0 && memcmp(out + length - 2, "\r\n", 2) == 0);
+    show();
+    ensure(terminal_take(&terminal, out, length));
+    editor_was_hidden(&editor);
+}
+
 /* The line is the monitor's. It ends with one `done` or one `error`, and the machine goes on. */
 static void answer(void)
 {
@@ -168,6 +183,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             answer();
             editor_next(&editor);
             end_shown_line("");
+        } else if (editor.wants_list) {
+            list();
         }
         if (i % 3 == 0)
             show();

@@ -21,7 +21,7 @@
 #define com1 (sim_machine.uarts[0])
 #define com2 (sim_machine.uarts[1])
 
-static const char *const phrases[] = {"stats", "ports", NULL};
+static const char *const phrases[] = {"stats", "ports", "pci", NULL};
 static char line[CONSOLE_LINE_MAX];
 
 static void begin(bool second)
@@ -229,6 +229,28 @@ static void each_channel_edits_a_line_of_its_own(void **state)
     assert_string_equal(sim_uart_text(&com2), "> stats\r\n");
 }
 
+static void tab_shows_what_there_is_to_choose_from_to_whoever_pressed_it(void **state)
+{
+    (void)state;
+    type(&com1, "x");
+    assert_false(run(0, 20));
+    type(&com2, "p\to\t\r");
+    expect_line(1, "ports");
+    assert_false(run(1, 100));
+    assert_string_equal(sim_uart_text(&com2), "> p\r\n>   ports  pci\r\n> ports\r\n");
+    assert_string_equal(sim_uart_text(&com1), "> x");
+}
+
+static void a_program_that_reads_objects_is_shown_no_choices(void **state)
+{
+    (void)state;
+    console_set_json(0, true);
+    type(&com1, "p\t\r");
+    expect_line(0, "p");
+    assert_false(run(0, 100));
+    assert_int_equal(com1.length, 0);
+}
+
 static void damaged_bytes_are_dropped_and_a_break_forgets_the_line(void **state)
 {
     (void)state;
@@ -417,6 +439,8 @@ int main(void)
         cmocka_unit_test_setup(an_event_starts_a_line_of_its_own_and_what_was_typed_follows, setup),
         cmocka_unit_test_setup(empty_lines_send_nothing, setup),
         cmocka_unit_test_setup(each_channel_edits_a_line_of_its_own, setup),
+        cmocka_unit_test_setup(tab_shows_what_there_is_to_choose_from_to_whoever_pressed_it, setup),
+        cmocka_unit_test_setup(a_program_that_reads_objects_is_shown_no_choices, setup),
         cmocka_unit_test_setup(damaged_bytes_are_dropped_and_a_break_forgets_the_line, setup),
         cmocka_unit_test_setup(looking_for_input_is_seldom_and_taking_it_is_bounded, setup),
         cmocka_unit_test_setup(a_megabyte_without_a_line_end_costs_no_event, setup),

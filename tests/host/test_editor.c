@@ -65,11 +65,27 @@ static void show(void)
         assert_int_equal(*rest, ' ');
 }
 
+/* As the console does it: the line as it is, the choices below it, and the line once more. */
+static void list(void)
+{
+    char out[EDITOR_LIST_MAX];
+    const size_t length = editor_list(&editor, out);
+
+    assert_true(length <= EDITOR_LIST_MAX);
+    if (length == 0)
+        return;
+    show();
+    assert_true(terminal_take(&terminal, out, length));
+    editor_was_hidden(&editor);
+}
+
 /* Types without a line's end, and shows after each byte. */
 static void type(const char *keys)
 {
     for (; *keys != '\0'; keys++) {
         assert_false(editor_feed(&editor, (uint8_t)*keys));
+        if (editor.wants_list)
+            list();
         show();
     }
 }
@@ -235,6 +251,68 @@ static void tab_completes_as_far_as_all_agree_and_no_further_than_a_word(void **
     assert_string_equal(editor.line.text, "lan");
 }
 
+/* What has come to stand above the line being typed since this was last asked, without the blanks by
+ * which a longer line was wiped out. */
+static const char *above(void)
+{
+    static char text[sizeof(terminal.above)];
+    size_t length = 0;
+
+    for (size_t i = 0; i < terminal.above_length; i++) {
+        while (terminal.above[i] == '\n' && length > 0 && text[length - 1] == ' ')
+            length--;
+        text[length++] = terminal.above[i];
+    }
+    text[length] = '\0';
+    terminal.above_length = 0;
+    return text;
+}
+
+static void tab_that_cannot_go_on_shows_the_choices_and_the_line_again(void **state)
+{
+    static const char *const phrases[] = {
+        "ports",         "poweroff",     "pci",       "stats",     "stats clear",
+        "set log=debug", "set log=info", "set idle=", "mode wire", NULL};
+
+    (void)state;
+    editor.phrases = phrases;
+    type("p\t");
+    assert_string_equal(above(), "> p\n>   ports  poweroff  pci\n");
+    assert_string_equal(visible(), "p");
+    type("o\tr\t");
+    assert_string_equal(above(), "> po\n>   ports  poweroff\n");
+    assert_string_equal(visible(), "ports");
+    type("\t"); /* there is nothing behind it to choose from */
+    assert_string_equal(above(), "");
+    type("\x15s\t"); /* each word once */
+    assert_string_equal(above(), "> s\n>   stats  set\n");
+    type("e\t\t"); /* the first completes, the second shows */
+    assert_string_equal(above(), "> set\n>   log=debug  log=info  idle=\n");
+    type("l\t\t");
+    assert_string_equal(above(), "> set log=\n>   log=debug  log=info\n");
+    assert_string_equal(visible(), "set log=");
+    type("x\t\x15\t"); /* no such word, and nothing typed at all */
+    assert_string_equal(above(), "");
+}
+
+static void more_choices_than_a_line_has_room_for_are_cut(void **state)
+{
+    static char words[40][40];
+    static const char *phrases[41];
+
+    (void)state;
+    for (unsigned i = 0; i < 40; i++) {
+        memset(words[i], 'a', 30);
+        words[i][1] = (char)('A' + i);
+        phrases[i] = words[i];
+    }
+    editor.phrases = phrases;
+    type("a\t");
+    const char *choices = above() + strlen("> a\n");
+    assert_int_equal(strlen(choices), strlen(">   ") + 15 * 32 - 2 + 1);
+    assert_string_equal(visible(), "a");
+}
+
 static void a_full_line_takes_no_more_and_still_ends(void **state)
 {
     (void)state;
@@ -277,7 +355,10 @@ static void whatever_is_typed_the_terminal_shows_what_the_editor_has(void **stat
     editor.phrases = phrases;
     srand(7);
     for (unsigned i = 0; i < 200000; i++) {
-        if (editor_feed(&editor, (uint8_t)keys[(size_t)rand() % (sizeof(keys) - 1)])) {
+        const bool ended = editor_feed(&editor, (uint8_t)keys[(size_t)rand() % (sizeof(keys) - 1)]);
+        if (editor.wants_list)
+            list();
+        if (ended) {
             show();
             editor_next(&editor);
             assert_true(terminal_take(&terminal, "\r\n", 2));
@@ -300,6 +381,8 @@ int main(void)
         cmocka_unit_test_setup(history_brings_lines_back_and_keeps_the_one_being_typed, setup),
         cmocka_unit_test_setup(history_keeps_the_last_lines_only, setup),
         cmocka_unit_test_setup(tab_completes_as_far_as_all_agree_and_no_further_than_a_word, setup),
+        cmocka_unit_test_setup(tab_that_cannot_go_on_shows_the_choices_and_the_line_again, setup),
+        cmocka_unit_test_setup(more_choices_than_a_line_has_room_for_are_cut, setup),
         cmocka_unit_test_setup(a_full_line_takes_no_more_and_still_ends, setup),
         cmocka_unit_test_setup(foreign_bytes_and_sequences_are_passed_over, setup),
         cmocka_unit_test_setup(a_line_that_an_event_interrupted_comes_again_whole, setup),

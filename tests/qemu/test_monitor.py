@@ -222,6 +222,18 @@ def test_typing_is_echoed_edited_and_completed(boot):
     assert not guest.find("error")
 
 
+def test_tab_shows_what_there_is_to_choose_from(boot):
+    guest = boot(words="stats=0", second=SocketConsole)
+    for console in (guest.console, guest.second):
+        console.type("s\t")
+        console.wait_text(b"> s\r\n>   stats  set\r\n> s")
+        console.type("et log=\t")
+        console.wait_text(b">   log=error  log=warn  log=info  log=debug\r\n> set log=")
+        console.type("\x15p\t")
+        console.wait_text(b">   ports  pci  poweroff\r\n> p")
+    assert not guest.find("error")
+
+
 def test_an_event_starts_a_line_of_its_own_while_something_is_typed(boot):
     guest = boot(words="stats=1")
     start = len(guest.console.lines)
