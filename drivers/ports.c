@@ -2,6 +2,7 @@
 #include "drivers/ports.h"
 
 #include <malloc.h>
+#include <string.h>
 
 #include <machine/log.h>
 #include <machine/memory.h>
@@ -164,6 +165,16 @@ static struct pci_device *keep(struct ports *ports, struct pci_device *entry,
     return entry;
 }
 
+/* The address that was asked for a port of this number. Its device learns of it once it is in service. */
+static void apply_mac(const struct ports *ports, struct netdev *port)
+{
+    static const struct mac_address none;
+    const struct mac_address *mac = &ports->macs[port->id];
+
+    if (port->state != NETDEV_FAILED && memcmp(mac, &none, sizeof(none)) != 0)
+        port->ops->want_mac_addr(port, *mac);
+}
+
 /* A refilled slot gets its old port, another one the next number. True if there is a port now. */
 static bool plug(struct ports *ports, const struct pci_device *pci)
 {
@@ -184,6 +195,7 @@ static bool plug(struct ports *ports, const struct pci_device *pci)
         return false;
     }
     const bool is_new = port->id == assembly->port_count;
+    apply_mac(ports, port);
     if (!assembly_plug(assembly, port->id, memory_available()))
         return false;
     if (is_new && port->state != NETDEV_FAILED)

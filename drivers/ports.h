@@ -18,10 +18,11 @@
 
 struct ports {
     struct assembly *assembly;              /* the caller's: where ports are put in */
-    enum virtio_transport_choice transport; /* the caller's wish, as the next four */
+    enum virtio_transport_choice transport; /* the caller's wish, as the next five */
     bool vlans[NETDEV_PORTS_MAX];           /* by number: VLANs will be added once it is started */
     bool promisc, allmulti;                 /* for a port that comes later */
     bool offloads;                          /* may be taken */
+    struct mac_address macs[NETDEV_PORTS_MAX]; /* … by number; zero: the device's own */
     struct virtio_net *spares; /* for such ports, as nothing comes from the heap later */
     unsigned spare_count;
     size_t function_count;

@@ -330,9 +330,10 @@ static void report(const struct netdev *dev)
     .disarm_tx = virtio_net_disarm_tx, .piece_length = virtio_net_piece_length,                    \
     .read_status = read_status, .features_text = features_text,                                    \
     .want_filter = virtio_net_want_filter, .set_allmulti = virtio_net_set_allmulti,                \
-    .add_address = virtio_net_add_address, .add_vlan = virtio_net_add_vlan,                        \
-    .get_link_speed = get_link_speed, .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,    \
-    .set_mac_addr = virtio_net_set_mac_addr, .report = report, .service = virtio_net_service
+    .want_mac_addr = virtio_net_want_mac_addr, .add_address = virtio_net_add_address,              \
+    .add_vlan = virtio_net_add_vlan, .get_link_speed = get_link_speed, .get_link_up = get_link_up, \
+    .get_mac_addr = get_mac_addr, .set_mac_addr = virtio_net_set_mac_addr, .report = report,       \
+    .service = virtio_net_service
 
 const struct netdev_ops virtio_net_ops = {
     WHATEVER_THE_STATE,

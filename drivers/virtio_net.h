@@ -49,6 +49,7 @@ struct virtio_net_settings {
     bool promisc;
     bool allmulti;
     struct mac_address mac;
+    struct mac_address mac_kept;         /* the port's if the device refuses that one */
     struct virtio_net_mac_table unicast; /* received besides the port's own */
     struct virtio_net_mac_table multicast;
     uint16_t vlans[NETDEV_FILTER_MAX];

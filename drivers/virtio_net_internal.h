@@ -143,8 +143,9 @@ void virtio_net_disarm_tx(struct netdev *dev, unsigned queue);
 
 /* ---- virtio_net_settings.c ---- */
 
-/* The function of net/netdev.h of the same name. */
+/* The functions of net/netdev.h of the same names. */
 bool virtio_net_want_filter(struct netdev *dev, bool promisc, bool allmulti);
+bool virtio_net_want_mac_addr(struct netdev *dev, struct mac_address mac);
 
 /* The functions of net/netdev.h of the same names. Each waits for the device, a second at most. */
 bool virtio_net_set_promisc(struct netdev *dev, bool on);

@@ -254,7 +254,7 @@ bool virtio_net_negotiate(struct netdev *dev, uint32_t offloads, uint32_t frame_
         return false;
     }
     dev->state = NETDEV_PROBED;
-    if (net->before != NETDEV_FOUND)
+    if (net->before != NETDEV_FOUND || net->settings.wanted[SETTING_MAC])
         virtio_net_settings_restart(net); /* they are given to the new device once it runs */
     return true;
 }

@@ -230,6 +230,15 @@ static bool mac_by_command(const struct virtio_device *virtio)
            (virtio_has(virtio, VIRTIO_NET_F_MAC) && virtio_has(virtio, VIRTIO_F_VERSION_1));
 }
 
+/* Else a `warn` says that it cannot. */
+static bool mac_can_be_set(const struct virtio_net *net)
+{
+    if (!mac_by_command(&net->virtio) || virtio_has(&net->virtio, feature_of(SETTING_MAC)))
+        return true;
+    log_event(LOG_WARN, "warn", "port=%u reason=control-not-offered command=mac", net->netdev.id);
+    return false;
+}
+
 static void write_mac(const struct virtio_net *net)
 {
     const struct virtio_device *virtio = &net->virtio;
@@ -249,6 +258,7 @@ bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac)
     if (dev->state != NETDEV_RUNNING)
         return false;
     const struct mac_address before = net->settings.mac;
+    net->settings.mac_kept = net->mac;
     net->settings.mac = mac;
     if (!mac_by_command(&net->virtio)) {
         write_mac(net);
@@ -261,6 +271,25 @@ bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac)
     return true;
 }
 
+bool virtio_net_want_mac_addr(struct netdev *dev, struct mac_address mac)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net_settings *settings = &net->settings;
+
+    ensure(virtio_net_mac_usable(&mac));
+    if (dev->state != NETDEV_FOUND && !mac_can_be_set(net))
+        return false;
+    settings->mac_kept = net->mac;
+    settings->mac = mac;
+    settings->wanted[SETTING_MAC] = true;
+    settings->again = true;
+    if (dev->state != NETDEV_RUNNING || mac_by_command(&net->virtio))
+        return true; /* the device is told of it later */
+    net->mac = mac;
+    write_mac(net);
+    return true;
+}
+
 void virtio_net_settings_restart(struct virtio_net *net)
 {
     net->settings.next = SETTING_MAC;
@@ -268,8 +297,9 @@ void virtio_net_settings_restart(struct virtio_net *net)
     net->settings.wanted[SETTING_ANNOUNCE_ACK] = false;
     net->settings.wanted[SETTING_OFFLOADS] = false; /* negotiated anew */
     net->settings.again = false;
-    if (!net->settings.wanted[SETTING_MAC])
+    if (!net->settings.wanted[SETTING_MAC] || !mac_can_be_set(net))
         return;
+    net->settings.mac_kept = net->mac;
     net->mac = net->settings.mac;
     if (!mac_by_command(&net->virtio))
         write_mac(net);
@@ -300,6 +330,17 @@ static void advance(struct virtio_net_settings *settings)
     settings->next++;
 }
 
+/* What the port knows of itself follows what the device has made of a command. */
+static void note(struct virtio_net *net, enum virtio_net_setting setting, bool done)
+{
+    struct virtio_net_settings *settings = &net->settings;
+
+    if (setting == SETTING_MAC)
+        net->mac = done ? settings->mac : settings->mac_kept;
+    if (setting == SETTING_ANNOUNCE_ACK && done)
+        settings->wanted[setting] = false; /* else it stays, and is not tried again */
+}
+
 void virtio_net_settings_go_on(struct virtio_net *net)
 {
     struct virtio_net_settings *settings = &net->settings;
@@ -311,7 +352,7 @@ void virtio_net_settings_go_on(struct virtio_net *net)
     }
     if (settings->next == SETTINGS && settings->again) {
         settings->again = false;
-        settings->next = SETTING_OFFLOADS;
+        settings->next = SETTING_MAC;
         settings->vlan_next = 0;
     }
     if (settings->next == SETTINGS)
@@ -328,8 +369,7 @@ void virtio_net_settings_go_on(struct virtio_net *net)
     if (result == CONTROL_PENDING)
         return;
     const bool carried_out = done(net, settings->next, result);
-    if (carried_out && settings->next == SETTING_ANNOUNCE_ACK)
-        settings->wanted[SETTING_ANNOUNCE_ACK] = false; /* else it stays, and is not tried again */
+    note(net, settings->next, carried_out);
     if (settings->next == SETTING_OFFLOADS)
         offloads_told(net, carried_out);
     advance(settings);

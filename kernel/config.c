@@ -145,12 +145,6 @@ static bool address_usable(const uint8_t address[static 6])
     return !multicast && memcmp(address, nobody, sizeof(nobody)) != 0;
 }
 
-static void warn_repeated(const char *word)
-{
-    log_event(LOG_WARN, "warn", "reason=repeated-word word=%s effect=\"this one counts\"",
-              log_quote(word).text);
-}
-
 static bool read_mac(struct config *config, const char *value)
 {
     struct config_mac mac;
@@ -164,11 +158,11 @@ static bool read_mac(struct config *config, const char *value)
     size_t i = 0;
     while (i < config->mac_count && config->macs[i].port != mac.port)
         i++;
-    if (i < config->mac_count)
-        warn_repeated(value);
-    else
+    config->mac_repeated = i < config->mac_count;
+    if (!config->mac_repeated)
         config->mac_count++; /* never beyond the array: ports are smaller than its size */
     config->macs[i] = mac;
+    config->mac_last = i;
     return true;
 }
 
@@ -270,7 +264,7 @@ struct key {
     const char *name;
     bool (*read)(struct config *config, const char *value); /* false: bad value, nothing changed */
     const char *accepted;                                   /* NULL: fault_list() */
-    bool many; /* may be given more than once; watches for repetitions by itself */
+    bool many;                                              /* may be given more than once */
 };
 
 static const struct key keys[] = {
@@ -310,6 +304,12 @@ static void warn_bad_value(const char *word, const struct key *key)
               log_quote(accepted).text);
 }
 
+static void warn_repeated(const char *word)
+{
+    log_event(LOG_WARN, "warn", "reason=repeated-word word=%s effect=\"this one counts\"",
+              log_quote(word).text);
+}
+
 static const struct key *key_find(const char *word, size_t length)
 {
     for (size_t i = 0; i < KEY_COUNT; i++)
@@ -332,7 +332,7 @@ static void word_parse(struct config *config, const char *word, bool seen[static
         warn_bad_value(word, key);
         return;
     }
-    if (seen[key - keys] && !key->many)
+    if (key->read == read_mac ? config->mac_repeated : seen[key - keys] && !key->many)
         warn_repeated(word);
     seen[key - keys] = true;
 }
@@ -376,7 +376,8 @@ void config_parse(struct config *config, const char *cmdline)
 }
 
 /* Wires and mode have commands of their own, and the rest is settled once and for all at start-up. */
-static const char *const changeable[] = {"stats", "log", "promisc", "allmulti", "panic", "idle"};
+static const char *const changeable[] = {"stats", "log",  "promisc", "allmulti",
+                                         "panic", "idle", "mac"};
 #define CHANGEABLE_COUNT (sizeof(changeable) / sizeof(changeable[0]))
 
 static bool is_changeable(const struct key *key)
@@ -394,6 +395,6 @@ const char *config_change(struct config *config, const char *word)
 
     if (key == NULL || !is_changeable(key))
         return "stats=SECONDS log=LEVEL promisc=on|off allmulti=on|off panic=ACTION "
-               "idle=adaptive|poll";
+               "idle=adaptive|poll mac=PORT/ADDRESS";
     return key->read(config, equals + 1) ? NULL : key->accepted;
 }

@@ -46,6 +46,8 @@ struct config {
     enum config_panic panic;         /* panic=reboot|halt|poweroff */
     struct config_mac macs[CONFIG_MACS_MAX];
     size_t mac_count;
+    size_t mac_last;                               /* of macs[], the one that was read last */
+    bool mac_repeated;                             /* … and whether its port had one before */
     struct config_mac accepts[CONFIG_ACCEPTS_MAX]; /* received besides a port's own address */
     size_t accept_count;
     struct config_vlan vlans[CONFIG_VLANS_MAX]; /* a port with any receives no others */

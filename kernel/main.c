@@ -242,6 +242,8 @@ static void look_at_ports(void)
 {
     ports.promisc = config.promisc; /* the monitor may have changed them */
     ports.allmulti = config.allmulti;
+    for (size_t i = 0; i < config.mac_count; i++)
+        ports.macs[config.macs[i].port] = mac_of(&config.macs[i]);
     assembly_refresh(&assembly); /* a device may have come back with fewer offloads, or more */
     if (ports_look(&ports))
         loop_set_ports(&loop, assembly.ports, assembly.port_lanes, assembly.port_count);

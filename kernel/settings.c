@@ -3,6 +3,8 @@
  */
 #include "kernel/settings.h"
 
+#include <string.h>
+
 #include <machine/log.h>
 
 #include "kernel/log.h"
@@ -28,7 +30,9 @@ const char *settings_change(const char *word, struct settings *settings)
         .promisc = current->promisc,
         .allmulti = current->allmulti,
         .idle_adaptive = !current->idle_poll,
+        .mac_port = current->macs[current->mac_last].port,
     };
+    memcpy(settings->mac, current->macs[current->mac_last].address, sizeof(settings->mac));
     return NULL;
 }
 

@@ -227,6 +227,12 @@ static bool add_vlan(struct netdev *dev, uint16_t id)
     return true;
 }
 
+static bool want_mac_addr(struct netdev *dev, struct mac_address mac)
+{
+    of(dev)->mac = mac;
+    return true;
+}
+
 static uint32_t get_link_speed(const struct netdev *dev)
 {
     (void)dev;
@@ -281,6 +287,7 @@ static const struct netdev_ops memory_port_ops = {
     .read_status = read_status,
     .features_text = features_text,
     .want_filter = want_filter,
+    .want_mac_addr = want_mac_addr,
     .set_promisc = set_promisc,
     .set_allmulti = set_allmulti,
     .add_address = add_address,

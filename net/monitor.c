@@ -66,6 +66,7 @@ static const char *const phrases[] = {
     "set panic=reboot",
     "set panic=halt",
     "set panic=poweroff",
+    "set mac=",
     "set idle=adaptive",
     "set idle=poll",
     "mode wire",

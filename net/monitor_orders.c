@@ -23,6 +23,31 @@ static const char *only_argument(const struct monitor_session *session)
 
 /* ---- set, log ---- */
 
+/* A port that is not there yet gets it when it comes. */
+static void want_mac(struct monitor *monitor, const struct settings *now)
+{
+    struct mac_address mac;
+
+    memcpy(mac.bytes, now->mac, sizeof(mac.bytes));
+    if (now->mac_port >= monitor->assembly->port_count) {
+        log_event(LOG_WARN, "warn", "word=mac port=%u reason=\"no such port yet\" ports=%u",
+                  now->mac_port, monitor->assembly->port_count);
+        return;
+    }
+    struct netdev *port = monitor->assembly->ports[now->mac_port];
+    if (port->state != NETDEV_FAILED)
+        port->ops->want_mac_addr(port, mac);
+}
+
+static void want_filter(struct monitor *monitor, const struct settings *now)
+{
+    for (unsigned i = 0; i < monitor->assembly->port_count; i++) {
+        struct netdev *port = monitor->assembly->ports[i];
+        if (port->state != NETDEV_FAILED)
+            port->ops->want_filter(port, now->promisc, now->allmulti);
+    }
+}
+
 static bool change(struct monitor *monitor, const struct monitor_session *session,
                    const char *setting)
 {
@@ -36,13 +61,10 @@ static bool change(struct monitor *monitor, const struct monitor_session *sessio
         loop_set_stats(monitor->loop, now.stats_seconds);
     if (strncmp(setting, "idle=", 5) == 0)
         idle_set_adaptive(&monitor->loop->idle, now.idle_adaptive);
-    if (strncmp(setting, "promisc=", 8) != 0 && strncmp(setting, "allmulti=", 9) != 0)
-        return true;
-    for (unsigned i = 0; i < monitor->assembly->port_count; i++) {
-        struct netdev *port = monitor->assembly->ports[i];
-        if (port->state != NETDEV_FAILED)
-            port->ops->want_filter(port, now.promisc, now.allmulti);
-    }
+    if (strncmp(setting, "mac=", 4) == 0)
+        want_mac(monitor, &now);
+    if (strncmp(setting, "promisc=", 8) == 0 || strncmp(setting, "allmulti=", 9) == 0)
+        want_filter(monitor, &now);
     return true;
 }
 

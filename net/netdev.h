@@ -190,6 +190,10 @@ struct netdev_ops {
      */
     bool (*want_filter)(struct netdev *dev, bool promisc, bool allmulti);
 
+    /* In the same way: `mac`, a unicast address, shall be the port's. If its device refuses later, the
+     * port keeps the one that it has. */
+    bool (*want_mac_addr)(struct netdev *dev, struct mac_address mac);
+
     /* Receive all frames / all multicast frames, or only one's own. False: not possible, or the
      * device refused (a `warn` was given). Waits for the device (bounded): not for the data path. */
     bool (*set_promisc)(struct netdev *dev, bool on);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* What net/ has to act upon; the rest is the machine's own. */
 struct settings {
@@ -13,6 +14,8 @@ struct settings {
     bool promisc;
     bool allmulti;
     bool idle_adaptive; /* the core may sleep */
+    unsigned mac_port;  /* after mac= only: which port, there already or not, shall have … */
+    uint8_t mac[6];     /* … this address, which is one station's */
 };
 
 /*

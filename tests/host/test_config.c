@@ -252,7 +252,8 @@ static void mac_of_one_port_given_twice_counts_the_last_time(void **state)
 {
     (void)state;
     parse("mac=3/02:00:00:00:00:01 mac=4/02:00:00:00:00:02 mac=3/02:00:00:00:00:03", 1);
-    assert_int_equal(machine_log_count("warn", "reason=repeated-word"), 1);
+    assert_int_equal(
+        machine_log_count("warn", "reason=repeated-word word=\"mac=3/02:00:00:00:00:03\""), 1);
     assert_int_equal(config.mac_count, 2);
     assert_int_equal(config.macs[0].port, 3);
     assert_int_equal(config.macs[0].address[5], 3);
@@ -401,7 +402,7 @@ static void words_that_may_change_are_taken_while_running_and_others_are_not(voi
                                         "wire=0-1",
                                         "buffers=high",
                                         "fault=text",
-                                        "mac=0/02:00:00:00:00:01",
+                                        "accept=0/02:00:00:00:00:01",
                                         "stats",
                                         "x=1",
                                         "",
@@ -421,7 +422,15 @@ static void words_that_may_change_are_taken_while_running_and_others_are_not(voi
     assert_null(config_change(&config, "panic=halt"));
     assert_int_equal(config.panic, PANIC_HALT);
 
+    assert_null(config_change(&config, "mac=2/02:00:00:00:00:01"));
+    assert_null(config_change(&config, "mac=3/02:00:00:00:00:02"));
+    assert_null(config_change(&config, "mac=2/02:00:00:00:00:03"));
+    assert_int_equal(config.mac_count, 2);
+    assert_int_equal(config.macs[config.mac_last].port, 2);
+    assert_int_equal(config.macs[config.mac_last].address[5], 3);
+
     const struct config before = config;
+    assert_non_null(strstr(config_change(&config, "mac=2/01:00:00:00:00:01"), "unicast"));
     assert_string_equal(config_change(&config, "log=loud"), "error|warn|info|debug");
     assert_string_equal(config_change(&config, "stats=86401"), "seconds from 0 (off) to 86400");
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)

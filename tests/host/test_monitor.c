@@ -388,6 +388,13 @@ static void settings_change_by_their_words(void **state)
     ask("set allmulti=on");
     for (unsigned i = 0; i < PORTS; i++)
         assert_true(ports[i].allmulti);
+    ask("set mac=1");
+    expect_done("set");
+    assert_int_equal(ports[1].mac.bytes[5], 9);
+    assert_int_not_equal(ports[0].mac.bytes[5], 9);
+    ask("set mac=31"); /* for when it comes */
+    expect("warn", "word=mac port=31 reason=\"no such port yet\" ports=", 1);
+    expect_done("set");
     ask("set good=1");
     expect_done("set");
     ask("set bad=1");

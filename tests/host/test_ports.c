@@ -384,6 +384,24 @@ static void a_late_port_gets_the_filter_that_was_asked_for(void **state)
     assert_true(devices[2]->allmulti);
 }
 
+static void a_late_port_gets_the_address_that_was_asked_for_its_number(void **state)
+{
+    static const struct mac_address wanted = {{2, 0, 0, 0, 0, 9}};
+
+    (void)state;
+    start(1);
+    ports.macs[2] = wanted;
+    plug(2);
+    look(2);
+    rounds(100);
+    assert_memory_not_equal(devices[2]->filter_mac, wanted.bytes, 6);
+    plug(3);
+    look(2);
+    rounds(100);
+    assert_memory_equal(devices[3]->filter_mac, wanted.bytes, 6);
+    assert_int_equal(machine_log_count("port", "mac=02:00:00:00:00:09"), 1);
+}
+
 static void a_late_port_that_cannot_start_leaves_the_others_alone(void **state)
 {
     (void)state;
@@ -642,6 +660,7 @@ int main(void)
         TEST(a_refilled_slot_gets_its_old_port),
         TEST(new_slots_get_the_next_numbers_and_addresses_of_their_own),
         TEST(a_late_port_gets_the_filter_that_was_asked_for),
+        TEST(a_late_port_gets_the_address_that_was_asked_for_its_number),
         TEST(a_late_port_that_cannot_start_leaves_the_others_alone),
         TEST(a_late_port_that_cannot_be_driven_takes_its_number_and_no_more),
         TEST(a_device_with_other_rings_is_refused_and_the_next_is_tried),

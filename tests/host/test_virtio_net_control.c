@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 #include <machine/clock.h>
 
@@ -219,6 +220,55 @@ static void a_filter_that_is_wanted_reaches_the_device_without_waiting(void **st
     assert_int_equal(machine_log_count("warn", ""), 0);
 }
 
+static const struct mac_address wished = {{2, 0, 0, 0, 0, 9}};
+
+static bool is_wished(const uint8_t bytes[static 6])
+{
+    return memcmp(bytes, wished.bytes, sizeof(wished.bytes)) == 0;
+}
+
+static bool port_has_wished(void)
+{
+    const struct mac_address mac = one->dev->ops->get_mac_addr(one->dev);
+
+    return is_wished(mac.bytes);
+}
+
+static void an_address_that_is_wanted_reaches_the_device_and_survives_a_reset(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    const uint64_t before = machine_clock_now();
+    assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
+    assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
+    assert_false(port_has_wished()); /* not before the device has taken it */
+    serve(100);
+    assert_true(is_wished(one->net->filter_mac) && port_has_wished());
+    memset(one->net->filter_mac, 0, 6);
+    assert_true(one->dev->ops->reset(one->dev));
+    serve(1000);
+    assert_true(is_wished(one->net->filter_mac) && port_has_wished());
+    assert_int_equal(machine_log_count("warn", ""), 0);
+}
+
+static void an_address_that_the_device_refuses_is_not_the_ports(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL);
+    one->net->answer = SIM_ANSWER_REFUSE;
+    assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
+    serve(100);
+    assert_int_equal(machine_log_count("warn", "reason=control-refused command=mac"), 1);
+    assert_false(port_has_wished());
+    bench_renew(state);
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_true(one->dev->ops->set_mac_addr(one->dev, wished));
+    one->net->answer = SIM_ANSWER_REFUSE;
+    assert_true(one->dev->ops->reset(one->dev));
+    serve(1000);
+    assert_false(port_has_wished()); /* it had its own again, and kept it */
+}
+
 static void a_filter_that_cannot_be_or_is_refused_is_warned_of(void **state)
 {
     (void)state;
@@ -245,6 +295,29 @@ static void a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives(void *
     assert_int_equal(one->dev->state, NETDEV_RUNNING);
     assert_false(one->net->promisc);
     assert_true(one->net->allmulti);
+}
+
+static void a_wanted_address_without_the_command_is_written_once_the_device_is_there(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
+    assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
+    assert_true(is_wished(one->net->mac) && port_has_wished());
+    assert_true(one->dev->ops->reset(one->dev));
+    memset(one->net->mac, 2, 6);
+    assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
+    assert_false(is_wished(one->net->mac));
+    serve(1000);
+    assert_true(is_wished(one->net->mac) && port_has_wished());
+}
+
+static void a_wanted_address_without_the_command_cannot_be_a_modern_devices(void **state)
+{
+    (void)state;
+    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
+    assert_false(one->dev->ops->want_mac_addr(one->dev, wished));
+    assert_int_equal(machine_log_count("warn", "reason=control-not-offered command=mac"), 1);
+    assert_false(is_wished(one->net->mac) || port_has_wished());
 }
 
 static void the_status_tells_where_the_buffers_are(void **state)
@@ -288,6 +361,8 @@ int main(void)
         TEST(no_answer_ever_interrupts),
         TEST(switching_promiscuous_mode_off_empties_the_address_table),
         TEST(a_filter_that_is_wanted_reaches_the_device_without_waiting),
+        TEST(an_address_that_is_wanted_reaches_the_device_and_survives_a_reset),
+        TEST(an_address_that_the_device_refuses_is_not_the_ports),
         TEST(a_filter_that_cannot_be_or_is_refused_is_warned_of),
         TEST(a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives),
         TEST(the_status_tells_where_the_buffers_are),
@@ -295,9 +370,11 @@ int main(void)
 
     const struct CMUnitTest legacy_only[] = {
         TEST(without_the_command_the_mac_is_written_into_the_configuration),
+        TEST(a_wanted_address_without_the_command_is_written_once_the_device_is_there),
     };
     const struct CMUnitTest modern_only[] = {
         TEST(without_the_command_a_modern_device_keeps_its_mac),
+        TEST(a_wanted_address_without_the_command_cannot_be_a_modern_devices),
     };
     return cmocka_run_group_tests_name("virtio_net_control, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("virtio_net_control, modern", tests, bench_modern, NULL) +

@@ -81,6 +81,17 @@ def plug(guest, n, **options):
     return guest.wait("wires", start=start)
 
 
+def test_address_of_the_command_line_is_a_later_cards_too(boot):
+    address = "52:54:00:aa:bb:cc"
+    guest = boot(ports=["addr=4"], words=f"stats=1 mac=1/{address}")
+    guest.wait("warn", word="mac", port=1)  # there is no such port yet
+    plug(guest, 1, addr="5")
+    assert guest.port(1)["mac"] == address
+    filters = "query-rx-filter"
+    assert settle(lambda: guest.qmp.command(filters, name="nic1")[0]["main-mac"] == address)
+    works(guest)
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_card_goes_and_another_takes_its_place_and_its_number(boot, kind):
     guest = kind.boot(boot, ports=4, slots=4)

@@ -152,6 +152,9 @@ def test_settings_change_while_frames_pass(boot):
     guest.ask("set promisc=on")
     assert settle(lambda: guest.qmp.command(filters, name="nic0")[0]["promiscuous"])
     works(guest)
+    guest.ask("set mac=0/52:54:00:aa:bb:cc")
+    assert settle(lambda: guest.ask("ports 0")[0]["mac"] == "52:54:00:aa:bb:cc")
+    assert guest.qmp.command(filters, name="nic0")[0]["main-mac"] == "52:54:00:aa:bb:cc"
     guest.ask("log error")
     assert guest.ask("set")[0]["log"] == "error"
     guest.ask("set panic=halt")
