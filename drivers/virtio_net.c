@@ -299,6 +299,16 @@ static struct mac_address get_mac_addr(const struct netdev *dev)
     return virtio_net_of_const(dev)->mac;
 }
 
+/* A lane that is aimed at another port, or one whose mtu is another now. */
+static void set_payload_max(struct netdev *dev, unsigned queue, uint32_t payload_max)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+
+    net->setup.rx[queue].payload_max = payload_max;
+    if (net->rx.pool != NULL) /* else it has not been started yet */
+        virtio_net_set_payload_max(net, payload_max);
+}
+
 static void report(const struct netdev *dev)
 {
     const struct virtio_net *net = virtio_net_of_const(dev);
@@ -330,10 +340,10 @@ static void report(const struct netdev *dev)
     .disarm_tx = virtio_net_disarm_tx, .piece_length = virtio_net_piece_length,                    \
     .read_status = read_status, .features_text = features_text,                                    \
     .want_filter = virtio_net_want_filter, .set_allmulti = virtio_net_set_allmulti,                \
-    .want_mac_addr = virtio_net_want_mac_addr, .add_address = virtio_net_add_address,              \
-    .add_vlan = virtio_net_add_vlan, .get_link_speed = get_link_speed, .get_link_up = get_link_up, \
-    .get_mac_addr = get_mac_addr, .set_mac_addr = virtio_net_set_mac_addr, .report = report,       \
-    .service = virtio_net_service
+    .set_payload_max = set_payload_max, .want_mac_addr = virtio_net_want_mac_addr,                 \
+    .add_address = virtio_net_add_address, .add_vlan = virtio_net_add_vlan,                        \
+    .get_link_speed = get_link_speed, .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,    \
+    .set_mac_addr = virtio_net_set_mac_addr, .report = report, .service = virtio_net_service
 
 const struct netdev_ops virtio_net_ops = {
     WHATEVER_THE_STATE,

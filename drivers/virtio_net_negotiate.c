@@ -20,6 +20,9 @@
 #define LOCAL_ADDRESS 0x02
 #define MTU_MIN 68 /* virtio 1.2 §5.1.4.1: a device must not state less */
 
+/* What a frame has besides that which counts against the mtu. */
+#define FRAME_OVERHEAD (ETHERNET_HEADER_SIZE + 2 * ETHERNET_VLAN_SIZE)
+
 static void warn(const struct virtio_net *net, const char *reason, const char *detail)
 {
     log_event(LOG_WARN, "warn", "port=%u reason=%s detail=\"%s\"", net->netdev.id, reason, detail);
@@ -35,12 +38,23 @@ static bool control_queue_usable(const struct virtio_net *net)
     return virtqueue_size_valid(size) && size >= VIRTIO_NET_CONTROL_CHAIN;
 }
 
+/* §5.1.4.2: who agrees to an mtu must have buffers for it. Those of a port that was in service before
+ * were made for what was stated then. */
+static uint32_t mtu_max(const struct virtio_net *net)
+{
+    const struct pool *pool = net->setup.rx[0].pool;
+
+    if (pool == NULL || pool->frame_max > VIRTIO_NET_MTU_MAX + FRAME_OVERHEAD)
+        return VIRTIO_NET_MTU_MAX;
+    return pool->frame_max - FRAME_OVERHEAD;
+}
+
 static bool mtu_is_usable(const struct virtio_net *net, uint16_t mtu)
 {
-    if (mtu >= MTU_MIN && mtu <= VIRTIO_NET_MTU_MAX)
+    if (mtu >= MTU_MIN && mtu <= mtu_max(net))
         return true;
     log_event(LOG_WARN, "warn", "port=%u reason=mtu mtu=%u accepted=%u-%u", net->netdev.id, mtu,
-              MTU_MIN, VIRTIO_NET_MTU_MAX);
+              MTU_MIN, mtu_max(net));
     return false;
 }
 
@@ -103,7 +117,6 @@ static bool negotiate(struct virtio_net *net, uint16_t mtu)
     }
     if (!net->options.vlans)
         acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VLAN);
-    /* §5.1.4.2: who agrees to an mtu must have buffers for it, so it was read before. */
     const bool agreed = virtio_offers(virtio, VIRTIO_NET_F_MTU) && mtu_is_usable(net, mtu);
     if (!agreed)
         acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
@@ -194,7 +207,7 @@ static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
 static void choose_frame_max(struct virtio_net *net)
 {
     struct netdev *const dev = &net->netdev;
-    const uint32_t stated = ETHERNET_HEADER_SIZE + 2 * ETHERNET_VLAN_SIZE + dev->mtu;
+    const uint32_t stated = FRAME_OVERHEAD + dev->mtu;
 
     if (dev->rx_offloads & NETDEV_OFFLOAD_SEGMENTS)
         dev->frame_max = NETDEV_FRAME_SEGMENTS;
@@ -221,18 +234,10 @@ bool virtio_net_look(struct virtio_net *net)
 
 bool virtio_net_agree(struct virtio_net *net)
 {
-    const uint32_t mtu = net->netdev.mtu;
-
     if (!negotiate(net, net->stated_mtu))
         return false;
     choose_frame_max(net);
     virtio_net_link_refresh(net);
-    /* Buffers and lanes were made for the mtu that was stated first. */
-    if (net->netdev.state != NETDEV_FOUND && net->netdev.mtu != mtu) {
-        virtio_net_refuse(net, "reason=mtu-changed mtu=%u accepted=%u", net->netdev.mtu, mtu);
-        net->netdev.mtu = mtu;
-        return false;
-    }
     return virtio_net_make_queues(net);
 }
 

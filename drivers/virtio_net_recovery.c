@@ -144,6 +144,7 @@ void virtio_net_return_buffers(struct virtio_net *net)
 static void come_back(struct virtio_net *net, uint64_t now)
 {
     struct virtio_net_recovery *recovery = &net->recovery;
+    const uint32_t mtu = net->netdev.mtu;
 
     virtio_net_return_buffers(net);
     if (!virtio_net_configure(net) || !virtio_net_go_live(net)) {
@@ -156,6 +157,8 @@ static void come_back(struct virtio_net *net, uint64_t now)
     log_event(LOG_REPORT, "reset", "port=%u pci=%s reason=%s state=done resets=%u us=%llu",
               net->netdev.id, net->netdev.address, recovery->reason, recovery->resets,
               (unsigned long long)((now - recovery->started_ns) / CLOCK_NS_PER_US));
+    if (net->netdev.mtu != mtu)
+        net->netdev.ops->report(&net->netdev);
 }
 
 /* A device that does not read back 0 may still write: its rings and buffers stay where they are. */

@@ -3,17 +3,32 @@
 
 #include "net/ethernet.h"
 
+static uint32_t payload_max_towards(const struct netdev *tx)
+{
+    return tx->mtu != 0 ? tx->mtu : UINT32_MAX - ETHERNET_HEADER_SIZE;
+}
+
 void lane_aim(struct lane *lane, struct netdev *tx, forward_fn *forward)
 {
     lane->forward = forward;
     lane->tx = tx;
-    lane->payload_max = tx->mtu != 0 ? tx->mtu : UINT32_MAX - ETHERNET_HEADER_SIZE;
+    lane->payload_max = payload_max_towards(tx);
 }
 
 void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_fn *forward)
 {
     *lane = (struct lane){.rx = rx};
     lane_aim(lane, tx, forward);
+}
+
+void lane_follow_mtu(struct lane *lane)
+{
+    const uint32_t payload_max = payload_max_towards(lane->tx);
+
+    if (payload_max == lane->payload_max)
+        return;
+    lane->payload_max = payload_max;
+    lane->rx->ops->set_payload_max(lane->rx, lane->rx_queue, payload_max);
 }
 
 const char *drop_reason_name(enum drop_reason reason)

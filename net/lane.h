@@ -49,6 +49,10 @@ void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_
  */
 void lane_aim(struct lane *lane, struct netdev *tx, forward_fn *forward);
 
+/* If the port that the lane leads to has another mtu now, the lane and its own port go by it from now
+ * on. Between two rounds, before the next one. */
+void lane_follow_mtu(struct lane *lane);
+
 /* One round: at most a burst in, through the function, out. Returns how many frames came in. Data
  * path. */
 uint32_t lane_run(struct lane *lane);

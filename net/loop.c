@@ -101,6 +101,8 @@ static void housekeeping(struct loop *loop, uint64_t now)
     log_drain();
     for (unsigned i = 0; i < loop->port_count; i++)
         loop->ports[i]->ops->service(loop->ports[i], clock_ns());
+    for (unsigned i = 0; i < loop->lane_count; i++)
+        lane_follow_mtu(loop->lanes[i]);
     report_when_due(loop);
     if (loop->monitor != NULL)
         monitor_service(loop->monitor);

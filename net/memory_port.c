@@ -76,6 +76,12 @@ static void rewire(struct netdev *dev, const struct netdev_setup *setup)
     of(dev)->payload_max = setup->rx[0].payload_max;
 }
 
+static void set_payload_max(struct netdev *dev, unsigned queue, uint32_t payload_max)
+{
+    (void)queue;
+    of(dev)->payload_max = payload_max;
+}
+
 /* Over as soon as it is begun: what was to go out is dropped, all else was well. */
 static bool reset(struct netdev *dev)
 {
@@ -273,6 +279,7 @@ static const struct netdev_ops memory_port_ops = {
     .negotiate = negotiate,
     .start = start,
     .rewire = rewire,
+    .set_payload_max = set_payload_max,
     .reset = reset,
     .rx_batch = rx_batch,
     .tx_room = tx_room,

@@ -122,6 +122,13 @@ struct netdev_ops {
     void (*rewire)(struct netdev *dev, const struct netdev_setup *setup);
 
     /*
+     * Frames that come in on rx queue `queue` may have so many bytes behind the Ethernet header from
+     * now on, as in the setup: the port that the lane leads to has come back with another mtu.
+     * Between two rounds.
+     */
+    void (*set_payload_max)(struct netdev *dev, unsigned queue, uint32_t payload_max);
+
+    /*
      * Resets the device because somebody asked for it; a retired port is tried again at once. False
      * if there is nothing to reset: it was never in service, or is being reset. What its tx ring
      * holds counts as tx_dropped. Between two rounds; never waits, the `reset` event tells the end.
@@ -248,9 +255,10 @@ struct netdev {
     uint16_t num_tx_queues;
     uint32_t rx_size; /* frames that fit into an rx ring, a tx ring; 0 before negotiation */
     uint32_t tx_size;
-    uint32_t tx_ready;    /* frames that tx_batch takes at once without tx_room being asked first */
-    uint32_t mtu;         /* payload of the largest frame it sends, VLAN tags not counted */
-    uint32_t frame_max;   /* bytes: buffers for its rx must hold frames of this size */
+    uint32_t tx_ready;  /* frames that tx_batch takes at once without tx_room being asked first */
+    uint32_t mtu;       /* payload of the largest frame it sends, VLAN tags not counted; 0: none is
+                           * stated; `service` may change it, after a reset */
+    uint32_t frame_max; /* bytes: buffers for its rx must hold frames of this size */
     uint32_t tx_offloads; /* what its device can do for a frame that is to be sent */
     uint32_t
         rx_offloads; /* with what frames may come in: once NETDEV_FOUND, what the device offers; */

@@ -256,6 +256,52 @@ static void no_buffer_is_lost_in_many_rewirings(void **state)
     settle();
 }
 
+/* Without traffic: a frame of `payload` bytes comes in on port 0. True if it leaves by port 1. */
+static bool passes(uint32_t payload)
+{
+    static const uint8_t frame[9100] = {2};
+    const unsigned before = wires_device(1)->sent_count;
+
+    assert_true(sim_virtio_net_deliver(wires_device(0), frame, ETHERNET_HEADER_SIZE + payload));
+    machine_clock_advance(CLOCK_NS_PER_MS);
+    loop_round(&wires.loop);
+    sim_virtio_net_transmit(wires_device(1), 256);
+    return wires_device(1)->sent_count == before + 1;
+}
+
+static void come_back_with_mtu(uint16_t mtu)
+{
+    wires_device(1)->mtu = mtu;
+    assert_true(benches[1].dev->ops->reset(benches[1].dev));
+    for (unsigned i = 0; i < 100 && benches[1].dev->state != NETDEV_RUNNING; i++) {
+        machine_clock_advance(CLOCK_NS_PER_MS);
+        loop_round(&wires.loop);
+    }
+    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+}
+
+static void a_lane_goes_by_the_mtu_with_which_the_port_it_leads_to_has_come_back(void **state)
+{
+    (void)state;
+    wires_add(SIM_FEATURES_USUAL | SIM_F(MTU));
+    wires_start();
+    assert_true(passes(1500));
+    assert_false(passes(1501));
+    come_back_with_mtu(1000);
+    assert_true(passes(1000));
+    assert_false(passes(1001));
+    assert_int_equal(lane_of(0)->drops[DROP_OVERSIZE], 2);
+    come_back_with_mtu(1578); /* as much as the buffers hold, with two tags */
+    assert_true(passes(1578));
+    assert_false(passes(1579));
+    come_back_with_mtu(9000); /* that much they don't: no bound but theirs */
+    assert_int_equal(machine_log_count("warn", "port=1 reason=mtu mtu=9000 accepted=68-1578"), 1);
+    assert_true(passes(1586));
+    assert_int_equal(lane_of(0)->drops[DROP_OVERSIZE], 3);
+    assert_int_equal(lane_of(1)->drops[DROP_OVERSIZE], 0);
+    assert_int_equal(machine_log_count("port", "id=1 "), 1 + 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +324,9 @@ int main(void)
                                         bench_teardown),
         cmocka_unit_test_setup_teardown(an_operators_reset_brings_a_retired_port_back, setup,
                                         bench_teardown),
+        cmocka_unit_test_setup_teardown(
+            a_lane_goes_by_the_mtu_with_which_the_port_it_leads_to_has_come_back, bench_setup,
+            bench_teardown),
         cmocka_unit_test_setup_teardown(no_buffer_is_lost_in_many_rewirings, setup, bench_teardown),
     };
     return cmocka_run_group_tests_name("rewire", tests, NULL, NULL);

@@ -371,27 +371,30 @@ static void a_breach_in_a_setting_is_one_reset_and_not_two(void **state)
     assert_int_equal(machine_log_count("error", ""), 2);
 }
 
-static void an_mtu_that_changes_at_a_reset_retires_the_port_until_it_is_right(void **state)
+static void an_mtu_that_changes_at_a_reset_is_agreed_to_as_far_as_the_buffers_hold_it(void **state)
 {
-    static const uint16_t mtus[] = {0, 1400, 9001, 65535};
+    static const struct {
+        uint16_t stated;
+        uint32_t agreed; /* 0: none */
+    } after[] = {{1400, 1400}, {9000, 9000}, {9001, 0}, {65535, 0}, {67, 0}};
 
-    for (unsigned i = 0; i < sizeof(mtus) / sizeof(mtus[0]); i++) {
+    for (unsigned i = 0; i < sizeof(after) / sizeof(after[0]); i++) {
         bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
         one->net->mtu = 9000;
         bench_probe_all(1);
         assert_true(bench_start(one));
         break_the_rules();
-        one->net->mtu = mtus[i];
+        one->net->mtu = after[i].stated;
         serve(STEP_NS);
-        assert_int_equal(one->dev->state, NETDEV_RETIRED);
-        assert_int_equal(machine_log_count("error", "reason=mtu-changed"), 1);
-        assert_int_equal(one->dev->mtu, 9000);
-        assert_no_leak();
-        one->net->mtu = 9000;
-        serve(61 * CLOCK_NS_PER_S);
         assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_int_equal(one->dev->mtu, after[i].agreed);
+        assert_int_equal((one->net->driver_features & SIM_F(MTU)) != 0, after[i].agreed != 0);
+        assert_int_equal(machine_log_count("warn", "port=0 reason=mtu mtu="), after[i].agreed == 0);
+        assert_int_equal(machine_log_count("warn", "accepted=68-9000"), after[i].agreed == 0);
+        assert_int_equal(machine_log_count("port", "id=0 "), after[i].agreed != 9000);
         bench_forward(one, 100);
+        assert_no_leak();
     }
 }
 
@@ -411,7 +414,7 @@ int main(void)
         TEST(a_queue_that_changes_its_size_at_a_reset_retires_the_port),
         TEST(features_that_shrink_at_a_reset_are_done_without),
         TEST(a_breach_in_a_setting_is_one_reset_and_not_two),
-        TEST(an_mtu_that_changes_at_a_reset_retires_the_port_until_it_is_right),
+        TEST(an_mtu_that_changes_at_a_reset_is_agreed_to_as_far_as_the_buffers_hold_it),
         TEST(settings_are_given_once_if_there_is_no_reset),
         TEST(a_setting_that_is_made_while_others_are_given_again_spoils_none),
         TEST(the_address_of_a_port_is_the_same_after_a_reset),
