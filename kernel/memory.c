@@ -118,7 +118,7 @@ void memory_init(const struct boot_info *info, bool from_top)
 
     if (memory_available() < MEMORY_NEEDED)
         panic("too little RAM: %llu KiB free beside the kernel and its modules, needed %llu KiB; "
-              "give the machine 16 MiB or more (QEMU: -m 16)",
+              "give the machine 8 MiB or more (QEMU: -m 8)",
               (unsigned long long)memory_available() >> 10, MEMORY_NEEDED >> 10);
 }
 

@@ -10,7 +10,7 @@
 #include "boot/boot_info.h"
 
 /* Free RAM below which there is no point in starting: page tables, a heap and two small ports. */
-#define MEMORY_NEEDED (6ULL << 20)
+#define MEMORY_NEEDED (1ULL << 20)
 
 /*
  * Makes memory_alloc work out of `info`'s RAM, without the first MiB, the kernel's image and the

@@ -1,18 +1,37 @@
-"""From 16 MiB of RAM to beyond 4 GiB."""
+"""From 4 MiB of RAM to beyond 4 GiB."""
 
 import pytest
 
 import capture
 from exchange import cross, works
+from test_hotplug import plug
 
 FOUR_GIB = 1 << 32
 
 
+@pytest.mark.parametrize("memory_mib", [8, 16])
 @pytest.mark.parametrize("machine", ["pc", "q35"])
-def test_16_mib_are_enough_for_two_ports_with_full_rings(boot, machine):
-    guest = boot(machine=machine, memory_mib=16)
+def test_8_mib_are_enough_for_two_ports_with_full_rings(boot, machine, memory_mib):
+    guest = boot(machine=machine, memory_mib=memory_mib)
     assert guest.port(0)["rx_buffers"] == "256"
+    assert not guest.find("warn")
     cross(guest, 0, 1, capture.frames(600))
+
+
+def test_4_mib_are_enough_for_two_ports_that_forward(boot):
+    guest = boot(memory_mib=4, words="stats=1")
+    assert 32 <= guest.port(0).integer("rx_buffers") < 256
+    assert guest.wait("warn", reason="memory").integer("enough_mib") <= 8
+    cross(guest, 0, 1, capture.frames(600), capture.frames(600, seed=7))
+    assert [pool["missing"] for pool in guest.console.ask("memory")[1:-1]] == ["0", "0"]
+
+
+def test_8_mib_have_room_for_a_card_that_comes(boot):
+    guest = boot(ports=["addr=4", "addr=5", "addr=6"], memory_mib=8, words="stats=1")
+    plug(guest, 3, addr="7")
+    assert guest.port(3).integer("rx_buffers") >= 32
+    works(guest, 2, 3)
+    works(guest)
 
 
 def test_16_mib_are_shared_fairly_by_eight_ports_with_large_rings(boot):
