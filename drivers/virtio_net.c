@@ -336,7 +336,8 @@ static void report(const struct netdev *dev)
     .driver = "virtio-net", .negotiate = virtio_net_negotiate, .start = start,                     \
     .rewire = virtio_net_rewire, .reset = virtio_net_reset, .read_stats = read_stats,              \
     .set_promisc = virtio_net_set_promisc, .tx_pending = virtio_net_tx_pending,                    \
-    .arm_rx = virtio_net_arm_rx, .arm_tx = virtio_net_arm_tx, .disarm_rx = virtio_net_disarm_rx,   \
+    .acknowledge = virtio_net_acknowledge, .arm_rx = virtio_net_arm_rx,                            \
+    .arm_tx = virtio_net_arm_tx, .disarm_rx = virtio_net_disarm_rx,                                \
     .disarm_tx = virtio_net_disarm_tx, .piece_length = virtio_net_piece_length,                    \
     .read_status = read_status, .features_text = features_text,                                    \
     .want_filter = virtio_net_want_filter, .set_allmulti = virtio_net_set_allmulti,                \

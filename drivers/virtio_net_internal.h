@@ -136,6 +136,7 @@ uint64_t virtio_net_offloads_left(const struct virtio_net *net);
 void virtio_net_enable_interrupts(struct virtio_net *net);
 
 /* The functions of net/netdev.h of the same names. */
+void virtio_net_acknowledge(struct netdev *dev);
 bool virtio_net_arm_rx(struct netdev *dev, unsigned queue);
 bool virtio_net_arm_tx(struct netdev *dev, unsigned queue);
 void virtio_net_disarm_rx(struct netdev *dev, unsigned queue);

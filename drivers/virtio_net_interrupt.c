@@ -30,11 +30,18 @@ void virtio_net_enable_interrupts(struct virtio_net *net)
                   net->netdev.id, pci_interrupt_name(interrupt), net->virtio.pci->interrupt_line);
 }
 
-/* True if the queue has something for us already. A breach too is something: the next burst tells. */
-static bool arm(struct virtio_net *net, struct virtqueue *queue)
+/* One line and one register for all queues, and whoever reads it makes the device let go of the line. */
+void virtio_net_acknowledge(struct netdev *dev)
 {
-    if (net->virtio.interrupt == PCI_INTERRUPT_BY_LINE)
-        net->virtio.transport->release_line(&net->virtio);
+    const struct virtio_device *virtio = &virtio_net_of(dev)->virtio;
+
+    if (dev->state == NETDEV_RUNNING && virtio->interrupt == PCI_INTERRUPT_BY_LINE)
+        virtio->transport->release_line(virtio);
+}
+
+/* True if the queue has something for us already. A breach too is something: the next burst tells. */
+static bool arm(struct virtqueue *queue)
+{
     virtqueue_arm(queue);
     return virtqueue_has_finished(queue) || queue->breach != VIRTQUEUE_SOUND;
 }
@@ -51,7 +58,7 @@ bool virtio_net_arm_rx(struct netdev *dev, unsigned queue_number)
     struct virtio_net *net = virtio_net_of(dev);
 
     (void)queue_number;
-    return is_busy(net) || (dev->state == NETDEV_RUNNING && arm(net, &net->rx.queue));
+    return is_busy(net) || (dev->state == NETDEV_RUNNING && arm(&net->rx.queue));
 }
 
 bool virtio_net_arm_tx(struct netdev *dev, unsigned queue_number)
@@ -59,7 +66,7 @@ bool virtio_net_arm_tx(struct netdev *dev, unsigned queue_number)
     struct virtio_net *net = virtio_net_of(dev);
 
     (void)queue_number;
-    return is_busy(net) || (dev->state == NETDEV_RUNNING && arm(net, &net->tx.queue));
+    return is_busy(net) || (dev->state == NETDEV_RUNNING && arm(&net->tx.queue));
 }
 
 void virtio_net_disarm_rx(struct netdev *dev, unsigned queue_number)

@@ -118,12 +118,15 @@ static void housekeeping(struct loop *loop, uint64_t now)
 
 /*
  * Asks every lane's devices for an interrupt, then looks at their rings: that order, with a full fence
- * in between (drivers/virtqueue.h), is what no wake-up is lost by. True if there is work already.
+ * in between (drivers/virtqueue.h), is what no wake-up is lost by. What was announced before is taken
+ * back first, of all ports, since two lanes may ask the same one. True if there is work already.
  */
 static bool arm(struct loop *loop)
 {
     bool work = false;
 
+    for (unsigned i = 0; i < loop->port_count; i++)
+        loop->ports[i]->ops->acknowledge(loop->ports[i]);
     for (unsigned i = 0; i < loop->lane_count; i++)
         work |= lane_arm(loop->lanes[i]);
     return work;
@@ -158,6 +161,7 @@ static uint64_t tick(const struct loop *loop)
     return stats < loop->idle.tick ? stats : loop->idle.tick;
 }
 
+/* Asks once more, and takes nothing back: what a device announces meanwhile is still to be seen. */
 static bool announced_work(struct loop *loop)
 {
     for (unsigned i = 0; i < loop->lane_count; i++) {

@@ -146,6 +146,11 @@ static uint32_t piece_length(const struct netdev *dev, const uint8_t *frame, uin
     return length;
 }
 
+static void acknowledge(struct netdev *dev)
+{
+    (void)dev;
+}
+
 static bool arm_rx(struct netdev *dev, unsigned queue)
 {
     (void)queue;
@@ -285,6 +290,7 @@ static const struct netdev_ops memory_port_ops = {
     .tx_room = tx_room,
     .tx_batch = tx_batch,
     .piece_length = piece_length,
+    .acknowledge = acknowledge,
     .arm_rx = arm_rx,
     .arm_tx = arm_tx,
     .disarm_rx = disarm_rx,

@@ -163,6 +163,13 @@ struct netdev_ops {
     uint32_t (*piece_length)(const struct netdev *dev, const uint8_t *frame, uint32_t length);
 
     /*
+     * Takes back what the device has announced so far, so that it announces anew what comes from now
+     * on; before queues are asked, and never once one of them was: that announcement would be lost.
+     * For a core about to sleep.
+     */
+    void (*acknowledge)(struct netdev *dev);
+
+    /*
      * Asks for an interrupt when a frame comes in on rx queue `queue`, or when tx queue `queue`,
      * which had none, has room; it may be asked for again. Then, and not before, looks whether that
      * is so already, and if it is returns true: no interrupt may come then. True also while the
