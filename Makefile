@@ -245,7 +245,7 @@ SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed virtio_net virtio_modern virtio_net_data virtio_net_offload \
 	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_filter \
-	virtio_net_interrupt pci_interrupt i6300esb wakeup idle \
+	virtio_net_interrupt pci_interrupt pci_assign pci_hotplug i6300esb wakeup idle \
 	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring \
 	loop monitor \
 	config log history json editor console clock calibrate acpi power string
@@ -294,6 +294,8 @@ ADVERSARY := tests/host/adversary.c tests/host/referee.c $(DRIVERS_ALONE) \
 HOST_TEST_adversary := $(ADVERSARY)
 HOST_TEST_idle := $(NET_SOURCES) net/memory_port.c $(SIMULATION)
 HOST_TEST_i6300esb := drivers/pci.c drivers/i6300esb.c $(SIMULATION)
+HOST_TEST_pci_assign := drivers/pci.c drivers/pci_assign.c $(SIMULATION)
+HOST_TEST_pci_hotplug := drivers/pci.c drivers/pci_hotplug.c $(SIMULATION)
 HOST_TEST_pci_interrupt := drivers/pci.c drivers/pci_interrupt.c $(SIMULATION)
 HOST_TEST_virtio_net_interrupt := $(WIRE_BENCH)
 HOST_TEST_wakeup := drivers/virtqueue_packed.c drivers/virtqueue_in_order.c $(SIMULATION) # the test includes drivers/virtqueue.c itself, with atomics of its own

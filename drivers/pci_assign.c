@@ -25,10 +25,12 @@ static struct {
 
 /* ---- windows ---- */
 
-/* An empty window has its base above its limit. One that starts at 0 was never set up. */
+/* An empty window has its base above its limit. One that starts at 0 was never set up, and one up to
+ * the last address there is has no end that could be written. */
 static struct range range_of(uint64_t base, uint64_t limit)
 {
-    return base != 0 && base <= limit ? (struct range){base, limit + 1} : (struct range){0, 0};
+    return base != 0 && base <= limit && limit != UINT64_MAX ? (struct range){base, limit + 1}
+                                                             : (struct range){0, 0};
 }
 
 static struct windows windows_of_bridge(const struct pci_device *bridge)
