@@ -110,6 +110,8 @@ const char *settings_change(const char *word, struct settings *settings)
         operator.settings.promisc = strcmp(word + 8, "on") == 0;
     else if (strncmp(word, "allmulti=", 9) == 0)
         operator.settings.allmulti = strcmp(word + 9, "on") == 0;
+    else if (strncmp(word, "idle=", 5) == 0)
+        operator.settings.idle_adaptive = strcmp(word + 5, "adaptive") == 0;
     else if (strncmp(word, "mac=", 4) == 0) {
         operator.settings.mac_port =(unsigned) strtoul(word + 4, NULL, 10);
         memcpy(operator.settings.mac, (uint8_t[]){2, 0, 0, 0, 0, 9}, 6);

@@ -27,7 +27,7 @@ bool operator_has_json(unsigned channel);
 bool operator_knows_phrase(const char *phrase);
 
 /* What settings_change was last called with and took, "" if nothing; it takes "good=1" and whatever
- * begins with stats=, promisc= or allmulti=, whose values it understands, or mac=PORT, which
+ * begins with stats=, promisc=, allmulti= or idle=, whose values it understands, or mac=PORT, which
  * is 02:00:00:00:00:09. */
 const char *operator_changed(void);
 

@@ -105,6 +105,16 @@ static void the_longest_time_fits_into_its_timers(void **state)
     assert_in_range(dog.timers[0], 1, 0xfffff);
 }
 
+static void only_its_own_identity_is_taken_for_it(void **state)
+{
+    (void)state;
+    device.device_id = 0x25ac;
+    assert_false(i6300esb_matches(&device));
+    device.device_id = 0x25ab;
+    device.vendor = 0x8087;
+    assert_false(i6300esb_matches(&device));
+}
+
 static void one_that_cannot_be_used_is_told_and_left_alone(void **state)
 {
     (void)state;
@@ -123,6 +133,19 @@ static void one_that_cannot_be_used_is_told_and_left_alone(void **state)
     device.bars[0].base = 0;
     assert_null(i6300esb_start(&device, 30));
     assert_int_equal(machine_log_count("warn", "reason=watchdog detail=\"no memory BAR"), 1);
+    setup(state);
+    device.bars[0].is_io = true;
+    assert_null(i6300esb_start(&device, 30));
+    setup(state);
+    device.bars[0].size = 8;
+    assert_null(i6300esb_start(&device, 30));
+    assert_int_equal(machine_log_count("warn", "reason=watchdog detail=\"no memory BAR"), 1);
+
+    setup(state);
+    function->writable[LOCK] = 0x01; /* it does not take the bit that starts it */
+    assert_null(i6300esb_start(&device, 30));
+    assert_int_equal(machine_log_count("warn", "reason=watchdog"), 1);
+    assert_int_equal(machine_log_count("watchdog", ""), 0);
 }
 
 int main(void)
@@ -130,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(it_is_set_up_in_two_halves_and_enabled_last, setup),
         cmocka_unit_test_setup(the_longest_time_fits_into_its_timers, setup),
+        cmocka_unit_test_setup(only_its_own_identity_is_taken_for_it, setup),
         cmocka_unit_test_setup(one_that_cannot_be_used_is_told_and_left_alone, setup),
     };
     return cmocka_run_group_tests_name("i6300esb", tests, NULL, NULL);

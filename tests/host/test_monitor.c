@@ -376,6 +376,64 @@ static void uptime_is_told_in_seconds_and_in_days(void **state)
 
 /* ---- orders ---- */
 
+static void every_state_of_a_port_has_its_name(void **state)
+{
+    static const char *const names[] = {
+        [NETDEV_PROBED] = "probed",       [NETDEV_RUNNING] = "running",
+        [NETDEV_DRAINING] = "draining",   [NETDEV_HALTED] = "halted",
+        [NETDEV_RESETTING] = "resetting", [NETDEV_RETIRED] = "retired",
+        [NETDEV_UNPLUGGED] = "unplugged", [NETDEV_FAILED] = "failed"};
+    char fragment[64];
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        ports[2].netdev.state = (enum netdev_state)i;
+        ask("ports 2");
+        snprintf(fragment, sizeof(fragment), "transport=memory state=%s ", names[i]);
+        expect("ports", fragment, 1);
+    }
+}
+
+static uint32_t speed_of_25_gbit(const struct netdev *dev)
+{
+    (void)dev;
+    return 25000;
+}
+
+static void a_port_shows_the_speed_and_the_mtu_that_it_has(void **state)
+{
+    struct netdev_ops fast = *ports[1].netdev.ops;
+
+    (void)state;
+    fast.get_link_speed = speed_of_25_gbit;
+    ports[1].netdev.ops = &fast;
+    ports[1].netdev.mtu = 9000;
+    ask("ports 1");
+    expect("ports", "link=up speed=25000 ", 1);
+    expect("ports", " mtu=9000 ", 1);
+}
+
+static void a_port_without_a_lane_has_no_pool_to_tell_of(void **state)
+{
+    (void)state;
+    assembly.port_lanes[3] = NULL;
+    ask("memory");
+    expect("memory", "port=", PORTS - 1);
+    expect("memory", "port=3 ", 0);
+    expect_done("memory");
+}
+
+static void words_behind_a_command_that_takes_none_are_refused(void **state)
+{
+    (void)state;
+    ask("uptime now");
+    expect_refused("uptime", "now");
+    expect("error", "accepted=\"nothing behind it\"", 1);
+    ask("ports 1 2");
+    expect_refused("ports", "2");
+    expect("error", "accepted=[PORT]", 1);
+}
+
 static void settings_change_by_their_words(void **state)
 {
     (void)state;
@@ -392,6 +450,19 @@ static void settings_change_by_their_words(void **state)
     expect_done("set");
     assert_int_equal(ports[1].mac.bytes[5], 9);
     assert_int_not_equal(ports[0].mac.bytes[5], 9);
+    ports[1].netdev.state = NETDEV_FAILED; /* of these nothing more is asked */
+    ask("set promisc=on");
+    assert_false(ports[1].promisc);
+    assert_true(ports[2].promisc);
+    ports[1].mac.bytes[5] = 1;
+    ask("set mac=1");
+    assert_int_equal(ports[1].mac.bytes[5], 1);
+    ask("set promisc=off");
+    ask("set idle=adaptive");
+    expect_done("set");
+    assert_true(idle_is_adaptive(&loop.idle));
+    ask("set idle=poll");
+    assert_false(idle_is_adaptive(&loop.idle));
     ask("set mac=31"); /* for when it comes */
     expect("warn", "word=mac port=31 reason=\"no such port yet\" ports=", 1);
     expect_done("set");
@@ -544,6 +615,10 @@ int main(void)
         cmocka_unit_test_setup(memory_finds_every_buffer_and_a_leak, setup),
         cmocka_unit_test_setup(pci_functions_are_told_one_by_one, setup),
         cmocka_unit_test_setup(uptime_is_told_in_seconds_and_in_days, setup),
+        cmocka_unit_test_setup(every_state_of_a_port_has_its_name, setup),
+        cmocka_unit_test_setup(a_port_shows_the_speed_and_the_mtu_that_it_has, setup),
+        cmocka_unit_test_setup(a_port_without_a_lane_has_no_pool_to_tell_of, setup),
+        cmocka_unit_test_setup(words_behind_a_command_that_takes_none_are_refused, setup),
         cmocka_unit_test_setup(settings_change_by_their_words, setup),
         cmocka_unit_test_setup(log_is_a_setting, setup),
         cmocka_unit_test_setup(wires_and_mode_change_between_two_rounds, setup),

@@ -326,6 +326,78 @@ static void a_port_that_is_being_reset_can_be_unplugged(void **state)
 
 /* --- coming --- */
 
+/* It is back in service before it is ejected, so frames may lie in its ring. */
+static void a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_count(void **state)
+{
+    (void)state;
+    start(2);
+    devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 20;
+    assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
+    block.down[0] = 1u << 2;
+    devices[2]->transmit_at_once = false;
+    if (ports_look(&ports))
+        fail();
+    assert_int_equal(assembly.ports[1]->state, NETDEV_RESETTING);
+    rounds(60);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+    for (unsigned i = 0; i < 5; i++)
+        crosses(1, 2);
+    ports_look(&ports);
+    assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=ejected lost=5"), 1);
+    assert_int_equal(stats_of(1).tx_dropped, 5);
+    assert_no_buffer_lost();
+}
+
+static void a_port_in_its_reset_whose_device_does_not_go_comes_back_by_itself(void **state)
+{
+    (void)state;
+    start(2);
+    devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 2;
+    assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
+    block.sticks = true;
+    block.down[0] = 1u << 2;
+    look(2);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_RESETTING);
+    look(5);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+    assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
+}
+
+static void a_retired_port_whose_device_has_gone_is_unplugged(void **state)
+{
+    (void)state;
+    start(2);
+    devices[2]->reset_stuck = true;
+    assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
+    look(12);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_RETIRED);
+    assert_false(assembly.ports[1]->ops->get_link_up(assembly.ports[1]));
+    devices[2]->gone = devices[2]->pci->absent = true;
+    look(1);
+    assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=vanished"), 1);
+    assert_int_equal(assembly.ports[1]->ops->get_link_speed(assembly.ports[1]), 0);
+    assert_no_buffer_lost();
+    block.down[0] = 1u << 2; /* the host takes leave of it, too: nobody is there any more */
+    look(3);
+    assert_int_equal(machine_log_count("unplug", ""), 1);
+}
+
+static void a_device_that_never_resets_does_not_take_the_place_of_the_one_before(void **state)
+{
+    (void)state;
+    start(2);
+    block.down[0] = 1u << 2;
+    look(3);
+    plug(2);
+    devices[2]->reset_stuck = true;
+    look(12);
+    assert_int_equal(machine_log_count("error", "port=1 pci=00:02.0 reason=reset-timeout"), 1);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_UNPLUGGED);
+    crosses(1, 1);
+    assert_int_equal(stats_of(1).tx_dropped, 1);
+    assert_no_buffer_lost();
+}
+
 static void a_refilled_slot_gets_its_old_port(void **state)
 {
     (void)state;
@@ -400,6 +472,82 @@ static void a_late_port_gets_the_address_that_was_asked_for_its_number(void **st
     rounds(100);
     assert_memory_equal(devices[3]->filter_mac, wanted.bytes, 6);
     assert_int_equal(machine_log_count("port", "mac=02:00:00:00:00:09"), 1);
+}
+
+/* An old Intel card, which is not what the host should give us. */
+static struct sim_pci_function *add_card(uint8_t bus, uint8_t device, uint32_t class_code)
+{
+    return sim_pci_add(bus, device, 0, SIM_PCI_ID(0x8086, 0x100e), class_code);
+}
+
+static void a_network_card_of_another_kind_is_told_and_everything_else_is_passed_over(void **state)
+{
+    (void)state;
+    add_card(0, 6, 0x020000);
+    add_card(0, 5, 0x030000);
+    start(2);
+    assert_int_equal(machine_log_count("warn", "vendor=0x8086 device=0x100e"), 1);
+    add_card(0, 7, 0x020000);
+    add_card(0, 4, 0x030000);
+    block.up[0] = 1u << 7 | 1u << 4;
+    look(3);
+    assert_int_equal(machine_log_count("warn", "vendor=0x8086 device=0x100e"), 2);
+    assert_int_equal(machine_log_count("warn", "pci=00:07.0 vendor=0x8086"), 1);
+    assert_int_equal(assembly.port_count, 2);
+    assert_int_equal(ports.function_count, 1 + 4 + 2);
+    block.up[0] = 1u << 7; /* it has been there for a while */
+    look(1);
+    assert_int_equal(machine_log_count("warn", ""), 2);
+}
+
+static void a_card_that_comes_behind_a_bridge_is_found_there(void **state)
+{
+    (void)state;
+    struct sim_pci_function *bridge = sim_pci_add(0, 7, 0, SIM_PCI_ID(0x1b36, 0x0001), 0x060400);
+    sim_pci_make_bridge(bridge, 1);
+    sim_pci_set(bridge, 0x1c, 2, 0xd1d1);
+    sim_pci_set(bridge, 0x20, 4, 0xfe30fe20u);
+    start(2);
+    add_device(3);
+    sim_pci_set(devices[3]->pci, 0x10, 4, 1);
+    sim_pci_set(devices[3]->pci, 0x14, 4, 0);
+    devices[3]->pci->bus = 1;
+    block.up[1] = 1u << 3; /* on the bus that the block calls 1: nobody knows yet which one it is */
+    look(2);
+    assert_int_equal(assembly.port_count, 3);
+    assert_string_equal(assembly.ports[2]->address, "01:03.0");
+    assert_true(ports.hotplug.buses[1].known);
+    assert_int_equal(ports.hotplug.buses[1].bus, 1);
+    assert_int_equal(sim_pci_get(devices[3]->pci, 0x10, 4), 0xd001);
+    assert_int_equal(crosses(1, 2), 1);
+}
+
+static void more_functions_than_are_kept_are_told(void **state)
+{
+    (void)state;
+    start(2);
+    while (ports.function_count < PORTS_FUNCTIONS_MAX)
+        ports.functions[ports.function_count++] =
+            (struct pci_device){.bus = 9, .vendor = PCI_VENDOR_ID_NONE};
+    plug(4);
+    look(2);
+    assert_int_equal(machine_log_count("warn", "pci=00:04.0 reason=too-many-functions"), 1);
+    assert_int_equal(assembly.port_count, 2);
+    assert_int_equal(crosses(1, 2), 1);
+}
+
+static void more_cards_than_ports_at_the_start_are_told(void **state)
+{
+    (void)state;
+    add_host_bridge(0x1af4);
+    add_device(1);
+    memset(&ports, 0, sizeof(ports));
+    memset(&assembly, 0, sizeof(assembly));
+    assembly.port_count = NETDEV_PORTS_MAX; /* as if */
+    ports_find(&ports, &assembly);
+    assert_int_equal(machine_log_count("warn", "pci=00:01.0 reason=too-many-ports"), 1);
+    assert_int_equal(assembly.port_count, NETDEV_PORTS_MAX);
+    assert_int_equal(ports.spare_count, 0);
 }
 
 static void a_late_port_that_cannot_start_leaves_the_others_alone(void **state)
@@ -657,10 +805,18 @@ int main(void)
         TEST(a_device_that_is_no_port_is_ejected_too),
         TEST(a_device_that_vanishes_unasked_is_noticed),
         TEST(a_port_that_is_being_reset_can_be_unplugged),
+        TEST(a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_count),
+        TEST(a_port_in_its_reset_whose_device_does_not_go_comes_back_by_itself),
+        TEST(a_retired_port_whose_device_has_gone_is_unplugged),
+        TEST(a_device_that_never_resets_does_not_take_the_place_of_the_one_before),
         TEST(a_refilled_slot_gets_its_old_port),
         TEST(new_slots_get_the_next_numbers_and_addresses_of_their_own),
         TEST(a_late_port_gets_the_filter_that_was_asked_for),
         TEST(a_late_port_gets_the_address_that_was_asked_for_its_number),
+        TEST(a_network_card_of_another_kind_is_told_and_everything_else_is_passed_over),
+        TEST(a_card_that_comes_behind_a_bridge_is_found_there),
+        TEST(more_functions_than_are_kept_are_told),
+        TEST(more_cards_than_ports_at_the_start_are_told),
         TEST(a_late_port_that_cannot_start_leaves_the_others_alone),
         TEST(a_late_port_that_cannot_be_driven_takes_its_number_and_no_more),
         TEST(a_device_with_other_rings_is_refused_and_the_next_is_tried),
