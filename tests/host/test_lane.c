@@ -169,6 +169,23 @@ static void frames_above_the_mtu_of_tx_are_dropped_tags_not_counted(void **state
     assert_no_leak();
 }
 
+/* An mtu this small no device may state, but a lane must not read behind a frame for that. */
+static void tags_that_are_cut_off_are_no_tags(void **state)
+{
+    uint8_t frame[17];
+
+    (void)state;
+    b.netdev.mtu = 1;
+    start_lane(&b, forward_wire);
+    make_frame(frame, sizeof(frame), 1);
+    memcpy(frame + 12, "\x81\x00\x00\x02\x08", 5); /* the type behind the tag is missing */
+    assert_true(memory_port_inject(&a, frame, sizeof(frame)));
+    lane_run(&lane);
+    assert_int_equal(memory_port_collect(&b, out, sizeof(out)), 0);
+    assert_int_equal(lane.drops[DROP_OVERSIZE], 1);
+    assert_no_leak();
+}
+
 static void reflect_swaps_the_addresses_and_nothing_else(void **state)
 {
     uint8_t frame[60];
@@ -265,6 +282,7 @@ int main(void)
         cmocka_unit_test_setup(a_full_tx_ring_leaves_frames_in_the_rx_ring_and_loses_none, setup),
         cmocka_unit_test_setup(runts_are_dropped_by_name_and_the_rest_closes_up, setup),
         cmocka_unit_test_setup(frames_above_the_mtu_of_tx_are_dropped_tags_not_counted, setup),
+        cmocka_unit_test_setup(tags_that_are_cut_off_are_no_tags, setup),
         cmocka_unit_test_setup(reflect_swaps_the_addresses_and_nothing_else, setup),
         cmocka_unit_test_setup(reflect_answers_group_addresses_from_its_own, setup),
         cmocka_unit_test_setup(an_idle_port_swallows_and_counts, setup),

@@ -148,6 +148,19 @@ static void no_stats_when_they_are_off(void **state)
     assert_int_equal(machine_log_count("stats", ""), 0);
 }
 
+static void the_loop_is_left_ten_times_a_second_for_other_things(void **state)
+{
+    (void)state;
+    loop_init(&loop, ports, port_lanes, 2, 0);
+    machine_clock_step(10 * CLOCK_NS_PER_US);
+    assert_true(loop_run(&loop)); /* the first time at once */
+    const uint64_t start = machine_clock_now();
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(loop_run(&loop));
+    assert_in_range(machine_clock_now() - start, CLOCK_NS_PER_S,
+                    CLOCK_NS_PER_S + 20 * CLOCK_NS_PER_MS);
+}
+
 static void the_loop_ends_with_the_round_in_which_it_is_asked_to(void **state)
 {
     const uint8_t frame[100] = {2};
@@ -287,6 +300,7 @@ int main(void)
         cmocka_unit_test_setup(stats_come_at_their_period_and_never_twice, setup),
         cmocka_unit_test_setup(a_pause_of_the_machine_gives_one_report_not_many, setup),
         cmocka_unit_test_setup(no_stats_when_they_are_off, setup),
+        cmocka_unit_test_setup(the_loop_is_left_ten_times_a_second_for_other_things, setup),
         cmocka_unit_test_setup(the_loop_ends_with_the_round_in_which_it_is_asked_to, setup),
         cmocka_unit_test_setup(the_end_waits_for_frames_in_flight_and_tells_the_last_counters,
                                setup),

@@ -201,6 +201,11 @@ static void a_refused_port_does_not_start_and_swallows_nothing(void **state)
     one->net->queues[SIM_RX].size = 3;
     bench_probe_all(1);
     assert_false(one->dev->ops->start(one->dev, &nothing));
+    assert_false(one->dev->ops->arm_rx(one->dev, 0)); /* it has nothing that could come */
+    assert_false(one->dev->ops->arm_tx(one->dev, 0));
+    one->dev->ops->disarm_rx(one->dev, 0);
+    one->dev->ops->disarm_tx(one->dev, 0);
+    assert_int_equal(one->dev->ops->tx_pending(one->dev), 0);
     assert_int_equal(bench_receive(one, &batch), 0);
     assert_false(one->dev->ops->set_promisc(one->dev, true));
 }
@@ -216,6 +221,41 @@ static void more_queues_than_the_port_has_are_refused_by_number(void **state)
     assert_false(one->dev->ops->start(one->dev, &with));
     assert_int_equal(one->dev->state, NETDEV_FAILED);
     assert_int_equal(machine_log_count("error", "reason=queues rx_queues=2 tx_queues=1 "), 1);
+    bench_renew(state);
+    bench_probe_one(SIM_FEATURES_USUAL);
+    with = (struct netdev_setup){.rx_queues = 1, .tx_queues = 2};
+    assert_false(one->dev->ops->start(one->dev, &with));
+    assert_int_equal(machine_log_count("error", "reason=queues rx_queues=1 tx_queues=2 "), 1);
+}
+
+static void a_lane_that_does_not_fit_the_port_is_refused(void **state)
+{
+    struct pool pool = {.capacity = 100, .frame_max = 1599};
+    struct netdev_setup with = {
+        .rx_queues = 1, .tx_queues = 1, .rx = {{.pool = &pool, .buffers = 10}}, .tx = {{&pool}}};
+
+    (void)state;
+    bench_probe_one(SIM_FEATURES_USUAL);
+    assert_false(one->dev->ops->start(one->dev, &with));
+    assert_int_equal(
+        machine_log_count("error", "reason=mtu-changed mtu=0 frame=1600 accepted=1599"), 1);
+    bench_renew(state);
+    bench_probe_one(SIM_FEATURES_USUAL);
+    pool.frame_max = 1600;
+    with.rx[0].buffers = 0;
+    assert_false(one->dev->ops->start(one->dev, &with));
+    assert_int_equal(machine_log_count("error", "reason=memory rx_buffers=0 remedy="), 1);
+    assert_int_equal(one->dev->state, NETDEV_FAILED);
+}
+
+static void a_port_that_only_sends_posts_nothing(void **state)
+{
+    (void)state;
+    bench_probe_one(SIM_FEATURES_USUAL);
+    const struct netdev_setup with = {.tx_queues = 1, .tx = {{&one->pool}}};
+    assert_true(one->dev->ops->start(one->dev, &with));
+    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(sim_virtio_net_available(one->net, SIM_RX), 0);
 }
 
 static void only_transitional_and_modern_network_devices_match(void **state)
@@ -463,6 +503,8 @@ int main(void)
         TEST(a_port_without_memory_for_its_rings_is_refused),
         TEST(a_refused_port_does_not_start_and_swallows_nothing),
         TEST(more_queues_than_the_port_has_are_refused_by_number),
+        TEST(a_lane_that_does_not_fit_the_port_is_refused),
+        TEST(a_port_that_only_sends_posts_nothing),
         TEST(only_transitional_and_modern_network_devices_match),
         TEST(features_are_taken_when_offered_and_wanted),
         TEST(of_all_bits_only_the_wanted_ones_are_taken),

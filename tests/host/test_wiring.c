@@ -175,6 +175,30 @@ static void who_wishes_for_less_leaves_the_rest_to_the_others(void **state)
     assert_int_equal(lanes[1].pool.capacity, 500);
 }
 
+static void memory_in_pieces_makes_smaller_pools_than_its_sum_would(void **state)
+{
+    (void)state;
+    make_lanes(2, 256, 256);
+    machine_memory_limit(pool_bytes(300, 2048));
+    assert_int_equal(allot_pools(lane_list, 1, UINT64_MAX, rx_buffers), 0);
+    assert_in_range(lanes[0].pool.capacity, 200, 300);
+    assert_in_range(rx_buffers[0], BURST, lanes[0].pool.capacity - BURST);
+    assert_int_equal(lanes[0].pool.count, lanes[0].pool.capacity);
+    /* Nothing is left for the other one, not even the list of its buffers. */
+    machine_memory_limit(0);
+    allot_pools(lane_list + 1, 1, UINT64_MAX, rx_buffers + 1);
+    assert_int_equal(lanes[1].pool.capacity, 0);
+    assert_int_equal(rx_buffers[1], 0);
+}
+
+static void no_memory_at_all_is_shared_without_harm(void **state)
+{
+    (void)state;
+    make_lanes(2, 256, 256);
+    assert_true(allot_pools(lane_list, 2, 10, rx_buffers) > 0);
+    assert_int_equal(rx_buffers[0] + rx_buffers[1], 0);
+}
+
 static void less_than_two_bursts_is_nothing(void **state)
 {
     (void)state;
@@ -199,6 +223,8 @@ int main(void)
         cmocka_unit_test_setup(memory_for_all_fills_the_rings_and_keeps_a_burst, setup),
         cmocka_unit_test_setup(short_memory_is_shared_fairly_and_the_lack_is_told, setup),
         cmocka_unit_test_setup(who_wishes_for_less_leaves_the_rest_to_the_others, setup),
+        cmocka_unit_test_setup(memory_in_pieces_makes_smaller_pools_than_its_sum_would, setup),
+        cmocka_unit_test_setup(no_memory_at_all_is_shared_without_harm, setup),
         cmocka_unit_test_setup(less_than_two_bursts_is_nothing, setup),
     };
     return cmocka_run_group_tests_name("wiring", tests, NULL, NULL);
