@@ -13,9 +13,12 @@
 /*
  * How often a serial port is asked whether something was typed, each time an exit to the hypervisor:
  * its FIFO of 16 bytes takes 1.4 ms to fill. While something comes, it is asked at every call, and
- * then gives no more than this many bytes: faster than its line can bring them.
+ * then gives no more than this many bytes: faster than its line can bring them. Where nothing came
+ * for a while it is asked seldom: nobody notices that, and an emulated port holds back what its FIFO
+ * has no room for.
  */
 #define INPUT_PERIOD_NS CLOCK_NS_PER_MS
+#define INPUT_QUIET_PERIOD_NS (10 * CLOCK_NS_PER_MS)
 #define INPUT_BYTES 12
 
 /* Whoever types goes on typing. */
@@ -27,6 +30,7 @@ static struct channel channels[CONSOLE_CHANNELS];
 static struct editor editors[CONSOLE_CHANNELS];
 static uint64_t input_due[CONSOLE_CHANNELS]; /* in clock_cycles */
 static uint64_t input_period;
+static uint64_t input_quiet_period;
 static uint64_t input_lasts;
 static uint64_t input_came; /* in clock_cycles; meaningless while input_seen is false */
 static bool input_seen;
@@ -67,9 +71,14 @@ bool console_drain(void)
     return wrote;
 }
 
+static bool somebody_types(uint64_t now)
+{
+    return input_seen && now - input_came < input_lasts;
+}
+
 bool console_pending(void)
 {
-    if (input_seen && clock_cycles() - input_came < input_lasts)
+    if (somebody_types(clock_cycles()))
         return true;
     for (unsigned i = 0; i < CONSOLE_CHANNELS; i++)
         if (channels[i].present && (!channel_is_empty(&channels[i]) || channels[i].lost_lines != 0))
@@ -94,6 +103,7 @@ void console_set_phrases(const char *const *phrases)
     for (unsigned i = 0; i < CONSOLE_CHANNELS; i++)
         editors[i].phrases = phrases;
     input_period = clock_cycles_of_ns(INPUT_PERIOD_NS);
+    input_quiet_period = clock_cycles_of_ns(INPUT_QUIET_PERIOD_NS);
     input_lasts = clock_cycles_of_ns(INPUT_LASTS_NS);
 }
 
@@ -175,6 +185,12 @@ static bool feed(struct channel *channel, struct editor *editor, bool *came)
     return false;
 }
 
+void console_expect_input(void)
+{
+    for (unsigned i = 0; i < CONSOLE_CHANNELS; i++)
+        input_due[i] = clock_cycles();
+}
+
 bool console_take_line(unsigned channel_number, char line[CONSOLE_LINE_MAX])
 {
     ensure(channel_number < CONSOLE_CHANNELS);
@@ -197,7 +213,8 @@ bool console_take_line(unsigned channel_number, char line[CONSOLE_LINE_MAX])
         /* An event has interrupted what is being typed: it comes again once the events are out. */
         if (came || channel_is_empty(channel))
             show(channel, editor);
-        input_due[channel_number] = came ? now : now + input_period;
+        const uint64_t period = somebody_types(now) ? input_period : input_quiet_period;
+        input_due[channel_number] = came ? now : now + period;
         return false;
     }
     show_end(channel, editor);

@@ -2,6 +2,7 @@
 #include "net/loop.h"
 
 #include <machine/clock.h>
+#include <machine/console.h>
 #include <machine/interrupt.h>
 #include <machine/log.h>
 #include <machine/power.h>
@@ -195,6 +196,10 @@ static void rest(struct loop *loop)
     if (!arm(loop)) {
         const unsigned woken = interrupt_wait(start + tick(loop));
         idle_slept(&loop->idle, start, clock_cycles(), woken);
+        if (woken & INTERRUPT_CONSOLE) {
+            console_expect_input();
+            loop->due_cycles = start; /* housekeeping takes it */
+        }
         if (!(woken & INTERRUPT_DEVICE) && announced_work(loop))
             look_for_announcement(loop);
     }

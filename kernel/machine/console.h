@@ -20,6 +20,9 @@
  */
 bool console_take_line(unsigned channel, char line[CONSOLE_LINE_MAX]);
 
+/* A serial port has interrupted: console_take_line looks at its next call, however soon that is. */
+void console_expect_input(void);
+
 /* True if the next event, however long, will find room on `channel`: answers of many lines wait for
  * that, where a terminal is slow. */
 bool console_has_room(unsigned channel);

@@ -240,6 +240,11 @@ unsigned machine_waits(void)
     return machine.waits;
 }
 
+void machine_console_interrupt(void)
+{
+    machine.interrupts |= INTERRUPT_CONSOLE;
+}
+
 bool interrupt_open_message(struct interrupt_message *message)
 {
     *message = (struct interrupt_message){MACHINE_MESSAGE_ADDRESS, ++machine.messages};
@@ -265,13 +270,14 @@ bool interrupt_can_wait(void)
     return !machine.cannot_wait;
 }
 
-static bool interrupted(void)
+/* Which kinds there are now. */
+static unsigned interrupted(void)
 {
     for (unsigned i = 0; i < LINES; i++) {
         if (machine.line_open[i] && machine.line_holders[i] > 0)
-            return true;
+            return machine.interrupts | INTERRUPT_DEVICE;
     }
-    return machine.interrupts != 0;
+    return machine.interrupts;
 }
 
 /* Sleep is time that passes a microsecond at a step, unless nothing happens elsewhere meanwhile. */
@@ -285,7 +291,7 @@ unsigned interrupt_wait(uint64_t until)
             machine.now_ns = until_ns;
         pass_time();
     }
-    const unsigned came = interrupted() ? INTERRUPT_DEVICE : INTERRUPT_TIMER;
+    const unsigned came = interrupted() != 0 ? interrupted() : INTERRUPT_TIMER;
     machine.interrupts = 0;
     return came;
 }

@@ -55,6 +55,9 @@ void machine_clock_hook(void (*work)(void *context), void *context);
 /* A device interrupts: interrupt_wait returns INTERRUPT_DEVICE, or will at its next call. */
 void machine_interrupt(void);
 
+/* Something was typed: the same with INTERRUPT_CONSOLE. */
+void machine_console_interrupt(void);
+
 /* A device asserts or releases interrupt line `line`: as long as one holds it asserted, and it was
  * opened, interrupt_wait returns INTERRUPT_DEVICE at once. */
 void machine_line(unsigned line, bool asserted);

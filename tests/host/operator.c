@@ -19,6 +19,7 @@ static struct {
     bool json[CONSOLE_CHANNELS];
     int addressed;
     const char *const *phrases;
+    unsigned expected;
     char changed[64];
     struct settings settings;
 } operator;
@@ -73,6 +74,16 @@ bool console_take_line(unsigned channel, char line[CONSOLE_LINE_MAX])
         return false;
     memcpy(line, operator.lines[channel][operator.taken[channel]++ % LINES_MAX], CONSOLE_LINE_MAX);
     return true;
+}
+
+void console_expect_input(void)
+{
+    operator.expected++;
+}
+
+unsigned operator_expected(void)
+{
+    return operator.expected;
 }
 
 bool console_has_room(unsigned channel)

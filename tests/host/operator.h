@@ -23,6 +23,9 @@ int operator_addressed(void);
 
 bool operator_has_json(unsigned channel);
 
+/* How often console_expect_input was called. */
+unsigned operator_expected(void);
+
 /* True if Tab completes `phrase`. */
 bool operator_knows_phrase(const char *phrase);
 

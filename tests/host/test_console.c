@@ -268,7 +268,16 @@ static void looking_for_input_is_seldom_and_taking_it_is_bounded(void **state)
 {
     (void)state;
     assert_false(run(0, 4000)); /* a second */
-    assert_in_range(com1.accesses, 900, 1100);
+    assert_in_range(com1.accesses, 90, 110);
+    type(&com1, "x"); /* whoever types goes on, and is looked at more often for a while */
+    assert_false(run(0, 40));
+    com1.accesses = 0;
+    assert_false(run(0, 3600));
+    assert_in_range(com1.accesses, 850, 1000);
+    assert_false(run(0, 400));
+    com1.accesses = 0;
+    assert_false(run(0, 4000));
+    assert_in_range(com1.accesses, 90, 110);
     for (unsigned i = 0; i < 1000; i++)
         type(&com1, "junk that never ends ");
     for (unsigned i = 0; i < 1000; i++) {
@@ -291,6 +300,17 @@ static unsigned take_stats(void)
     assert_null(strstr(com1.output, "lost_lines"));
     com1.length = 0;
     return count;
+}
+
+static void what_an_interrupt_has_announced_is_taken_at_once(void **state)
+{
+    (void)state;
+    assert_false(run(0, 41)); /* it has just been looked */
+    type(&com1, "stats\r");
+    assert_false(run(0, 1));
+    console_expect_input();
+    assert_true(run(0, 1));
+    assert_string_equal(line, "stats");
 }
 
 static void a_megabyte_without_a_line_end_costs_no_event(void **state)
@@ -443,6 +463,7 @@ int main(void)
         cmocka_unit_test_setup(a_program_that_reads_objects_is_shown_no_choices, setup),
         cmocka_unit_test_setup(damaged_bytes_are_dropped_and_a_break_forgets_the_line, setup),
         cmocka_unit_test_setup(looking_for_input_is_seldom_and_taking_it_is_bounded, setup),
+        cmocka_unit_test_setup(what_an_interrupt_has_announced_is_taken_at_once, setup),
         cmocka_unit_test_setup(a_megabyte_without_a_line_end_costs_no_event, setup),
         cmocka_unit_test_setup(typing_takes_no_more_than_its_part_of_a_ring_that_nobody_empties,
                                setup),

@@ -12,6 +12,7 @@
 #include "net/loop.h"
 #include "net/memory_port.h"
 #include "tests/host/machine.h"
+#include "tests/host/operator.h"
 
 #define BUFFERS (2 * MEMORY_PORT_RING + BURST)
 #define LONG_NS CLOCK_NS_PER_S
@@ -257,6 +258,23 @@ static void a_frame_that_no_interrupt_announces_is_a_rescue(void **state)
     assert_int_equal(machine_log_count("warn", ""), 1);
 }
 
+static void somebody_who_types_wakes_it_and_is_looked_after_at_once(void **state)
+{
+    (void)state;
+    run_until_sleep();
+    assert_int_equal(operator_expected(), 0);
+    after(30 * CLOCK_NS_PER_MS, machine_console_interrupt);
+    const uint64_t start = machine_clock_now();
+    run_until_sleep();
+    assert_in_range(machine_clock_now() - start, 30 * CLOCK_NS_PER_MS, 31 * CLOCK_NS_PER_MS);
+    assert_int_equal(operator_expected(), 1);
+    assert_int_equal(loop.idle.console_wakes, 1);
+    const uint64_t due = loop.due_cycles;
+    loop_round(&loop); /* housekeeping, which takes it */
+    assert_true(loop.due_cycles > due);
+    assert_int_equal(loop.idle.timer_rescues, 0);
+}
+
 static void an_interrupt_that_comes_late_is_no_rescue(void **state)
 {
     (void)state;
@@ -342,6 +360,7 @@ int main(void)
         cmocka_unit_test_setup(frames_at_short_intervals_teach_it_patience_and_at_long_ones_haste,
                                setup),
         cmocka_unit_test_setup(a_frame_that_no_interrupt_announces_is_a_rescue, setup),
+        cmocka_unit_test_setup(somebody_who_types_wakes_it_and_is_looked_after_at_once, setup),
         cmocka_unit_test_setup(an_interrupt_that_comes_late_is_no_rescue, setup),
         cmocka_unit_test_setup(a_port_that_announces_nothing_is_looked_after_every_millisecond,
                                setup),
