@@ -175,26 +175,37 @@ static void apply_mac(const struct ports *ports, struct netdev *port)
         port->ops->want_mac_addr(port, *mac);
 }
 
-/* A refilled slot gets its old port, another one the next number. True if there is a port now. */
-static bool plug(struct ports *ports, const struct pci_device *pci)
+/* A refilled slot gets its old port, another one the next number. Nothing is being opened if there is
+ * no room. */
+static void begin_plug(struct ports *ports, const struct pci_device *pci)
+{
+    /* No VLANs: the words were for ports that were there at the start. */
+    const struct virtio_net_options options = {.transport = ports->transport,
+                                               .offloads = ports->offloads};
+    const unsigned id = ports->assembly->port_count;
+
+    ports->opening = port_of(ports, pci);
+    if (ports->opening != NULL) {
+        virtio_net_replace(ports->opening, pci);
+    } else if (has_room(ports, pci)) {
+        ports->of_port[id] = pci;
+        ports->opening =
+            virtio_net_probe_begin(&ports->spares[--ports->spare_count], pci, id, &options);
+    }
+}
+
+/* The device has been reset, or has failed. True if there is a port now. */
+static bool end_plug(struct ports *ports)
 {
     struct assembly *assembly = ports->assembly;
-    struct netdev *port = port_of(ports, pci);
-
-    if (port == NULL) {
-        /* No VLANs: the words were for ports that were there at the start. */
-        const struct virtio_net_options options = {.transport = ports->transport,
-                                                   .offloads = ports->offloads};
-        const unsigned id = assembly->port_count;
-        if (!has_room(ports, pci))
-            return false;
-        port = virtio_net_probe_in(&ports->spares[--ports->spare_count], pci, id, &options);
-        ports->of_port[id] = pci;
-        assembly->ports[id] = port;
-    } else if (!virtio_net_replace(port, pci)) {
-        return false;
-    }
+    struct netdev *port = ports->opening;
     const bool is_new = port->id == assembly->port_count;
+
+    ports->opening = NULL;
+    if (is_new)
+        assembly->ports[port->id] = port;
+    else if (port->state != NETDEV_FOUND)
+        return false; /* as it was before */
     apply_mac(ports, port);
     if (!assembly_plug(assembly, port->id, memory_available()))
         return false;
@@ -203,56 +214,69 @@ static bool plug(struct ports *ports, const struct pci_device *pci)
     return true;
 }
 
-/* True if there is a new port at `address`. Something that was there before is no news. */
-static bool look_at_function(struct ports *ports, const struct pci_hotplug_event *event,
+/* As far as it goes without waiting. True if there are other ports. */
+static bool go_on_plugging(struct ports *ports)
+{
+    bool changed = false;
+
+    while (ports->opening != NULL || ports->coming_next < ports->coming_count) {
+        if (ports->opening == NULL)
+            begin_plug(ports, ports->coming[ports->coming_next++]);
+        if (ports->opening == NULL)
+            continue;
+        if (!virtio_net_probe_go_on(ports->opening))
+            return changed;
+        changed |= end_plug(ports);
+    }
+    ports->coming_count = ports->coming_next = 0;
+    return changed;
+}
+
+/* Whether there is a new port at `address`. Something that was there before is no news. */
+static void look_at_function(struct ports *ports, const struct pci_hotplug_event *event,
                              struct pci_device address)
 {
     struct pci_device *pci = find_entry(ports, &address);
 
     if ((pci != NULL && pci->vendor != PCI_VENDOR_ID_NONE) || !pci_read_function(&address))
-        return false;
+        return;
     pci_hotplug_learn(&ports->hotplug, event, address.bus);
     pci = keep(ports, pci, &address);
     if (pci == NULL)
-        return false;
+        return;
     pci_assign_bars(pci, ports->functions, ports->function_count);
     if (virtio_net_matches(pci))
-        return plug(ports, pci);
-    if (pci_is_network(pci))
+        ports->coming[ports->coming_count++] = pci;
+    else if (pci_is_network(pci))
         warn_of_card(pci);
-    return false;
 }
 
-static bool look_at_slot(struct ports *ports, const struct pci_hotplug_event *event, uint8_t bus)
+static void look_at_slot(struct ports *ports, const struct pci_hotplug_event *event, uint8_t bus)
 {
-    bool changed = false;
-
     for (uint8_t i = 0; i < PCI_FUNCTIONS_PER_DEVICE; i++) {
         struct pci_device address = {.bus = bus, .device = event->device, .function = i};
-        changed |= look_at_function(ports, event, address);
+        look_at_function(ports, event, address);
     }
-    return changed;
 }
 
 /* Where the bus is not known, it is behind one of the bridges. */
-static bool look_for_new(struct ports *ports, const struct pci_hotplug_event *event)
+static void look_for_new(struct ports *ports, const struct pci_hotplug_event *event)
 {
-    bool changed = false;
-
     if (event->bus_known)
-        return look_at_slot(ports, event, event->bus);
-    for (size_t i = 0; i < ports->function_count; i++) {
+        look_at_slot(ports, event, event->bus);
+    for (size_t i = 0; i < ports->function_count && !event->bus_known; i++) {
         const struct pci_device *bridge = &ports->functions[i];
         if (bridge->vendor != PCI_VENDOR_ID_NONE && bridge->header_type == PCI_HEADER_TYPE_BRIDGE &&
             bridge->secondary_bus != 0)
-            changed |= look_at_slot(ports, event, bridge->secondary_bus);
+            look_at_slot(ports, event, bridge->secondary_bus);
     }
-    return changed;
 }
 
 bool ports_look(struct ports *ports)
 {
     look_for_vanished(ports);
+    if (ports->opening != NULL)
+        return go_on_plugging(ports);
     if (ports->removal.what != PCI_HOTPLUG_NOTHING) {
         end_removal(ports);
         return false;
@@ -260,5 +284,7 @@ bool ports_look(struct ports *ports)
     const struct pci_hotplug_event event = pci_hotplug_look(&ports->hotplug);
     if (event.what == PCI_HOTPLUG_REMOVAL_ASKED)
         begin_removal(ports, &event);
-    return event.what == PCI_HOTPLUG_INSERTED && look_for_new(ports, &event);
+    if (event.what == PCI_HOTPLUG_INSERTED)
+        look_for_new(ports, &event);
+    return go_on_plugging(ports);
 }

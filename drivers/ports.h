@@ -30,6 +30,9 @@ struct ports {
     const struct pci_device *of_port[NETDEV_PORTS_MAX]; /* one of functions[], by port number */
     struct pci_hotplug hotplug;
     struct pci_hotplug_event removal; /* that is under way; else it is about nothing */
+    const struct pci_device *coming[PORTS_FUNCTIONS_MAX]; /* to become ports, one by one */
+    unsigned coming_count, coming_next;
+    struct netdev *opening; /* the one that is being reset; NULL: none */
 };
 
 /*
@@ -41,8 +44,8 @@ void ports_find(struct ports *ports, struct assembly *assembly);
 
 /*
  * Looks for devices that have come, are to go or have gone, and does what is to be done; true if the
- * assembly has other ports or lanes now. Between two rounds, every now and then. It waits for nobody
- * but a new device that does not finish its first reset: a second at most.
+ * assembly has other ports or lanes now. Between two rounds, every now and then. Never waits: a device
+ * whose reset takes its time is looked at again the next time, and what else happens waits for it.
  */
 bool ports_look(struct ports *ports);
 

@@ -1,20 +1,14 @@
 /* The life cycle that all virtio devices share. */
 #include "drivers/virtio.h"
 
-#include <machine/clock.h>
-
-bool virtio_reset(const struct virtio_device *device)
+void virtio_begin_reset(const struct virtio_device *device)
 {
-    const uint64_t start = clock_ns();
-
     device->transport->set_status(device, 0);
-    /* §2.1.2, §4.1.4.3.2: the reset is done when the status reads 0, not when the write returns. */
-    while (device->transport->get_status(device) != 0) {
-        if (clock_ns() - start > VIRTIO_PATIENCE_NS)
-            return false;
-        clock_relax();
-    }
-    return true;
+}
+
+bool virtio_is_reset(const struct virtio_device *device)
+{
+    return device->transport->get_status(device) == 0;
 }
 
 void virtio_add_status(const struct virtio_device *device, uint8_t bits)

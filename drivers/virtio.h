@@ -112,8 +112,10 @@ struct virtio_device {
     };
 };
 
-/* Resets the device and waits until it reads back 0, VIRTIO_PATIENCE_NS at most. */
-bool virtio_reset(const struct virtio_device *device);
+/* Asks the device for a reset; it is done once virtio_is_reset says so, and not before (§2.1.2,
+ * §4.1.4.3.2). Neither waits. */
+void virtio_begin_reset(const struct virtio_device *device);
+bool virtio_is_reset(const struct virtio_device *device);
 
 /* Sets `bits` besides those that are set, the device's own ones too (§2.1.1: a driver must clear
  * none but by a reset). */

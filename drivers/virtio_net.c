@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <machine/clock.h>
 #include <machine/log.h>
 #include <machine/panic.h>
 
@@ -58,14 +59,16 @@ static bool open_transport(struct virtio_net *net, const struct pci_device *pci)
     return false;
 }
 
-/* Whoever had the device before: firmware, a boot loader. */
-static bool reset(struct virtio_net *net)
+/* Whoever had the device before: firmware, a boot loader. True once its reset is done or given up. */
+static bool reset_is_over(struct virtio_net *net)
 {
-    if (virtio_reset(&net->virtio))
+    if (virtio_is_reset(&net->virtio))
         return true;
+    if (clock_ns() - net->recovery.started_ns <= VIRTIO_PATIENCE_NS)
+        return false;
     virtio_net_refuse(net, "reason=reset-timeout status=0x%02x",
                       net->virtio.transport->get_status(&net->virtio));
-    return false;
+    return true;
 }
 
 /*
@@ -80,47 +83,61 @@ static void step_back_to_legacy(struct virtio_net *net)
     if (modern.transport->version_1 && !(offered & VIRTIO_BIT(VIRTIO_F_VERSION_1)) &&
         virtio_pci_legacy_open(&net->virtio, modern.pci) != NULL)
         net->virtio = modern; /* and to be refused for it */
+    net->virtio.interrupt = modern.interrupt;
 }
 
-bool virtio_net_open(struct virtio_net *net, const struct pci_device *pci)
+void virtio_net_open(struct virtio_net *net, const struct pci_device *pci)
 {
     const bool enabled = pci_enable(pci);
     /* First, for MSI-X moves the legacy interface's device configuration. */
     const enum pci_interrupt interrupt = pci_interrupt_open(pci, &net->message);
 
+    net->netdev.state = NETDEV_PROBING;
+    net->recovery.started_ns = clock_ns();
     if (!open_transport(net, pci))
-        return false;
-    if (!enabled) {
+        return;
+    net->virtio.interrupt = interrupt;
+    if (enabled)
+        virtio_begin_reset(&net->virtio);
+    else
         virtio_net_refuse(
             net, "reason=bus-master remedy=\"the function does not take its command bits\"");
+}
+
+bool virtio_net_probe_go_on(struct netdev *dev)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+
+    if (dev->state == NETDEV_PROBING && !reset_is_over(net))
         return false;
+    if (dev->state == NETDEV_PROBING) {
+        dev->state = NETDEV_FOUND;
+        if (net->options.transport == VIRTIO_TRANSPORT_AUTO)
+            step_back_to_legacy(net);
+        virtio_net_look(net);
     }
-    if (!reset(net))
-        return false;
-    if (net->options.transport == VIRTIO_TRANSPORT_AUTO)
-        step_back_to_legacy(net);
-    net->virtio.interrupt = interrupt;
+    if (dev->state == NETDEV_FAILED && net->before != NETDEV_FOUND)
+        dev->state = net->before; /* its `error` has been given */
     return true;
 }
 
-struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_device *pci,
-                                   unsigned id, const struct virtio_net_options *options)
+struct netdev *virtio_net_probe_begin(struct virtio_net *net, const struct pci_device *pci,
+                                      unsigned id, const struct virtio_net_options *options)
 {
     *net = (struct virtio_net){
         .netdev =
             {
                 .ops = &virtio_net_ops,
                 .id = id,
-                .state = NETDEV_FOUND,
                 .num_rx_queues = 1,
                 .num_tx_queues = 1,
             },
         .options = *options,
+        .before = NETDEV_FOUND,
         .settings.next = SETTINGS, /* none to be given again */
     };
     snprintf(net->netdev.address, sizeof(net->netdev.address), "%s", pci_address(pci).text);
-    if (virtio_net_open(net, pci))
-        virtio_net_look(net);
+    virtio_net_open(net, pci);
     return &net->netdev;
 }
 
@@ -131,7 +148,10 @@ struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
 
     if (net == NULL)
         panic("no memory for port %u", id);
-    return virtio_net_probe_in(net, pci, id, options);
+    virtio_net_probe_begin(net, pci, id, options);
+    while (!virtio_net_probe_go_on(&net->netdev))
+        clock_relax();
+    return &net->netdev;
 }
 
 /* ---- start: §3.1.1 steps 7 and 8 ---- */
@@ -289,7 +309,8 @@ static uint32_t get_link_speed(const struct netdev *dev)
 static bool get_link_up(const struct netdev *dev)
 {
     const bool out = dev->state == NETDEV_RESETTING || dev->state == NETDEV_RETIRED ||
-                     dev->state == NETDEV_UNPLUGGED || dev->state == NETDEV_FAILED;
+                     dev->state == NETDEV_UNPLUGGED || dev->state == NETDEV_PROBING ||
+                     dev->state == NETDEV_FAILED;
 
     return !out && virtio_net_of_const(dev)->link.up;
 }

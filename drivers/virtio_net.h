@@ -108,7 +108,8 @@ struct virtio_net {
     uint32_t frame_room;  /* bytes of frame that its buffers have or may be made for */
     uint64_t
         guest_offloads; /* GUEST_* bits in use: those negotiated, or what a command left of them */
-    enum netdev_state before; /* the state to go back to if the device is refused */
+    enum netdev_state
+        before; /* the state to go back to if the device is refused; NETDEV_FOUND: none */
     struct virtio_net_settings settings;
     struct virtio_net_recovery recovery;
     struct virtio_net_link link;
@@ -136,22 +137,27 @@ void virtio_net_resume(struct netdev *dev);
 void virtio_net_remove(struct netdev *dev, const char *reason);
 
 /*
- * A new device, the function `pci` (as for virtio_net_probe), for a port without one. True: the port
- * is NETDEV_FOUND and keeps number, counters and settings; if the device is refused when it is
- * negotiated with, the port is as before. So it is if the result is false, after an `error`.
- */
-bool virtio_net_replace(struct netdev *dev, const struct pci_device *pci);
-
-/*
  * Makes port `id` out of the function `pci` (which must live as long as the port). Always returns a
  * port: one that cannot be used has had its `error` event and state NETDEV_FAILED, and keeps its
- * number. Start-up only; the port is never given back.
+ * number. Waits for the device's reset, a second at most. Start-up only; the port is never given back.
  */
 struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
                                 const struct virtio_net_options *options);
 
-/* The same in `net`, the caller's, which lives as long as the port: also later, between two rounds. */
-struct netdev *virtio_net_probe_in(struct virtio_net *net, const struct pci_device *pci,
-                                   unsigned id, const struct virtio_net_options *options);
+/*
+ * The same in `net`, the caller's, which lives as long as the port, and without waiting, so that it may
+ * be done between two rounds: the port is NETDEV_PROBING until virtio_net_probe_go_on, called again
+ * and again, returns true.
+ */
+struct netdev *virtio_net_probe_begin(struct virtio_net *net, const struct pci_device *pci,
+                                      unsigned id, const struct virtio_net_options *options);
+bool virtio_net_probe_go_on(struct netdev *dev);
+
+/*
+ * In the same way a new device, the function `pci`, for a port without one, which keeps number, counters
+ * and settings. It is NETDEV_FOUND in the end, or, after an `error`, as it was before; and so it is
+ * if the device is refused when it is negotiated with.
+ */
+void virtio_net_replace(struct netdev *dev, const struct pci_device *pci);
 
 #endif

@@ -44,8 +44,8 @@ extern const struct netdev_ops virtio_net_stopped_ops;
 __attribute__((format(printf, 2, 3))) void virtio_net_refuse(struct virtio_net *net,
                                                              const char *format, ...);
 
-/* Takes hold of a device and resets it. False after an `error` event: the port is FAILED. */
-bool virtio_net_open(struct virtio_net *net, const struct pci_device *pci);
+/* Takes hold of a device and asks it for a reset: the port is PROBING. FAILED after an `error`. */
+void virtio_net_open(struct virtio_net *net, const struct pci_device *pci);
 
 /* From a device that is configured to one that is live (§3.1.1 steps 7 and 8). False after an `error`
  * event: the device is FAILED and so is the port. */

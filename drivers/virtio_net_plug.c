@@ -45,19 +45,14 @@ void virtio_net_remove(struct netdev *dev, const char *reason)
     dev->ops = &virtio_net_stopped_ops;
 }
 
-bool virtio_net_replace(struct netdev *dev, const struct pci_device *pci)
+void virtio_net_replace(struct netdev *dev, const struct pci_device *pci)
 {
     struct virtio_net *net = virtio_net_of(dev);
-    const enum netdev_state before = dev->state;
 
-    ensure(before == NETDEV_UNPLUGGED || before == NETDEV_FAILED);
+    ensure(dev->state == NETDEV_UNPLUGGED || dev->state == NETDEV_FAILED);
+    net->before = dev->state; /* the next device may be better */
     net->virtio = (struct virtio_device){0};
     net->recovery = (struct virtio_net_recovery){.resets = net->recovery.resets};
     net->options.vlans = net->settings.vlan_count != 0; /* an empty filter would let no tag in */
-    net->before = before;
-    dev->state = NETDEV_FOUND;
-    if (virtio_net_open(net, pci) && virtio_net_look(net))
-        return true;
-    dev->state = before; /* its `error` has been given; the next device may be better */
-    return false;
+    virtio_net_open(net, pci);
 }

@@ -79,6 +79,8 @@ bool monitor_begin_ports(struct monitor *monitor, struct monitor_session *sessio
 static const char *state_name(enum netdev_state state)
 {
     switch (state) {
+    case NETDEV_PROBING:
+        return "probing";
     case NETDEV_FOUND:
         return "found";
     case NETDEV_PROBED:

@@ -240,9 +240,11 @@ struct netdev_ops {
 };
 
 enum netdev_state {
-    NETDEV_FOUND,     /* known: what its device offers has been read */
-    NETDEV_PROBED,    /* negotiated, not in service yet */
-    NETDEV_RUNNING,   /* in service */
+    NETDEV_PROBING, /* being reset for the first time; new, or without a device until then: swallows
+                       * and counts */
+    NETDEV_FOUND,   /* known: what its device offers has been read */
+    NETDEV_PROBED,  /* negotiated, not in service yet */
+    NETDEV_RUNNING, /* in service */
     NETDEV_DRAINING,  /* sends what its tx ring holds: receives nothing, has no room for more */
     NETDEV_HALTED,    /* as draining, until somebody lets it go on, or its device is taken away */
     NETDEV_RESETTING, /* its device is being reset: receives nothing, has no room for what is sent */

@@ -379,6 +379,7 @@ static void uptime_is_told_in_seconds_and_in_days(void **state)
 static void every_state_of_a_port_has_its_name(void **state)
 {
     static const char *const names[] = {
+        [NETDEV_PROBING] = "probing",     [NETDEV_FOUND] = "found",
         [NETDEV_PROBED] = "probed",       [NETDEV_RUNNING] = "running",
         [NETDEV_DRAINING] = "draining",   [NETDEV_HALTED] = "halted",
         [NETDEV_RESETTING] = "resetting", [NETDEV_RETIRED] = "retired",

@@ -382,6 +382,41 @@ static void a_retired_port_whose_device_has_gone_is_unplugged(void **state)
     assert_int_equal(machine_log_count("unplug", ""), 1);
 }
 
+/* 2: the slot had a port before, 4: it is new. */
+static void a_device_whose_reset_takes_its_time_holds_nobody_up(void **state)
+{
+    for (uint8_t slot = 2; slot <= 4; slot += 2) {
+        if (slot == 4) {
+            teardown(state);
+            setup(state);
+        }
+        start(3);
+        block.down[0] = slot == 2 ? 1u << 2 : 0;
+        look(3);
+        plug(slot);
+        plug(5);
+        devices[slot]->reset_delay_ns = CLOCK_NS_PER_S / 2;
+        rounds(1);
+        uint64_t before = machine_clock_now();
+        assert_false(ports_look(&ports));
+        assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
+        assert_int_equal(ports.opening->state, NETDEV_PROBING);
+        assert_false(ports.opening->ops->get_link_up(ports.opening));
+        look(2);
+        assert_int_equal(ports.opening->state, NETDEV_PROBING);
+        assert_int_equal(assembly.port_count, 3); /* the other one waits for its number */
+        crosses(3, 1);
+        look(6);
+        assert_null(ports.opening);
+        assert_int_equal(assembly.port_count, slot == 2 ? 4 : 5);
+        if (slot == 2)
+            assert_int_equal(crosses(1, 2) + crosses(2, 1) + crosses(3, 5), 3);
+        else
+            assert_int_equal(crosses(1, 2) + crosses(3, 4) + crosses(4, 3), 3);
+        assert_no_buffer_lost();
+    }
+}
+
 static void a_device_that_never_resets_does_not_take_the_place_of_the_one_before(void **state)
 {
     (void)state;
@@ -580,7 +615,7 @@ static void a_late_port_that_cannot_be_driven_takes_its_number_and_no_more(void 
     start(2);
     plug(4);
     devices[4]->reset_stuck = true;
-    look(2);
+    look(13); /* it gets a second */
     assert_int_equal(machine_log_count("error", "port=2 pci=00:04.0 reason=reset-timeout"), 1);
     assert_int_equal(assembly.port_count, 3);
     plug(5);
@@ -808,6 +843,7 @@ int main(void)
         TEST(a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_count),
         TEST(a_port_in_its_reset_whose_device_does_not_go_comes_back_by_itself),
         TEST(a_retired_port_whose_device_has_gone_is_unplugged),
+        TEST(a_device_whose_reset_takes_its_time_holds_nobody_up),
         TEST(a_device_that_never_resets_does_not_take_the_place_of_the_one_before),
         TEST(a_refilled_slot_gets_its_old_port),
         TEST(new_slots_get_the_next_numbers_and_addresses_of_their_own),

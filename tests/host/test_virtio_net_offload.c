@@ -640,6 +640,14 @@ static void another_wire_cuts_the_offloads_before_a_frame_takes_it(void **state)
     assert_int_equal(benches[0].net->offloads, 0);
 }
 
+/* The second port's new device; its reset is over at once. */
+static void plug_in_second(void)
+{
+    virtio_net_replace(benches[1].dev, &devices[1]);
+    assert_true(virtio_net_probe_go_on(benches[1].dev));
+    assert_int_equal(benches[1].dev->state, NETDEV_FOUND);
+}
+
 static void a_device_plugged_in_with_fewer_offers_cuts_its_partner(void **state)
 {
     (void)state;
@@ -647,7 +655,7 @@ static void a_device_plugged_in_with_fewer_offers_cuts_its_partner(void **state)
     assert_true(bench_took(0, SIM_F_GUEST_TSO6));
     virtio_net_remove(benches[1].dev, "ejected");
     benches[1].net->features = BASE | SIM_F(VERSION_1) | SIM_F(CSUM);
-    assert_true(virtio_net_replace(benches[1].dev, &devices[1]));
+    plug_in_second();
     assert_true(assembly_plug(&assembly, 1, MIB));
     service_until_settled();
     assert_int_equal(benches[0].net->offloads, SIM_F(GUEST_CSUM));
@@ -664,11 +672,11 @@ static void a_new_device_that_is_refused_leaves_the_port_without_one(void **stat
     pair(ALL | CONTROL, ALL);
     virtio_net_remove(benches[1].dev, "ejected");
     benches[1].net->modern.features_refused = true;
-    assert_true(virtio_net_replace(benches[1].dev, &devices[1]));
+    plug_in_second();
     assert_false(assembly_plug(&assembly, 1, MIB));
     assert_int_equal(benches[1].dev->state, NETDEV_UNPLUGGED);
     benches[1].net->modern.features_refused = false;
-    assert_true(virtio_net_replace(benches[1].dev, &devices[1]));
+    plug_in_second();
     assert_true(assembly_plug(&assembly, 1, MIB));
     assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
 }
