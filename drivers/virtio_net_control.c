@@ -57,6 +57,9 @@ enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control
     virtqueue_popped(queue, control->slots);
     virtqueue_park(queue);
     control->pending = false;
+    (void)virtqueue_pop_any(queue, &token, &length, 1); /* nothing is out now */
+    if (queue->breach != VIRTQUEUE_SOUND)
+        return CONTROL_BROKEN;
     return *(volatile uint8_t *)&control->buffer->ack == VIRTIO_NET_OK ? CONTROL_OK
                                                                        : CONTROL_REFUSED;
 }

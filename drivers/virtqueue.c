@@ -224,7 +224,8 @@ bool virtqueue_bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahea
     }
     /* The device has the chains in the slots from here to avail_idx, and no others. */
     const uint32_t slot = queue->slots[id];
-    if (id % queue->chain != 0 || virtqueue_slot(queue, slot - at) >= queue->avail_idx - at) {
+    if (id % queue->chain != 0 || virtqueue_slot(queue, slot - at) >= queue->avail_idx - at ||
+        queue->tokens[slot] == NULL) {
         virtqueue_break(queue, VIRTQUEUE_ID_NOT_OUT, id);
         return false;
     }

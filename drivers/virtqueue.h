@@ -48,7 +48,8 @@ struct virtqueue_layout {
 /* What a device can do wrong on a queue. The names are in virtqueue_breach_name. */
 enum virtqueue_breach {
     VIRTQUEUE_SOUND,
-    VIRTQUEUE_USED_IDX,     /* used.idx moved by more than is outstanding, or backwards */
+    VIRTQUEUE_USED_IDX,     /* used.idx moved by more than is outstanding, or backwards; packed: a
+                               descriptor is used where none is outstanding */
     VIRTQUEUE_ID_RANGE,     /* the id of a used chain is no descriptor of the queue */
     VIRTQUEUE_ID_NOT_OUT,   /* it is no chain that the device has: never given, or twice */
     VIRTQUEUE_LENGTH_SHORT, /* its length is less than a device header */
@@ -70,7 +71,8 @@ struct virtqueue {
         struct virtq_used *used;
         struct pvirtq_event_suppress *device_event;
     };
-    void **tokens;      /* by slot: the owner's buffer in the chain that is out */
+    void **tokens;      /* by slot: the owner's buffer in the chain that is out; packed: NULL in the
+                           slots of its further descriptors */
     uint32_t mask;      /* of slots: capacity - 1 */
     uint32_t avail_idx; /* next slot to be filled; the low 16 bits are a split ring's */
     uint32_t used_idx;  /* next slot to come back; likewise */
@@ -290,8 +292,8 @@ struct virtqueue_part {
 
 /*
  * Gives the device one chain of `count` parts (at most VIRTQUEUE_PARTS_MAX, and what the shape or the
- * ring has room for), those to read first. It comes back as `token`, and fills as many slots as are
- * stored in `slots`: that is what virtqueue_popped must be told. Returns as virtqueue_add.
+ * ring has room for), those to read first. It comes back as `token`, not NULL, and fills as many slots
+ * as are stored in `slots`: that is what virtqueue_popped must be told. Returns as virtqueue_add.
  */
 bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
                          unsigned count, void *token, uint32_t *slots);

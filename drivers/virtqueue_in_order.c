@@ -17,6 +17,13 @@ static uint32_t read_told(struct virtqueue *queue, uint32_t idx)
     return used->id;
 }
 
+uint32_t virtqueue_in_order_told(const struct virtqueue *queue, uint32_t idx, uint32_t id)
+{
+    if (id >= queue->size || id % queue->chain != 0 || queue->tokens[queue->slots[id]] == NULL)
+        return 0;
+    return virtqueue_slot(queue, queue->slots[id] - idx) + 1;
+}
+
 /*
  * Learns how many chains from `idx` on the device tells of. False, and the queue is broken, if the id is
  * that of no chain which it has, or of one behind what a split ring's index says.
@@ -24,14 +31,10 @@ static uint32_t read_told(struct virtqueue *queue, uint32_t idx)
 static bool learn(struct virtqueue *queue, uint32_t idx, uint32_t limit)
 {
     const uint32_t id = read_told(queue, idx);
+    const uint32_t told = virtqueue_in_order_told(queue, idx, id);
 
-    if (id >= queue->size) {
-        virtqueue_break(queue, VIRTQUEUE_ID_RANGE, id);
-        return false;
-    }
-    const uint32_t told = virtqueue_slot(queue, queue->slots[id] - idx) + 1;
-    if (id % queue->chain != 0 || told > limit) {
-        virtqueue_break(queue, VIRTQUEUE_ID_NOT_OUT, id);
+    if (told == 0 || told > limit) {
+        virtqueue_break(queue, id >= queue->size ? VIRTQUEUE_ID_RANGE : VIRTQUEUE_ID_NOT_OUT, id);
         return false;
     }
     queue->told = told;
@@ -52,6 +55,8 @@ struct virtqueue_burst virtqueue_in_order_pop(struct virtqueue *queue, void **to
     const uint32_t limit = finished_at_most(queue);
     struct virtqueue_burst burst = {0};
 
+    if (queue->packed && virtqueue_packed_is_idle(queue))
+        return burst;
     n = virtqueue_smaller(virtqueue_smaller(n, limit), queue->capacity - slot);
     while (burst.count < n) {
         const uint32_t i = burst.count, idx = queue->used_idx + i;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "drivers/virtqueue_four.h"
+#include "drivers/virtqueue_in_order.h"
 
 #define FLAGS_MASK (VIRTQUEUE_PACKED_MASK & ~(uint32_t)UINT16_MAX)
 
@@ -27,12 +28,26 @@ bool virtqueue_packed_is_used(const struct virtqueue *queue, uint32_t idx)
     return (virtqueue_packed_load(desc) & FLAGS_MASK) == virtqueue_packed_used(queue, idx, 0);
 }
 
+/* How many chains from `idx` on are told of by the used descriptor there; 0 if it tells nonsense. */
+static uint32_t told_at(const struct virtqueue *queue, uint32_t idx)
+{
+    const uint16_t id =
+        (uint16_t)virtqueue_packed_load(&queue->packed_desc[virtqueue_slot(queue, idx)]);
+
+    if (!queue->in_order)
+        return 1;
+    const uint32_t told = virtqueue_in_order_told(queue, idx, id);
+    return told <= queue->avail_idx - idx ? told : 0;
+}
+
 uint32_t virtqueue_packed_unfinished(const struct virtqueue *queue)
 {
-    uint32_t idx = queue->used_idx + queue->told;
+    uint32_t idx = queue->used_idx + queue->told, told = 1;
 
-    while (idx != queue->avail_idx && virtqueue_packed_is_used(queue, idx))
-        idx++;
+    while (told != 0 && idx != queue->avail_idx && virtqueue_packed_is_used(queue, idx)) {
+        told = told_at(queue, idx);
+        idx += told;
+    }
     return queue->avail_idx - idx;
 }
 
@@ -217,9 +232,10 @@ bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_
     const uint32_t first = virtqueue_slot(queue, queue->avail_idx);
     uint32_t first_word = 0;
 
-    queue->tokens[first] = token;
     for (unsigned i = 0; i < count; i++) {
         const uint32_t idx = queue->avail_idx + i;
+        /* The id of the slot is not given to the device: one that says it lies. */
+        queue->tokens[virtqueue_slot(queue, idx)] = i == 0 ? token : NULL;
         struct pvirtq_desc *const desc = &queue->packed_desc[virtqueue_slot(queue, idx)];
         const uint16_t flags = available(queue, idx) | (parts[i].write ? VIRTQ_DESC_F_WRITE : 0) |
                                (i + 1 < count ? VIRTQ_DESC_F_NEXT : 0);
@@ -236,6 +252,22 @@ bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_
 }
 
 /* ---- taking back ---- */
+
+/*
+ * With nothing out, the next slot holds what the round before has left there: used or available then, and
+ * neither by the wrap counter of this round. So who makes it used answers what was not asked.
+ */
+__attribute__((noinline)) bool virtqueue_packed_is_idle(struct virtqueue *queue)
+{
+    const struct pvirtq_desc *const desc =
+        &queue->packed_desc[virtqueue_slot(queue, queue->used_idx)];
+
+    if (virtqueue_outstanding(queue) != 0)
+        return false;
+    if (virtqueue_packed_is_used(queue, queue->used_idx))
+        virtqueue_break(queue, VIRTQUEUE_USED_IDX, virtqueue_packed_load(desc) >> 16);
+    return true;
+}
 
 /*
  * The upper halves of four descriptors: lengths, and ids with flags. Acquire, as in
@@ -327,6 +359,10 @@ struct virtqueue_burst virtqueue_packed_pop(struct virtqueue *queue, void **toke
     /* No more than the device has, and not beyond the end, where the wrap counter changes. */
     n = virtqueue_smaller(n, virtqueue_outstanding(queue));
     n = virtqueue_smaller(n, queue->capacity - virtqueue_slot(queue, used_idx));
+    if (__builtin_expect(n == 0, 0)) {
+        (void)virtqueue_packed_is_idle(queue);
+        return (struct virtqueue_burst){0};
+    }
     /* Most often there is one chain, or there are many. */
     if (n >= 4 && queue->unmoved && virtqueue_packed_is_used(queue, used_idx + 1))
         return pop_many(queue, tokens, lengths, n);

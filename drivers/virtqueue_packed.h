@@ -21,6 +21,9 @@ bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_
 struct virtqueue_burst virtqueue_packed_pop(struct virtqueue *queue, void **tokens,
                                             uint32_t *lengths, uint32_t n);
 
+/* True if nothing is outstanding. Breaks the queue if a descriptor is used all the same. */
+bool virtqueue_packed_is_idle(struct virtqueue *queue);
+
 /* True if the device has finished what is in the slot of `idx`, whichever id that has. */
 bool virtqueue_packed_is_used(const struct virtqueue *queue, uint32_t idx);
 

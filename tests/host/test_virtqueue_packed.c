@@ -251,19 +251,32 @@ static void one_odd_length_makes_a_burst_odd(void **state)
     }
 }
 
-/* A device can call a descriptor used that nobody gave it; nobody looks. */
-static void more_than_is_out_is_never_taken(void **state)
+/* What is out is taken; that a descriptor which nobody gave it is used, too, shows when none is left. */
+static void more_than_is_out_is_a_breach_and_never_taken(void **state)
 {
     void *tokens[SIZE];
 
     (void)state;
-    make_packed(SIZE);
-    offer(0, 3);
-    for (uint16_t i = 0; i < SIZE; i++)
-        use(i, HEADER + 20);
-    assert_int_equal(pop(tokens, NULL, SIZE).count, 3);
-    assert_int_equal(pop(tokens, NULL, SIZE).count, 0);
-    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    for (unsigned in_order = 0; in_order < 2; in_order++) {
+        make(SIZE, false, in_order != 0, true);
+        for (unsigned round = 0; round < 3; round++) { /* what is left of one is none of the next */
+            offer(0, SIZE);
+            for (uint16_t i = 0; i < SIZE; i++)
+                use(i, HEADER + 20);
+            assert_int_equal(pop(tokens, NULL, SIZE).count, SIZE);
+            assert_int_equal(pop(tokens, NULL, SIZE).count, 0);
+            assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+        }
+        offer(0, 3);
+        for (uint16_t i = 0; i < 4; i++)
+            use(i, HEADER + 20);
+        assert_int_equal(pop(tokens, NULL, SIZE).count, 3);
+        assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+        assert_true(virtqueue_has_finished(&queue));
+        assert_int_equal(pop(tokens, NULL, SIZE).count, 0);
+        assert_int_equal(queue.breach, VIRTQUEUE_USED_IDX);
+        assert_int_equal(queue.breach_value, 0); /* the flags, in the fourth round */
+    }
 }
 
 static void doorbells_are_wanted_as_the_device_says(void **state)
@@ -316,6 +329,26 @@ static void a_chain_of_parts_fills_as_many_slots(void **state)
     assert_int_equal(virtqueue_free(&queue), SIZE);
 }
 
+/* The slots of its further descriptors have ids, too, but nobody has told them to the device. */
+static void a_chain_is_not_known_by_its_further_descriptors(void **state)
+{
+    static uint8_t memory[4];
+    const struct virtqueue_part parts[] = {
+        {&memory[0], 2, false}, {&memory[1], 3, false}, {&memory[2], 1, true}};
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        void *token = NULL;
+        uint32_t slots;
+        make(SIZE, false, i / 2 != 0, true);
+        virtqueue_add_parts(&queue, parts, 3, memory, &slots);
+        use((uint16_t)(1 + i % 2), 1);
+        assert_int_equal(virtqueue_pop(&queue, &token, NULL, 1).count, 0);
+        assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
+        assert_int_equal(queue.breach_value, 1 + i % 2);
+    }
+}
+
 /* ---- in order ---- */
 
 /* One word for `n` chains, the last of which has this id. */
@@ -362,6 +395,35 @@ static void one_word_tells_of_several_chains(void **state)
     }
 }
 
+/* Or a ring from which nobody takes anything back would look like one that has stalled. */
+static void chains_that_a_batch_tells_of_are_finished_before_they_are_taken(void **state)
+{
+    void *tokens[SIZE];
+
+    (void)state;
+    for (unsigned packed = 0; packed < 2; packed++) {
+        make(SIZE, false, true, packed != 0);
+        for (unsigned round = 0; round < 5; round++) {
+            offer(0, 6);
+            const uint32_t first = queue.used_idx % SIZE;
+            use_batch((uint16_t)((first + 1) % SIZE), 2, HEADER + 20);
+            use_batch((uint16_t)((first + 3) % SIZE), 2, HEADER + 20);
+            assert_int_equal(virtqueue_unfinished(&queue), 2);
+            assert_int_equal(pop(tokens, NULL, 1).count, 1); /* in the middle of a batch */
+            assert_int_equal(virtqueue_unfinished(&queue), 2);
+            use_batch((uint16_t)((first + 5) % SIZE), 2, HEADER + 20);
+            assert_int_equal(virtqueue_unfinished(&queue), 0);
+            while (virtqueue_outstanding(&queue) != 0)
+                assert_true(pop(tokens, NULL, SIZE).count > 0);
+        }
+        offer(0, 3);
+        use_batch((uint16_t)((queue.used_idx + 4) % SIZE), 1, HEADER + 20);
+        assert_int_equal(virtqueue_unfinished(&queue),
+                         packed != 0 ? 3 : 2); /* nonsense is no news */
+        assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    }
+}
+
 static void in_order_rejects_ids_that_cannot_be(void **state)
 {
     static const struct {
@@ -396,10 +458,12 @@ int main(void)
         TEST(chains_come_back_in_the_order_of_the_device),
         TEST(pop_rejects_ids_that_cannot_be),
         TEST(one_odd_length_makes_a_burst_odd),
-        TEST(more_than_is_out_is_never_taken),
+        TEST(more_than_is_out_is_a_breach_and_never_taken),
         TEST(doorbells_are_wanted_as_the_device_says),
         TEST(a_chain_of_parts_fills_as_many_slots),
+        TEST(a_chain_is_not_known_by_its_further_descriptors),
         TEST(one_word_tells_of_several_chains),
+        TEST(chains_that_a_batch_tells_of_are_finished_before_they_are_taken),
         TEST(in_order_rejects_ids_that_cannot_be),
     };
 
