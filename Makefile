@@ -241,7 +241,8 @@ $(OUT)/capture.pcap: tools/make-capture | packages
 
 SIMULATION := tests/host/machine.c tests/host/operator.c tests/host/sim_bus.c
 SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
-	tests/host/sim_virtio_modern.c tests/host/sim_virtio_interrupt.c tests/host/sim_virtqueue.c
+	tests/host/sim_virtio_modern.c tests/host/sim_virtio_interrupt.c tests/host/sim_virtqueue.c \
+	tests/host/sim_split.c tests/host/sim_packed.c
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed virtio_net virtio_modern virtio_net_data virtio_net_offload \
 	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_filter \

@@ -198,6 +198,7 @@ unsigned sim_virtio_net_transmit(struct sim_virtio_net *net, unsigned max)
     struct sim_chain chain;
     unsigned done;
 
+    sim_queue_begin(queue);
     for (done = 0; done < max && sim_virtio_net_available(net, SIM_TX) > 0; done++) {
         if (!sim_queue_take(queue, &chain))
             break;
@@ -205,8 +206,8 @@ unsigned sim_virtio_net_transmit(struct sim_virtio_net *net, unsigned max)
         record(net, &chain);
         sim_queue_finish(queue, chain.head, 0, 0);
     }
-    if (queue->in_use)
-        sim_queue_ask_for_doorbells(queue);
+    sim_queue_end(queue);
+    sim_queue_ask_for_doorbells(queue);
     return done;
 }
 
@@ -525,7 +526,10 @@ bool sim_place_queue(struct sim_virtio_net *net, unsigned index, struct sim_plac
         sim_complain(net, "address of queue %u, which does not exist", index);
         return false;
     }
-    if (!sim_queue_place(queue, place, sim_negotiated(net, SIM_F_EVENT_IDX)))
+    if (!sim_queue_place(queue, place,
+                         (struct sim_format){.event_idx = sim_negotiated(net, SIM_F_EVENT_IDX),
+                                             .packed = sim_negotiated(net, SIM_F_RING_PACKED),
+                                             .in_order = sim_negotiated(net, SIM_F_IN_ORDER)}))
         return false;
     queue->header = header_size(net);
     if (net->scribbles)
@@ -570,7 +574,7 @@ struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint64_t features)
     net = all[count] = &devices[count];
     count++;
     memset(net, 0, sizeof(*net));
-    net->features = features & ~(1ull << 34 | 1ull << 35); /* it has split rings */
+    net->features = features;
     memcpy(net->mac, mac, 6);
     net->mac[5] = slot;
     net->link_status = 1;
@@ -616,8 +620,13 @@ const char *sim_virtio_net_complaint(void)
 
 void sim_virtio_net_remove_all(void)
 {
-    while (count > 0)
-        sim_virtio_net_forget_sent(all[--count]);
+    while (count > 0) {
+        struct sim_virtio_net *net = all[--count];
+
+        sim_virtio_net_forget_sent(net);
+        for (unsigned i = 0; i < SIM_QUEUES; i++)
+            sim_queue_reset(&net->queues[i]);
+    }
 }
 
 void sim_virtio_net_enable_msix(struct sim_virtio_net *net)

@@ -1,5 +1,5 @@
-/* The ring by bytes: offsets and flags are typed in from virtio 1.2 §2.7 once more. */
-#include "tests/host/sim_virtqueue.h"
+/* What both formats of a ring have in common. */
+#include "tests/host/sim_virtqueue_format.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,14 +8,7 @@
 
 #include "tests/host/machine.h"
 
-#define PAGE 4096u
-
-enum {
-    DESC_NEXT = 1,
-    DESC_WRITE = 2,
-    AVAIL_NO_INTERRUPT = 1,
-    USED_NO_NOTIFY = 1,
-};
+#define BATCH_MAX 7 /* chains that one used element stands for */
 
 const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_SOUND] = "sound",
@@ -28,6 +21,9 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_USED_IDX_AHEAD] = "used-idx-ahead",
     [SIM_USED_IDX_BACK] = "used-idx-back",
     [SIM_USED_IDX_FAR] = "used-idx-far",
+    [SIM_USED_FLAGS_AHEAD] = "used-flags-ahead",
+    [SIM_USED_FLAGS_WRAP] = "used-flags-wrap",
+    [SIM_USED_FLAGS_HALF] = "used-flags-half",
     [SIM_LENGTH_ZERO] = "length-zero",
     [SIM_LENGTH_HEADER] = "length-header",
     [SIM_LENGTH_BUFFER] = "length-buffer",
@@ -36,9 +32,7 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_LENGTH_MAX] = "length-max",
 };
 
-/* The first complaint stays: what follows is often its consequence. */
-static void __attribute__((format(printf, 2, 3)))
-complain(struct sim_queue *queue, const char *format, ...)
+void sim_queue_complain(struct sim_queue *queue, const char *format, ...)
 {
     va_list arguments;
 
@@ -49,53 +43,14 @@ complain(struct sim_queue *queue, const char *format, ...)
     va_end(arguments);
 }
 
-/* A piece of the driver's memory, or NULL with a complaint. */
-static uint8_t *dma(struct sim_queue *queue, uint64_t physical, uint64_t size)
+uint8_t *sim_queue_dma(struct sim_queue *queue, uint64_t physical, uint64_t size)
 {
     uint8_t *bytes = machine_dma(physical, size);
 
     if (bytes == NULL)
-        complain(queue, "address 0x%llx with length %llu is not in memory given out",
-                 (unsigned long long)physical, (unsigned long long)size);
+        sim_queue_complain(queue, "address 0x%llx with length %llu is not in memory given out",
+                           (unsigned long long)physical, (unsigned long long)size);
     return bytes;
-}
-
-struct sim_place sim_queue_legacy_place(const struct sim_queue *queue, uint32_t page)
-{
-    const uint64_t desc = (uint64_t)page * PAGE, avail = desc + 16u * queue->size;
-    const uint64_t avail_end = avail + 2 * (3u + queue->size);
-
-    return (struct sim_place){desc, avail, (avail_end + PAGE - 1) / PAGE * PAGE};
-}
-
-static uint8_t *desc_at(struct sim_queue *queue)
-{
-    return dma(queue, queue->place.desc, 16u * queue->size);
-}
-
-static uint8_t *avail_at(struct sim_queue *queue)
-{
-    return dma(queue, queue->place.avail, 2 * (3u + queue->size));
-}
-
-static uint8_t *used_at(struct sim_queue *queue)
-{
-    return dma(queue, queue->place.used, 2 * 3u + 8u * queue->size);
-}
-
-static uint16_t get16(const uint8_t *bytes)
-{
-    return __atomic_load_n((const uint16_t *)bytes, __ATOMIC_ACQUIRE);
-}
-
-static void put16(uint8_t *bytes, uint16_t value)
-{
-    __atomic_store_n((uint16_t *)bytes, value, __ATOMIC_RELEASE);
-}
-
-static void put32(uint8_t *bytes, uint32_t value)
-{
-    __atomic_store_n((uint32_t *)bytes, value, __ATOMIC_RELAXED);
 }
 
 void sim_queue_reset(struct sim_queue *queue)
@@ -103,107 +58,71 @@ void sim_queue_reset(struct sim_queue *queue)
     queue->in_use = false;
     queue->avail_seen = queue->used_next = queue->used_shown = 0;
     queue->pending_count = 0;
+    queue->batching = queue->spoiled = false;
+    queue->batch_chains = queue->batch_descriptors = 0;
     memset(queue->out, 0, queue->size); /* no more of it is in use */
+    free(queue->copies);
+    queue->copies = NULL;
 }
 
-/* §2.7 has the table of alignments. */
-bool sim_queue_place(struct sim_queue *queue, struct sim_place place, bool event_idx)
+bool sim_queue_place(struct sim_queue *queue, struct sim_place place, struct sim_format format)
 {
     queue->place = place;
-    queue->event_idx = event_idx;
-    if (place.desc % 16 != 0 || place.avail % 2 != 0 || place.used % 4 != 0)
-        complain(queue, "ring misaligned: 0x%llx 0x%llx 0x%llx", (unsigned long long)place.desc,
-                 (unsigned long long)place.avail, (unsigned long long)place.used);
-    queue->in_use = place.desc != 0 && desc_at(queue) != NULL && avail_at(queue) != NULL &&
-                    used_at(queue) != NULL;
+    queue->format = format;
+    queue->batch_size = 1;
+    queue->in_use = format.packed ? sim_packed_place(queue) : sim_split_place(queue);
     return queue->in_use;
 }
 
 struct sim_ring sim_queue_ring(struct sim_queue *queue)
 {
-    uint8_t *used = used_at(queue);
-
-    return (struct sim_ring){desc_at(queue), avail_at(queue), used, used + 6 + 8 * queue->size};
-}
-
-/* Every descriptor is followed by itself: who walks the chain walks for ever. */
-static void loop_table(struct sim_queue *queue, uint8_t *desc)
-{
-    for (uint16_t id = 0; id < queue->size; id++, desc += 16) {
-        put16(desc + 12, DESC_NEXT);
-        put16(desc + 14, id);
-    }
+    return queue->format.packed ? sim_packed_ring(queue) : sim_split_ring(queue);
 }
 
 void sim_queue_scribble(struct sim_queue *queue, enum sim_scribble what)
 {
-    struct sim_ring at = sim_queue_ring(queue);
-
-    switch (what) {
-    case SIM_SCRIBBLE_TABLE:
-        memset(at.desc, 0xff, 16u * queue->size);
-        break;
-    case SIM_SCRIBBLE_TABLE_LOOP:
-        loop_table(queue, at.desc);
-        break;
-    case SIM_SCRIBBLE_AVAIL:
-        memset(at.avail, 0xff, 2 * (3u + queue->size));
-        break;
-    case SIM_SCRIBBLE_AVAIL_LOOP:
-        for (unsigned i = 1; i < queue->size; i++)
-            memcpy(at.avail + 4 + 2 * i, at.avail + 4, 2);
-        break;
-    default:
-        memset(at.used + 4, 0xff, 8u * queue->size);
-        break;
-    }
+    if (queue->format.packed)
+        sim_packed_scribble(queue, what);
+    else
+        sim_split_scribble(queue, what);
 }
+
+/* --- available --- */
 
 uint16_t sim_queue_posted(struct sim_queue *queue)
 {
-    return get16(avail_at(queue) + 2);
+    return queue->format.packed ? sim_packed_posted(queue) : sim_split_posted(queue);
 }
 
-/* Fetches what the driver has newly made available into pending[]. */
-static void fetch(struct sim_queue *queue)
+bool sim_queue_fetched(struct sim_queue *queue, uint16_t head)
 {
-    uint8_t *avail = avail_at(queue);
-    uint16_t idx;
-
-    if (avail == NULL)
-        return;
-    idx = get16(avail + 2);
-    if ((uint16_t)(idx - queue->avail_seen) > queue->size - queue->pending_count) {
-        complain(queue, "avail.idx %u is further ahead than the ring of %u is large", idx,
-                 queue->size);
-        return;
+    if (head >= queue->size || queue->out[head]) {
+        sim_queue_complain(queue, "available chain %u is out of range or out already", head);
+        return false;
     }
-    for (; queue->avail_seen != idx; queue->avail_seen++) {
-        uint16_t head = get16(avail + 4 + 2 * (queue->avail_seen % queue->size));
-
-        if (head >= queue->size || queue->out[head]) {
-            complain(queue, "available chain %u is out of range or out already", head);
-            return;
-        }
-        queue->out[head] = true;
-        queue->pending[queue->pending_count++] = head;
-    }
+    queue->out[head] = true;
+    queue->pending[queue->pending_count++] = head;
+    return true;
 }
 
 unsigned sim_queue_available(struct sim_queue *queue)
 {
-    fetch(queue);
+    if (queue->format.packed)
+        sim_packed_fetch(queue);
+    else
+        sim_split_fetch(queue);
     return queue->pending_count;
 }
 
 static uint16_t take_pending(struct sim_queue *queue)
 {
+    const enum sim_order order = queue->format.in_order ? SIM_IN_ORDER : queue->order;
     uint32_t at = 0;
     uint16_t head;
 
-    if (queue->order == SIM_REVERSED)
+    if (order == SIM_REVERSED)
         at = queue->pending_count - 1;
-    if (queue->order == SIM_SHUFFLED) {
+    if (order == SIM_SHUFFLED) {
         queue->random = queue->random * 1664525 + 1013904223;
         at = (queue->random >> 8) % queue->pending_count;
     }
@@ -214,46 +133,23 @@ static uint16_t take_pending(struct sim_queue *queue)
     return head;
 }
 
-/* Reads descriptor `index` into `span`; returns its flags. */
-static uint16_t read_descriptor(struct sim_queue *queue, uint16_t index, struct sim_span *span)
+bool sim_queue_append(struct sim_queue *queue, struct sim_chain *chain,
+                      const struct sim_descriptor *desc)
 {
-    const uint8_t *desc = desc_at(queue) + 16u * index;
-    uint16_t flags = get16(desc + 12);
+    struct sim_span *span = &chain->spans[chain->count];
 
-    memcpy(&span->physical, desc, 8);
-    memcpy(&span->length, desc + 8, 4);
-    span->write = (flags & DESC_WRITE) != 0;
-    span->bytes = dma(queue, span->physical, span->length);
-    if (span->length == 0 || flags & ~(DESC_NEXT | DESC_WRITE))
-        complain(queue, "descriptor %u has length %u and flags 0x%x", index, span->length, flags);
-    return flags;
-}
-
-/* Follows the chain from its head. */
-static bool follow(struct sim_queue *queue, struct sim_chain *chain)
-{
-    uint16_t index = chain->head;
-
-    for (unsigned n = 0; n < SIM_CHAIN_MAX; n++) {
-        struct sim_span *span = &chain->spans[n];
-        uint16_t flags = read_descriptor(queue, index, span);
-
-        if (span->bytes == NULL)
-            return false;
-        if (n > 0 && chain->spans[n - 1].write && !span->write)
-            complain(queue, "descriptor %u is for reading behind one for writing", index);
-        chain->count = n + 1;
-        chain->capacity += span->length;
-        if (!(flags & DESC_NEXT))
-            return true;
-        index = get16(desc_at(queue) + 16u * index + 14);
-        if (index >= queue->size || queue->out[index]) {
-            complain(queue, "descriptor %u is linked into a chain and is none or another's", index);
-            return false;
-        }
-    }
-    complain(queue, "chain %u does not end", chain->head);
-    return false;
+    *span = (struct sim_span){.physical = desc->physical,
+                              .length = desc->length,
+                              .write = (desc->flags & SIM_DESC_WRITE) != 0};
+    if (desc->length == 0 || desc->flags & ~(SIM_DESC_NEXT | SIM_DESC_WRITE))
+        sim_queue_complain(queue, "descriptor %u of chain %u has length %u and flags 0x%x",
+                           chain->count, chain->head, desc->length, desc->flags);
+    if (chain->count > 0 && chain->spans[chain->count - 1].write && !span->write)
+        sim_queue_complain(queue, "chain %u: for reading behind for writing", chain->head);
+    span->bytes = sim_queue_dma(queue, span->physical, span->length);
+    chain->count++;
+    chain->capacity += span->length;
+    return span->bytes != NULL;
 }
 
 bool sim_queue_take(struct sim_queue *queue, struct sim_chain *chain)
@@ -261,31 +157,16 @@ bool sim_queue_take(struct sim_queue *queue, struct sim_chain *chain)
     chain->head = take_pending(queue);
     chain->count = 0;
     chain->capacity = 0;
-    return follow(queue, chain);
+    return queue->format.packed ? sim_packed_read(queue, chain) : sim_split_read(queue, chain);
 }
 
-/* §2.7.7.1, §2.7.10: would this have interrupted the driver? */
-static void count_interrupt(struct sim_queue *queue, uint16_t old)
+/* --- used --- */
+
+void sim_queue_announce(struct sim_queue *queue, bool wanted)
 {
-    uint8_t *avail = avail_at(queue);
-    uint16_t event = get16(avail + 4 + 2 * queue->size);
-    uint16_t new = queue->used_shown;
-
-    const bool wanted = queue->event_idx ? (uint16_t)(new - event - 1) < (uint16_t)(new - old)
-                                         : !(get16(avail) & AVAIL_NO_INTERRUPT);
-
     queue->interrupts += wanted;
     if (wanted && queue->interrupt != NULL)
         queue->interrupt(queue->interrupt_context, queue->index);
-}
-
-static void show_used(struct sim_queue *queue, uint16_t idx)
-{
-    uint16_t old = queue->used_shown;
-
-    queue->used_shown = idx;
-    put16(used_at(queue) + 2, idx);
-    count_interrupt(queue, old);
 }
 
 /* A descriptor that is no head of a chain the device has; the test must have left one. */
@@ -308,7 +189,7 @@ static void distort(struct sim_queue *queue, uint32_t capacity, uint32_t *id, ui
         *id = UINT32_MAX;
         break;
     case SIM_USED_ID_HIGH_BITS:
-        *id |= 0x10000;
+        *id |= queue->format.packed ? 0x8000 : 0x10000; /* there an id has 16 bits */
         break;
     case SIM_USED_ID_FREE:
         *id = free_id(queue, *id);
@@ -342,36 +223,48 @@ static void distort(struct sim_queue *queue, uint32_t capacity, uint32_t *id, ui
     }
 }
 
-/* The used.idx that is shown after the element, given that `right` would be. */
-static uint16_t distort_idx(const struct sim_queue *queue, uint16_t right)
+/* One used element for all chains that were finished and not told of, the last of which is `head`. */
+static void use(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity)
 {
-    switch (queue->fault) {
-    case SIM_USED_IDX_AHEAD:
-        return (uint16_t)(right + queue->pending_count + 1);
-    case SIM_USED_IDX_BACK:
-        return (uint16_t)(right - 2);
-    case SIM_USED_IDX_FAR:
-        return (uint16_t)(right + 0x8000);
-    default:
-        return right;
-    }
+    uint32_t id = head;
+
+    distort(queue, capacity, &id, &length);
+    if (queue->format.packed)
+        sim_packed_use(queue, id, length, queue->batch_descriptors);
+    else
+        sim_split_use(queue, id, length, (uint16_t)queue->batch_chains);
+    if (queue->fault == SIM_USED_FLAGS_AHEAD)
+        while (queue->pending_count > 0) /* they are used, by what was written */
+            queue->out[take_pending(queue)] = false;
+    queue->batch_chains = queue->batch_descriptors = 0;
+    queue->fault = SIM_SOUND;
+    queue->last_id = head;
 }
 
 void sim_queue_finish(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity)
 {
-    uint8_t *used = used_at(queue);
-    uint8_t *element = used + 4 + 8 * (queue->used_next % queue->size);
-    uint32_t id = head;
-
     queue->out[head] = false;
-    distort(queue, capacity, &id, &length);
-    put32(element, id);
-    put32(element + 4, length);
-    queue->used_next++;
-    if (!queue->held)
-        show_used(queue, distort_idx(queue, queue->used_next));
-    queue->fault = SIM_SOUND;
-    queue->last_id = head;
+    queue->batch_head = head;
+    queue->batch_chains++;
+    queue->batch_descriptors =
+        (uint16_t)(queue->batch_descriptors +
+                   (queue->format.packed ? sim_packed_count(queue, head) : 0));
+    if (!queue->batching || queue->batch_chains >= queue->batch_size) {
+        use(queue, head, length, capacity);
+        queue->batch_size = queue->batch_size % BATCH_MAX + 1;
+    }
+}
+
+void sim_queue_begin(struct sim_queue *queue)
+{
+    queue->batching = queue->format.in_order;
+}
+
+void sim_queue_end(struct sim_queue *queue)
+{
+    queue->batching = false;
+    if (queue->batch_chains > 0)
+        use(queue, queue->batch_head, 0, 0);
 }
 
 void sim_queue_finish_blind(struct sim_queue *queue, uint32_t length)
@@ -381,21 +274,12 @@ void sim_queue_finish_blind(struct sim_queue *queue, uint32_t length)
     sim_queue_finish(queue, take_pending(queue), length, length);
 }
 
-void sim_queue_show(struct sim_queue *queue)
-{
-    show_used(queue, queue->used_next);
-}
-
-/* Where doorbells are wanted again, avail_event follows what was seen (§2.7.10). */
 void sim_queue_ask_for_doorbells(struct sim_queue *queue)
 {
-    uint8_t *used = queue->in_use ? used_at(queue) : NULL;
-
-    if (used == NULL)
+    if (!queue->in_use)
         return;
-    if (!queue->event_idx)
-        put16(used, queue->suppress ? USED_NO_NOTIFY : 0);
-    else /* suppressed: far behind, so that the driver doesn't pass it for 32768 frames */
-        put16(used + 4 + 8 * queue->size,
-              (uint16_t)(queue->suppress ? queue->avail_seen - 0x8000 : queue->avail_seen));
+    if (queue->format.packed)
+        sim_packed_ask(queue);
+    else
+        sim_split_ask(queue);
 }

@@ -1,7 +1,12 @@
 /*
- * The device's side of a split virtqueue (virtio 1.2 §2.7; the legacy layout is §2.7.2), written from the
- * specification and by bytes: nothing is shared with drivers/. It watches the driver, keeps the
- * first thing that is forbidden as a complaint, and breaks the rules itself when told to.
+ * The device's side of a virtqueue, split (virtio 1.2 §2.7; the legacy layout is §2.7.2) or packed
+ * (§2.8), in order or not, written from the specification and by bytes: nothing is shared with
+ * drivers/. It watches the driver, keeps the first thing that is forbidden as a complaint, and breaks
+ * the rules itself when told to.
+ *
+ *     sim_virtqueue.c  what both formats have in common: the chains that the device has, and its lies
+ *     sim_split.c      the split ring by bytes
+ *     sim_packed.c     the packed ring by bytes
  */
 #ifndef TESTS_HOST_SIM_VIRTQUEUE_H
 #define TESTS_HOST_SIM_VIRTQUEUE_H
@@ -25,9 +30,12 @@ enum sim_fault {
     SIM_USED_ID_FREE,      /* of a descriptor that the driver has not made available */
     SIM_USED_ID_TWICE,     /* of the chain finished before it */
     SIM_USED_ID_SECOND,    /* of the second descriptor of a chain */
-    SIM_USED_IDX_AHEAD,    /* one more than is outstanding */
-    SIM_USED_IDX_BACK,     /* one less than before */
-    SIM_USED_IDX_FAR,      /* 0x8000 further */
+    SIM_USED_IDX_AHEAD,    /* split: one more than is outstanding */
+    SIM_USED_IDX_BACK,     /* split: one less than before */
+    SIM_USED_IDX_FAR,      /* split: 0x8000 further */
+    SIM_USED_FLAGS_AHEAD, /* packed: all that is outstanding and one more, as the driver left them */
+    SIM_USED_FLAGS_WRAP,  /* packed: with the wrap counter of the other round */
+    SIM_USED_FLAGS_HALF,  /* packed: USED as it should be, AVAIL not */
     SIM_LENGTH_ZERO,
     SIM_LENGTH_HEADER,       /* a header and no frame: legal, if of no use */
     SIM_LENGTH_BUFFER,       /* all of the buffer, however little was written: a lie */
@@ -39,41 +47,61 @@ enum sim_fault {
 
 extern const char *const sim_fault_names[SIM_FAULTS];
 
-/* What a device can write over. */
+/* What a device can write over. In a packed ring the bits that make a descriptor used or not stay as
+ * they are: to write these is to say something. */
 enum sim_scribble {
-    SIM_SCRIBBLE_TABLE,      /* ones over the descriptor table */
-    SIM_SCRIBBLE_TABLE_LOOP, /* every descriptor is its own successor */
-    SIM_SCRIBBLE_AVAIL,      /* ones over the available ring, index and flags included */
-    SIM_SCRIBBLE_AVAIL_LOOP, /* the first chain in all its entries */
-    SIM_SCRIBBLE_USED,       /* ones over the elements of the used ring */
+    SIM_SCRIBBLE_TABLE,      /* ones over the descriptors */
+    SIM_SCRIBBLE_TABLE_LOOP, /* every descriptor is its own successor; packed: all have NEXT, and id 0 */
+    SIM_SCRIBBLE_AVAIL,      /* ones over the available ring, index and flags included; packed: over
+                                the driver's event suppression */
+    SIM_SCRIBBLE_AVAIL_LOOP, /* the first chain in all its entries; packed: the first descriptor's
+                                address and length in all of them */
+    SIM_SCRIBBLE_USED, /* ones over the elements of the used ring; packed: zeros over addresses,
+                                lengths and ids */
     SIM_SCRIBBLES
 };
 
-/* Where the three parts of a ring are: physical addresses. */
+/* Where the three parts of a ring are: physical addresses. Of a packed one: the descriptors, and as
+ * `avail` and `used` the event suppression of the driver and of the device. */
 struct sim_place {
     uint64_t desc;
     uint64_t avail;
     uint64_t used;
 };
 
+/* What was negotiated about the rings. */
+struct sim_format {
+    bool event_idx;
+    bool packed;
+    bool in_order;
+};
+
+struct sim_copy; /* a packed chain as it was when the device fetched it */
+
 struct sim_queue {
     /* the test's */
-    uint16_t size;       /* as the device states it, and the driver may have reduced it */
-    uint16_t size_later; /* if not 0: and what it states from the second time on */
-    enum sim_order order;
+    uint16_t size;        /* as the device states it, and the driver may have reduced it */
+    uint16_t size_later;  /* if not 0: and what it states from the second time on */
+    enum sim_order order; /* where IN_ORDER was not negotiated */
     enum sim_fault fault; /* for the next chain finished; then SIM_SOUND again */
-    bool held;            /* finished chains are not shown until sim_queue_show */
     bool suppress;        /* doorbells are not wanted */
 
     /* the device's */
     struct sim_place place;
-    uint32_t header;     /* bytes that a finished chain of received bytes has at least */
-    bool in_use;         /* the driver has said where it is */
-    bool event_idx;      /* as negotiated */
-    uint16_t avail_seen; /* how far the available ring was followed */
-    uint16_t used_next;  /* how far the used ring was filled */
-    uint16_t used_shown; /* used.idx as the driver can see it */
-    uint16_t last_id;    /* of the chain finished last */
+    uint32_t header; /* bytes that a finished chain of received bytes has at least */
+    bool in_use;     /* the driver has said where it is */
+    struct sim_format format;
+    uint16_t avail_seen;   /* how far the available ring was followed; packed: descriptors */
+    uint16_t used_next;    /* how far the used ring was filled; packed: descriptors */
+    uint16_t used_shown;   /* used.idx as the driver can see it; packed: as used_next */
+    uint16_t last_id;      /* of the chain told of last */
+    bool batching;         /* in order: between sim_queue_begin and sim_queue_end */
+    unsigned batch_size;   /* chains that the next used element stands for, at most */
+    unsigned batch_chains; /* finished, and not told of */
+    uint16_t batch_descriptors;
+    uint16_t batch_head;     /* the last of them */
+    struct sim_copy *copies; /* packed: by id; the queue's, while it is in use */
+    bool spoiled;            /* packed: the driver's event suppression is the device's scribble */
     uint32_t random;
     uint32_t pending_count;
     uint16_t pending[SIM_RING_MAX]; /* heads fetched and not finished */
@@ -109,7 +137,7 @@ struct sim_chain {
 void sim_queue_reset(struct sim_queue *queue);
 
 /* The driver has said where the ring is. False after a complaint. */
-bool sim_queue_place(struct sim_queue *queue, struct sim_place place, bool event_idx);
+bool sim_queue_place(struct sim_queue *queue, struct sim_place place, struct sim_format format);
 
 /* The place of a ring that starts at `page` and is laid out as the legacy interface has it. */
 struct sim_place sim_queue_legacy_place(const struct sim_queue *queue, uint32_t page);
@@ -129,7 +157,8 @@ struct sim_ring {
 };
 struct sim_ring sim_queue_ring(struct sim_queue *queue);
 
-/* The available ring's index as the driver has written it. */
+/* Chains that the driver has made available since it has placed the ring, seen or not; in a packed
+ * ring at most one round of them, and descriptors. */
 uint16_t sim_queue_posted(struct sim_queue *queue);
 
 /* Chains that the driver has made available and sim_queue_take has not taken. */
@@ -141,11 +170,16 @@ bool sim_queue_take(struct sim_queue *queue, struct sim_chain *chain);
 /* Hands chain `head` back, `length` bytes written into its `capacity`. */
 void sim_queue_finish(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity);
 
+/*
+ * Around chains that are finished in a row and of which only the last one's length is told, if any: in
+ * order, one used element stands for 1, then 2, … then 7 of them, and so on (§2.7.9, §2.8.8). Where the
+ * order was not negotiated this means nothing.
+ */
+void sim_queue_begin(struct sim_queue *queue);
+void sim_queue_end(struct sim_queue *queue);
+
 /* Finishes the next of the chains known without reading it or the available ring. */
 void sim_queue_finish_blind(struct sim_queue *queue, uint32_t length);
-
-/* Shows the driver all that was finished. */
-void sim_queue_show(struct sim_queue *queue);
 
 /* Writes the suppression word: doorbells from what was seen on, or none (queue->suppress). */
 void sim_queue_ask_for_doorbells(struct sim_queue *queue);

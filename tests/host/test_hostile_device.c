@@ -314,5 +314,6 @@ int main(void)
     };
 
     return cmocka_run_group_tests_name("hostile_device, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("hostile_device, modern", tests, bench_modern, NULL);
+           cmocka_run_group_tests_name("hostile_device, modern", tests, bench_modern, NULL) +
+           cmocka_run_group_tests_name("hostile_device, packed", tests, bench_packed, NULL);
 }

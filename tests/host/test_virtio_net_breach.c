@@ -18,17 +18,25 @@ struct breach_row {
     const char *reason;
 };
 
+/* By whichever ring: */
 static const struct breach_row ring_breaches[] = {
     {SIM_USED_ID_SIZE, VIRTQUEUE_ID_RANGE, "used-id-range"},
     {SIM_USED_ID_HUGE, VIRTQUEUE_ID_RANGE, "used-id-range"},
     {SIM_USED_ID_HIGH_BITS, VIRTQUEUE_ID_RANGE, "used-id-range"},
     {SIM_USED_ID_FREE, VIRTQUEUE_ID_NOT_OUT, "used-id-not-outstanding"},
     {SIM_USED_ID_TWICE, VIRTQUEUE_ID_NOT_OUT, "used-id-not-outstanding"},
+    /* by a split one, which has an index: */
     {SIM_USED_IDX_AHEAD, VIRTQUEUE_USED_IDX, "used-idx"},
     {SIM_USED_IDX_BACK, VIRTQUEUE_USED_IDX, "used-idx"},
     {SIM_USED_IDX_FAR, VIRTQUEUE_USED_IDX, "used-idx"},
 };
-#define RING_BREACHES (sizeof(ring_breaches) / sizeof(ring_breaches[0]))
+#define RING_BREACHES_ANY 5u
+#define RING_BREACHES_SPLIT (sizeof(ring_breaches) / sizeof(ring_breaches[0]))
+
+static unsigned ring_breach_count(void)
+{
+    return bench_is_packed() ? RING_BREACHES_ANY : RING_BREACHES_SPLIT;
+}
 
 static const struct breach_row length_breaches[] = {
     {SIM_LENGTH_ZERO, VIRTQUEUE_LENGTH_SHORT, "used-length-short"},
@@ -112,10 +120,12 @@ static void a_breach_on_the_rx_ring_resets_that_port_by_name(void **state)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
 
-    for (unsigned i = 0; i < 2 * (RING_BREACHES + LENGTH_BREACHES); i++) {
+    const unsigned rings = ring_breach_count();
+
+    for (unsigned i = 0; i < 2 * (rings + LENGTH_BREACHES); i++) {
         unsigned at = i / 2;
         const struct breach_row *row =
-            at < RING_BREACHES ? &ring_breaches[at] : &length_breaches[at - RING_BREACHES];
+            at < rings ? &ring_breaches[at] : &length_breaches[at - rings];
         struct batch batch;
 
         start_two(state, features[i % 2], 64);
@@ -133,7 +143,7 @@ static void a_breach_on_the_rx_ring_resets_that_port_by_name(void **state)
 
 static void a_breach_on_the_tx_ring_resets_that_port_by_name(void **state)
 {
-    for (unsigned i = 0; i < RING_BREACHES; i++) {
+    for (unsigned i = 0; i < ring_breach_count(); i++) {
         struct batch batch;
         uint32_t before;
 
@@ -156,6 +166,69 @@ static void a_breach_on_the_tx_ring_resets_that_port_by_name(void **state)
             assert_non_null(one->pool.free[buffer]);
         assert_reset(&ring_breaches[i], SIM_TX);
     }
+}
+
+/* All that was out counts as sent, since nothing else can be known; then comes what was never given. */
+static void a_descriptor_that_is_used_and_was_never_given_resets_the_port(void **state)
+{
+    static const struct breach_row row = {SIM_USED_FLAGS_AHEAD, VIRTQUEUE_USED_IDX, "used-idx"};
+    struct batch batch;
+
+    start_two(state, SIM_FEATURES_USUAL, 64);
+    one->net->transmit_at_once = false;
+    bench_deliver(one, 10);
+    assert_int_equal(bench_receive(one, &batch), 10);
+    assert_int_equal(netdev_tx_room(one->dev, 0, BURST), BURST);
+    assert_int_equal(bench_transmit(one, &batch), 10);
+    const uint32_t before = one->pool.count;
+    one->net->queues[SIM_TX].fault = row.fault;
+    sim_virtio_net_transmit(one->net, 1);
+    assert_int_equal(netdev_tx_room(one->dev, 0, BURST), 0);
+    assert_int_equal(one->pool.count - before, 10);
+    assert_reset(&row, SIM_TX);
+}
+
+/* A used descriptor that has the other round's flags, or only one of both right, is none. */
+static void flags_of_another_round_say_nothing(void **state)
+{
+    static const enum sim_fault faults[] = {SIM_USED_FLAGS_WRAP, SIM_USED_FLAGS_HALF};
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct batch batch;
+
+        start_two(state, SIM_FEATURES_USUAL, 64);
+        bench_deliver(one, 3);
+        one->net->queues[SIM_RX].fault = faults[i];
+        bench_deliver(one, 2);
+        assert_int_equal(bench_receive(one, &batch), 3); /* those behind it wait with it */
+        for (uint32_t taken = 0; taken < batch.count; taken++)
+            pool_put(&one->pool, batch.buffers[taken]);
+        assert_int_equal(bench_receive(one, &batch), 0);
+        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_int_equal(machine_log_count("error", ""), 0);
+        assert_no_leak();
+
+        /* A device that finds out for itself asks to be reset. */
+        one->net->status |= 0x40;
+        machine_clock_advance(CLOCK_NS_PER_S / 2);
+        one->dev->ops->service(one->dev, clock_ns());
+        assert_int_equal(machine_log_count("error", "reason=status status=0x4f"), 1);
+        one->dev->ops->service(one->dev, clock_ns());
+        bench_forward(one, 300);
+        assert_no_leak();
+    }
+}
+
+/* The ids of its further descriptors are in the ring, too, but they are nobody's. */
+static void an_answer_for_the_second_part_of_a_command_resets_the_port(void **state)
+{
+    static const struct breach_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
+                                          "used-id-not-outstanding"};
+
+    start_two(state, SIM_FEATURES_USUAL, 5);
+    one->net->queues[SIM_CONTROL].fault = row.fault;
+    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_reset(&row, SIM_CONTROL);
 }
 
 static void an_id_of_a_second_descriptor_resets_the_port(void **state)
@@ -260,8 +333,18 @@ int main(void)
     const struct CMUnitTest legacy_only[] = {
         TEST(an_id_of_a_second_descriptor_resets_the_port),
     };
+    const struct CMUnitTest packed_only[] = {
+        TEST(a_descriptor_that_is_used_and_was_never_given_resets_the_port),
+        TEST(flags_of_another_round_say_nothing),
+        TEST(an_answer_for_the_second_part_of_a_command_resets_the_port),
+    };
     return cmocka_run_group_tests_name("virtio_net_breach, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("virtio_net_breach, modern", tests, bench_modern, NULL) +
+           BENCH_RUN_RINGS("virtio_net_breach", tests) +
            cmocka_run_group_tests_name("virtio_net_breach, legacy", legacy_only, bench_legacy,
-                                       NULL);
+                                       NULL) +
+           cmocka_run_group_tests_name("virtio_net_breach, packed", packed_only, bench_packed,
+                                       NULL) +
+           cmocka_run_group_tests_name("virtio_net_breach, packed, in order", packed_only,
+                                       bench_packed_in_order, NULL);
 }

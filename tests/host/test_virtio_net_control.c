@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <string.h>
+#include <stdio.h>
 
 #include <machine/clock.h>
 
@@ -323,7 +324,7 @@ static void a_wanted_address_without_the_command_cannot_be_a_modern_devices(void
 static void the_status_tells_where_the_buffers_are(void **state)
 {
     struct netdev_status status;
-    char features[NETDEV_FEATURES_TEXT];
+    char features[NETDEV_FEATURES_TEXT], expected[64];
     struct batch batch;
 
     (void)state;
@@ -334,8 +335,10 @@ static void the_status_tells_where_the_buffers_are(void **state)
     assert_int_equal(status.tx_filled, 0);
     assert_ptr_equal(status.tx_pool, &one->pool);
     one->dev->ops->features_text(one->dev, features);
-    assert_string_equal(features, bench_is_modern() ? "MAC,STATUS,ANY_LAYOUT,VERSION_1"
-                                                    : "MAC,STATUS,ANY_LAYOUT");
+    snprintf(expected, sizeof(expected), "MAC,STATUS,ANY_LAYOUT%s%s%s",
+             bench_is_modern() ? ",VERSION_1" : "", bench_is_packed() ? ",RING_PACKED" : "",
+             bench_is_in_order() ? ",IN_ORDER" : "");
+    assert_string_equal(features, expected);
     bench_deliver(one, 5);
     assert_int_equal(bench_receive(one, &batch), 5);
     assert_int_equal(bench_transmit(one, &batch), 5);
@@ -378,6 +381,7 @@ int main(void)
     };
     return cmocka_run_group_tests_name("virtio_net_control, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("virtio_net_control, modern", tests, bench_modern, NULL) +
+           BENCH_RUN_RINGS("virtio_net_control", tests) +
            cmocka_run_group_tests_name("virtio_net_control, legacy", legacy_only, bench_legacy,
                                        NULL) +
            cmocka_run_group_tests_name("virtio_net_control, modern", modern_only, bench_modern,

@@ -311,5 +311,6 @@ int main(void)
     };
 
     return cmocka_run_group_tests_name("virtio_net_data, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("virtio_net_data, modern", tests, bench_modern, NULL);
+           cmocka_run_group_tests_name("virtio_net_data, modern", tests, bench_modern, NULL) +
+           BENCH_RUN_RINGS("virtio_net_data", tests);
 }

@@ -306,6 +306,7 @@ int main(void)
 
     return cmocka_run_group_tests_name("virtio_net_filter, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("virtio_net_filter, modern", tests, bench_modern, NULL) +
+           BENCH_RUN_RINGS("virtio_net_filter", tests) +
            cmocka_run_group_tests_name("virtio_net_filter, modern", modern_only, bench_modern,
                                        NULL);
 }

@@ -18,19 +18,53 @@ struct bench *const one = &benches[0];
 struct virtio_net_options bench_options;
 uint32_t bench_allowed, bench_room;
 static bool modern;
+static uint64_t rings; /* what there is among the features besides, whatever a test asks for */
+
+static int choose(bool is_modern, uint64_t ring_features)
+{
+    modern = is_modern;
+    rings = ring_features;
+    return 0;
+}
 
 int bench_legacy(void **state)
 {
     (void)state;
-    modern = false;
-    return 0;
+    return choose(false, 0);
 }
 
 int bench_modern(void **state)
 {
     (void)state;
-    modern = true;
-    return 0;
+    return choose(true, 0);
+}
+
+int bench_packed(void **state)
+{
+    (void)state;
+    return choose(true, SIM_F(RING_PACKED));
+}
+
+int bench_in_order(void **state)
+{
+    (void)state;
+    return choose(true, SIM_F(IN_ORDER));
+}
+
+int bench_packed_in_order(void **state)
+{
+    (void)state;
+    return choose(true, SIM_F(RING_PACKED) | SIM_F(IN_ORDER));
+}
+
+bool bench_is_packed(void)
+{
+    return (rings & SIM_F(RING_PACKED)) != 0;
+}
+
+bool bench_is_in_order(void)
+{
+    return (rings & SIM_F(IN_ORDER)) != 0;
 }
 
 bool bench_is_modern(void)
@@ -40,7 +74,7 @@ bool bench_is_modern(void)
 
 uint64_t bench_taken(uint64_t features)
 {
-    return modern ? features | SIM_F(VERSION_1) : (uint32_t)features;
+    return modern ? features | SIM_F(VERSION_1) | rings : (uint32_t)features;
 }
 
 unsigned bench_feature_bits(void)
@@ -103,7 +137,7 @@ void bench_add(unsigned i, uint64_t features)
     /* As OVMF does it: above 4 GiB, beyond what one table of the highest level maps. */
     const uint64_t base = 0xe000000000ULL + i * SIM_MODERN_BYTES;
 
-    benches[i].net = sim_virtio_net_add((uint8_t)(i + 1), features);
+    benches[i].net = sim_virtio_net_add((uint8_t)(i + 1), features | rings);
     if (modern)
         sim_virtio_net_modernise(benches[i].net, base, true);
 }
