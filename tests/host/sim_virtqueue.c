@@ -18,6 +18,7 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_USED_ID_FREE] = "used-id-free",
     [SIM_USED_ID_TWICE] = "used-id-twice",
     [SIM_USED_ID_SECOND] = "used-id-second",
+    [SIM_USED_ID_JUMP] = "used-id-jump",
     [SIM_USED_IDX_AHEAD] = "used-idx-ahead",
     [SIM_USED_IDX_BACK] = "used-idx-back",
     [SIM_USED_IDX_FAR] = "used-idx-far",
@@ -223,19 +224,33 @@ static void distort(struct sim_queue *queue, uint32_t capacity, uint32_t *id, ui
     }
 }
 
+/* All that the device has is used, by what was written. Returns the id of the last of it. */
+static uint16_t give_up_all(struct sim_queue *queue, uint16_t head)
+{
+    while (queue->pending_count > 0) {
+        head = take_pending(queue);
+        queue->out[head] = false;
+        queue->batch_descriptors =
+            (uint16_t)(queue->batch_descriptors + sim_packed_count(queue, head));
+    }
+    return head;
+}
+
 /* One used element for all chains that were finished and not told of, the last of which is `head`. */
 static void use(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity)
 {
     uint32_t id = head;
 
     distort(queue, capacity, &id, &length);
+    if (queue->fault == SIM_USED_ID_JUMP)
+        id = queue->format.packed ? give_up_all(queue, head)
+                                  : queue->pending[queue->pending_count - 1];
     if (queue->format.packed)
         sim_packed_use(queue, id, length, queue->batch_descriptors);
     else
         sim_split_use(queue, id, length, (uint16_t)queue->batch_chains);
     if (queue->fault == SIM_USED_FLAGS_AHEAD)
-        while (queue->pending_count > 0) /* they are used, by what was written */
-            queue->out[take_pending(queue)] = false;
+        (void)give_up_all(queue, head);
     queue->batch_chains = queue->batch_descriptors = 0;
     queue->fault = SIM_SOUND;
     queue->last_id = head;

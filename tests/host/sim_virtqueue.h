@@ -30,9 +30,10 @@ enum sim_fault {
     SIM_USED_ID_FREE,      /* of a descriptor that the driver has not made available */
     SIM_USED_ID_TWICE,     /* of the chain finished before it */
     SIM_USED_ID_SECOND,    /* of the second descriptor of a chain */
-    SIM_USED_IDX_AHEAD,    /* split: one more than is outstanding */
-    SIM_USED_IDX_BACK,     /* split: one less than before */
-    SIM_USED_IDX_FAR,      /* split: 0x8000 further */
+    SIM_USED_ID_JUMP, /* in order: of the newest chain; packed: and those in between are skipped */
+    SIM_USED_IDX_AHEAD,   /* split: one more than is outstanding */
+    SIM_USED_IDX_BACK,    /* split: one less than before */
+    SIM_USED_IDX_FAR,     /* split: 0x8000 further */
     SIM_USED_FLAGS_AHEAD, /* packed: all that is outstanding and one more, as the driver left them */
     SIM_USED_FLAGS_WRAP,  /* packed: with the wrap counter of the other round */
     SIM_USED_FLAGS_HALF,  /* packed: USED as it should be, AVAIL not */

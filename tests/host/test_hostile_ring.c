@@ -242,6 +242,154 @@ static void a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none(void 
     assert_int_equal(machine_log_count("error", ""), 0);
 }
 
+/* --- what only packed rings have --- */
+
+/* All that was out counts as sent, since nothing else can be known; then comes what was never given. */
+static void what_is_used_and_was_never_given_is_found_out(void **state)
+{
+    new_wires(state, SIM_FEATURES_USUAL);
+    lie_on_tx(SIM_USED_FLAGS_AHEAD);
+    assert_recovers("used-idx");
+    for (unsigned i = 0; i < 300; i++)
+        wires_round();
+    wires_assert_buffers();
+    for (unsigned i = 2; i < WIRE_PORTS; i++)
+        assert_int_equal(wires.flows[i].arrived, wires.flows[i].announced);
+}
+
+/* Nothing tells it from a device that takes its time, but that direction stands still. It costs nobody
+ * else a frame, and a device that finds out for itself is well again. */
+static void assert_direction_stands_still(unsigned flow)
+{
+    const uint32_t arrived[2] = {wires.flows[0].arrived, wires.flows[1].arrived};
+
+    for (unsigned i = 0; i < 2; i++)
+        wires.flows[i].per_round = 1;
+    wires_run(WARM_UP_NS);
+    assert_int_equal(wires.flows[flow].arrived, arrived[flow]);
+    assert_true(wires.flows[flow ^ 1].arrived > arrived[flow ^ 1] + 100);
+    assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+    assert_int_equal(machine_log_count("error", ""), 0);
+}
+
+static void assert_reset_when_it_asks_for_it(void)
+{
+    wires_device(0)->status |= 0x40;
+    wires_run_until(0, NETDEV_RESETTING, CLOCK_NS_PER_S / 2);
+    assert_int_equal(machine_log_count("error", "reason=status status=0x4f"), 1);
+    const uint64_t took = wires_run_until(0, NETDEV_RUNNING, CLOCK_NS_PER_S);
+    assert_true(took < CLOCK_NS_PER_S);
+    const uint32_t out = wires.flows[0].arrived, in = wires.flows[1].arrived;
+    wires_run(WARM_UP_NS);
+    assert_true(wires.flows[0].arrived > out + 100 && wires.flows[1].arrived > in + 100);
+    wires_settle(false);
+}
+
+static void flags_of_another_round_on_the_rx_ring_say_nothing(void **state)
+{
+    static const enum sim_fault faults[] = {SIM_USED_FLAGS_WRAP, SIM_USED_FLAGS_HALF};
+
+    for (unsigned i = 0; i < 2; i++) {
+        new_wires(state, SIM_FEATURES_USUAL);
+        lie_on_rx(faults[i]);
+        assert_direction_stands_still(0);
+        assert_reset_when_it_asks_for_it();
+    }
+}
+
+/* Here it is told, as any tx ring that does not move. */
+static void flags_of_another_round_on_the_tx_ring_are_a_stall(void **state)
+{
+    new_wires(state, SIM_FEATURES_USUAL);
+    wires_device(0)->queues[SIM_TX].fault = SIM_USED_FLAGS_WRAP;
+    wires_run(3 * CLOCK_NS_PER_S / 2);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=stall queue=1 "), 1);
+    assert_int_equal(machine_log_count("error", ""), 0);
+    assert_direction_stands_still(1);
+    assert_reset_when_it_asks_for_it();
+}
+
+/* Ones over everything make every second round's descriptors used, by an id that is none. */
+static void ones_over_the_descriptors_are_found_out(void **state)
+{
+    struct sim_queue *queue;
+
+    new_wires(state, SIM_FEATURES_USUAL);
+    queue = &wires_device(0)->queues[SIM_RX];
+    while (wires_driver(0)->rx.queue.used_idx / queue->size % 2 != 0)
+        wires_run(1);
+    wires.flows[0].per_round = 0;
+    wires_run(WIRE_ROUND_NS);
+    memset(sim_queue_ring(queue).desc, 0xff, 16u * queue->size);
+    wires_run(1);
+    wires.flows[0].per_round = 2;
+    assert_recovers("used-id-range");
+    wires_settle(true);
+}
+
+/* The device's event suppression, written by itself: a reserved value, bits that are reserved, a
+ * descriptor that is none. It costs doorbells or saves them, and no frame where the device looks. */
+static void nonsense_in_the_event_suppression_costs_doorbells_at_most(void **state)
+{
+    static const struct {
+        uint16_t flags;
+        bool rings;
+    } rows[] = {{0, true}, {1, false}, {3, true}, {0xffff, true}, {0x8002, true}};
+
+    for (unsigned i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        const uint16_t flags = rows[i / 2].flags;
+        const uint16_t event[] = {i % 2 != 0 ? 0xffff : 0x1234, flags};
+        struct sim_virtio_net *device;
+
+        new_wires(state, SIM_FEATURES_USUAL);
+        device = wires_device(0);
+        device->transmit_at_once = false;
+        const uint64_t doorbells = device->queues[SIM_TX].doorbells;
+        for (unsigned round = 0; round < 300; round++) {
+            memcpy(sim_queue_ring(&device->queues[SIM_RX]).used, event, sizeof(event));
+            memcpy(sim_queue_ring(&device->queues[SIM_TX]).used, event, sizeof(event));
+            wires_run(1);
+            sim_virtio_net_transmit(device, SIM_RING_MAX);
+        }
+        assert_int_equal(device->queues[SIM_TX].doorbells > doorbells + 200, rows[i / 2].rings);
+        assert_int_equal(machine_log_count("error", ""), 0);
+        assert_int_equal(wires.flows[0].missing + wires.flows[1].missing, 0);
+        device->transmit_at_once = true;
+        sim_virtio_net_transmit(device, SIM_RING_MAX);
+        wires_settle(true);
+    }
+}
+
+/* Ours, written over by the device: we never look there. */
+static void our_own_event_suppression_is_never_read(void **state)
+{
+    new_wires(state, SIM_FEATURES_USUAL);
+    for (unsigned round = 0; round < 300; round++) {
+        sim_queue_scribble(&wires_device(0)->queues[SIM_RX], SIM_SCRIBBLE_AVAIL);
+        sim_queue_scribble(&wires_device(0)->queues[SIM_TX], SIM_SCRIBBLE_AVAIL);
+        wires_run(1);
+    }
+    assert_int_equal(machine_log_count("error", ""), 0);
+    assert_int_equal(wires.flows[0].missing + wires.flows[1].missing, 0);
+    wires_settle(true);
+}
+
+/* --- what only order has --- */
+
+/* The id is that of a chain which the device has, but not of one that the index counts. */
+static void an_id_that_jumps_ahead_of_the_index_is_found_out(void **state)
+{
+    new_wires(state, SIM_FEATURES_USUAL);
+    lie_on_rx(SIM_USED_ID_JUMP);
+    assert_recovers("used-id-not-outstanding");
+    wires_settle(true);
+
+    new_wires(state, SIM_FEATURES_USUAL);
+    lie_on_tx(SIM_USED_ID_JUMP);
+    assert_recovers("used-id-not-outstanding");
+    wires_settle(false);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, wires_setup, bench_teardown)
 
 int main(void)
@@ -254,7 +402,23 @@ int main(void)
         TEST(a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none),
     };
 
+    const struct CMUnitTest packed[] = {
+        TEST(what_is_used_and_was_never_given_is_found_out),
+        TEST(flags_of_another_round_on_the_rx_ring_say_nothing),
+        TEST(flags_of_another_round_on_the_tx_ring_are_a_stall),
+        TEST(ones_over_the_descriptors_are_found_out),
+        TEST(nonsense_in_the_event_suppression_costs_doorbells_at_most),
+        TEST(our_own_event_suppression_is_never_read),
+    };
+    const struct CMUnitTest in_order[] = {
+        TEST(an_id_that_jumps_ahead_of_the_index_is_found_out),
+    };
+
     return cmocka_run_group_tests_name("hostile_ring, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("hostile_ring, modern", tests, bench_modern, NULL) +
-           BENCH_RUN_RINGS("hostile_ring", tests);
+           BENCH_RUN_RINGS("hostile_ring", tests) +
+           cmocka_run_group_tests_name("hostile_ring, packed", packed, bench_packed, NULL) +
+           cmocka_run_group_tests_name("hostile_ring, packed, in order", packed,
+                                       bench_packed_in_order, NULL) +
+           cmocka_run_group_tests_name("hostile_ring, in order", in_order, bench_in_order, NULL);
 }

@@ -292,10 +292,13 @@ int main(void)
         TEST(a_stalled_device_whose_status_is_bad_is_reset),
         TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second),
         TEST(settings_are_given_again_while_frames_flow),
+        TEST(settings_that_are_never_answered_again_cost_no_frame),
         TEST(a_second_answer_after_a_reset_is_a_breach_as_ever),
     };
 
     return cmocka_run_group_tests_name("hostile_time, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("hostile_time, modern", tests, bench_modern, NULL) +
-           BENCH_RUN_RINGS("hostile_time", rings);
+           cmocka_run_group_tests_name("hostile_time, packed", rings, bench_packed, NULL) +
+           cmocka_run_group_tests_name("hostile_time, packed, in order", rings,
+                                       bench_packed_in_order, NULL);
 }
