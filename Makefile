@@ -290,7 +290,8 @@ HOST_TEST_virtio_net_offload := $(WIRE_BENCH)
 HOST_TEST_rewire := $(WIRE_BENCH)
 HOST_TEST_link := $(WIRE_BENCH)
 HOST_TEST_ports := $(WIRE_BENCH)
-ADVERSARY := tests/host/adversary.c tests/host/referee.c $(DRIVERS_ALONE) \
+ADVERSARY := tests/host/adversary.c tests/host/adversary_ring.c tests/host/referee.c \
+	tests/host/referee_ring.c $(DRIVERS_ALONE) \
 	net/pool.c net/lane.c net/forward.c $(SIMULATED_DEVICE) $(SIMULATION)
 HOST_TEST_adversary := $(ADVERSARY)
 HOST_TEST_idle := $(NET_SOURCES) net/memory_port.c $(SIMULATION)
@@ -338,7 +339,7 @@ $(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t))))
 
 FUZZ_TARGETS := ring transport pci frames header boot cmdline wiring acpi console
 FUZZ_TARGET_ring := $(ADVERSARY)
-FUZZ_TARGET_transport := $(filter-out tests/host/adversary.c tests/host/referee.c,$(ADVERSARY))
+FUZZ_TARGET_transport := $(filter-out tests/host/adversary% tests/host/referee%,$(ADVERSARY))
 FUZZ_TARGET_pci := drivers/pci.c $(SIMULATION)
 FUZZ_TARGET_frames := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
 FUZZ_TARGET_header := drivers/virtio_net_header.c $(SIMULATION)
@@ -361,7 +362,7 @@ $(foreach t,$(FUZZ_TARGETS),$(eval $(call replay_program,$(t))))
 
 # The engine watches which branches are taken, but those of the simulated machine tell it nothing.
 FUZZ_CC := clang
-FUZZ_WATCH = $(if $(filter $(SIMULATION) tests/host/sim_% tests/host/referee.c \
+FUZZ_WATCH = $(if $(filter $(SIMULATION) tests/host/sim_% tests/host/referee% \
 	tests/host/terminal.c,$<),,fuzzer-no-link,)
 FUZZ_OBJECTS = $(FUZZ_SOURCES:%=$(OUT)/fuzz/obj/%.o)
 

@@ -143,6 +143,11 @@ static void judge_addresses(void)
 
     ensure(virtqueue_size_valid(size));
     ensure(at[0] % 16 == 0 && machine_dma(at[0], 16 * size) != NULL);
+    if (liar.taken & SIM_F(RING_PACKED)) { /* §2.8.10.1 */
+        ensure(at[1] % 4 == 0 && machine_dma(at[1], 4) != NULL);
+        ensure(at[2] % 4 == 0 && machine_dma(at[2], 4) != NULL);
+        return;
+    }
     ensure(at[1] % 2 == 0 && machine_dma(at[1], 6 + 2 * size) != NULL);
     ensure(at[2] % 4 == 0 && machine_dma(at[2], 6 + 8 * size) != NULL);
 }

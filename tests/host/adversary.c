@@ -10,18 +10,19 @@
 
 #include "drivers/pci.h"
 #include "net/forward.h"
+#include "tests/host/adversary_ring.h"
 #include "tests/host/machine.h"
 #include "tests/host/referee.h"
 #include "tests/host/sim_virtio_net.h"
 
-#define HEADER VIRTIO_NET_HDR_BYTES_LEGACY
 #define HOSTILE 0 /* the port that has the hostile device */
 #define HONEST 1
 #define SIZES 7 /* rings of 1 to 64 */
+#define MODERN_BASE 0xe000000000ULL
 
 struct device {
     struct sim_virtio_net *sim;    /* its registers, and all of the honest one */
-    uint16_t next[REFEREE_QUEUES]; /* where the next element of the used ring goes */
+    uint16_t next[REFEREE_QUEUES]; /* where the next used element goes: counted on and on */
 };
 
 static struct {
@@ -30,6 +31,7 @@ static struct {
     struct lane lanes[REFEREE_PORTS];
     struct referee referee;
     struct adversary_account account;
+    enum adversary_rings rings; /* of the hostile device */
 } stage;
 
 const struct adversary_account *adversary_account(void)
@@ -56,10 +58,34 @@ static uint64_t features_of(uint8_t choice)
     return features;
 }
 
+/* And three bits are the kind of its rings. */
+static enum adversary_rings rings_of(uint8_t choice)
+{
+    static const enum adversary_rings kinds[] = {
+        ADVERSARY_LEGACY, ADVERSARY_LEGACY, ADVERSARY_SPLIT,  ADVERSARY_IN_ORDER,
+        ADVERSARY_PACKED, ADVERSARY_PACKED, ADVERSARY_PACKED, ADVERSARY_PACKED_IN_ORDER};
+
+    return kinds[choice >> 4 & 7];
+}
+
+static void add_interface(struct sim_virtio_net *sim, enum adversary_rings rings, unsigned port)
+{
+    static const uint64_t features[ADVERSARY_RINGS] = {[ADVERSARY_IN_ORDER] = SIM_F(IN_ORDER),
+                                                       [ADVERSARY_PACKED] = SIM_F(RING_PACKED),
+                                                       [ADVERSARY_PACKED_IN_ORDER] =
+                                                           SIM_F(RING_PACKED) | SIM_F(IN_ORDER)};
+
+    if (rings == ADVERSARY_LEGACY)
+        return;
+    sim->features |= features[rings];
+    sim_virtio_net_modernise(sim, MODERN_BASE + port * SIM_MODERN_BYTES, true);
+}
+
 static void add_device(unsigned port, struct input *input)
 {
     const uint8_t sizes = input_8(input);
-    const uint64_t features = features_of(input_8(input));
+    const uint8_t choice = input_8(input);
+    const uint64_t features = features_of(choice);
     struct sim_virtio_net *sim = sim_virtio_net_add((uint8_t)(port + 1), features);
     const unsigned smallest = features & SIM_F(ANY_LAYOUT) ? 0 : 1; /* a chain has two there */
 
@@ -67,6 +93,9 @@ static void add_device(unsigned port, struct input *input)
     sim->queues[SIM_TX].size = (uint16_t)(1u << (smallest + sizes / 8 % (SIZES - smallest)));
     sim->queues[SIM_CONTROL].size = (uint16_t)(4u << sizes / 64);
     sim->transmit_at_once = false;
+    add_interface(sim, rings_of(choice), port);
+    if (port == HOSTILE)
+        stage.rings = rings_of(choice);
     stage.devices[port] = (struct device){.sim = sim};
 }
 
@@ -137,12 +166,18 @@ static bool is_running(void)
     return net_of(HOSTILE)->netdev.state == NETDEV_RUNNING;
 }
 
+/* Bytes of the header that the hostile device writes. */
+static uint32_t header(void)
+{
+    return net_of(HOSTILE)->header_size;
+}
+
 static struct referee_ring *ring_of(uint8_t choice)
 {
     struct referee_port *port = &stage.referee.ports[HOSTILE];
     struct referee_ring *ring = &port->rings[choice % REFEREE_QUEUES];
 
-    return ring->used != NULL ? ring : &port->rings[SIM_RX];
+    return ring->exists ? ring : &port->rings[SIM_RX];
 }
 
 static uint16_t *next_of(const struct referee_ring *ring)
@@ -150,17 +185,19 @@ static uint16_t *next_of(const struct referee_ring *ring)
     return &stage.devices[HOSTILE].next[ring->index];
 }
 
-static void put_element(struct referee_ring *ring, uint32_t id, uint32_t length)
+/* A used element for what fills `slots` slots. */
+static void put_element(struct referee_ring *ring, uint32_t id, uint32_t length, uint32_t slots)
 {
-    const uint16_t at = (*next_of(ring))++ & (ring->queue->size - 1);
-
-    ring->used->ring[at] = (struct virtq_used_elem){id, length};
+    adversary_ring_put(ring->queue, *next_of(ring), id, length);
+    *next_of(ring) = (uint16_t)(*next_of(ring) + slots);
     stage.account.completions += is_running();
+    stage.account.by_rings[stage.rings] += is_running();
 }
 
 static void show(struct referee_ring *ring)
 {
-    atomic_store(&ring->used->idx, *next_of(ring));
+    if (!ring->queue->packed)
+        atomic_store(&ring->queue->used->idx, *next_of(ring));
 }
 
 /* Chain number `which` of those that the device has and has not given back; or none. */
@@ -183,7 +220,7 @@ static void write_buffer(struct referee_chain *chain, uint32_t at, struct input 
 {
     uint8_t *frame = chain->load.buffer + PACKET_HEADROOM;
 
-    input_fill(input, frame - HEADER + at, size);
+    input_fill(input, frame - header() + at, size);
     chain->load.stamped = true;
     memcpy(chain->load.stamp, frame, REFEREE_STAMP);
 }
@@ -195,97 +232,81 @@ static void answer_command(void)
     buffer->ack = 0;
 }
 
+/* Works on the next chain as an honest device does it; returns its length. */
+static uint32_t work_on(struct referee_ring *ring, struct referee_chain *chain, struct input *input)
+{
+    uint32_t length = 0;
+
+    if (ring->index == SIM_RX) {
+        length = ETHERNET_HEADER_SIZE + input_8(input) * 6u;
+        write_buffer(chain, header(), input, REFEREE_STAMP);
+        length = length < chain->load.length ? length : chain->load.length;
+    } else if (ring->index == SIM_CONTROL) {
+        answer_command();
+    }
+    chain->finished = true;
+    return header() + length;
+}
+
 /* As an honest device does it, but in the order that the input wants. */
 static void finish(struct referee_ring *ring, struct input *input, bool in_order)
 {
     const uint8_t choice = input_8(input);
 
     for (unsigned n = choice % 8 + 1; n > 0; n--) {
-        uint32_t id, length = 0;
+        uint32_t id;
         struct referee_chain *chain = choose(ring, in_order ? 0 : choice / 8 + n, &id);
         if (chain == NULL)
             break;
-        if (ring->index == SIM_RX) {
-            length = ETHERNET_HEADER_SIZE + input_8(input) * 6u;
-            write_buffer(chain, HEADER, input, REFEREE_STAMP);
-            length = length < chain->load.length ? length : chain->load.length;
-        } else if (ring->index == SIM_CONTROL) {
-            answer_command();
-        }
-        chain->finished = true;
-        put_element(ring, id, HEADER + length);
+        put_element(ring, id, work_on(ring, chain, input), chain->slots);
     }
+    show(ring);
+}
+
+/* Where the order was negotiated: one element for several chains, the last of which it tells of. */
+static void finish_batch(struct referee_ring *ring, struct input *input)
+{
+    const uint8_t choice = input_8(input);
+    uint32_t last = 0, length = 0, slots = 0;
+
+    for (unsigned n = choice % 8 + 1; n > 0; n--) {
+        struct referee_chain *chain = choose(ring, 0, &last);
+        if (chain == NULL)
+            break;
+        length = work_on(ring, chain, input);
+        slots += chain->slots;
+    }
+    if (slots != 0)
+        put_element(ring, last, length, slots);
     show(ring);
 }
 
 /* An element that is right in one half, or in neither. */
 static void finish_wrongly(struct referee_ring *ring, struct input *input)
 {
-    static const uint32_t lengths[] = {
-        0, 1, HEADER - 1, HEADER, UINT32_MAX, HEADER + 1600, HEADER + 1601, 0x80000000u};
+    const uint32_t lengths[] = {
+        0, 1, header() - 1, header(), UINT32_MAX, header() + 1600, header() + 1601, 0x80000000u};
     const uint8_t choice = input_8(input);
-    uint32_t id = 0, length = lengths[choice / 4 % 8];
+    uint32_t id = 0, length = lengths[choice / 4 % 8], slots = 1;
     struct referee_chain *chain = choose(ring, choice / 32, &id);
 
     if (choice & 1)
         id = input_32(input);
     else if (chain != NULL)
         chain->finished = true;
+    if (chain != NULL)
+        slots = chain->slots;
     if (choice & 2)
         length = input_32(input);
-    put_element(ring, id, length);
+    put_element(ring, id, length, slots);
     show(ring);
 }
 
 /* An id of those that the queue has, out or not, or one of the first that it does not have. */
 static void finish_any(struct referee_ring *ring, struct input *input)
 {
-    put_element(ring, input_8(input) % (ring->queue->size + 2), HEADER + 60);
+    put_element(ring, input_8(input) % (ring->queue->size + 2), header() + 60, 1);
     show(ring);
-}
-
-static void write_used_idx(struct referee_ring *ring, struct input *input)
-{
-    static const uint16_t steps[] = {1, 2, 0xffff, 0xfffe, 0x8000, 0x7fff, 64, 65};
-    const uint8_t choice = input_8(input);
-    const uint16_t step = choice & 8 ? input_16(input) : steps[choice & 7];
-
-    atomic_fetch_add(&ring->used->idx, step);
-    if (choice & 16)
-        *next_of(ring) = (uint16_t)(*next_of(ring) + step); /* and goes on from there */
-}
-
-/* Writes a row of bytes into [start, start + room). */
-static void scribble(uint8_t *start, size_t room, struct input *input)
-{
-    size_t at = input_16(input) % room;
-    size_t size = input_8(input) % 32 + 1;
-
-    input_fill(input, start + at, size < room - at ? size : room - at);
-}
-
-static void scribble_somewhere(struct referee_ring *ring, struct input *input)
-{
-    const struct virtqueue *queue = ring->queue;
-    const struct virtqueue_layout layout = virtqueue_layout(queue->size, false);
-    uint8_t *base = (uint8_t *)queue->desc;
-
-    switch (input_8(input) % 4) {
-    case 0:
-        scribble(base, layout.avail, input);
-        break;
-    case 1:
-        scribble(base + layout.avail, layout.used_event + 2 - layout.avail, input);
-        ring->avail_spoiled = true;
-        break;
-    case 2:
-        scribble(base + layout.used, layout.avail_event + 2 - layout.used, input);
-        break;
-    default: /* the suppression words alone, which is no breach at all */
-        atomic_store(&ring->used->flags, input_16(input));
-        atomic_store(queue->avail_event, input_16(input));
-        break;
-    }
 }
 
 /* Whatever it likes into a buffer that was given to it: header, frame or both. */
@@ -297,7 +318,7 @@ static void spoil_buffer(struct input *input)
     struct referee_chain *chain = choose(ring, choice / 16, &id);
 
     if (chain != NULL)
-        write_buffer(chain, choice % 16, input, HEADER + 20);
+        write_buffer(chain, choice % 16, input, header() + 20);
 }
 
 /* How its registers behave from now on. */
@@ -473,8 +494,13 @@ static void act_on_memory(enum act act, struct referee_ring *ring, struct input 
 {
     switch (act) {
     case FINISH:
-    case FINISH_SHUFFLED:
-        finish(ring, input, act == FINISH);
+        finish(ring, input, true);
+        break;
+    case FINISH_SHUFFLED: /* or by the batch, where the order counts */
+        if (ring->queue->in_order)
+            finish_batch(ring, input);
+        else
+            finish(ring, input, false);
         break;
     case FINISH_WRONGLY:
         finish_wrongly(ring, input);
@@ -483,10 +509,10 @@ static void act_on_memory(enum act act, struct referee_ring *ring, struct input 
         finish_any(ring, input);
         break;
     case WRITE_USED_IDX:
-        write_used_idx(ring, input);
+        adversary_ring_move(ring->queue, next_of(ring), input);
         break;
     case SCRIBBLE:
-        scribble_somewhere(ring, input);
+        ring->avail_spoiled |= adversary_ring_scribble(ring->queue, input);
         break;
     default:
         spoil_buffer(input);

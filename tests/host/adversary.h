@@ -12,11 +12,22 @@
 #include "drivers/virtqueue.h"
 #include "tests/fuzz/input.h"
 
+/* Which rings the hostile device has. */
+enum adversary_rings {
+    ADVERSARY_LEGACY, /* split, behind the legacy interface; the others have the modern one */
+    ADVERSARY_SPLIT,
+    ADVERSARY_IN_ORDER,
+    ADVERSARY_PACKED,
+    ADVERSARY_PACKED_IN_ORDER,
+    ADVERSARY_RINGS
+};
+
 /* What has happened since adversary_begin. */
 struct adversary_account {
     uint64_t completions; /* elements put into its used rings while the port was in service */
-    uint64_t taken;       /* of these, by the driver */
-    uint64_t frames;      /* that left by either port */
+    uint64_t by_rings[ADVERSARY_RINGS];
+    uint64_t taken;  /* of these, by the driver */
+    uint64_t frames; /* that left by either port */
     uint64_t breaches[VIRTQUEUE_BREACHES];
     uint64_t resets; /* that the driver came back from */
     uint64_t retired;

@@ -10,24 +10,10 @@
 #include "tests/host/machine.h"
 #include "tests/host/sim_virtio_net.h"
 
-#define HEADER VIRTIO_NET_HDR_BYTES_LEGACY
 #define VLAN_TAGS_ROOM 8 /* bytes that may come on top of a payload */
 #define BUFFERS_MAX 256
 
 /* --- books --- */
-
-static void open_ring(struct referee_ring *ring, const struct virtqueue *queue, unsigned index)
-{
-    ensure(queue->size <= REFEREE_RING_MAX);
-    *ring = (struct referee_ring){.queue = queue, .used = queue->used, .index = index};
-}
-
-static void forget_chains(struct referee_ring *ring)
-{
-    memset(ring->chains, 0, sizeof(ring->chains));
-    ring->order_count = 0;
-    ring->avail_spoiled = false;
-}
 
 static const struct virtqueue *queue_of(const struct virtio_net *net, unsigned index)
 {
@@ -115,76 +101,24 @@ static void judge_buffers(struct referee *referee, const struct referee_lane *la
     ensure(count == pool->capacity);
 }
 
-/* --- what the driver took back --- */
+/* --- what the driver took back, and what it offered --- */
 
-static void remove_from_order(struct referee_ring *ring, uint32_t id)
+static void judge_taken(struct referee_ring *ring)
 {
-    unsigned at = 0;
-
-    while (ring->order[at] != id)
-        at++;
-    ring->order_count--;
-    memmove(&ring->order[at], &ring->order[at + 1],
-            (ring->order_count - at) * sizeof(ring->order[0]));
-}
-
-static void take_one(struct referee_ring *ring, const struct referee_lane *owner,
-                     const struct virtq_used_elem *element)
-{
-    struct referee_chain *chain = &ring->chains[element->id % REFEREE_RING_MAX];
-    struct referee_load *load = &ring->taken[ring->taken_count++];
-
-    ensure(element->id < ring->queue->size && chain->out);
-    *load = chain->load;
-    *chain = (struct referee_chain){.out = false};
-    remove_from_order(ring, element->id);
-    if (ring->index != SIM_RX)
-        return;
-    ensure(element->len >= HEADER && element->len - HEADER <= owner->lane->pool.frame_max);
-    load->length = element->len - HEADER;
-}
-
-static void judge_taken(struct referee_ring *ring, const struct referee_lane *owner)
-{
-    const uint32_t count = ring->queue->used_idx - ring->used_idx;
-    const uint16_t pending = (uint16_t)(ring->shown - ring->used_idx);
-
     ring->taken_count = 0;
-    if (count == 0)
-        return;
-    ensure(pending <= ring->avail_idx - ring->used_idx && count <= pending);
-    for (; ring->used_idx != ring->queue->used_idx; ring->used_idx++)
-        take_one(ring, owner, &ring->used->ring[ring->used_idx & (ring->queue->size - 1)]);
-}
+    while (ring->used_idx != ring->queue->used_idx) {
+        const struct referee_said said = referee_ring_said(ring);
 
-/* --- what the driver offered --- */
-
-static uint8_t *buffer_at(uint64_t frame)
-{
-    return (uint8_t *)(uintptr_t)(frame - PHYSICAL_OFFSET) - PACKET_HEADROOM;
-}
-
-/* Looks through the descriptors of a chain with a frame or room for one. */
-static struct referee_load load_of(const struct referee_ring *ring, uint32_t id)
-{
-    const struct virtq_desc *desc = &ring->queue->desc[id];
-    const uint16_t write = ring->index == SIM_RX ? VIRTQ_DESC_F_WRITE : 0;
-
-    if (ring->queue->chain == 1) {
-        ensure(desc->flags == write && desc->next == 0 && desc->len >= HEADER);
-        return (struct referee_load){.buffer = buffer_at(desc->addr + HEADER),
-                                     .length = desc->len - HEADER};
+        ensure(said.anything && said.breach == VIRTQUEUE_SOUND);
+        ensure(ring->queue->used_idx - ring->used_idx >= ring->chains[said.id].slots);
+        referee_ring_take(ring, &said);
     }
-    ensure(desc[0].flags == (VIRTQ_DESC_F_NEXT | write) && desc[0].next == id + 1);
-    ensure(desc[0].len == HEADER && desc[0].addr + HEADER == desc[1].addr);
-    ensure(desc[1].flags == write && desc[1].next == 0);
-    return (struct referee_load){.buffer = buffer_at(desc[1].addr), .length = desc[1].len};
 }
 
-static void judge_load(struct referee_ring *ring, const struct referee_lane *owner,
-                       struct referee_load *load)
+static void judge_load(const struct referee_ring *ring, const struct referee_lane *owner,
+                       const struct referee_load *load)
 {
-    static const uint8_t zero[HEADER];
+    static const uint8_t zero[VIRTIO_NET_HDR_BYTES];
 
     number_of(owner, load->buffer);
     if (ring->index == SIM_RX) {
@@ -192,68 +126,36 @@ static void judge_load(struct referee_ring *ring, const struct referee_lane *own
         return;
     }
     ensure(load->length >= ETHERNET_HEADER_SIZE && load->length <= owner->lane->pool.frame_max);
-    ensure(memcmp(load->buffer + PACKET_HEADROOM - HEADER, zero, HEADER) == 0);
-}
-
-static void offer_one(struct referee_ring *ring, const struct referee_lane *owner)
-{
-    const struct virtqueue *queue = ring->queue;
-    const uint32_t id = queue->ids[virtqueue_slot(queue, ring->avail_idx)];
-
-    ensure(id < queue->size && id % queue->chain == 0 && !ring->chains[id].out);
-    if (!ring->avail_spoiled)
-        ensure(queue->avail->ring[ring->avail_idx & (queue->size - 1)] == id);
-    ring->chains[id] = (struct referee_chain){.out = true};
-    ring->order[ring->order_count++] = id;
-    if (ring->index == SIM_CONTROL)
-        return;
-    struct referee_load *load = &ring->chains[id].load;
-    *load = load_of(ring, id);
-    judge_load(ring, owner, load);
-    ring->offered[ring->offered_count++] = *load;
+    ensure(memcmp(load->buffer + PACKET_HEADROOM - ring->header, zero, ring->header) == 0);
 }
 
 static void judge_offered(struct referee_ring *ring, const struct referee_lane *owner)
 {
+    const struct virtqueue *queue = ring->queue;
+
     ring->offered_count = 0;
-    if (ring->avail_idx == ring->queue->avail_idx)
+    if (ring->avail_idx == queue->avail_idx)
         return;
-    for (; ring->avail_idx != ring->queue->avail_idx; ring->avail_idx++)
-        offer_one(ring, owner);
-    ensure(virtqueue_outstanding(ring->queue) <= ring->queue->capacity);
-    ensure(atomic_load(&ring->queue->avail->idx) == (uint16_t)ring->avail_idx);
+    while (ring->avail_idx != queue->avail_idx) {
+        ensure(queue->avail_idx - ring->avail_idx <= queue->capacity);
+        referee_ring_offer(ring);
+        if (ring->index != SIM_CONTROL)
+            judge_load(ring, owner, &ring->offered[ring->offered_count - 1]);
+    }
+    ensure(virtqueue_outstanding(queue) <= queue->capacity);
+    if (!queue->packed)
+        ensure(atomic_load(&queue->avail->idx) == (uint16_t)ring->avail_idx);
 }
 
 /* --- a stop has a reason, and it is the right one --- */
 
-static void judge_breach(const struct referee_ring *ring, uint32_t frame_max)
+/* All that was sound in front of it has been taken. */
+static void judge_breach(const struct referee_ring *ring)
 {
-    const struct virtqueue *queue = ring->queue;
-    const struct virtq_used_elem element = ring->used->ring[queue->used_idx & (queue->size - 1)];
-    const bool known = element.id < queue->size;
+    const struct referee_said said = referee_ring_said(ring);
 
-    switch (queue->breach) {
-    case VIRTQUEUE_USED_IDX:
-        ensure((uint16_t)(ring->shown - ring->used_idx) > ring->avail_idx - ring->used_idx);
-        ensure(queue->breach_value == ring->shown);
-        break;
-    case VIRTQUEUE_ID_RANGE:
-        ensure(!known && queue->breach_value == element.id);
-        break;
-    case VIRTQUEUE_ID_NOT_OUT:
-        ensure(known && !ring->chains[element.id].out && queue->breach_value == element.id);
-        break;
-    case VIRTQUEUE_LENGTH_SHORT:
-        ensure(ring->index == SIM_RX && element.len < HEADER);
-        ensure(queue->breach_value == element.len);
-        break;
-    case VIRTQUEUE_LENGTH_LONG:
-        ensure(ring->index == SIM_RX && element.len > HEADER + frame_max);
-        ensure(queue->breach_value == element.len);
-        break;
-    default:
-        panic("breach %u is none", queue->breach);
-    }
+    ensure(said.anything && said.breach == ring->queue->breach);
+    ensure(said.value == ring->queue->breach_value);
 }
 
 /* The event that tells it. The log was empty before the step. */
@@ -271,7 +173,7 @@ static bool told(const struct virtio_net *net)
     return false;
 }
 
-static void judge_stop(const struct referee_port *port, const struct referee_lane *rx_lane)
+static void judge_stop(const struct referee_port *port)
 {
     const struct virtio_net *net = port->net;
     const bool stopped = port->state == NETDEV_RUNNING && net->netdev.state != NETDEV_RUNNING;
@@ -288,7 +190,7 @@ static void judge_stop(const struct referee_port *port, const struct referee_lan
     ensure(breaches == 0 || told(net));
     for (unsigned i = 0; i < REFEREE_QUEUES; i++)
         if (queue_of(net, i)->breach != VIRTQUEUE_SOUND)
-            judge_breach(&port->rings[i], rx_lane->lane->pool.frame_max);
+            judge_breach(&port->rings[i]);
 }
 
 /* --- a frame that comes in leaves as it came, or is counted --- */
@@ -349,19 +251,17 @@ static void judge_lane(struct referee *referee, struct referee_lane *lane)
     ensure(sent == tx->offered_count && (drops == 0 || !sends));
 }
 
-/* What is there has to be taken or objected to. */
+/* What is there has to be taken or objected to; where it is not even possible, by a lane that waits. */
 static void judge_progress(struct referee *referee, const struct referee_lane *lane)
 {
     const struct referee_port *port = &referee->ports[lane - referee->lanes];
-    const struct referee_ring *rx = &port->rings[SIM_RX];
-    const uint32_t before = rx->queue->used_idx - rx->taken_count;
 
     if (port->state != NETDEV_RUNNING || port->net->netdev.state != NETDEV_RUNNING)
         return;
-    ensure((uint16_t)(rx->shown - before) <= rx->had);
+    ensure(lane->rx_said.breach != VIRTQUEUE_USED_IDX);
     if (lane->tx_waits || tx_of(referee, lane)->net->netdev.state == NETDEV_RESETTING)
         return;
-    ensure(rx->shown == (uint16_t)before || rx->taken_count > 0);
+    ensure(!lane->rx_said.anything || port->rings[SIM_RX].taken_count > 0);
 }
 
 /* --- before and after --- */
@@ -370,12 +270,8 @@ static void look_at_port(struct referee_port *port)
 {
     port->state = port->net->netdev.state;
     port->breaches = breaches_of(port->net);
-    for (unsigned i = 0; i < REFEREE_QUEUES; i++) {
-        struct referee_ring *ring = &port->rings[i];
-        if (ring->used != NULL)
-            ring->shown = atomic_load(&ring->used->idx);
-        ring->had = virtqueue_outstanding(ring->queue);
-    }
+    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+        referee_ring_look(&port->rings[i]);
 }
 
 void referee_before(struct referee *referee)
@@ -387,6 +283,7 @@ void referee_before(struct referee *referee)
         const struct referee_port *tx = tx_of(referee, &referee->lanes[i]);
         referee->lanes[i].tx_waits =
             tx->state == NETDEV_RESETTING || virtqueue_free(&tx->net->tx.queue) == 0;
+        referee->lanes[i].rx_said = referee_ring_said(&referee->ports[i].rings[SIM_RX]);
     }
 }
 
@@ -398,7 +295,7 @@ static void renew(struct referee_port *port)
         if (ring->used_idx == ring->queue->used_idx && ring->avail_idx == ring->queue->avail_idx &&
             port->net->netdev.state != NETDEV_RUNNING)
             continue; /* given up: the device has them still */
-        forget_chains(ring);
+        referee_ring_forget(ring);
         ring->used_idx = ring->queue->used_idx;
         ring->avail_idx = ring->used_idx;
     }
@@ -409,11 +306,11 @@ static void judge_port(struct referee *referee, struct referee_port *port)
     if (port->state == NETDEV_RESETTING && port->net->netdev.state != NETDEV_RESETTING)
         renew(port);
     for (unsigned i = 0; i < REFEREE_QUEUES; i++)
-        if (port->rings[i].used != NULL)
-            judge_taken(&port->rings[i], owner_of(referee, port, i));
-    judge_stop(port, owner_of(referee, port, SIM_RX));
+        if (port->rings[i].exists)
+            judge_taken(&port->rings[i]);
+    judge_stop(port);
     for (unsigned i = 0; i < REFEREE_QUEUES; i++)
-        if (port->rings[i].used != NULL)
+        if (port->rings[i].exists)
             judge_offered(&port->rings[i], owner_of(referee, port, i));
 }
 
@@ -435,7 +332,7 @@ void referee_open(struct referee *referee)
     for (unsigned i = 0; i < REFEREE_PORTS; i++) {
         struct referee_port *port = &referee->ports[i];
         for (unsigned ring = 0; ring < REFEREE_QUEUES; ring++)
-            open_ring(&port->rings[ring], queue_of(port->net, ring), ring);
+            referee_ring_open(&port->rings[ring], queue_of(port->net, ring), ring);
         look_at_port(port);
         /* A start-up command has gone through the control queue already. */
         port->rings[SIM_CONTROL].used_idx = port->rings[SIM_CONTROL].avail_idx =

@@ -19,43 +19,10 @@
 
 #include "drivers/virtio_net.h"
 #include "net/lane.h"
+#include "tests/host/referee_ring.h"
 
 #define REFEREE_PORTS 2
 #define REFEREE_QUEUES 3
-#define REFEREE_RING_MAX 64
-#define REFEREE_STAMP 8 /* first bytes of a frame, by which it is known again */
-
-/* What a chain carries. */
-struct referee_load {
-    uint8_t *buffer; /* as the pool gave it out */
-    uint32_t length; /* of the frame, or the room for one; without the header */
-    bool stamped;    /* the device has written into it, and these were the first bytes: */
-    uint8_t stamp[REFEREE_STAMP];
-};
-
-struct referee_chain {
-    struct referee_load load;
-    bool out;      /* the device has it, as far as the driver knows */
-    bool finished; /* the device has put it into the used ring */
-};
-
-struct referee_ring {
-    const struct virtqueue *queue;
-    struct virtq_used *used;
-    unsigned index;
-    bool avail_spoiled; /* the device has written there: the driver never looks, nor do we */
-    uint32_t used_idx;  /* how far the driver was at the last look */
-    uint32_t avail_idx;
-    uint16_t shown;                                /* used.idx then */
-    uint32_t had;                                  /* chains that the device had then */
-    struct referee_chain chains[REFEREE_RING_MAX]; /* by id */
-    uint32_t order[REFEREE_RING_MAX];              /* ids of those that are out, oldest first */
-    unsigned order_count;
-    struct referee_load taken[REFEREE_RING_MAX]; /* in the last step, by the driver */
-    unsigned taken_count;
-    struct referee_load offered[REFEREE_RING_MAX];
-    unsigned offered_count;
-};
 
 struct referee_port {
     struct virtio_net *net;
@@ -70,6 +37,7 @@ struct referee_lane {
     struct lane *lane;
     uint8_t *buffers; /* the first one */
     size_t stride;
+    struct referee_said rx_said; /* at the last look, of the next frame to come in */
     bool tx_waits; /* at the last look: nothing could be sent, so nothing had to be taken */
     uint64_t drops;
 };

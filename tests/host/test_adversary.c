@@ -39,6 +39,8 @@ static void add(struct adversary_account *sum, const struct adversary_account *p
     sum->retired += part->retired;
     for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++)
         sum->breaches[i] += part->breaches[i];
+    for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
+        sum->by_rings[i] += part->by_rings[i];
 }
 
 static void a_million_adversarial_completions_break_nothing(void **state)
@@ -60,12 +62,17 @@ static void a_million_adversarial_completions_break_nothing(void **state)
                   (unsigned long long)sum.completions, (unsigned long long)sum.taken,
                   (unsigned long long)sum.frames, (unsigned long long)sum.resets,
                   (unsigned long long)sum.retired);
+    for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
+        print_message("completions in rings of kind %u: %llu\n", i,
+                      (unsigned long long)sum.by_rings[i]);
 
     /* No account of a device that never got anywhere. */
     assert_true(sum.taken > COMPLETIONS / 4 && sum.frames > COMPLETIONS / 8);
     assert_true(sum.resets > 1000 && sum.retired > 100);
     for (unsigned i = VIRTQUEUE_SOUND + 1; i < VIRTQUEUE_BREACHES; i++)
         assert_true(sum.breaches[i] > 100);
+    for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
+        assert_true(sum.by_rings[i] > COMPLETIONS / 20);
 }
 
 int main(void)
