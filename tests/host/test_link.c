@@ -234,5 +234,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_announcement_during_a_reset_is_not_forgotten, setup,
                                         bench_teardown),
     };
-    return cmocka_run_group_tests_name("link", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("link", tests, NULL, NULL) +
+           cmocka_run_group_tests_name("link, packed", tests, bench_packed, NULL) +
+           cmocka_run_group_tests_name("link, packed, in order", tests, bench_packed_in_order,
+                                       NULL);
 }

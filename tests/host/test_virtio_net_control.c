@@ -385,5 +385,6 @@ int main(void)
            cmocka_run_group_tests_name("virtio_net_control, legacy", legacy_only, bench_legacy,
                                        NULL) +
            cmocka_run_group_tests_name("virtio_net_control, modern", modern_only, bench_modern,
-                                       NULL);
+                                       NULL) +
+           BENCH_RUN_RINGS("virtio_net_control", modern_only);
 }

@@ -308,5 +308,6 @@ int main(void)
            cmocka_run_group_tests_name("virtio_net_filter, modern", tests, bench_modern, NULL) +
            BENCH_RUN_RINGS("virtio_net_filter", tests) +
            cmocka_run_group_tests_name("virtio_net_filter, modern", modern_only, bench_modern,
-                                       NULL);
+                                       NULL) +
+           BENCH_RUN_RINGS("virtio_net_filter", modern_only);
 }

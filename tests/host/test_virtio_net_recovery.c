@@ -427,5 +427,6 @@ int main(void)
            cmocka_run_group_tests_name("virtio_net_recovery, modern", tests, bench_modern, NULL) +
            BENCH_RUN_RINGS("virtio_net_recovery", tests) +
            cmocka_run_group_tests_name("virtio_net_recovery, modern", modern_only, bench_modern,
-                                       NULL);
+                                       NULL) +
+           BENCH_RUN_RINGS("virtio_net_recovery", modern_only);
 }
