@@ -125,6 +125,21 @@ LENGTHS = [
     Lie("length_huge", "used-length-long", of_length(lambda end, chain: 0xFFFFFFFF)),
 ]  # fmt: skip
 
+
+def never_given(end, queue):
+    """All that is out is used, and one descriptor more."""
+    return end.queues[queue].ring.claim_all_and_one_more()
+
+
+# Of a packed ring, in which an id has 16 bits and there is no index.
+PACKED = [
+    Lie("id_out_of_range", "used-id-range", out_of_range),
+    Lie("id_huge", "used-id-range", lambda end, queue: claim(end, queue, 0xFFFF)),
+    Lie("id_twice", "used-id-not-outstanding", twice, honest=1),
+    Lie("id_not_outstanding", "used-id-not-outstanding", not_outstanding),
+]
+NEVER_GIVEN = Lie("used_and_never_given", "used-idx", never_given)
+
 PATTERNS = {
     "ones": Pattern(b"\xff" * DESC.size, 0xFFFF),
     "zeros": Pattern(bytes(DESC.size), 0),

@@ -109,23 +109,35 @@ class Ring:
     """A queue that runs. `notify`: the guest shall ring the doorbell; else it is told not to."""
 
     def __init__(self, memory, size, addresses, event_idx, notify):
-        self.size = size
-        self.finished = 0  # chains that were given back, modulo 2^16
-        self.fetched = 0  # chains that were taken
-        self.interrupts = 0  # how often the guest has wanted one
-        self.interrupt = lambda: None  # gives it one
+        self._begin(size, event_idx, notify)
         self._memory = memory
         self._desc = memory.qemu(addresses.desc, DESC.size * size)
         self._avail = memory.qemu(addresses.avail, 6 + 2 * size).cast("H")  # flags idx ring event
         used = memory.qemu(addresses.used, 6 + USED_ELEM.size * size)
         self._used = used.cast("H")  # flags idx ring event
         self._used_ring = used[4:-2].cast("I")  # id len, id len, …
-        self._event_idx = event_idx
-        self._notify = notify
-        self._fence = threading.Lock()
         self._pattern = None
         self._heads = []  # what stood in the available ring before it was overwritten
         self._kept = {}  # chains that were offered then
+
+    def _begin(self, size, event_idx, notify):
+        """What rings of all formats have."""
+        self.size = size
+        self.finished = 0  # chains that were given back, modulo 2^16
+        self.fetched = 0  # chains that were taken
+        self.interrupts = 0  # how often the guest has wanted one
+        self.interrupt = lambda: None  # gives it one
+        self._event_idx = event_idx
+        self._notify = notify
+        self._fence = threading.Lock()
+
+    def begin(self, base):
+        """Goes on where QEMU says that the ring stood."""
+        self.fetched = self.finished = base
+
+    def end(self):
+        """What QEMU gets to know of where it stands."""
+        return self.fetched
 
     def pending(self):
         """How many chains the guest has offered that aren't fetched."""

@@ -24,13 +24,15 @@ QUEUES = {"rx": RX, "tx": TX}
 
 
 class Arena:
-    """A machine, and how many frames each of its ports must have lost by now."""
+    """A machine, and how many frames each of its ports must have lost by now. `cards` are those of
+    ports 0 and 1, whose frames take `parts` descriptors."""
 
-    def __init__(self, boot):
+    def __init__(self, boot, cards=None, parts=(1, 2)):
         modern = FEATURES | VIRTIO_F_VERSION_1
-        ports = [nic(features=modern), nic(features=0, notify=False), "", ""]
-        self.guest = boot(ports=ports, words="stats=1 idle=poll", shared_memory=True)
+        cards = cards or [nic(features=modern), nic(features=0, notify=False)]
+        self.guest = boot(ports=[*cards, "", ""], words="stats=1 idle=poll", shared_memory=True)
         self.ends = self.guest.ends
+        self.parts = parts
         self.lost = [0, 0]
 
     def worn_out(self):
@@ -38,8 +40,8 @@ class Arena:
         return any(len(self.guest.find("reset", port=port)) >= RESETS_MAX for port in (0, 1))
 
     def capacity(self, port):
-        """Chains that go into a tx ring: port 1's are of two descriptors."""
-        return self.ends[port].queues[TX].size // (port + 1)
+        """Chains that go into a tx ring."""
+        return self.ends[port].queues[TX].size // self.parts[port]
 
     def pending(self, port, queue):
         """Chains that a port has offered and its device hasn't taken."""

@@ -9,7 +9,15 @@ import pytest
 import capture
 from exchange import cross, silent
 from guest import settle
-from vhost import RX, TX, VIRTIO_F_ANY_LAYOUT, VIRTIO_F_EVENT_IDX, VIRTIO_F_VERSION_1, nic
+from vhost import (
+    RX,
+    TX,
+    VIRTIO_F_ANY_LAYOUT,
+    VIRTIO_F_EVENT_IDX,
+    VIRTIO_F_RING_PACKED,
+    VIRTIO_F_VERSION_1,
+    nic,
+)
 
 # What the devices of both ports offer.
 FEATURES = {
@@ -19,6 +27,8 @@ FEATURES = {
     "flags_and_fixed_layout": 0,
     "version_1_and_event_idx": VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX,
     "version_1_and_flags": VIRTIO_F_VERSION_1,
+    "packed_and_event_idx": VIRTIO_F_VERSION_1 | VIRTIO_F_RING_PACKED | VIRTIO_F_EVENT_IDX,
+    "packed_and_flags": VIRTIO_F_VERSION_1 | VIRTIO_F_RING_PACKED,
 }
 
 

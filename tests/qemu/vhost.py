@@ -19,6 +19,7 @@ import threading
 from dataclasses import dataclass, field
 
 from guest import Nic
+from packed_ring import PackedRing
 from ring import Addresses, Memory, Region, Ring, RingError
 from wire import End, WireError
 
@@ -45,6 +46,7 @@ VIRTIO_NET_F_MRG_RXBUF = 1 << 15
 VIRTIO_F_ANY_LAYOUT = 1 << 27
 VIRTIO_F_EVENT_IDX = 1 << 29
 VIRTIO_F_VERSION_1 = 1 << 32
+VIRTIO_F_RING_PACKED = 1 << 34
 # Those that go through us, the back end; the card's address, its link and its control queue don't.
 FEATURES = VIRTIO_F_ANY_LAYOUT | VIRTIO_F_EVENT_IDX | VIRTIO_NET_F_MRG_RXBUF
 
@@ -62,7 +64,9 @@ CARD = {"vectors": "0"}
 
 def nic(**end):
     """A card with a VhostEnd for its device, for a machine with shared memory."""
-    return Nic(options=CARD, end=functools.partial(VhostEnd, **end))
+    packed = end.get("features", 0) & VIRTIO_F_RING_PACKED
+    options = CARD | ({"packed": "on"} if packed else {})
+    return Nic(options=options, end=functools.partial(VhostEnd, **end))
 
 
 @dataclass
@@ -369,8 +373,9 @@ class VhostEnd(End):
         if queue.ring or not queue.enabled or queue.kick < 0:
             return
         event_idx = bool(self.taken_features & VIRTIO_F_EVENT_IDX)
-        queue.ring = Ring(self._memory, queue.size, queue.addresses, event_idx, self._notify)
-        queue.ring.fetched = queue.ring.finished = queue.base
+        form = PackedRing if self.taken_features & VIRTIO_F_RING_PACKED else Ring
+        queue.ring = form(self._memory, queue.size, queue.addresses, event_idx, self._notify)
+        queue.ring.begin(queue.base)
         queue.ring.interrupt = functools.partial(self._interrupt, queue)
         self.starts += 1
 
@@ -382,7 +387,7 @@ class VhostEnd(End):
         """The queue stops; what QEMU gets to know is how far we were."""
         index, _ = message.numbers("II")
         queue = self.queues[index]
-        base = queue.ring.fetched if queue.ring else queue.base
+        base = queue.ring.end() if queue.ring else queue.base
         if queue.kick >= 0:
             os.close(queue.kick)
         self.queues[index] = Queue(

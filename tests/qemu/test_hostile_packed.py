@@ -1,0 +1,67 @@
+"""A device that breaks the rules of a packed ring, against the real kernel.
+
+As in test_hostile.py, whose arena and attacks these are; port 0 has EVENT_IDX, port 1 has not and wants
+no doorbells. The host's tests have the other lies, and both rings at all of their places.
+"""
+
+import pytest
+
+import capture
+from exchange import cross
+from hostile import LENGTHS, NEVER_GIVEN, PACKED
+from test_hostile import QUEUES, Arena, attack
+from vhost import (
+    FEATURES,
+    RX,
+    TX,
+    VIRTIO_F_EVENT_IDX,
+    VIRTIO_F_RING_PACKED,
+    VIRTIO_F_VERSION_1,
+    nic,
+)
+
+PACKED_FEATURES = FEATURES & ~VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1 | VIRTIO_F_RING_PACKED
+RESERVED = 3  # of the event suppression's flags (§2.8.14)
+
+
+@pytest.fixture(scope="module")
+def arena(boot_shared):
+    """Each test resets a port at most twice, and none more than the guest puts up with in all."""
+    cards = [
+        nic(features=PACKED_FEATURES | VIRTIO_F_EVENT_IDX),
+        nic(features=PACKED_FEATURES, notify=False),
+    ]
+    arena = Arena(boot_shared, cards, parts=(1, 1))
+    for end in arena.ends[:2]:
+        assert end.taken_features & VIRTIO_F_RING_PACKED
+    return arena
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize("lie", PACKED, ids=lambda lie: lie.name)
+def test_port_is_reset_and_forwards_again_after(arena, queue, lie):
+    attack(arena, 0 if queue == "rx" else 1, QUEUES[queue], lie)
+
+
+@pytest.mark.parametrize("lie", LENGTHS, ids=lambda lie: lie.name)
+def test_port_is_reset_and_forwards_again_after_rx(arena, lie):
+    attack(arena, 0, RX, lie)
+
+
+def test_descriptor_that_is_used_and_was_never_given_is_found_out(arena):
+    attack(arena, 1, TX, NEVER_GIVEN)
+
+
+def test_reserved_value_in_the_event_suppression_costs_doorbells_at_most(arena):
+    """It is written behind whatever the back end says by itself, time and again."""
+    start = arena.guest.console.count()
+
+    def nonsense(end):
+        for queue in end.queues.values():
+            queue.ring.ask_nonsense(RESERVED)
+
+    for seed in range(20):
+        arena.ends[1].inside(nonsense)
+        cross(arena.guest, 0, 1, capture.frames(50, seed=seed), capture.frames(50, seed=seed + 50))
+    assert not arena.since(start, "error", "warn", "reset")
+    arena.works(1)
