@@ -415,7 +415,7 @@ coverage: $(COVERAGE_PROGRAMS) ## Branches of drivers/ and net/ that units and f
 	@tools/coverage $(OUT)/coverage $(OUT)/fuzz $(COVERAGE_PROGRAMS)
 
 # ---- Tests ------------------------------------------------------------------------------------
-.PHONY: test test-host test-qemu soak
+.PHONY: test test-host test-qemu test-virtio soak
 
 test: $(HOST_PROGRAMS) all $(OUT)/capture.pcap ## Units and system tests; ends with 'N passed, N failed'
 	@PYTHON='$(PYTHON)' tools/test $(OUT) $(HOST_PROGRAMS) --system $(TESTS)
@@ -425,6 +425,9 @@ test-host: $(HOST_PROGRAMS) ## Only the units, on this machine; a few seconds
 
 test-qemu: all $(OUT)/capture.pcap ## Only the system tests; TESTS='-k pvh' goes to pytest
 	@PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
+
+test-virtio: all ## Every form of QEMU's own card; some minutes
+	@PYTHON='$(PYTHON)' tools/test $(OUT) --system -m virtio -rs $(TESTS)
 
 soak: all ## Links, cards, resets, orders, lone frames for DURATION=600 seconds, and as long again
 	@BAREWIRE_SOAK_S=$(or $(DURATION),600) PYTHON='$(PYTHON)' \

@@ -1,4 +1,7 @@
-"""Both interfaces of a card, each wherever it can be had, and frames over every pairing of them."""
+"""Both interfaces of a card, each wherever it can be had, and frames over every pairing of them.
+
+The other options of a card are test_matrix.py's.
+"""
 
 import pytest
 
@@ -46,17 +49,7 @@ def carries(guest, left=0, right=1):
         (LEGACY, "legacy"),
         (MODERN, "modern"),
         (BOTH, "modern"),
-        (f"{MODERN},modern-pio-notify=on", "modern"),
-        (f"{BOTH},modern-pio-notify=on", "modern"),
-        (f"{MODERN},page-per-vq=on", "modern"),
-        (f"{MODERN},vectors=0", "modern"),
-        (f"{MODERN},vectors=3", "modern"),
-        (f"{MODERN},event_idx=off,queue_reset=off", "modern"),
-        (f"{MODERN},rx_queue_size=1024,tx_queue_size=256", "modern"),
         (f"{MODERN},iommu_platform=on", "modern"),
-        (f"{MODERN},packed=on", "modern"),
-        (f"{MODERN},packed=on,event_idx=off", "modern"),
-        (f"{MODERN},packed=on,rx_queue_size=1024,vectors=0", "modern"),
     ],
 )
 def test_card_forwards_by_the_best_interface_it_has(boot, machine, card, transport):
