@@ -200,7 +200,7 @@ $(OUT)/barewire.iso: $(OUT)/barewire.elf $(OUT)/grub.cfg $(OUT)/NOTICES tools/im
 # ---- Packages ---------------------------------------------------------------------------------
 # The goals that do something with the kernel may install what is missing; building never does.
 
-PURPOSES := run top test debug demo check bench fuzz coverage
+PURPOSES := run top test test-virtio debug demo check bench fuzz coverage
 INSTALLING := deps run top debug demo fuzz coverage soak $(filter test% check% bench%,$(MAKECMDGOALS))
 
 .PHONY: packages deps
@@ -426,7 +426,7 @@ test-host: $(HOST_PROGRAMS) ## Only the units, on this machine; a few seconds
 test-qemu: all $(OUT)/capture.pcap ## Only the system tests; TESTS='-k pvh' goes to pytest
 	@PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
 
-test-virtio: all ## Every form of QEMU's own card; some minutes
+test-virtio: all ## Every form of QEMU's card, DPDK, vhost-net: some minutes
 	@PYTHON='$(PYTHON)' tools/test $(OUT) --system -m virtio -rs $(TESTS)
 
 soak: all ## Links, cards, resets, orders, lone frames for DURATION=600 seconds, and as long again

@@ -41,6 +41,10 @@ void virtio_net_link_refresh(struct virtio_net *net)
 /*
  * A device keeps what is in its tx ring while the link is down, and sends it when the link is up
  * again, be it hours later. So a ring that is not empty is taken away from it.
+ *
+ * And so are packed rings, empty or not: the link of a vhost-user device goes down when its back end
+ * ends, and the next one must be told where in the rings the last one was. A split ring says so in
+ * used.idx; a packed one does not, and QEMU 7.2 then lets it begin at the start.
  */
 static void go_down(struct virtio_net *net)
 {
@@ -50,7 +54,7 @@ static void go_down(struct virtio_net *net)
     report(net, lost);
     if (net->tx.queue.breach != VIRTQUEUE_SOUND)
         virtio_net_breach(net, &net->tx.queue);
-    else if (lost != 0)
+    else if (lost != 0 || net->tx.queue.packed)
         virtio_net_take_out(net, "link-down", false);
     else
         virtio_net_run(net);
