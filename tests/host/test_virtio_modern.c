@@ -206,6 +206,23 @@ static void structures_that_are_too_short_or_misaligned_are_not_used(void **stat
     }
 }
 
+/* §4.1.4.1: later versions may add fields to a capability, and to a structure. */
+static void what_is_longer_than_is_known_is_used_all_the_same(void **state)
+{
+    for (unsigned structure = SIM_COMMON; structure <= SIM_DEVICE; structure++) {
+        uint32_t offset;
+
+        bench_renew(state);
+        bench_add(0, SIM_FEATURES_USUAL);
+        offset = sim_pci_get(one->net->pci, one->net->modern.capabilities[structure] + OFFSET, 4);
+        set_capability(structure, LEN, 1, 24);
+        set_capability(structure, LENGTH, 4, 0x4000 - offset); /* to the BAR's end */
+        probe(VIRTIO_TRANSPORT_AUTO);
+        assert_forwards_by("modern");
+        assert_int_equal(machine_log_count("warn", ""), 0);
+    }
+}
+
 /* §4.1.4.1: in the order of the list, the first that can be used. */
 static void of_several_structures_of_a_kind_the_first_usable_one_counts(void **state)
 {
@@ -584,6 +601,7 @@ int main(void)
         TEST(a_capability_that_makes_no_sense_is_named_and_legacy_used),
         TEST(a_structure_that_is_missing_refuses_a_modern_device),
         TEST(structures_that_are_too_short_or_misaligned_are_not_used),
+        TEST(what_is_longer_than_is_known_is_used_all_the_same),
         TEST(of_several_structures_of_a_kind_the_first_usable_one_counts),
         TEST(a_list_that_leads_back_into_itself_ends_where_it_does),
         TEST(a_capability_at_the_end_of_configuration_space_is_not_read_past_it),
