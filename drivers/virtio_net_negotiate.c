@@ -142,12 +142,29 @@ struct stated {
     uint16_t mtu;
 };
 
+/*
+ * Byte by byte, and the bytes of two addresses must not be mixed: the legacy interface has no
+ * generation that would tell, so there two readings must be equal (§2.5.4).
+ */
+static void read_mac(const struct virtio_device *virtio, struct mac_address *mac)
+{
+    struct mac_address last;
+    unsigned tries = 0;
+
+    do {
+        last = *mac;
+        for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE; i++)
+            mac->bytes[i] = virtio_read_config8(virtio, VIRTIO_NET_CONFIG_MAC + i);
+    } while (!virtio->transport->version_1 && memcmp(&last, mac, sizeof(last)) != 0 &&
+             ++tries < VIRTIO_CONFIG_TRIES);
+}
+
 static void read_fields(const struct virtio_net *net, struct stated *stated)
 {
     const struct virtio_device *virtio = &net->virtio;
 
-    for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE && virtio_offers(virtio, VIRTIO_NET_F_MAC); i++)
-        stated->mac.bytes[i] = virtio_read_config8(virtio, VIRTIO_NET_CONFIG_MAC + i);
+    if (virtio_offers(virtio, VIRTIO_NET_F_MAC))
+        read_mac(virtio, &stated->mac);
     if (virtio_offers(virtio, VIRTIO_NET_F_MTU))
         stated->mtu = virtio_read_config16(virtio, VIRTIO_NET_CONFIG_MTU);
 }

@@ -418,6 +418,10 @@ uint32_t sim_read_config(struct sim_virtio_net *net, uint16_t offset, unsigned w
         net->mtu = net->mtu_later;
         net->modern.generation++;
     }
+    if (offset == 3 && net->mac_later[0] != 0 && net->mac[0] != net->mac_later[0]) {
+        memcpy(net->mac, net->mac_later, sizeof(net->mac));
+        net->modern.generation++;
+    }
     config_bytes(net, bytes);
     if (offset + width > CONFIG_BYTES)
         return 0xffffffffu;

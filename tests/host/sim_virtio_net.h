@@ -135,7 +135,8 @@ struct sim_virtio_net {
     uint16_t link_status; /* bit 0: up; bit 1: an announcement is wanted, until acknowledged */
     uint16_t max_pairs;
     uint16_t mtu;
-    uint16_t mtu_later; /* if not 0: what mtu becomes once it was read twice */
+    uint8_t mac_later[6]; /* unless zero: what mac becomes once half of it is read */
+    uint16_t mtu_later;   /* if not 0: what mtu becomes once it was read twice */
     uint32_t speed;
     uint8_t duplex;
     uint8_t header[12];    /* what is written in front of delivered frames; zero */

@@ -346,6 +346,17 @@ static void the_mac_is_the_one_of_the_device(void **state)
     assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, one->net->mac, 6);
 }
 
+static void a_mac_that_changes_while_it_is_read_is_not_half_of_either(void **state)
+{
+    static const uint8_t later[6] = {0x02, 0xaa, 0xbb, 0xcc, 0xdd, 0xee};
+
+    (void)state;
+    bench_add(0, SIM_FEATURES_USUAL);
+    memcpy(one->net->mac_later, later, sizeof(later));
+    bench_probe_all(1);
+    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, later, sizeof(later));
+}
+
 static void without_a_mac_each_port_gets_a_local_one_of_its_own(void **state)
 {
     struct mac_address macs[2];
@@ -512,6 +523,7 @@ int main(void)
         TEST(frames_pass_with_any_one_feature_alone),
         TEST(frames_pass_without_any_feature),
         TEST(the_mac_is_the_one_of_the_device),
+        TEST(a_mac_that_changes_while_it_is_read_is_not_half_of_either),
         TEST(without_a_mac_each_port_gets_a_local_one_of_its_own),
         TEST(a_group_or_zero_mac_is_replaced_with_a_warning),
         TEST(the_configuration_moves_when_msix_is_enabled),
