@@ -491,7 +491,7 @@ bench-idle: $(OUT)/barewire.elf ## Processor share without traffic, latency of a
 
 # ---- Checks -----------------------------------------------------------------------------------
 # One stamp a check, so that -j runs them side by side and nothing is checked twice.
-.PHONY: check check-reproducible format
+.PHONY: check check-reproducible conformance format
 
 C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers/*.[ch] net/*.[ch] \
 	tests/host/*.[ch] tests/host/*/*.h tests/fuzz/*.[ch] tests/bench/*.[ch] \
@@ -500,12 +500,13 @@ KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
 ALL_SOURCES = $(sort $(IMAGE_SOURCES) $(HOST_SOURCES) $(BENCH_SOURCES) $(BED_SOURCES) \
 	$(ICOUNT_SOURCES))
 
-check: check-format check-layers check-headers check-newlib check-readme check-tidy \
-	check-cppcheck $(HOST_PROGRAMS) \
-	$(BENCH_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README
+check: check-format check-layers check-headers check-newlib check-readme check-conformance \
+	check-tidy check-cppcheck $(HOST_PROGRAMS) \
+	$(BENCH_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README, conformance
 	@echo 'check: all passed'
 
-.PHONY: check-format check-layers check-headers check-newlib check-readme check-tidy check-cppcheck
+.PHONY: check-format check-layers check-headers check-newlib check-readme check-conformance \
+	check-tidy check-cppcheck
 
 check-format: | packages
 	$(say) CHECK 'formatting (mended by `make format`)'
@@ -532,6 +533,10 @@ check-readme: | packages
 	$(say) CHECK "README's tables"
 	$(Q)tools/check-readme
 
+check-conformance: | packages
+	$(say) CHECK 'the table of what VIRTIO asks of a driver'
+	$(Q)$(PYTHON) tests/conformance/conformance
+
 # -nostdlibinc where gcc has -nostdinc: clang's own headers stay, the host's go.
 TIDY_INCLUDES := -I. -Ikernel -I$(OUT)/include -nostdlibinc -isystem $(OUT)/newlib/include
 TIDY_STAMPS = $(KERNEL_C_FILES:%=$(OUT)/tidy/%.ok)
@@ -554,6 +559,9 @@ check-cppcheck: | packages
 
 check-reproducible: all ## Build a second time elsewhere, later, and compare every byte
 	@tools/check-reproducible $(OUT)
+
+conformance: ## Write the table of what VIRTIO asks of a driver, after a change of its data
+	$(Q)$(PYTHON) tests/conformance/conformance write
 
 format: ## Bring all C files into the form that `make check` asks for
 	clang-format -i $(C_FILES)
