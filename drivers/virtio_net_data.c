@@ -232,9 +232,8 @@ static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
 static __attribute__((noinline, cold)) bool
 tx_add_each(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
-    struct batch kept;
+    struct batch kept = {.count = 0};
 
-    kept.count = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (!virtio_net_finish(net, buffers[i], lengths[i]))
             continue;

@@ -264,7 +264,7 @@ _Static_assert(sizeof(struct virtio_net_ctrl_hdr) == 2, "§5.1.6.5");
 #define VIRTIO_NET_CTRL_VLAN_ADD 0
 #define VIRTIO_NET_CTRL_ANNOUNCE 3 /* §5.1.6.5.4 */
 #define VIRTIO_NET_CTRL_ANNOUNCE_ACK 0
-#define VIRTIO_NET_CTRL_GUEST_OFFLOADS 5 /* §5.1.6.5.6 */
+#define VIRTIO_NET_CTRL_GUEST_OFFLOADS 5 /* §5.1.6.5.8 */
 #define VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET 0
 
 #endif

@@ -74,7 +74,7 @@ static void write_word(struct pvirtq_desc *desc, uint32_t word)
 
 /*
  * Release: everything before the first descriptor's flags. The device looks at no descriptor behind
- * one that is not available yet, so this one store shows it all of them (§2.8.21.3.2 "Updating flags").
+ * one that is not available yet, so this one store shows it all of them (§2.8.21.1.1 "Updating flags").
  * Partner: the device's read of these flags before it reads the rest.
  */
 static void show(struct pvirtq_desc *first, uint32_t word)
@@ -84,7 +84,7 @@ static void show(struct pvirtq_desc *first, uint32_t word)
 
 /*
  * The `n` slots from avail_idx on have just been shown: whether the device wants to be notified
- * (§2.8.21.4).
+ * (§2.8.21.2).
  */
 static bool wants_doorbell(struct virtqueue *queue, uint32_t n)
 {
