@@ -76,9 +76,10 @@ uint64_t virtio_net_offloads_left(const struct virtio_net *net)
 void virtio_net_cut_offloads(struct virtio_net *net)
 {
     struct virtio_net_settings *const settings = &net->settings;
+    const uint64_t allowed = virtio_net_features_guest(net->offloads);
 
-    if (virtio_net_offloads_left(net) == net->guest_offloads || settings->wanted[SETTING_OFFLOADS])
-        return;
+    if ((net->guest_offloads & ~allowed) == 0 || settings->wanted[SETTING_OFFLOADS])
+        return; /* as nearly always */
     if (virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
         settings->wanted[SETTING_OFFLOADS] = settings->again = true;
     else
