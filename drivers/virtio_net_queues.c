@@ -52,12 +52,12 @@ static bool allocate_queue(struct virtio_net *net, struct virtqueue_shape *shape
  * was, and as large; the device must not have come to want less in the meantime.
  */
 static bool make_anew(struct virtio_net *net, struct virtqueue *queue,
-                      struct virtqueue_shape *shape)
+                      struct virtqueue_shape *shape, uint32_t stated)
 {
     if (shape->size < queue->size ||
         (shape->size > queue->size && !net->virtio.transport->resizes)) {
         virtio_net_refuse(net, "reason=queue-size queue=%u size=%u accepted=%u", shape->index,
-                          shape->size, queue->size);
+                          stated, queue->size);
         return false;
     }
     shape->size = queue->size;
@@ -80,14 +80,18 @@ static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t
         .in_order = virtio_has(&net->virtio, VIRTIO_F_IN_ORDER),
     };
 
-    if (!virtqueue_size_valid(size) || size < chain) {
+    /* §2.8: a packed ring may have any size, and its driver may choose a smaller one (§4.1.5.1.3). */
+    while (shape.packed && !virtqueue_size_valid(shape.size) && shape.size > chain &&
+           shape.size <= VIRTQ_SIZE_MAX)
+        shape.size &= shape.size - 1; /* its lowest bit goes, till one is left */
+    if (!virtqueue_size_valid(shape.size) || shape.size < chain) {
         virtio_net_refuse(
             net, "reason=queue-size queue=%u size=%u accepted=\"a power of two from %u to %u\"",
             index, size, chain, VIRTQ_SIZE_MAX);
         return false;
     }
     if (queue->desc != NULL)
-        return make_anew(net, queue, &shape);
+        return make_anew(net, queue, &shape, size);
     if (!allocate_queue(net, &shape, &ring, &private))
         return false;
     virtqueue_init(queue, &shape, ring, private);
