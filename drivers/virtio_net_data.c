@@ -149,19 +149,27 @@ uint32_t virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct b
 
 /* ---- tx ---- */
 
+/* A burst of buffers goes back to its pool; returns how many there were. */
+static inline uint32_t reclaim(struct virtio_net_queue *tx)
+{
+    void **const free = (void **)&tx->pool->free[tx->pool->count];
+    const uint32_t n = virtqueue_reclaim(&tx->queue, free, VIRTQUEUE_BURST);
+
+    tx->pool->count += n;
+    virtqueue_popped(&tx->queue, n);
+    return n;
+}
+
 void virtio_net_reclaim_tx(struct virtio_net *net)
 {
-    struct virtqueue *const queue = &net->tx.queue;
-    struct pool *const pool = net->tx.pool;
-    uint32_t n;
+    while (reclaim(&net->tx) != 0)
+        continue;
+    virtqueue_park(&net->tx.queue);
+}
 
-    do {
-        void **const free = (void **)&pool->free[pool->count];
-        n = virtqueue_reclaim(queue, free, VIRTQUEUE_BURST);
-        pool->count += n;
-        virtqueue_popped(queue, n);
-    } while (n != 0);
-    virtqueue_park(queue);
+static inline bool tx_is_short(const struct virtio_net_queue *tx, uint32_t n)
+{
+    return virtqueue_free(&tx->queue) < n || tx->pool->count < n;
 }
 
 uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
@@ -169,10 +177,18 @@ uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t 
     struct virtio_net *net = virtio_net_of(dev);
     struct virtio_net_queue *tx = &net->tx;
 
-    /* The used ring is looked at only when slots or buffers run short: a lone frame so does not
-     * draw the device's cache line over each time. */
-    if (virtqueue_free(&tx->queue) < n || tx->pool->count < n) {
-        virtio_net_reclaim_tx(net);
+    /*
+     * The used ring is looked at only when slots or buffers run short: a lone frame so does not draw
+     * the device's cache line over each time. And of many bursts no more are taken back than are
+     * needed: the next buffers to be given out are then found where these were put. (But all of a
+     * packed ring: that the device has used what it never got shows only when nothing is out.)
+     */
+    if (tx_is_short(tx, n)) {
+        uint32_t count;
+        do
+            count = reclaim(tx);
+        while (count != 0 && (count < VIRTQUEUE_BURST || tx->queue.packed || tx_is_short(tx, n)));
+        virtqueue_park(&tx->queue);
         if (__builtin_expect(tx->queue.breach != VIRTQUEUE_SOUND, 0)) {
             virtio_net_breach(net, &tx->queue);
             return dev->ops->tx_room(dev, queue_number, n); /* as it is answered from now on */

@@ -232,9 +232,9 @@ static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
  * form of the header they are num_buffers.
  */
 struct virtqueue_sight {
-    uint64_t bytes;       /* the sum of their lengths */
     uint64_t headers;     /* 0 if the first 14 are zero in each */
-    uint64_t header_ends; /* 0 if the last two are */
+    uint32_t header_ends; /* 0 if the last two are */
+    uint32_t bytes;       /* the sum of their lengths */
 };
 
 static inline void virtqueue_see(struct virtqueue_sight *sight, const void *header)
@@ -243,7 +243,7 @@ static inline void virtqueue_see(struct virtqueue_sight *sight, const void *head
 
     __builtin_memcpy(words, header, sizeof(words));
     sight->headers |= words[0] | words[1] << 16;
-    sight->header_ends |= words[1] >> 48;
+    sight->header_ends |= (uint32_t)(words[1] >> 48);
 }
 
 /* Where these bytes begin. */

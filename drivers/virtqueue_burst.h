@@ -28,17 +28,18 @@ static inline struct virtqueue_sight virtqueue_straight_put_read(struct virtqueu
     const uint32_t header = queue->header;
     const uint64_t last = start + header - sizeof(four);
     struct virtqueue_sight sight = {0};
+    uint64_t bytes = 0; /* headers included */
     four headers = {0};
 
     FOUR_AT_A_TIME(i, 0, n, {
         uint8_t *const buffer = buffers[i];
         const uint32_t length = header + lengths[i];
         headers |= *(const four *)(buffer + last);
-        sight.bytes += length;
+        bytes += length;
         tokens[i] = buffer;
         virtqueue_describe(&desc[i], io_physical(buffer) + start, length, 0, 0);
     });
-    sight.bytes -= (uint64_t)n * header;
+    sight.bytes = (uint32_t)bytes - n * header;
     virtqueue_see(&sight, &headers);
     return sight;
 }

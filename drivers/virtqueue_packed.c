@@ -146,7 +146,8 @@ put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, u
     struct pvirtq_desc *const desc = &queue->packed_desc[slot];
     void **const tokens = &queue->tokens[slot];
     const uint32_t first = lengths == NULL ? room : header + lengths[0];
-    struct virtqueue_sight sight = {.bytes = first};
+    struct virtqueue_sight sight = {0};
+    uint64_t bytes = first; /* headers included */
     four headers = {0};
 
     desc->addr = io_physical(buffers[0]) + start;
@@ -159,13 +160,13 @@ put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, u
         const uint32_t length = lengths == NULL ? room : header + lengths[i];
         if (lengths != NULL) {
             headers |= *(const four *)(buffer + last);
-            sight.bytes += length;
+            bytes += length;
         }
         tokens[i] = buffer;
         describe(&desc[i], io_physical(buffer) + start, length, flags | ids[i]);
     });
     note_laid(queue, n, flags | ids[0]);
-    sight.bytes -= (uint64_t)n * header;
+    sight.bytes = (uint32_t)bytes - n * header;
     virtqueue_see(&sight, &headers);
     return sight;
 }

@@ -175,9 +175,11 @@ static uint64_t clock_cost(void)
 /* One round of the lane; returns its cycles. */
 static uint64_t run_lane(void)
 {
+    struct lane *const lane = assembly.port_lanes[0];
+
     mark_round = 1;
     const uint64_t start = read_cycles();
-    lane_run(assembly.port_lanes[0]);
+    lane_run(lane);
     const uint64_t cycles = read_cycles() - start;
     mark_round = 0;
     return cycles;
