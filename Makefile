@@ -176,6 +176,7 @@ $(OUT)/flags: FORCE
 
 $(OUT)/include/version.h: FORCE
 	@version=$$(git describe --always --dirty --tags 2>/dev/null || echo unknown); \
+	case $$version in *[!0-9]*) ;; *) version=g$$version ;; esac; \
 	printf '#define BAREWIRE_VERSION "%s"\n' "$$version" | { $(update); }
 
 FORCE:

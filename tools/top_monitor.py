@@ -211,7 +211,7 @@ class Machine:
         elif name == "ports" and self._port(event):
             self._port(event).about = event
         elif name == "version":
-            self.version = event.get("version")
+            self.version = str(event.get("version", ""))  # an abbreviated hash may look like a number
         elif name == "done":
             return self._done(event.get("command"))
         else:

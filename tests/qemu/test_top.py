@@ -322,6 +322,16 @@ def test_rates_are_by_the_machines_clock_and_begin_anew_with_it():
     assert port.rates["rx_pps"] == 1
 
 
+def test_a_version_that_looks_like_a_number_is_shown_all_the_same():
+    class Line:
+        def lines(self):
+            return ['{"event":"version","t":1.5,"version":6220247}']
+
+    machine = top_monitor.Machine(Line())
+    machine.feed()
+    assert machine.version == "6220247"
+
+
 def test_lines_that_are_no_objects_are_passed_over():
     for line in ("", "> stats", "{", '{"event":', "[1]", "{}", '{"event":1}', "boot t=0.1 a=1"):
         assert top_monitor.object_of(line) is None
