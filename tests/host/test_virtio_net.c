@@ -252,8 +252,10 @@ static void more_queues_than_the_port_has_are_refused_by_number(void **state)
 static void a_lane_that_does_not_fit_the_port_is_refused(void **state)
 {
     struct pool pool = {.capacity = 100, .frame_max = 1599};
-    struct netdev_setup with = {
-        .rx_queues = 1, .tx_queues = 1, .rx = {{.pool = &pool, .buffers = 10}}, .tx = {{&pool}}};
+    struct netdev_setup with = {.rx_queues = 1,
+                                .tx_queues = 1,
+                                .rx = {{.pool = &pool, .buffers = 10}},
+                                .tx = {{.pool = &pool}}};
 
     (void)state;
     bench_probe_one(SIM_FEATURES_USUAL);
@@ -273,7 +275,7 @@ static void a_port_that_only_sends_posts_nothing(void **state)
 {
     (void)state;
     bench_probe_one(SIM_FEATURES_USUAL);
-    const struct netdev_setup with = {.tx_queues = 1, .tx = {{&one->pool}}};
+    const struct netdev_setup with = {.tx_queues = 1, .tx = {{.pool = &one->pool}}};
     assert_true(one->dev->ops->start(one->dev, &with));
     assert_int_equal(one->dev->state, NETDEV_RUNNING);
     assert_int_equal(sim_virtio_net_available(one->net, SIM_RX), 0);
