@@ -71,7 +71,8 @@ bool pci_is_present(const struct pci_device *device);
 
 /*
  * Lets the function answer I/O and memory accesses and read and write RAM, and keeps it from
- * raising INTx (which pci_interrupt_open lets it again). False if it didn't take the bus master bit: it is gone, or no bus master.
+ * raising INTx (which pci_interrupt_open lets it again). False if it didn't take the bus master
+ * bit: it is gone, or no bus master.
  */
 bool pci_enable(const struct pci_device *device);
 

@@ -165,7 +165,8 @@ static struct pci_device *keep(struct ports *ports, struct pci_device *entry,
     return entry;
 }
 
-/* The address that was asked for a port of this number. Its device learns of it once it is in service. */
+/* The address that was asked for a port of this number. Its device learns of it once it is in
+ * service. */
 static void apply_mac(const struct ports *ports, struct netdev *port)
 {
     static const struct mac_address none;

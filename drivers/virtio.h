@@ -65,8 +65,9 @@ struct virtio_transport {
     void (*write_config)(const struct virtio_device *device, uint16_t offset, uint8_t value);
 
     /*
-     * With PCI_INTERRUPT_BY_MESSAGE: the entry of the MSI-X table by which the device tells of a changed
-     * configuration, or of queue `index`. False if it did not take it; a reset takes all away again.
+     * With PCI_INTERRUPT_BY_MESSAGE: the entry of the MSI-X table by which the device tells of a
+     * changed configuration, or of queue `index`. False if it did not take it; a reset takes all
+     * away again.
      */
     bool (*set_config_vector)(const struct virtio_device *device, uint16_t vector);
     bool (*set_queue_vector)(const struct virtio_device *device, uint16_t index, uint16_t vector);

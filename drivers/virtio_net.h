@@ -2,9 +2,9 @@
  * The virtio network device (virtio 1.2 §5.1) as a port.
  *
  * A port's life: virtio_net_probe (reset, offers and configuration read), then through the port
- * interface negotiate (features, rings made), start (buffers posted, DRIVER_OK) and batches. A device that breaks the rules is
- * reset and comes back; one that does it ten times within a minute is retired, and tried again after
- * growing pauses.
+ * interface negotiate (features, rings made), start (buffers posted, DRIVER_OK) and batches. A
+ * device that breaks the rules is reset and comes back; one that does it ten times within a minute
+ * is retired, and tried again after growing pauses.
  */
 #ifndef DRIVERS_VIRTIO_NET_H
 #define DRIVERS_VIRTIO_NET_H
@@ -145,18 +145,18 @@ struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
                                 const struct virtio_net_options *options);
 
 /*
- * The same in `net`, the caller's, which lives as long as the port, and without waiting, so that it may
- * be done between two rounds: the port is NETDEV_PROBING until virtio_net_probe_go_on, called again
- * and again, returns true.
+ * The same in `net`, the caller's, which lives as long as the port, and without waiting, so that it
+ * may be done between two rounds: the port is NETDEV_PROBING until virtio_net_probe_go_on, called
+ * again and again, returns true.
  */
 struct netdev *virtio_net_probe_begin(struct virtio_net *net, const struct pci_device *pci,
                                       unsigned id, const struct virtio_net_options *options);
 bool virtio_net_probe_go_on(struct netdev *dev);
 
 /*
- * In the same way a new device, the function `pci`, for a port without one, which keeps number, counters
- * and settings. It is NETDEV_FOUND in the end, or, after an `error`, as it was before; and so it is
- * if the device is refused when it is negotiated with.
+ * In the same way a new device, the function `pci`, for a port without one, which keeps number,
+ * counters and settings. It is NETDEV_FOUND in the end, or, after an `error`, as it was before; and
+ * so it is if the device is refused when it is negotiated with.
  */
 void virtio_net_replace(struct netdev *dev, const struct pci_device *pci);
 

@@ -82,10 +82,10 @@ enum virtio_net_control_result virtio_net_control_set_mac(struct virtio_net_cont
 enum virtio_net_control_result virtio_net_control_announce_ack(struct virtio_net_control *control);
 
 /*
- * A queue that has fallen silent is reset once, it alone, if the device can do that (RING_RESET): frames
- * go on meanwhile. _reset asks for it, and false means that it can not be had. Then, as long as
- * `resetting` is set, _look tells how it goes: true once the device has let go of the queue, which
- * can be made anew then. It never waits, and gives up after VIRTIO_PATIENCE_NS.
+ * A queue that has fallen silent is reset once, it alone, if the device can do that (RING_RESET):
+ * frames go on meanwhile. _reset asks for it, and false means that it can not be had. Then, as long
+ * as `resetting` is set, _look tells how it goes: true once the device has let go of the queue,
+ * which can be made anew then. It never waits, and gives up after VIRTIO_PATIENCE_NS.
  */
 bool virtio_net_control_reset(struct virtio_net_control *control);
 bool virtio_net_control_look(struct virtio_net_control *control);

@@ -211,8 +211,8 @@ static void tx_count(struct virtio_net *net, uint32_t packets, uint64_t bytes)
     net->netdev.tx_ready -= packets;
 }
 
-/* A device of VERSION_1 has num_buffers 1 in each header (§5.1.6.4), and as a rule nothing else. It must
- * be 0 now (§5.1.6.2). */
+/* A device of VERSION_1 has num_buffers 1 in each header (§5.1.6.4), and as a rule nothing else. It
+ * must be 0 now (§5.1.6.2). */
 static __attribute__((noinline)) void tx_clear_num_buffers(uint8_t *const *buffers, uint64_t n)
 {
 #pragma GCC unroll 4

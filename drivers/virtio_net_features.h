@@ -22,14 +22,14 @@ uint64_t virtio_net_features_choose(uint64_t offered);
 /* All bits by which a device gives or takes frames that want something done. */
 uint64_t virtio_net_features_offload(void);
 
-/* The NETDEV_OFFLOAD_… that a device with these features can do for what it is to send; those with which
- * it may give frames; and the features that stand for the latter. */
+/* The NETDEV_OFFLOAD_… that a device with these features can do for what it is to send; those with
+ * which it may give frames; and the features that stand for the latter. */
 uint32_t virtio_net_features_tx(uint64_t features_set);
 uint32_t virtio_net_features_rx(uint64_t features_set);
 uint64_t virtio_net_features_guest(uint32_t offload_set);
 
-/* The names of the bits set in `features_set`, with commas, or "none"; unnamed ones as "bitN". What finds no
- * room is left out. */
+/* The names of the bits set in `features_set`, with commas, or "none"; unnamed ones as "bitN". What
+ * finds no room is left out. */
 void virtio_net_features_text(uint64_t features_set, char text[VIRTIO_NET_FEATURES_TEXT]);
 
 #endif

@@ -57,10 +57,10 @@ void virtio_net_run(struct virtio_net *net);
 /* ---- virtio_net_negotiate.c ---- */
 
 /*
- * From a device that has been reset to one that is configured (§3.1.1 steps 2 to 6): _look reads what it
- * offers and states, and net->netdev says what its frames may want and what it can do for others; _agree
- * negotiates within net->offloads and net->frame_room, and makes the rings. _configure is both. False
- * after an `error` event: the device is FAILED and so is the port.
+ * From a device that has been reset to one that is configured (§3.1.1 steps 2 to 6): _look reads
+ * what it offers and states, and net->netdev says what its frames may want and what it can do for
+ * others; _agree negotiates within net->offloads and net->frame_room, and makes the rings.
+ * _configure is both. False after an `error` event: the device is FAILED and so is the port.
  */
 bool virtio_net_look(struct virtio_net *net);
 bool virtio_net_agree(struct virtio_net *net);
@@ -111,13 +111,14 @@ uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue, const s
 
 /* ---- virtio_net_offload.c ---- */
 
-/* What is looked at of the headroom, and cleared: the longest header, and what fills it up to a power of
- * two. */
+/* What is looked at of the headroom, and cleared: the longest header, and what fills it up to a
+ * power of two. */
 #define VIRTIO_NET_HDR_ROOM 16
 
 /*
- * Makes a frame of a tx batch whose header may not be all zero fit to be sent: what the partner may do
- * stays in the header, what it cannot is done here. False: it may not leave; it was dropped and counted.
+ * Makes a frame of a tx batch whose header may not be all zero fit to be sent: what the partner may
+ * do stays in the header, what it cannot is done here. False: it may not leave; it was dropped and
+ * counted.
  */
 bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length);
 

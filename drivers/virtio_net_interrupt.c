@@ -30,7 +30,8 @@ void virtio_net_enable_interrupts(struct virtio_net *net)
                   net->netdev.id, pci_interrupt_name(interrupt), net->virtio.pci->interrupt_line);
 }
 
-/* One line and one register for all queues, and whoever reads it makes the device let go of the line. */
+/* One line and one register for all queues, and whoever reads it makes the device let go of the
+ * line. */
 void virtio_net_acknowledge(struct netdev *dev)
 {
     const struct virtio_device *virtio = &virtio_net_of(dev)->virtio;

@@ -21,8 +21,8 @@ static struct virtio_net_hdr read_header(const struct netdev *from, const uint8_
     return header;
 }
 
-/* Both forms end where the frame begins. What is in front of them is cleared, as it would look like a part
- * of a header later. */
+/* Both forms end where the frame begins. What is in front of them is cleared, as it would look like
+ * a part of a header later. */
 static void write_header(const struct virtio_net *net, uint8_t *frame,
                          const struct virtio_net_hdr *header)
 {

@@ -38,9 +38,9 @@ size_t virtqueue_private_bytes(uint32_t size)
 }
 
 /*
- * Puts a chain into a slot, in our own table and in a split ring's available ring. That has `chain` entries
- * for each slot, since it is `chain` times as long as there are slots; all of them are written. The
- * device reads none of them before they are offered again.
+ * Puts a chain into a slot, in our own table and in a split ring's available ring. That has `chain`
+ * entries for each slot, since it is `chain` times as long as there are slots; all of them are
+ * written. The device reads none of them before they are offered again.
  */
 static void fill_slot(struct virtqueue *queue, uint32_t slot, uint32_t id)
 {
@@ -140,7 +140,8 @@ uint32_t virtqueue_unfinished(const struct virtqueue *queue)
 
 /* ---- adding ---- */
 
-/* A split ring where chains have changed their slots, or where the header has a descriptor of its own. */
+/* A split ring where chains have changed their slots, or where the header has a descriptor of its
+ * own. */
 static __attribute__((noinline)) struct virtqueue_sight
 split_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {

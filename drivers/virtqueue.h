@@ -1,24 +1,25 @@
 /*
- * A virtqueue (virtio 1.2 §2.6), the driver's side, in either of its formats: split (§2.7) or packed
- * (§2.8). Who uses it does not ask which.
+ * A virtqueue (virtio 1.2 §2.6), the driver's side, in either of its formats: split (§2.7) or
+ * packed (§2.8). Who uses it does not ask which.
  *
  * The device may write anything anywhere into the shared part at any time, so nothing of ours is
  * ever read back from it: which chains are out, with which buffer, and how far both rings have been
  * followed is kept in private memory. What the device writes is checked where it is read, here and
- * in virtqueue.c, virtqueue_packed.c and virtqueue_in_order.c; a queue that finds a breach stays broken until it is made
- * anew.
+ * in virtqueue.c, virtqueue_packed.c and virtqueue_in_order.c; a queue that finds a breach stays
+ * broken until it is made anew.
  *
  * What is added goes into slots, one after the other and round and round. A device that finishes
- * chains in the order in which it got them (most do) takes them from the slots in the same order: the
- * next slot is the one that comes back next, so that one comparison tells that its id is right. Where
- * the device takes another order, chains change their slots.
+ * chains in the order in which it got them (most do) takes them from the slots in the same order:
+ * the next slot is the one that comes back next, so that one comparison tells that its id is right.
+ * Where the device takes another order, chains change their slots.
  *
- * A chain of the data path is one descriptor: the device's header and what follows it in one buffer.
- * Where a split ring's device wants the header in a descriptor of its own it is two, and a command has
- * up to four. In a split ring all chains of a queue have the same number, and lie side by side.
+ * A chain of the data path is one descriptor: the device's header and what follows it in one
+ * buffer. Where a split ring's device wants the header in a descriptor of its own it is two, and a
+ * command has up to four. In a split ring all chains of a queue have the same number, and lie side
+ * by side.
  *
- * The data path works on bursts that lie side by side, up to the end of a ring. All of it is for one
- * core.
+ * The data path works on bursts that lie side by side, up to the end of a ring. All of it is for
+ * one core.
  */
 #ifndef DRIVERS_VIRTQUEUE_H
 #define DRIVERS_VIRTQUEUE_H
@@ -101,8 +102,8 @@ struct virtqueue {
     uint16_t chain;               /* descriptors a slot: 1, 2 or 4; 1 in a packed ring */
     uint16_t index;               /* the queue's number at its device */
     uint32_t breach_value;        /* what the device had written */
-    uint32_t laid;                /* packed: slots that were last put, shown or not; */
-    uint32_t laid_word;           /* and what shows them: id and flags of the first */
+    uint32_t laid;                /* packed: slots from avail_idx on, laid and not shown yet; */
+    uint32_t laid_word;           /* and what shows them: id and flags for the first */
     uint32_t told;                /* in_order: chains that the device has told of already, */
     uint32_t told_length;         /* and the length of the last of them */
 };
@@ -137,7 +138,7 @@ size_t virtqueue_private_bytes(uint32_t size);
 void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape, void *ring,
                     void *private);
 
-/* How the buffers of virtqueue_add look: bytes. Before the first one. */
+/* How the buffers of virtqueue_put_any look: bytes, as in struct virtqueue. Before the first one. */
 struct virtqueue_buffers {
     uint32_t start;
     uint32_t header;
@@ -227,9 +228,9 @@ static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
 }
 
 /*
- * What virtqueue_put_any has seen of buffers that the device is to read: the 16 bytes that end with the
- * device's header, all buffers' or-ed together. The last two of them are looked at apart: in the long
- * form of the header they are num_buffers.
+ * What virtqueue_put_any has seen of buffers that the device is to read: the 16 bytes that end with
+ * the device's header, all buffers' or-ed together. The last two of them are looked at apart: in
+ * the long form of the header they are num_buffers.
  */
 struct virtqueue_sight {
     uint64_t headers;     /* 0 if the first 14 are zero in each */
@@ -254,20 +255,21 @@ static inline const uint8_t *virtqueue_header(const struct virtqueue *queue, con
 
 /*
  * Lays `n` buffers (1 to virtqueue_room) into the next slots, each with as many bytes behind the
- * header as `lengths` says, or, where the device is to write (`lengths` NULL), with queue->room. The
- * device does not know of them before virtqueue_show: till then they may be laid there anew, also
- * fewer, and with other lengths. start + header of buffers to be read is a multiple of 16 from a
- * multiple of 16. Data path.
+ * header as `lengths` says, or, where the device is to write (`lengths` NULL), with queue->room.
+ * The device does not know of them before virtqueue_show: till then they may be laid there anew,
+ * also fewer, and with other lengths. Buffers to be read are aligned to 16 bytes, and start +
+ * header is a multiple of 16. Data path.
  */
 struct virtqueue_sight virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
                                          const uint32_t *lengths, uint32_t n);
+
+/* virtqueue_show of a packed ring. */
+bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n);
 
 /*
  * Shows the device what was last put into the next `n` slots. They are the device's until they come
  * back by virtqueue_pop. Returns whether it wants to be notified now: at most once a burst. Data path.
  */
-bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n);
-
 static inline bool virtqueue_show(struct virtqueue *queue, uint32_t n)
 {
     return queue->packed ? virtqueue_packed_show(queue, n) : virtqueue_publish(queue, n);
@@ -384,8 +386,8 @@ enum virtqueue_lone {
 };
 
 /*
- * virtqueue_pop of a straight queue for the two commonest cases of all: nothing, and a single chain, the
- * expected one, with an ordinary length. At least one chain is outstanding.
+ * virtqueue_pop of a straight queue for the two commonest cases of all: nothing, and a single
+ * chain, the expected one, with an ordinary length. At least one chain is outstanding.
  */
 static inline enum virtqueue_lone virtqueue_pop_lone(struct virtqueue *queue, void **token,
                                                      uint32_t *length)
@@ -431,8 +433,9 @@ static inline void virtqueue_arm(struct virtqueue *queue)
         atomic_store_explicit(&queue->avail->flags, 0, memory_order_relaxed);
 
     /* Full fence: the request before the last look. Partner: the device writes used.idx, or a used
-     * descriptor, fences, and looks at the request (§2.7.7.2, §2.7.8.2, §2.8.10). Whichever fence comes first, the other
-     * side sees what was written before it: we the completion, or the device the request. */
+     * descriptor, fences, and looks at the request (§2.7.7.2, §2.7.8.2, §2.8.10). Whichever fence
+     * comes first, the other side sees what was written before it: we the completion, or the device
+     * the request. */
     atomic_thread_fence(memory_order_seq_cst);
 }
 

@@ -1,5 +1,7 @@
 /*
- * Bursts of the data path, inline, for whatever queue.
+ * Bursts of the data path, inline, for whatever queue. As virtqueue.h says of the functions in it, and
+ * buffers are owned as there.
+ *
  * Nearly all queues are straight: split, chains of one descriptor, and slot i has descriptor i, since
  * the device has kept the order so far. For these there are loops of their own, and what they find
  * stays in registers. Who is not in a hurry calls virtqueue_put_any and virtqueue_pop_any.
@@ -13,8 +15,8 @@
 /* ---- adding ---- */
 
 /*
- * virtqueue_put_any of buffers to be read. The headers are looked at here, where their addresses are at
- * hand: a line of memory that nobody else needs is touched for them, and once is enough.
+ * virtqueue_put_any of buffers to be read. The headers are looked at here, where their addresses
+ * are at hand: a line of memory that nobody else needs is touched for them, and once is enough.
  */
 static inline struct virtqueue_sight virtqueue_straight_put_read(struct virtqueue *queue,
                                                                  uint8_t *const *buffers,

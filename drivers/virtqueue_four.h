@@ -11,7 +11,8 @@
 
 typedef uint32_t four __attribute__((vector_size(16), may_alias));
 
-/* Does `body` for `i` from `first` to n - 1: four in a row, so that one step of the loop serves them all. */
+/* Does `body` for `i` from `first` to n - 1: four in a row, so that one step of the loop serves
+ * them all. */
 #define FOUR_AT_A_TIME(i, first, n, body)                                                          \
     do {                                                                                           \
         uint64_t i = (first);                                                                      \

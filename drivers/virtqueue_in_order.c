@@ -25,8 +25,8 @@ uint32_t virtqueue_in_order_told(const struct virtqueue *queue, uint32_t idx, ui
 }
 
 /*
- * Learns how many chains from `idx` on the device tells of. False, and the queue is broken, if the id is
- * that of no chain which it has, or of one behind what a split ring's index says.
+ * Learns how many chains from `idx` on the device tells of. False, and the queue is broken, if the
+ * id is that of no chain which it has, or of one behind what a split ring's index says.
  */
 static bool learn(struct virtqueue *queue, uint32_t idx, uint32_t limit)
 {

@@ -74,8 +74,8 @@ static void write_word(struct pvirtq_desc *desc, uint32_t word)
 
 /*
  * Release: everything before the first descriptor's flags. The device looks at no descriptor behind
- * one that is not available yet, so this one store shows it all of them (§2.8.21.1.1 "Updating flags").
- * Partner: the device's read of these flags before it reads the rest.
+ * one that is not available yet, so this one store shows it all of them (§2.8.21.1.1 "Updating
+ * flags"). Partner: the device's read of these flags before it reads the rest.
  */
 static void show(struct pvirtq_desc *first, uint32_t word)
 {
@@ -255,8 +255,9 @@ bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_
 /* ---- taking back ---- */
 
 /*
- * With nothing out, the next slot holds what the round before has left there: used or available then, and
- * neither by the wrap counter of this round. So who makes it used answers what was not asked.
+ * With nothing out, the next slot holds what the round before has left there: used or available
+ * then, and neither by the wrap counter of this round. So who makes it used answers what was not
+ * asked.
  */
 __attribute__((noinline)) bool virtqueue_packed_is_idle(struct virtqueue *queue)
 {

@@ -126,7 +126,8 @@ uint64_t calibrate_cpuid(void)
     return cpuid(CPUID_FREQUENCY).eax * 1000ULL; /* told in kHz */
 }
 
-/* The 8254's channel 0 (Intel 8254 data sheet). Channel 2 would need port 0x61, which microvm lacks. */
+/* The 8254's channel 0 (Intel 8254 data sheet). Channel 2 would need port 0x61, which microvm
+ * lacks. */
 #define PIT_HZ 1193182
 #define PIT_COUNTER_0 0x40
 #define PIT_CONTROL 0x43

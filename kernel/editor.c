@@ -155,7 +155,8 @@ static void complete(struct editor *editor)
     line_insert(line, common + line->length, stop - line->length);
 }
 
-/* True if the word of `length` bytes at `from` was in a phrase before `end` that begins like the line. */
+/* True if the word of `length` bytes at `from` was in a phrase before `end` that begins like the
+ * line. */
 static bool was_listed(const struct editor *editor, const char *const *end, size_t from,
                        size_t length)
 {

@@ -69,9 +69,9 @@ size_t editor_show(const struct editor *editor, char out[static EDITOR_SHOW_MAX]
 void editor_was_shown(struct editor *editor);
 
 /*
- * After editor_feed, while editor->wants_list: writes to `out` a line of its own with the words that
- * may stand where the cursor is, and returns the length; 0 if there are none. It ends what the terminal
- * shows of the line being typed, which is to be shown anew.
+ * After editor_feed, while editor->wants_list: writes to `out` a line of its own with the words
+ * that may stand where the cursor is, and returns the length; 0 if there are none. It ends what the
+ * terminal shows of the line being typed, which is to be shown anew.
  */
 size_t editor_list(const struct editor *editor, char out[static EDITOR_LIST_MAX]);
 

@@ -8,9 +8,10 @@
 #include "net/lane.h"
 
 /*
- * For frames of how many bytes the buffers of a lane should be made, if `share` bytes are there for its
- * pool: NETDEV_FRAME_SEGMENTS if `segments` are wanted and 64 buffers for either ring can be had,
- * NETDEV_FRAME_JUMBO if usual rings can be filled with half of the share, else NETDEV_FRAME_USUAL.
+ * For frames of how many bytes the buffers of a lane should be made, if `share` bytes are there for
+ * its pool: NETDEV_FRAME_SEGMENTS if `segments` are wanted and 64 buffers for either ring can be
+ * had, NETDEV_FRAME_JUMBO if usual rings can be filled with half of the share, else
+ * NETDEV_FRAME_USUAL.
  */
 uint32_t allot_frame_max(uint64_t share, bool segments);
 

@@ -24,8 +24,8 @@ static void plan_wiring(struct assembly *assembly, const char *wire, bool reflec
         wiring_plan(&assembly->wiring, assembly->ports, assembly->port_count, assembly->wire);
 }
 
-/* What may be left to do on the frames that come in at `port`: what the port can do that they leave by,
- * as its device was when it was last looked at. */
+/* What may be left to do on the frames that come in at `port`: what the port can do that they leave
+ * by, as its device was when it was last looked at. */
 static uint32_t offloads_towards(const struct assembly *assembly, unsigned port)
 {
     const int partner = assembly->wiring.partner[port];

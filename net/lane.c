@@ -47,8 +47,8 @@ void lane_drop(struct lane *lane, uint8_t *buffer, enum drop_reason reason)
     pool_put(&lane->pool, buffer);
 }
 
-/* VLAN tags do not count against the mtu (802.1Q, 802.1ad); and of a frame that is to be cut the pieces
- * do, not the whole. */
+/* VLAN tags do not count against the mtu (802.1Q, 802.1ad); and of a frame that is to be cut the
+ * pieces do, not the whole. */
 static bool fits_mtu(const struct lane *lane, const uint8_t *frame, uint32_t length)
 {
     const uint32_t piece = lane->rx->ops->piece_length(lane->rx, frame, length);

@@ -96,11 +96,11 @@ struct netdev_ops {
     const char *driver; /* driver= of the port event */
 
     /*
-     * From NETDEV_FOUND to NETDEV_PROBED: agrees with the device on how it is used. Frames may come in
-     * with `offloads` and no others, and its buffers may be for frames of up to `frame_max` bytes (at
-     * least NETDEV_FRAME_USUAL); what becomes of both stands in rx_offloads and frame_max then. Returns
-     * false after an `error` event: NETDEV_FAILED, or the state of before where a new device was to
-     * take the place of one that went. Not for the data path.
+     * From NETDEV_FOUND to NETDEV_PROBED: agrees with the device on how it is used. Frames may come
+     * in with `offloads` and no others, and its buffers may be for frames of up to `frame_max`
+     * bytes (at least NETDEV_FRAME_USUAL); what becomes of both stands in rx_offloads and frame_max
+     * then. Returns false after an `error` event: NETDEV_FAILED, or the state of before where a new
+     * device was to take the place of one that went. Not for the data path.
      */
     bool (*negotiate)(struct netdev *dev, uint32_t offloads, uint32_t frame_max);
 
@@ -113,11 +113,12 @@ struct netdev_ops {
 
     /*
      * From now on the port's lanes are as `setup` says: another pool may stand behind a tx queue,
-     * another payload_max, other offloads; all the rest is as at the start. Frames that a tx ring still holds are
-     * another lane's. They are sent and their buffers go back to the pool they came from before the
-     * first frame of the new lane gets room: until then the port is NETDEV_DRAINING, for a tenth of
-     * a second at most; what is left then counts as tx_dropped, and the port is reset. So a buffer
-     * always comes back to the lane that it was taken from. Between two rounds; never waits.
+     * another payload_max, other offloads; all the rest is as at the start. Frames that a tx ring
+     * still holds are another lane's. They are sent and their buffers go back to the pool they came
+     * from before the first frame of the new lane gets room: until then the port is
+     * NETDEV_DRAINING, for a tenth of a second at most; what is left then counts as tx_dropped, and
+     * the port is reset. So a buffer always comes back to the lane that it was taken from. Between
+     * two rounds; never waits.
      */
     void (*rewire)(struct netdev *dev, const struct netdev_setup *setup);
 

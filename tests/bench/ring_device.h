@@ -1,7 +1,7 @@
 /*
  * A device that works on one virtqueue, split or packed, and does nothing else: no checks, no
- * registers, no simulation. It stands in for the simulated device in the phase that is measured, so that what is
- * counted or timed there is the driver and the ring itself.
+ * registers, no simulation. It stands in for the simulated device in the phase that is measured, so
+ * that what is counted or timed there is the driver and the ring itself.
  *
  * It finishes chains in the order in which it got them, and knows chains of one descriptor only.
  */

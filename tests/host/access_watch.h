@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* `address` is where the access begins: 16 bytes if `vector`, else at most 8. It has been made, and the
- * pages can be used meanwhile. */
+/* `address` is where the access begins: 16 bytes if `vector`, else at most 8. It has been made, and
+ * the pages can be used meanwhile. */
 typedef void access_seen(uint8_t *address, bool vector, bool write);
 
 /* Watches the pages in which [start, end) lies; one piece at a time. Nobody else may use them, so

@@ -251,7 +251,8 @@ static void judge_lane(struct referee *referee, struct referee_lane *lane)
     ensure(sent == tx->offered_count && (drops == 0 || !sends));
 }
 
-/* What is there has to be taken or objected to; where it is not even possible, by a lane that waits. */
+/* What is there has to be taken or objected to; where it is not even possible, by a lane that
+ * waits. */
 static void judge_progress(struct referee *referee, const struct referee_lane *lane)
 {
     const struct referee_port *port = &referee->ports[lane - referee->lanes];

@@ -73,7 +73,8 @@ static uint32_t outstanding(const struct referee_ring *ring)
     return ring->avail_idx - ring->used_idx;
 }
 
-/* Chains that are finished as far as the ring says, at most; all of them where each speaks for itself. */
+/* Chains that are finished as far as the ring says, at most; all of them where each speaks for
+ * itself. */
 static uint32_t pending(const struct referee_ring *ring)
 {
     return ring->queue->packed ? outstanding(ring) : (uint16_t)(ring->shown - ring->used_idx);

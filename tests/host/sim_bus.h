@@ -26,7 +26,8 @@ struct sim_pci_function {
     uint32_t (*port_read)(void *context, uint16_t offset, unsigned width);
     void (*port_write)(void *context, uint16_t offset, unsigned width, uint32_t value);
 
-    /* The same for addresses inside memory BAR `bar`; and for ports inside an I/O BAR but the first. */
+    /* The same for addresses inside memory BAR `bar`; and for ports inside an I/O BAR but the
+     * first. */
     uint32_t (*memory_read)(void *context, unsigned bar, uint32_t offset, unsigned width);
     void (*memory_write)(void *context, unsigned bar, uint32_t offset, unsigned width,
                          uint32_t value);

@@ -1,7 +1,7 @@
 /*
- * The packed ring by bytes: offsets and flags are typed in from virtio 1.2 §2.8 once more. Both sides
- * go through one ring, so the device keeps a copy of what it has fetched: a used descriptor may come to
- * lie over a chain that is still being worked on.
+ * The packed ring by bytes: offsets and flags are typed in from virtio 1.2 §2.8 once more. Both
+ * sides go through one ring, so the device keeps a copy of what it has fetched: a used descriptor
+ * may come to lie over a chain that is still being worked on.
  */
 #include "tests/host/sim_virtqueue_format.h"
 

@@ -196,8 +196,9 @@ struct sim_virtio_net {
 };
 
 /*
- * A transitional device at 00:`slot`.0 with the legacy interface alone: I/O BAR 0, MSI-X in its capabilities (not enabled), and
- * rings of 256, 256 and 64. Lives until the next machine_reset, which must have come before.
+ * A transitional device at 00:`slot`.0 with the legacy interface alone: I/O BAR 0, MSI-X in its
+ * capabilities (not enabled), and rings of 256, 256 and 64. Lives until the next machine_reset,
+ * which must have come before.
  */
 struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint64_t features);
 

@@ -172,9 +172,9 @@ bool sim_queue_take(struct sim_queue *queue, struct sim_chain *chain);
 void sim_queue_finish(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity);
 
 /*
- * Around chains that are finished in a row and of which only the last one's length is told, if any: in
- * order, one used element stands for 1, then 2, … then 7 of them, and so on (§2.7.9, §2.8.8). Where the
- * order was not negotiated this means nothing.
+ * Around chains that are finished in a row and of which only the last one's length is told, if any:
+ * in order, one used element stands for 1, then 2, … then 7 of them, and so on (§2.7.9, §2.8.8).
+ * Where the order was not negotiated this means nothing.
  */
 void sim_queue_begin(struct sim_queue *queue);
 void sim_queue_end(struct sim_queue *queue);

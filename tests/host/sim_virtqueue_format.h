@@ -50,9 +50,9 @@ bool sim_queue_fetched(struct sim_queue *queue, uint16_t head);
 void sim_queue_announce(struct sim_queue *queue, bool wanted);
 
 /*
- * One set for each format. `place` says whether all parts are where they may be. `fetch` looks for what
- * is newly available. `read` fills a chain whose head is known. `use` writes one used element for
- * `chains` chains of `descriptors` descriptors in all, shows it, and heeds queue->fault.
+ * One set for each format. `place` says whether all parts are where they may be. `fetch` looks for
+ * what is newly available. `read` fills a chain whose head is known. `use` writes one used element
+ * for `chains` chains of `descriptors` descriptors in all, shows it, and heeds queue->fault.
  */
 bool sim_split_place(struct sim_queue *queue);
 void sim_split_fetch(struct sim_queue *queue);

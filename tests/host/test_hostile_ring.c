@@ -244,7 +244,8 @@ static void a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none(void 
 
 /* --- what only packed rings have --- */
 
-/* All that was out counts as sent, since nothing else can be known; then comes what was never given. */
+/* All that was out counts as sent, since nothing else can be known; then comes what was never
+ * given. */
 static void what_is_used_and_was_never_given_is_found_out(void **state)
 {
     new_wires(state, SIM_FEATURES_USUAL);

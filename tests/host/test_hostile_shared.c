@@ -1,6 +1,6 @@
 /*
  * A device that writes into what both sides share, at any time: the driver reads each word that the
- * device wrote once, and nothing of its own at all.
+ * device wrote once, or judges it as it was read last, and nothing of its own at all.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,9 +42,9 @@ static void note_element(uint8_t *address)
 }
 
 /*
- * In a packed ring the device writes where we have written before: length, id and flags of a descriptor.
- * A vector is the whole of it. What tells that a burst is worth it are looks at flags alone. The
- * flags are not spoiled: by them the device would say something else.
+ * In a packed ring the device writes where we have written before: length, id and flags of a
+ * descriptor. A vector is the whole of it. What tells that a burst is worth it are looks at flags
+ * alone. The flags are not spoiled: by them the device would say something else.
  */
 static void note_descriptor(uint8_t *address, bool vector)
 {
@@ -164,8 +164,8 @@ static void what_changes_after_it_was_read_is_not_read_again(void **state)
 }
 
 /*
- * Where the chains of a whole burst are looked at at once, and one is not the expected one, all of them
- * are looked at again. What they say then is judged; what they said before has no consequence.
+ * Where the chains of a whole burst are looked at at once, and one is not the expected one, all of
+ * them are looked at again. What they say then is judged; what they said before has no consequence.
  */
 static void what_is_read_again_is_judged_again(void **state)
 {

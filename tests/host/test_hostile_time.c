@@ -58,7 +58,8 @@ static void assert_nothing_was_told(void)
 
 /* --- stall --- */
 
-/* It is told after a second and once, and it is no breach: a host that is overloaded looks the same. */
+/* It is told after a second and once, and it is no breach: a host that is overloaded looks the
+ * same. */
 static void a_stall_holds_up_the_lane_that_leads_there_and_nobody_else(void **state)
 {
     (void)state;

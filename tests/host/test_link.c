@@ -103,7 +103,8 @@ static void what_lies_in_the_ring_when_the_link_goes_down_never_leaves(void **st
     assert_true(stats().tx_dropped > stats().tx_link_down);
 }
 
-/* A device that takes its time over the reset holds up nobody: the link is down, they are swallowed. */
+/* A device that takes its time over the reset holds up nobody: the link is down, they are
+ * swallowed. */
 static void while_a_port_is_reset_with_its_link_down_nobody_waits(void **state)
 {
     (void)state;

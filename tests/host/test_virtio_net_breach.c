@@ -168,7 +168,8 @@ static void a_breach_on_the_tx_ring_resets_that_port_by_name(void **state)
     }
 }
 
-/* All that was out counts as sent, since nothing else can be known; then comes what was never given. */
+/* All that was out counts as sent, since nothing else can be known; then comes what was never
+ * given. */
 static void a_descriptor_that_is_used_and_was_never_given_resets_the_port(void **state)
 {
     static const struct breach_row row = {SIM_USED_FLAGS_AHEAD, VIRTQUEUE_USED_IDX, "used-idx"};
@@ -232,8 +233,9 @@ static void an_answer_for_the_second_part_of_a_command_resets_the_port(void **st
 }
 
 /*
- * In order, a packed ring's device may call any chain the last of a batch, and nothing tells whether it
- * has worked on the others. So they count as written to the last byte, which is more than may leave.
+ * In order, a packed ring's device may call any chain the last of a batch, and nothing tells
+ * whether it has worked on the others. So they count as written to the last byte, which is more
+ * than may leave.
  */
 static void a_batch_of_all_that_is_out_is_taken_at_its_word(void **state)
 {

@@ -251,7 +251,8 @@ static void one_odd_length_makes_a_burst_odd(void **state)
     }
 }
 
-/* What is out is taken; that a descriptor which nobody gave it is used, too, shows when none is left. */
+/* What is out is taken; that a descriptor which nobody gave it is used, too, shows when none is
+ * left. */
 static void more_than_is_out_is_a_breach_and_never_taken(void **state)
 {
     void *tokens[SIZE];

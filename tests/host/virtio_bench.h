@@ -57,8 +57,8 @@ bool bench_is_modern(void);
 bool bench_is_packed(void);
 bool bench_is_in_order(void);
 
-/* `features` as they come through the interface: with VERSION_1 and what the group has of rings, or the
- * lower half of them. */
+/* `features` as they come through the interface: with VERSION_1 and what the group has of rings, or
+ * the lower half of them. */
 uint64_t bench_taken(uint64_t features);
 unsigned bench_feature_bits(void);
 

@@ -71,8 +71,9 @@ uint64_t wires_run_until(unsigned i, enum netdev_state state, uint64_t ns);
 /*
  * Lets all frames that are under way arrive and closes the account: wire 2-3 has lost nothing and
  * was never made to wait; on wire 0-1 all that lanes took in and that did not arrive is in the
- * tx_dropped of the port it was for; without `exactly` some of what arrived may be in it, too, since
- * a device that lies about what it has sent leaves the driver to guess. All buffers are where they belong.
+ * tx_dropped of the port it was for; without `exactly` some of what arrived may be in it, too,
+ * since a device that lies about what it has sent leaves the driver to guess. All buffers are where
+ * they belong.
  */
 void wires_settle(bool exactly);
 
