@@ -101,15 +101,16 @@ class PackedRing(Ring):
         self._word[8 * at + 6] = head & 0xFFFF
 
     def claim_all_and_one_more(self):
-        """All that the guest has offered is used, and a descriptor that it has not. Returns the flags
-        of that."""
-        end = self.fetched
+        """All that the guest has offered is used, and a descriptor that it has not; the first of them
+        last, for a guest that finds only a part of them has room again, and looks no further. Returns
+        the flags of the one more."""
+        first, end = self.finished, self.fetched
         for chain in self.offered():
             end = self._ahead(end, len(chain.pieces))
-        while self.finished != end:
-            self._set_flags(self.finished, self._used(self.finished))
-            self.finished = self._ahead(self.finished, 1)
-        self._set_flags(end, self._used(end))
+        for distance in range((end - first) % (2 * self.size), -1, -1):
+            position = self._ahead(first, distance)
+            self._set_flags(position, self._used(position))
+        self.finished = end
         return self._used(end)
 
     def ask_nonsense(self, flags):
