@@ -48,7 +48,7 @@ DRIVERS_SOURCES := \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
 	drivers/virtio_net_features.c drivers/virtio_net_negotiate.c drivers/virtio_net_queues.c \
 	drivers/virtio_net_control.c drivers/virtio_net_data.c \
-	drivers/virtio_net_header.c drivers/virtio_net_offload.c \
+	drivers/virtio_net_header.c drivers/virtio_net_offload.c drivers/virtio_net_chain.c \
 	drivers/virtio_net_interrupt.c \
 	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
 	drivers/virtio_net_plug.c drivers/virtio_net.c \
@@ -245,7 +245,7 @@ SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 	tests/host/sim_virtio_modern.c tests/host/sim_virtio_interrupt.c tests/host/sim_virtqueue.c \
 	tests/host/sim_split.c tests/host/sim_packed.c
 
-HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed virtio_net virtio_modern virtio_net_data virtio_net_offload \
+HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed virtio_net virtio_modern virtio_net_data virtio_net_offload virtio_net_chain \
 	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_filter \
 	virtio_net_interrupt pci_interrupt pci_assign pci_hotplug i6300esb wakeup idle \
 	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring \
@@ -287,7 +287,9 @@ HOST_TEST_hostile_ring := $(WIRE_BENCH)
 HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/access_watch.c
 HOST_TEST_hostile_device := $(WIRE_BENCH)
 HOST_TEST_hostile_time := $(WIRE_BENCH)
-HOST_TEST_virtio_net_offload := $(WIRE_BENCH)
+OFFLOAD_BENCH := $(WIRE_BENCH) tests/host/offload_bench.c
+HOST_TEST_virtio_net_offload := $(OFFLOAD_BENCH)
+HOST_TEST_virtio_net_chain := $(OFFLOAD_BENCH)
 HOST_TEST_rewire := $(WIRE_BENCH)
 HOST_TEST_link := $(WIRE_BENCH)
 HOST_TEST_ports := $(WIRE_BENCH)
@@ -460,14 +462,19 @@ $(OUT)/bench/native: $(BENCH_SOURCES:%=$(OUT)/bench/obj/%.o)
 	$(say) BENCHLD $@
 	$(Q)$(CC) -no-pie -pthread -Wl,--wrap=io_write16 $^ -o $@
 
--include $(BENCH_SOURCES:%=$(OUT)/bench/obj/%.d)
+LARGE_SOURCES := tests/bench/large.c $(filter-out tests/bench/%,$(BENCH_SOURCES))
+$(OUT)/bench/large: $(LARGE_SOURCES:%=$(OUT)/bench/obj/%.o)
+	$(say) BENCHLD $@
+	$(Q)$(CC) -no-pie $^ -o $@
+
+-include $(BENCH_SOURCES:%=$(OUT)/bench/obj/%.d) $(OUT)/bench/obj/tests/bench/large.c.d
 
 # What runs beside and inside QEMU to measure the whole of it.
 BED_SOURCES := $(addprefix tests/bench/bed/,bed.c phases.c meter.c traffic.c vhost_user.c \
 	device_queue.c split_queue.c packed_queue.c guest_memory.c)
 ICOUNT_SOURCES := tests/bench/bed/icount.c
 BED_PROGRAMS := $(OUT)/bench/bed $(OUT)/bench/icount.so
-BENCH_PROGRAMS := $(OUT)/bench/native $(BED_PROGRAMS)
+BENCH_PROGRAMS := $(OUT)/bench/native $(OUT)/bench/large $(BED_PROGRAMS)
 BED_FLAGS = -std=gnu11 -O2 -g $(WARNINGS) -I.
 
 $(OUT)/bench/bed: $(BED_SOURCES) $(wildcard tests/bench/bed/*.h) drivers/virtio_spec.h | packages
@@ -498,8 +505,8 @@ C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers
 	tests/host/*.[ch] tests/host/*/*.h tests/fuzz/*.[ch] tests/bench/*.[ch] \
 	tests/bench/*/*.[ch]))
 KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
-ALL_SOURCES = $(sort $(IMAGE_SOURCES) $(HOST_SOURCES) $(BENCH_SOURCES) $(BED_SOURCES) \
-	$(ICOUNT_SOURCES))
+ALL_SOURCES = $(sort $(IMAGE_SOURCES) $(HOST_SOURCES) $(BENCH_SOURCES) $(LARGE_SOURCES) \
+	$(BED_SOURCES) 	$(ICOUNT_SOURCES))
 
 check: check-format check-layers check-headers check-newlib check-readme check-conformance \
 	check-tidy check-cppcheck $(HOST_PROGRAMS) \

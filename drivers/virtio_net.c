@@ -176,6 +176,12 @@ static bool setup_is_valid(struct virtio_net *net, const struct netdev_setup *se
         virtio_net_refuse(net, "reason=memory rx_buffers=0 remedy=\"more RAM, or fewer ports\"");
         return false;
     }
+    if ((dev->rx_offloads & NETDEV_OFFLOAD_CHAINS) &&
+        setup->rx[0].buffers < netdev_chain_max(setup->rx[0].pool->frame_max)) {
+        virtio_net_refuse(net, "reason=memory rx_buffers=%u remedy=\"more RAM, or mergeable=off\"",
+                          setup->rx[0].buffers);
+        return false;
+    }
     return true;
 }
 
@@ -196,7 +202,11 @@ static bool set_driver_ok(struct virtio_net *net)
 
 void virtio_net_run(struct virtio_net *net)
 {
-    net->netdev.ops = net->link.up ? &virtio_net_ops : &virtio_net_down_ops;
+    net->tx.chained = net->tx.pool != NULL && net->tx.pool->next != NULL;
+    if (net->rx.chained || net->tx.chained)
+        net->netdev.ops = net->link.up ? &virtio_net_chain_ops : &virtio_net_chain_down_ops;
+    else
+        net->netdev.ops = net->link.up ? &virtio_net_ops : &virtio_net_down_ops;
     net->netdev.state = NETDEV_RUNNING;
 }
 
@@ -377,6 +387,20 @@ const struct netdev_ops virtio_net_ops = {
 const struct netdev_ops virtio_net_down_ops = {
     WHATEVER_THE_STATE,
     .rx_batch = virtio_net_rx_batch,
+    .tx_room = virtio_net_stopped_tx_room,
+    .tx_batch = virtio_net_stopped_tx_batch,
+};
+
+const struct netdev_ops virtio_net_chain_ops = {
+    WHATEVER_THE_STATE,
+    .rx_batch = virtio_net_rx_batch_merged,
+    .tx_room = virtio_net_tx_room,
+    .tx_batch = virtio_net_tx_batch_chained,
+};
+
+const struct netdev_ops virtio_net_chain_down_ops = {
+    WHATEVER_THE_STATE,
+    .rx_batch = virtio_net_rx_batch_merged,
     .tx_room = virtio_net_stopped_tx_room,
     .tx_batch = virtio_net_stopped_tx_batch,
 };

@@ -29,6 +29,7 @@ struct virtio_net_queue {
     uint64_t bytes;
     uint32_t posted;    /* rx: buffers that the device shall have */
     uint32_t low_water; /* rx: with so many left, the ring is refilled */
+    bool chained;       /* rx: MRG_RXBUF was negotiated; tx: the pool has chains */
     struct virtqueue queue;
 } __attribute__((aligned(CACHE_LINE)));
 

@@ -15,13 +15,21 @@ _Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can ho
 
 /* ---- rx ---- */
 
+/* Buffers of the pool that the device may have: not those for tables. */
+static uint32_t rx_spare(const struct virtio_net_queue *rx)
+{
+    const uint32_t kept = rx->chained ? BURST - 1 : 0;
+
+    return rx->pool->count > kept ? rx->pool->count - kept : 0;
+}
+
 /* Gives the device buffers, as far as the pool has some and they lie side by side. Returns whether it
  * wants to be notified. */
 static bool rx_refill(struct virtio_net_queue *rx)
 {
     const uint32_t missing = rx->posted - virtqueue_outstanding(&rx->queue);
     const uint32_t n =
-        virtqueue_smaller(virtqueue_smaller(missing, rx->pool->count), virtqueue_room(&rx->queue));
+        virtqueue_smaller(virtqueue_smaller(missing, rx_spare(rx)), virtqueue_room(&rx->queue));
 
     return n != 0 && virtqueue_add(&rx->queue, pool_take(rx->pool, n), NULL, n);
 }
@@ -30,6 +38,11 @@ static bool rx_refill(struct virtio_net_queue *rx)
 static bool rx_is_low(const struct virtio_net_queue *rx)
 {
     return __builtin_expect(virtqueue_outstanding(&rx->queue) <= rx->low_water, 0);
+}
+
+bool virtio_net_wants_refill(const struct virtio_net_queue *rx)
+{
+    return rx_is_low(rx) && rx_spare(rx) != 0;
 }
 
 void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max)
@@ -55,6 +68,10 @@ void virtio_net_fill_rx(struct virtio_net *net)
     rx->posted = virtqueue_smaller(setup->buffers, virtqueue_free(&rx->queue));
     /* By the burst, but so that the device is not left without any where there are few. */
     rx->low_water = rx->posted - virtqueue_smaller(BURST, (rx->posted + 1) / 2);
+    rx->chained = virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF);
+    /* With fewer than a frame may need the device might wait for ever. */
+    if (rx->chained && rx->low_water < netdev_chain_max(setup->pool->frame_max))
+        rx->low_water = netdev_chain_max(setup->pool->frame_max);
     (void)rx_refill(rx); /* no doorbell before DRIVER_OK (§3.1.1) */
 }
 
@@ -147,15 +164,35 @@ uint32_t virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct b
     return 1;
 }
 
+/* All that is missing in the ring is filled up, round its end too: with fewer buffers than its next
+ * frame needs the device would wait, and have nothing to tell. */
+uint32_t virtio_net_rx_batch_merged(struct netdev *dev, unsigned queue_number, struct batch *batch,
+                                    uint32_t n)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    struct virtqueue *const queue = &net->rx.queue;
+
+    if (!net->rx.chained)
+        return virtio_net_rx_batch(dev, queue_number, batch, n);
+    const uint32_t taken = virtio_net_take_merged(net, batch, n);
+    for (unsigned i = 0; i < 2 && rx_is_low(&net->rx); i++)
+        rx_refill_and_kick(net);
+    if (__builtin_expect(queue->breach != VIRTQUEUE_SOUND, 0))
+        virtio_net_breach(net, queue);
+    return taken;
+}
+
 /* ---- tx ---- */
 
 /* A burst of buffers goes back to its pool; returns how many there were. */
-static inline uint32_t reclaim(struct virtio_net_queue *tx)
+static inline __attribute__((always_inline)) uint32_t reclaim(struct virtio_net_queue *tx)
 {
     void **const free = (void **)&tx->pool->free[tx->pool->count];
     const uint32_t n = virtqueue_reclaim(&tx->queue, free, VIRTQUEUE_BURST);
 
     tx->pool->count += n;
+    if (__builtin_expect(tx->chained, 0))
+        pool_put_rest(tx->pool, n);
     virtqueue_popped(&tx->queue, n);
     return n;
 }
@@ -238,6 +275,8 @@ static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
         n = virtqueue_smaller(batch->count - done, virtqueue_room(queue));
         tx_count(net, n,
                  virtqueue_put_any(queue, batch->buffers + done, batch->lengths + done, n).bytes);
+        if (net->tx.chained)
+            virtio_net_lay_chains(net, batch->buffers + done, batch->lengths + done, n);
         wants_doorbell |= virtqueue_show(queue, n);
     }
     return wants_doorbell;
@@ -275,6 +314,8 @@ tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths,
             return tx_add_each(net, buffers, lengths, n);
         tx_clear_num_buffers(buffers, n);
     }
+    if (__builtin_expect(net->tx.chained, 0))
+        virtio_net_lay_chains(net, buffers, lengths, n);
     tx_count(net, n, sight.bytes);
     return virtqueue_show(queue, n);
 }
@@ -312,6 +353,14 @@ uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const st
     virtqueue_put_lone(queue, batch->buffers[0], length);
     tx_count(net, 1, length);
     return virtqueue_publish(queue, 1) ? tx_kick(net, 1) : 1;
+}
+
+uint32_t virtio_net_tx_batch_chained(struct netdev *dev, unsigned queue_number,
+                                     const struct batch *batch)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+
+    return net->tx.chained ? tx_give(net, batch) : virtio_net_tx_batch(dev, queue_number, batch);
 }
 
 uint32_t virtio_net_tx_pending(struct netdev *dev)

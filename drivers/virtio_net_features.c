@@ -15,14 +15,16 @@
     [VIRTIO_NET_F_##bit] = {#bit, true, 0,                                                         \
                             VIRTIO_BIT(VIRTIO_NET_F_##needed) | VIRTIO_BIT(VIRTIO_NET_F_##other)}
 
+/* A header that is no descriptor of its own: chains are made so, and it is nearly everybody's way. */
+#define ANY_LAYOUT (VIRTIO_BIT(VIRTIO_F_ANY_LAYOUT) | VIRTIO_BIT(VIRTIO_F_VERSION_1))
+
 /*
  * Taken as far as what is said of offloads in virtio_net_negotiate.c lets them: GUEST_CSUM, the
  * segmentation bits and what they are taken across with.
  *
- * Not taken, with the reason: MRG_RXBUF, since one buffer holds any frame we let in;
+ * Not taken, with the reason:
  * NOTIFY_ON_EMPTY, since it overrides the suppression of interrupts; MQ, since one pair of queues is
- * used, which is what a device without MQ has; INDIRECT_DESC saves nothing where a frame is one
- * descriptor; NOTIFICATION_DATA would have each doorbell carry what the ring says anyway.
+ * used, which is what a device without MQ has; NOTIFICATION_DATA would have each doorbell carry what the ring says anyway.
  *
  * ACCESS_PLATFORM (§6) says that addresses go through the platform's translation: nothing has
  * switched one on here, so they are physical ones all the same, and to refuse the bit is to lose the
@@ -49,7 +51,7 @@ static const struct feature {
     TAKEN_WITH(HOST_TSO6, CSUM),
     TAKEN_WITH_ONE(HOST_ECN, HOST_TSO4, HOST_TSO6),
     TAKEN_WITH(HOST_UFO, CSUM),
-    FEATURE(MRG_RXBUF),
+    [VIRTIO_NET_F_MRG_RXBUF] = {"MRG_RXBUF", true, 0, ANY_LAYOUT},
     TAKEN(STATUS),
     TAKEN(CTRL_VQ),
     TAKEN_WITH(CTRL_RX, CTRL_VQ),
@@ -60,7 +62,7 @@ static const struct feature {
     TAKEN_WITH(CTRL_MAC_ADDR, CTRL_VQ),
     [VIRTIO_F_NOTIFY_ON_EMPTY] = {"NOTIFY_ON_EMPTY", false, 0, 0},
     [VIRTIO_F_ANY_LAYOUT] = {"ANY_LAYOUT", true, 0, 0},
-    [VIRTIO_F_INDIRECT_DESC] = {"INDIRECT_DESC", false, 0, 0},
+    [VIRTIO_F_INDIRECT_DESC] = {"INDIRECT_DESC", true, 0, ANY_LAYOUT},
     [VIRTIO_F_EVENT_IDX] = {"EVENT_IDX", true, 0, 0},
     [VIRTIO_F_VERSION_1] = {"VERSION_1", true, 0, 0},
     [VIRTIO_F_ACCESS_PLATFORM] = {"ACCESS_PLATFORM", true, 0, 0},
@@ -116,6 +118,7 @@ static const struct offload {
     {NETDEV_OFFLOAD_UFO, VIRTIO_NET_F_GUEST_UFO, VIRTIO_NET_F_HOST_UFO},
     {NETDEV_OFFLOAD_USO4, VIRTIO_NET_F_GUEST_USO4, VIRTIO_NET_F_HOST_USO},
     {NETDEV_OFFLOAD_USO6, VIRTIO_NET_F_GUEST_USO6, VIRTIO_NET_F_HOST_USO},
+    {NETDEV_OFFLOAD_CHAINS, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_F_INDIRECT_DESC},
 };
 
 #define OFFLOADS (sizeof(offloads) / sizeof(offloads[0]))

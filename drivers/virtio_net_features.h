@@ -19,7 +19,8 @@
  */
 uint64_t virtio_net_features_choose(uint64_t offered);
 
-/* All bits by which a device gives or takes frames that want something done. */
+/* All bits by which a device gives or takes frames that want something done, or lie in several
+ * buffers. */
 uint64_t virtio_net_features_offload(void);
 
 /* The NETDEV_OFFLOAD_… that a device with these features can do for what it is to send; those with

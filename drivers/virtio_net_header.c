@@ -65,8 +65,10 @@ static bool find_ipv6(const uint8_t *frame, uint32_t at, uint32_t length, struct
 }
 
 /* True for TCP or UDP over IP whose headers lie within the frame. */
-static bool find_transport(const uint8_t *frame, uint32_t length, struct transport *found)
+static bool find_transport(const struct virtio_net_frame *whole, struct transport *found)
 {
+    const uint8_t *const frame = whole->start;
+    const uint32_t length = whole->here;
     const uint32_t at = ETHERNET_HEADER_SIZE + ethernet_vlan_bytes(frame, length);
     const unsigned type = ethernet_load16(frame + at - 2);
     uint32_t size = UDP_HEADER;
@@ -133,7 +135,7 @@ static uint32_t wanted_by(const struct virtio_net_hdr *header, const struct tran
 /* Garbage in fields of features that the source has not negotiated is not looked at (§5.1.6.4). */
 static void drop_what_was_not_negotiated(struct virtio_net_hdr *header, uint32_t given)
 {
-    header->num_buffers = 0; /* §5.1.6.2, and each frame lies in one buffer */
+    header->num_buffers = 0; /* §5.1.6.2 */
     header->flags &=
         VIRTIO_NET_HDR_F_NEEDS_CSUM; /* DATA_VALID and RSC_INFO are not for us to send */
     if (!(given & NETDEV_OFFLOAD_CSUM))
@@ -175,14 +177,15 @@ static void finish_checksum(const struct virtio_net_hdr *header, uint8_t *frame,
     memcpy(frame + header->csum_start + header->csum_offset, &word, sizeof(word));
 }
 
-static enum virtio_net_verdict judge_segments(struct virtio_net_hdr *header, const uint8_t *frame,
-                                              uint32_t length, uint32_t given, uint32_t possible)
+static enum virtio_net_verdict judge_segments(struct virtio_net_hdr *header,
+                                              const struct virtio_net_frame *frame, uint32_t given,
+                                              uint32_t possible)
 {
     struct transport transport;
 
-    if (!find_transport(frame, length, &transport))
+    if (!find_transport(frame, &transport))
         return HEADER_LIES;
-    const uint32_t wanted = wanted_by(header, &transport, length);
+    const uint32_t wanted = wanted_by(header, &transport, frame->length);
     if (wanted == 0 || (wanted & ~given))
         return HEADER_LIES;
     if (wanted & ~possible)
@@ -192,8 +195,9 @@ static enum virtio_net_verdict judge_segments(struct virtio_net_hdr *header, con
     return HEADER_PASSES;
 }
 
-enum virtio_net_verdict virtio_net_header_judge(struct virtio_net_hdr *header, uint8_t *frame,
-                                                uint32_t length, uint32_t given, uint32_t possible)
+enum virtio_net_verdict virtio_net_header_judge(struct virtio_net_hdr *header,
+                                                const struct virtio_net_frame *frame,
+                                                uint32_t given, uint32_t possible)
 {
     drop_what_was_not_negotiated(header, given);
     if (!(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) {
@@ -202,25 +206,28 @@ enum virtio_net_verdict virtio_net_header_judge(struct virtio_net_hdr *header, u
         *header = (struct virtio_net_hdr){0};
         return HEADER_PASSES;
     }
-    if (!checksum_lies_within(header, length))
+    if (!checksum_lies_within(header, frame->length))
         return HEADER_LIES;
     if (header->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-        return judge_segments(header, frame, length, given, possible);
+        return judge_segments(header, frame, given, possible);
     if (!(possible & NETDEV_OFFLOAD_CSUM)) {
-        finish_checksum(header, frame, length);
+        if (frame->here < frame->length)
+            return HEADER_ASKS_TOO_MUCH;
+        finish_checksum(header, frame->start, frame->length);
         *header = (struct virtio_net_hdr){0};
     }
     return HEADER_PASSES;
 }
 
-uint32_t virtio_net_header_piece(const struct virtio_net_hdr *header, const uint8_t *frame,
-                                 uint32_t length, uint32_t given)
+uint32_t virtio_net_header_piece(const struct virtio_net_hdr *header,
+                                 const struct virtio_net_frame *frame, uint32_t given)
 {
+    const uint32_t length = frame->length;
     struct virtio_net_hdr judged = *header;
     struct transport transport;
 
     drop_what_was_not_negotiated(&judged, given);
-    if (judged.gso_type == VIRTIO_NET_HDR_GSO_NONE || !find_transport(frame, length, &transport) ||
+    if (judged.gso_type == VIRTIO_NET_HDR_GSO_NONE || !find_transport(frame, &transport) ||
         !wanted_by(&judged, &transport, length))
         return length;
     /* UDP fragments repeat the IP header alone. */

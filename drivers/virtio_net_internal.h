@@ -7,6 +7,7 @@
  *     virtio_net_queues.c     the rings: memory, making, enabling
  *     virtio_net_data.c       the data path
  *     virtio_net_offload.c    frames with something left to do on them; virtio_net_header.c judges them
+ *     virtio_net_chain.c      frames in several buffers
  *     virtio_net_interrupt.c  interrupts, for a core that sleeps
  *     virtio_net_settings.c   receive filter and MAC address, over the control queue
  *     virtio_net_recovery.c   breaches, resets, retirement, and the watch over a running device
@@ -32,10 +33,12 @@ static inline const struct virtio_net *virtio_net_of_const(const struct netdev *
 /* ---- virtio_net.c ---- */
 
 /* The tables of functions: in service; in service with the link down (what is to go out is counted and
- * given back); while it is being reset (nothing comes in, and the lanes that
+ * given back); both where frames may be chains; while it is being reset (nothing comes in, and the lanes that
  * lead to it wait); out of service (what is to go out is counted and given back). */
 extern const struct netdev_ops virtio_net_ops;
 extern const struct netdev_ops virtio_net_down_ops;
+extern const struct netdev_ops virtio_net_chain_ops;
+extern const struct netdev_ops virtio_net_chain_down_ops;
 extern const struct netdev_ops virtio_net_waiting_ops;
 extern const struct netdev_ops virtio_net_stopped_ops;
 
@@ -88,6 +91,9 @@ bool virtio_net_renew_control(struct virtio_net *net);
  * have), without a doorbell. Before DRIVER_OK. */
 void virtio_net_fill_rx(struct virtio_net *net);
 
+/* True if the rx ring is to be refilled, and can be. */
+bool virtio_net_wants_refill(const struct virtio_net_queue *rx);
+
 /* An rx ring of the lane whose frames have at most `payload_max` bytes: the bound for odd ones. */
 void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max);
 
@@ -100,6 +106,11 @@ uint32_t virtio_net_rx_batch(struct netdev *dev, unsigned queue, struct batch *b
 uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
 uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue, const struct batch *batch);
 
+/* The same where frames come in in several buffers, or are sent so, or both. */
+uint32_t virtio_net_rx_batch_merged(struct netdev *dev, unsigned queue, struct batch *batch,
+                                    uint32_t n);
+uint32_t virtio_net_tx_batch_chained(struct netdev *dev, unsigned queue, const struct batch *batch);
+
 uint32_t virtio_net_tx_pending(struct netdev *dev);
 
 /* The same where nothing comes in: `waiting` has no room, `stopped` takes, counts and gives back. */
@@ -108,6 +119,23 @@ uint32_t virtio_net_no_rx_batch(struct netdev *dev, unsigned queue, struct batch
 uint32_t virtio_net_waiting_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
 uint32_t virtio_net_stopped_tx_room(struct netdev *dev, unsigned queue, uint32_t n);
 uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue, const struct batch *batch);
+
+/* ---- virtio_net_chain.c ---- */
+
+/* A queue needs so many descriptors for a frame in several buffers, of whatever size (§2.7.5.3.1). */
+#define VIRTIO_NET_CHAIN_QUEUE_MIN 64
+
+/*
+ * Moves up to `n` received frames to `batch` where MRG_RXBUF was negotiated, up to the first breach,
+ * which is left in rx.queue.breach. Returns how many. No more than the pool has buffers: each frame may
+ * want one when it is sent.
+ */
+uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uint32_t n);
+
+/* Of the `n` frames that virtqueue_put has laid into the tx ring and not shown yet: those that are
+ * chains are laid as such. Takes a buffer out of the pool for each. */
+void virtio_net_lay_chains(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths,
+                           uint32_t n);
 
 /* ---- virtio_net_offload.c ---- */
 
@@ -124,6 +152,9 @@ bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
 
 /* The function of net/netdev.h of the same name. */
 uint32_t virtio_net_piece_length(const struct netdev *dev, const uint8_t *frame, uint32_t length);
+
+/* Offloads that a command can cut: whether frames come in several buffers stays till the next reset. */
+#define VIRTIO_NET_OFFLOADS_BY_COMMAND (~(uint32_t)NETDEV_OFFLOAD_CHAINS)
 
 /* If more GUEST_* bits are in use than frames of this port may want by now: begins to cut them, by a
  * command, else by a reset. _left are those that may stay. */

@@ -59,7 +59,11 @@ bool virtio_net_arm_rx(struct netdev *dev, unsigned queue_number)
     struct virtio_net *net = virtio_net_of(dev);
 
     (void)queue_number;
-    return is_busy(net) || (dev->state == NETDEV_RUNNING && arm(&net->rx.queue));
+    if (is_busy(net))
+        return true;
+    /* Buffers that were sent may have come back: a device without any has nothing to announce. */
+    return dev->state == NETDEV_RUNNING &&
+           (virtio_net_wants_refill(&net->rx) || arm(&net->rx.queue));
 }
 
 bool virtio_net_arm_tx(struct netdev *dev, unsigned queue_number)

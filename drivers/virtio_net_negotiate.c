@@ -79,15 +79,27 @@ static bool refuse_features(struct virtio_net *net)
     return false;
 }
 
-/* Offloads out of `offered`, by the command line and by what frames of this port may want. A frame of
- * 64 KiB comes in whole or not at all, so who has no buffers for it does not let it come. */
+/* NETDEV_OFFLOAD_CHAINS if a ring is too small for them. */
+static uint32_t without_room(const struct virtio_net *net)
+{
+    const struct virtio_transport *const transport = net->virtio.transport;
+
+    for (uint16_t queue = VIRTIO_NET_QUEUE_RECEIVE; queue <= VIRTIO_NET_QUEUE_TRANSMIT; queue++)
+        if (transport->get_queue_size(&net->virtio, queue) < VIRTIO_NET_CHAIN_QUEUE_MIN)
+            return NETDEV_OFFLOAD_CHAINS;
+    return 0;
+}
+
+/* Offloads out of `offered`, by the command line and by what frames of this port may want. Who has no
+ * buffers for a frame of 64 KiB, and cannot take it in several, does not let it come. */
 static uint64_t acceptable_offloads(const struct virtio_net *net, uint64_t offered)
 {
     uint32_t offloads = net->offloads;
 
     if (!net->options.offloads)
         return offered & ~virtio_net_features_offload();
-    if (net->frame_room < NETDEV_FRAME_SEGMENTS)
+    offloads &= ~without_room(net) & virtio_net_features_rx(offered);
+    if (net->frame_room < NETDEV_FRAME_SEGMENTS && !(offloads & NETDEV_OFFLOAD_CHAINS))
         offloads &= ~(uint32_t)NETDEV_OFFLOAD_SEGMENTS;
     return offered & ~virtio_net_features_guest(~offloads);
 }
@@ -95,9 +107,9 @@ static uint64_t acceptable_offloads(const struct virtio_net *net, uint64_t offer
 /* What the port interface tells of features: `features` as taken, or, before that, as offered. */
 static void tell_offloads(struct virtio_net *net, uint64_t features)
 {
-    net->guest_offloads = features & virtio_net_features_guest(UINT32_MAX);
-    net->netdev.rx_offloads = virtio_net_features_rx(features);
-    net->netdev.tx_offloads = virtio_net_features_tx(features);
+    net->guest_offloads = features & virtio_net_features_guest(VIRTIO_NET_OFFLOADS_BY_COMMAND);
+    net->netdev.rx_offloads = virtio_net_features_rx(features) & ~without_room(net);
+    net->netdev.tx_offloads = virtio_net_features_tx(features) & ~without_room(net);
 }
 
 /* Takes what is of use to us out of what is offered, given the mtu that the device states. */
@@ -220,15 +232,17 @@ static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
 /*
  * §5.1.6.3.1 has 65562 bytes, header included, for frames that are still to be cut. Without an mtu
  * the device may give a frame of any length that fits: a jumbo frame where there is memory for it.
+ * Chains are the shorter, too, the more a buffer holds.
  */
 static void choose_frame_max(struct virtio_net *net)
 {
     struct netdev *const dev = &net->netdev;
     const uint32_t stated = FRAME_OVERHEAD + dev->mtu;
+    const bool chains = dev->rx_offloads & NETDEV_OFFLOAD_CHAINS;
 
-    if (dev->rx_offloads & NETDEV_OFFLOAD_SEGMENTS)
+    if ((dev->rx_offloads & NETDEV_OFFLOAD_SEGMENTS) && !chains)
         dev->frame_max = NETDEV_FRAME_SEGMENTS;
-    else if (dev->mtu == 0 && net->frame_room >= NETDEV_FRAME_JUMBO)
+    else if ((dev->mtu == 0 || chains) && net->frame_room >= NETDEV_FRAME_JUMBO)
         dev->frame_max = NETDEV_FRAME_JUMBO;
     else
         dev->frame_max = stated > NETDEV_FRAME_USUAL ? stated : NETDEV_FRAME_USUAL;

@@ -30,16 +30,34 @@ static void write_header(const struct virtio_net *net, uint8_t *frame,
     memcpy(frame - net->header_size, header, VIRTIO_NET_HDR_BYTES_LEGACY);
 }
 
+static struct virtio_net_frame frame_of(uint8_t *buffer, uint32_t length, uint32_t frame_max)
+{
+    return (struct virtio_net_frame){
+        .start = buffer + PACKET_HEADROOM,
+        .length = length,
+        .here = virtqueue_smaller(length, frame_max),
+    };
+}
+
+static enum virtio_net_verdict judge(const struct virtio_net *net, struct virtio_net_hdr *header,
+                                     const struct virtio_net_frame *frame, uint32_t given)
+{
+    const uint32_t possible = net->netdev.tx_offloads;
+
+    if (frame->here < frame->length && !(possible & NETDEV_OFFLOAD_CHAINS))
+        return HEADER_ASKS_TOO_MUCH;
+    return virtio_net_header_judge(header, frame, given, possible);
+}
+
 bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
 {
     static const struct netdev nobody;
     const struct netdev *const from =
         net->setup.tx[0].from != NULL ? net->setup.tx[0].from : &nobody;
-    uint8_t *const frame = buffer + PACKET_HEADROOM;
-    struct virtio_net_hdr header = read_header(from, frame);
+    const struct virtio_net_frame frame = frame_of(buffer, length, net->tx.pool->frame_max);
+    struct virtio_net_hdr header = read_header(from, frame.start);
 
-    switch (virtio_net_header_judge(&header, frame, length, from->rx_offloads,
-                                    net->netdev.tx_offloads)) {
+    switch (judge(net, &header, &frame, from->rx_offloads)) {
     case HEADER_LIES:
         net->tx_bad_offload++;
         break;
@@ -47,7 +65,7 @@ bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
         net->tx_no_offload++;
         break;
     default:
-        write_header(net, frame, &header);
+        write_header(net, frame.start, &header);
         return true;
     }
     net->tx_dropped++;
@@ -57,16 +75,19 @@ bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
 
 uint32_t virtio_net_piece_length(const struct netdev *dev, const uint8_t *frame, uint32_t length)
 {
+    const struct virtio_net *const net = virtio_net_of_const(dev);
     const struct virtio_net_hdr header = read_header(dev, frame);
+    const struct virtio_net_frame whole =
+        frame_of((uint8_t *)frame - PACKET_HEADROOM, length, net->rx.pool->frame_max);
 
-    return virtio_net_header_piece(&header, frame, length, dev->rx_offloads);
+    return virtio_net_header_piece(&header, &whole, dev->rx_offloads);
 }
 
 /* ---- less than before ---- */
 
 uint64_t virtio_net_offloads_left(const struct virtio_net *net)
 {
-    const uint64_t guest = virtio_net_features_guest(UINT32_MAX);
+    const uint64_t guest = virtio_net_features_guest(VIRTIO_NET_OFFLOADS_BY_COMMAND);
     const uint64_t rest = net->virtio.taken & ~guest;
     const uint64_t allowed = net->guest_offloads & virtio_net_features_guest(net->offloads);
 
@@ -78,6 +99,11 @@ void virtio_net_cut_offloads(struct virtio_net *net)
     struct virtio_net_settings *const settings = &net->settings;
     const uint64_t allowed = virtio_net_features_guest(net->offloads);
 
+    if (virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF) &&
+        !(net->offloads & NETDEV_OFFLOAD_CHAINS)) {
+        virtio_net_take_out(net, "offloads", false);
+        return;
+    }
     if ((net->guest_offloads & ~allowed) == 0 || settings->wanted[SETTING_OFFLOADS])
         return; /* as nearly always */
     if (virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))

@@ -126,6 +126,7 @@ const char *virtqueue_breach_name(enum virtqueue_breach breach)
         [VIRTQUEUE_ID_NOT_OUT] = "used-id-not-outstanding",
         [VIRTQUEUE_LENGTH_SHORT] = "used-length-short",
         [VIRTQUEUE_LENGTH_LONG] = "used-length-long",
+        [VIRTQUEUE_NUM_BUFFERS] = "num-buffers",
     };
     return names[breach];
 }
@@ -196,6 +197,32 @@ bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *p
                            link != 0 ? (uint16_t)(id + 1) : 0);
     }
     return virtqueue_publish(queue, 1);
+}
+
+/* A split ring's table is linked as the ring itself would be; its descriptor must not be (§2.7.5.3.1).
+ * Where the header has a descriptor of its own the table takes the place of both. */
+static void split_lay_indirect(struct virtqueue *queue, uint32_t ahead,
+                               const struct virtqueue_part *parts, uint32_t count,
+                               struct virtq_desc *table)
+{
+    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx + ahead);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const bool last = i + 1 == count;
+        virtqueue_describe(&table[i], io_physical(parts[i].start), parts[i].length,
+                           last ? 0 : VIRTQ_DESC_F_NEXT, last ? 0 : (uint16_t)(i + 1));
+    }
+    virtqueue_describe(&queue->desc[queue->ids[slot]], io_physical(table),
+                       count * (uint32_t)sizeof(*table), VIRTQ_DESC_F_INDIRECT, 0);
+}
+
+void virtqueue_lay_indirect(struct virtqueue *queue, uint32_t ahead,
+                            const struct virtqueue_part *parts, uint32_t count, void *table)
+{
+    if (queue->packed)
+        virtqueue_packed_lay_indirect(queue, ahead, parts, count, table);
+    else
+        split_lay_indirect(queue, ahead, parts, count, table);
 }
 
 /* ---- taking back ---- */

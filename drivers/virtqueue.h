@@ -55,6 +55,7 @@ enum virtqueue_breach {
     VIRTQUEUE_ID_NOT_OUT,   /* it is no chain that the device has: never given, or twice */
     VIRTQUEUE_LENGTH_SHORT, /* its length is less than a device header */
     VIRTQUEUE_LENGTH_LONG,  /* its length is more than the buffer */
+    VIRTQUEUE_NUM_BUFFERS, /* a frame is said to lie in more buffers than it can, or than are used */
     VIRTQUEUE_BREACHES
 };
 
@@ -299,6 +300,15 @@ struct virtqueue_part {
  */
 bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
                          unsigned count, void *token, uint32_t *slots);
+
+/*
+ * The chain that virtqueue_put has laid `ahead` slots behind the next one, and that is not shown yet,
+ * becomes one of `count` parts, all to be read, by an indirect descriptor (§2.7.5.3, §2.8.7). `table` has
+ * 16 bytes for each part, and is the device's with them. INDIRECT_DESC was negotiated, and the queue has
+ * at least `count` descriptors. Data path.
+ */
+void virtqueue_lay_indirect(struct virtqueue *queue, uint32_t ahead,
+                            const struct virtqueue_part *parts, uint32_t count, void *table);
 
 /* ---- taking back ---- */
 

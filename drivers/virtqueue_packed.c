@@ -252,6 +252,25 @@ bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_
     return wants_doorbell(queue, count);
 }
 
+/* In a table neither ids nor flags but WRITE count (§2.8.7); the whole is one descriptor of the ring. */
+void virtqueue_packed_lay_indirect(struct virtqueue *queue, uint32_t ahead,
+                                   const struct virtqueue_part *parts, uint32_t count,
+                                   struct pvirtq_desc *table)
+{
+    const uint32_t idx = queue->avail_idx + ahead, slot = virtqueue_slot(queue, idx);
+    struct pvirtq_desc *const desc = &queue->packed_desc[slot];
+    const uint32_t word = word_of(queue->ids[slot], available(queue, idx) | VIRTQ_DESC_F_INDIRECT);
+
+    for (uint32_t i = 0; i < count; i++)
+        describe(&table[i], io_physical(parts[i].start), parts[i].length, 0);
+    desc->addr = io_physical(table);
+    desc->len = count * (uint32_t)sizeof(*table);
+    if (ahead == 0)
+        queue->laid_word = word;
+    else
+        write_word(desc, word);
+}
+
 /* ---- taking back ---- */
 
 /*

@@ -18,6 +18,9 @@ struct virtqueue_sight virtqueue_packed_put(struct virtqueue *queue, uint8_t *co
                                             const uint32_t *lengths, uint32_t n);
 bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
                                 unsigned count, void *token);
+void virtqueue_packed_lay_indirect(struct virtqueue *queue, uint32_t ahead,
+                                   const struct virtqueue_part *parts, uint32_t count,
+                                   struct pvirtq_desc *table);
 struct virtqueue_burst virtqueue_packed_pop(struct virtqueue *queue, void **tokens,
                                             uint32_t *lengths, uint32_t n);
 

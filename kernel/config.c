@@ -215,6 +215,18 @@ static bool read_offload(struct config *config, const char *value)
     return read_switch(value, &config->offload);
 }
 
+static bool read_mergeable(struct config *config, const char *value)
+{
+    static const char *const names[] = {"auto", "on", "off", NULL};
+    static const enum config_mergeable choices[] = {MERGEABLE_AUTO, MERGEABLE_ON, MERGEABLE_OFF};
+    int choice = read_choice(value, names);
+
+    if (choice < 0)
+        return false;
+    config->mergeable = choices[choice];
+    return true;
+}
+
 static bool read_panic(struct config *config, const char *value)
 {
     static const char *const names[] = {"reboot", "halt", "poweroff", NULL};
@@ -280,6 +292,7 @@ static const struct key keys[] = {
     {"vlan", read_vlan, "PORT/ID (port 0 to 31, id 0 to 4094), 64 times", true},
     {"transport", read_transport, "auto|legacy|modern", false},
     {"offload", read_offload, "on|off", false},
+    {"mergeable", read_mergeable, "auto|on|off", false},
     {"panic", read_panic, "reboot|halt|poweroff", false},
     {"watchdog", read_watchdog, "seconds from 0 (off) to 1800", false},
     {"idle", read_idle, "adaptive|poll", false},
@@ -292,7 +305,8 @@ static void warn_unknown(const char *word)
 {
     log_event(LOG_WARN, "warn",
               "reason=unknown-word word=%s accepted=\"mode= wire= stats= log= promisc= allmulti= "
-              "mac= accept= vlan= transport= offload= panic= watchdog= idle= buffers= fault=\"",
+              "mac= accept= vlan= transport= offload= mergeable= panic= watchdog= idle= buffers= "
+              "fault=\"",
               log_quote(word).text);
 }
 

@@ -27,6 +27,8 @@ struct config_mac {
     uint8_t address[6];
 };
 
+enum config_mergeable { MERGEABLE_AUTO, MERGEABLE_ON, MERGEABLE_OFF };
+
 /* vlan=PORT/ID */
 struct config_vlan {
     unsigned port;
@@ -43,6 +45,7 @@ struct config {
     bool allmulti;              /* allmulti=on|off */
     enum config_transport transport; /* transport=auto|legacy|modern */
     bool offload;                    /* offload=on|off */
+    enum config_mergeable mergeable; /* mergeable=auto|on|off */
     enum config_panic panic;         /* panic=reboot|halt|poweroff */
     struct config_mac macs[CONFIG_MACS_MAX];
     size_t mac_count;

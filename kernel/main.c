@@ -97,6 +97,11 @@ static void init_memory(void)
 /* What the command line asks of ports before they are negotiated with. */
 static void tell_wishes(void)
 {
+    static const enum assembly_chains chains[] = {
+        [MERGEABLE_AUTO] = ASSEMBLY_CHAINS_AUTO,
+        [MERGEABLE_ON] = ASSEMBLY_CHAINS_ON,
+        [MERGEABLE_OFF] = ASSEMBLY_CHAINS_OFF,
+    };
     static const enum virtio_transport_choice choices[] = {
         [TRANSPORT_AUTO] = VIRTIO_TRANSPORT_AUTO,
         [TRANSPORT_LEGACY] = VIRTIO_TRANSPORT_LEGACY,
@@ -105,6 +110,7 @@ static void tell_wishes(void)
 
     ports.transport = choices[config.transport];
     ports.offloads = config.offload;
+    assembly.chains = chains[config.mergeable];
     for (size_t i = 0; i < config.vlan_count; i++)
         ports.vlans[config.vlans[i].port] = true;
 }

@@ -10,6 +10,12 @@
 /* Before negotiation nobody knows how long the rings are; most are of 256. */
 #define RING_USUAL 256
 
+bool allot_has_chains(uint64_t share, uint32_t frame_max)
+{
+    /* One frame on its way in, one out with its table, and bursts of others beside them. */
+    return share >= pool_bytes(2 * netdev_chain_max(frame_max) + 3 * BURST, frame_max);
+}
+
 uint32_t allot_frame_max(uint64_t share, bool segments)
 {
     if (segments && share >= pool_bytes(SEGMENT_BUFFERS_MIN, NETDEV_FRAME_SEGMENTS))
@@ -68,7 +74,10 @@ static uint32_t buffers_in(const struct lane *lane, uint64_t share)
 /* Makes a pool of `buffers`, or of less where memory lies in pieces too small for it. */
 static void make_pool(struct lane *lane, uint32_t buffers)
 {
-    while (buffers >= BUFFERS_MIN && !pool_create(&lane->pool, buffers, lane->rx->frame_max))
+    const bool chains = lane->rx->rx_offloads & NETDEV_OFFLOAD_CHAINS;
+
+    while (buffers >= BUFFERS_MIN &&
+           !pool_create(&lane->pool, buffers, lane->rx->frame_max, chains))
         buffers -= buffers / 4;
 }
 
@@ -78,8 +87,10 @@ static uint32_t rx_part(const struct lane *lane)
     const uint64_t rx_size = lane->rx->rx_size, tx_size = lane->tx->tx_size;
     const uint32_t spare = lane->pool.capacity - BURST;
     const uint32_t part = (uint32_t)(spare * rx_size / (rx_size + tx_size));
+    const uint32_t least =
+        lane->pool.next != NULL ? BURST + netdev_chain_max(lane->pool.frame_max) : BURST;
 
-    return part >= BURST ? part : BURST;
+    return part >= least ? part : least < spare ? least : spare;
 }
 
 uint64_t allot_pools(struct lane *const *lanes, unsigned count, uint64_t memory,

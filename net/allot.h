@@ -15,6 +15,9 @@
  */
 uint32_t allot_frame_max(uint64_t share, bool segments);
 
+/* True if `share` bytes are enough for a pool whose frames may be chains of such buffers. */
+bool allot_has_chains(uint64_t share, uint32_t frame_max);
+
 /*
  * Makes the pool of each of `count` lanes. A lane wishes for as many buffers as fill both rings,
  * and a burst: then no ring ever waits for the other. Where `memory` bytes do not suffice for all

@@ -35,24 +35,64 @@ static uint32_t offloads_towards(const struct assembly *assembly, unsigned port)
     return assembly->ports[partner]->tx_offloads;
 }
 
+/* The same for a lane that has its pool: that has chains, or has not. */
+static uint32_t offloads_of_lane(const struct assembly *assembly, unsigned port)
+{
+    const uint32_t offloads = offloads_towards(assembly, port);
+
+    return assembly->lanes[port].pool.next != NULL ? offloads
+                                                   : offloads & ~(uint32_t)NETDEV_OFFLOAD_CHAINS;
+}
+
+/* What a port is to be negotiated with. */
+struct terms {
+    uint32_t offloads;
+    uint32_t frame_max;
+};
+
+/* A pool that is there already is what it is: its port had a device before. */
+static bool may_chain(const struct assembly *assembly, const struct pool *pool,
+                      const struct terms *terms, uint64_t share)
+{
+    if (!(terms->offloads & NETDEV_OFFLOAD_SEGMENTS) ||
+        !(terms->offloads & NETDEV_OFFLOAD_CHAINS) || assembly->chains == ASSEMBLY_CHAINS_OFF)
+        return false;
+    if (pool->capacity != 0)
+        return pool->next != NULL;
+    return allot_has_chains(share, terms->frame_max);
+}
+
+static struct terms terms_of(const struct assembly *assembly, unsigned id, uint64_t share)
+{
+    const struct pool *const pool = &assembly->lanes[id].pool;
+    struct terms terms = {.offloads =
+                              offloads_towards(assembly, id) & assembly->ports[id]->rx_offloads};
+    const bool whole =
+        assembly->chains != ASSEMBLY_CHAINS_ON || !(terms.offloads & NETDEV_OFFLOAD_CHAINS);
+
+    terms.frame_max =
+        pool->capacity != 0
+            ? pool->frame_max
+            : allot_frame_max(share, whole && (terms.offloads & NETDEV_OFFLOAD_SEGMENTS));
+    if (terms.frame_max >= NETDEV_FRAME_SEGMENTS || !may_chain(assembly, pool, &terms, share))
+        terms.offloads &= ~(uint32_t)NETDEV_OFFLOAD_CHAINS;
+    return terms;
+}
+
 static bool negotiate(struct assembly *assembly, unsigned id, uint64_t share)
 {
-    const struct pool *const pool =
-        &assembly->lanes[id].pool; /* of a port that had a device before */
     struct netdev *const port = assembly->ports[id];
-    uint32_t offloads = offloads_towards(assembly, id) & port->rx_offloads;
-    const uint32_t frame_max = pool->capacity != 0
-                                   ? pool->frame_max
-                                   : allot_frame_max(share, offloads & NETDEV_OFFLOAD_SEGMENTS);
+    struct terms terms = terms_of(assembly, id, share);
 
-    if ((offloads & NETDEV_OFFLOAD_SEGMENTS) && frame_max < NETDEV_FRAME_SEGMENTS) {
+    if ((terms.offloads & NETDEV_OFFLOAD_SEGMENTS) && terms.frame_max < NETDEV_FRAME_SEGMENTS &&
+        !(terms.offloads & NETDEV_OFFLOAD_CHAINS)) {
         log_event(
             LOG_WARN, "warn",
             "port=%u reason=memory detail=\"too little RAM for frames of 64 KiB\" frame_max=%u", id,
-            frame_max);
-        offloads &= ~(uint32_t)NETDEV_OFFLOAD_SEGMENTS;
+            terms.frame_max);
+        terms.offloads &= ~(uint32_t)NETDEV_OFFLOAD_SEGMENTS;
     }
-    return port->ops->negotiate(port, offloads, frame_max);
+    return port->ops->negotiate(port, terms.offloads, terms.frame_max);
 }
 
 /* Every port alike: an idle one may be wired later. */
@@ -128,7 +168,7 @@ static struct netdev_setup setup_of(struct assembly *assembly, unsigned port)
 {
     struct lane *const lane = &assembly->lanes[port], *const towards = lane_towards(assembly, port);
 
-    assembly->offloads[port] = offloads_towards(assembly, port);
+    assembly->offloads[port] = offloads_of_lane(assembly, port);
     return (struct netdev_setup){
         .rx_queues = 1,
         .tx_queues = 1,
@@ -200,7 +240,7 @@ void assembly_refresh(struct assembly *assembly)
     for (unsigned i = 0; i < assembly->port_count; i++) {
         struct netdev *const port = assembly->ports[i];
         if (assembly->port_lanes[i] == NULL ||
-            assembly->offloads[i] == offloads_towards(assembly, i))
+            assembly->offloads[i] == offloads_of_lane(assembly, i))
             continue;
         const struct netdev_setup setup = setup_of(assembly, i);
         port->ops->rewire(port, &setup);

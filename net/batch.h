@@ -26,6 +26,11 @@
 #define ETHERNET_MTU 1500
 
 /*
+ * A frame that is longer than its pool's frame_max is a chain (net/pool.h): the first buffer holds
+ * frame_max bytes of it, and what hangs on that the rest, each as much as it can. There it goes on
+ * where in the first one the device's header begins (netdev.rx_header bytes in front of the frame).
+ * Only ports that were negotiated with NETDEV_OFFLOAD_CHAINS receive such frames.
+ *
  * Whoever holds the batch owns the buffers in it. They and the lengths stand in two arrays, so that
  * a loop over the frames needs one index.
  */

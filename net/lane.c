@@ -124,9 +124,12 @@ uint32_t lane_run(struct lane *lane)
 
 bool lane_arm(struct lane *lane)
 {
-    if (room_of(lane) != 0)
-        return lane->rx->ops->arm_rx(lane->rx, lane->rx_queue);
-    return lane->tx->ops->arm_tx(lane->tx, lane->tx_queue);
+    const bool has_room = room_of(lane) != 0;
+
+    /* Buffers that the rx ring may lack come back from the tx ring. */
+    if ((!has_room || lane->pool.count < BURST) && lane->tx->ops->arm_tx(lane->tx, lane->tx_queue))
+        return true;
+    return has_room && lane->rx->ops->arm_rx(lane->rx, lane->rx_queue);
 }
 
 void lane_disarm(struct lane *lane)

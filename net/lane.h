@@ -59,8 +59,8 @@ uint32_t lane_run(struct lane *lane);
 
 /*
  * Before the core sleeps: asks for an interrupt as soon as the lane has something to do, which is
- * when a frame comes in; or, where a full tx ring keeps it from taking any, when that has room. True
- * if it has already: then no interrupt may come.
+ * when a frame comes in; or, where a full tx ring keeps it from taking any, when that has room; or
+ * both, where buffers are short. True if it has already: then no interrupt may come.
  */
 bool lane_arm(struct lane *lane);
 

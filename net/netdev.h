@@ -31,12 +31,19 @@
 #define NETDEV_OFFLOAD_USO4 0x20     /* many UDP datagrams over IPv4 in one */
 #define NETDEV_OFFLOAD_USO6 0x40     /* the same over IPv6 */
 #define NETDEV_OFFLOAD_SEGMENTS 0x7e /* all by which a frame may be longer than its wire allows */
+#define NETDEV_OFFLOAD_CHAINS 0x80   /* frames that lie in several buffers (net/batch.h) */
 
 /* Bytes of the largest frame: with room for two VLAN tags and what else providers put around 1500
  * bytes; a jumbo frame; and one of 64 KiB that is still to be cut. */
 #define NETDEV_FRAME_USUAL 1600
 #define NETDEV_FRAME_JUMBO 9022
 #define NETDEV_FRAME_SEGMENTS 65552
+
+/* Buffers for `frame_max` bytes that the longest frame needs. */
+static inline uint32_t netdev_chain_max(uint32_t frame_max)
+{
+    return (NETDEV_FRAME_SEGMENTS + frame_max - 1) / frame_max;
+}
 
 #define NETDEV_FILTER_MAX 16 /* addresses of a port's filter, and VLANs, each */
 #define NETDEV_VLAN_MAX 4094

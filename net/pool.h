@@ -4,6 +4,9 @@
  *
  * A pool belongs to one lane and so to one core: no lock, and no buffer ever holds bytes of another
  * lane. Buffers start zeroed.
+ *
+ * Where frames may be longer than a buffer a frame is a chain of buffers, and who has the first one
+ * has them all. What hangs on which is kept here, out of every device's reach.
  */
 #ifndef NET_POOL_H
 #define NET_POOL_H
@@ -19,15 +22,19 @@ struct pool {
     uint32_t count;     /* buffers in the pool now */
     uint32_t capacity;  /* buffers that belong to it */
     uint32_t frame_max; /* bytes of frame behind PACKET_HEADROOM in each */
+    uint8_t **next; /* by buffer: the one that hangs on it, or NULL. NULL: there are no chains */
+    uint8_t *first; /* of the buffers, by address; */
+    size_t stride;  /* and bytes from one to the next */
 };
 
 /*
- * Makes a pool of `capacity` buffers for frames of up to `frame_max` bytes. Returns false, and
- * leaves nothing behind but `pool` empty, if memory does not suffice. Start-up only.
+ * Makes a pool of `capacity` buffers with room for `frame_max` bytes of frame; `chains`: frames may be
+ * longer. Returns false, and leaves nothing behind but `pool` empty, if memory does not suffice.
+ * Start-up only.
  */
-bool pool_create(struct pool *pool, uint32_t capacity, uint32_t frame_max);
+bool pool_create(struct pool *pool, uint32_t capacity, uint32_t frame_max, bool chains);
 
-/* Bytes of memory that pool_create takes for such a pool. */
+/* Bytes of memory that pool_create takes for such a pool, at most. */
 size_t pool_bytes(uint32_t capacity, uint32_t frame_max);
 
 /*
@@ -40,10 +47,23 @@ static inline uint8_t *const *pool_take(struct pool *pool, uint32_t n)
     return &pool->free[pool->count];
 }
 
-/* Gives `buffer`, taken from this very pool, back to it. Data path. */
+/* Hangs `next`, and what hangs on it, on `buffer`, which ends a chain; or inserts `next`, on which
+ * nothing hangs, behind `buffer`. Both were taken from this pool, which has chains. Data path. */
+void pool_link(struct pool *pool, uint8_t *buffer, uint8_t *next);
+
+/* What hangs on `buffer`; NULL: nothing. The pool has chains. Data path. */
+uint8_t *pool_next(const struct pool *pool, const uint8_t *buffer);
+
+/* The last `n` buffers were put back by themselves: puts back what hangs on them. The pool has chains.
+ * Data path. */
+void pool_put_rest(struct pool *pool, uint32_t n);
+
+/* Gives `buffer`, taken from this very pool, back to it, with all that hangs on it. Data path. */
 static inline void pool_put(struct pool *pool, uint8_t *buffer)
 {
     pool->free[pool->count++] = buffer;
+    if (pool->next != NULL)
+        pool_put_rest(pool, 1);
 }
 
 #endif

@@ -32,21 +32,25 @@ def run(words):
     return dict(word.split("=", 1) for word in done.stdout.split())
 
 
-def instructions(program, ring, burst, doorbells):
-    """Of lane_run, per frame (or poll): all that leads to a doorbell, and one for the doorbell."""
+def counted(words, dump):
+    """Instructions of lane_run in dump number `dump`, one for each measured_part that it runs."""
     with tempfile.TemporaryDirectory(prefix="barewire-") as folder:
         counts = os.path.join(folder, "callgrind")
         # Entering or leaving either function of toggle-collect switches counting on or off: the call
         # of a doorbell, which is a single instruction in the kernel, is counted, but not what it
-        # does here. The first dump is that of the measured rounds alone.
+        # does here.
         run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={counts}",
              "--collect-atstart=no", "--toggle-collect=lane_run",
              "--toggle-collect=__wrap_io_write16", "--zero-before=measured_part",
-             "--dump-after=measured_part",
-             *command(program, ring, 1, burst, COUNTED_FRAMES, doorbells)])
-        with open(counts + ".1", encoding="utf-8") as file:
+             "--dump-after=measured_part", *words])
+        with open(f"{counts}.{dump}", encoding="utf-8") as file:
             total = re.search(r"^(?:summary|totals): (\d+)", file.read(), re.MULTILINE)
-    return int(total[1]) / COUNTED_FRAMES
+    return int(total[1])
+
+
+def instructions(program, ring, burst, doorbells):
+    """Of lane_run, per frame (or poll): all that leads to a doorbell, and one for the doorbell."""
+    return counted(command(program, ring, 1, burst, COUNTED_FRAMES, doorbells), 1) / COUNTED_FRAMES
 
 
 def measured_rounds(trace, measurement, mark):
@@ -138,3 +142,29 @@ def readme_cells(rows, ring):
     across = by_burst[32]["suppressed"].get("cycles_two_cores")
     return (f"barewire, {ring}", *(count(burst) for burst in (0, 1, 4, 32, 128)),
             f"{by_burst[32]['cache_lines']:.1f}", f"{across:.0f}" if across is not None else "-")
+
+
+# Frames in one buffer, and in several.
+
+LARGE_BUFFERS = ("whole", "9022", "1600")
+LARGE_LENGTHS = {64: 32, 1514: 32, 65549: 4}  # and how many at once
+LARGE_FRAMES = 1024
+LARGE_COLUMNS = ("buffers of", *(f"frame of {length}" for length in LARGE_LENGTHS), "a lane's pool")
+
+
+def measure_large(program):
+    """A row for each size of buffers: instructions of lane_run a frame, by its length, and memory."""
+    rows = []
+    for buffers in LARGE_BUFFERS:
+        row = {"buffers": buffers, "instructions": {}}
+        for length, burst in LARGE_LENGTHS.items():
+            words = [program, buffers, str(length), str(burst), str(LARGE_FRAMES)]
+            row["instructions"][length] = counted(words, 2) / LARGE_FRAMES
+            row["pool_bytes"] = int(run(words)["pool_bytes"])
+        rows.append(row)
+    return rows
+
+
+def large_cells(row):
+    return (row["buffers"], *(f"{count:.0f}" for count in row["instructions"].values()),
+            f"{row['pool_bytes'] / 2**20:.1f} MiB")

@@ -57,11 +57,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input_fill(&input, frame, length);
     memcpy(before, frame, length);
 
-    const uint32_t piece = virtio_net_header_piece(&header, frame, length, given);
+    const struct virtio_net_frame whole = {frame, length, length};
+    const uint32_t piece = virtio_net_header_piece(&header, &whole, given);
     ensure(piece >= 1 && piece <= length);
     ensure(memcmp(frame, before, length) == 0);
     const enum virtio_net_verdict verdict =
-        virtio_net_header_judge(&header, frame, length, given, possible);
+        virtio_net_header_judge(&header, &whole, given, possible);
     if (verdict == HEADER_PASSES)
         judge_passed(&header, length, possible);
     if (verdict != HEADER_PASSES || header.flags != 0) /* else a checksum may have been finished */

@@ -375,7 +375,7 @@ static void start(struct netdev *dev, struct input *input)
 
     lane_init(&lane, dev, dev, forward_reflect);
     if (!pool_create(&lane.pool, choice & 8 ? TX_POOL : dev->rx_size + dev->tx_size + BURST,
-                     dev->frame_max))
+                     dev->frame_max, dev->rx_offloads & NETDEV_OFFLOAD_CHAINS))
         return;
     setup.rx[0] = (struct netdev_rx_setup){.pool = &lane.pool,
                                            .buffers = choice & 8 ? choice >> 4 : dev->rx_size,

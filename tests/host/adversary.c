@@ -106,7 +106,7 @@ static void make_lane(unsigned port, bool plenty)
     const uint32_t capacity = plenty ? rx->rx_size + tx->tx_size + BURST : 2 * BURST;
 
     lane_init(&stage.lanes[port], rx, tx, stage.referee.reflects ? forward_reflect : forward_wire);
-    ensure(pool_create(&stage.lanes[port].pool, capacity, rx->frame_max));
+    ensure(pool_create(&stage.lanes[port].pool, capacity, rx->frame_max, false));
     referee_note_lane(&stage.referee.lanes[port], &stage.lanes[port]);
 }
 

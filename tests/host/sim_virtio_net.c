@@ -70,6 +70,10 @@ static bool live(const struct sim_virtio_net *net, const struct sim_queue *queue
 
 /* --- rx --- */
 
+#define SIM_MERGED_MAX 64 /* buffers of a frame */
+#define SIM_MERGED_ROOM                                                                            \
+    1600u /* bytes that a driver's buffer has at least where frames are merged */
+
 /* Writes `length` bytes of `data` into the chain from byte `at` on. */
 static void scatter(const struct sim_chain *chain, uint32_t at, const void *data, uint32_t length)
 {
@@ -98,24 +102,71 @@ static void check_header_layout(struct sim_virtio_net *net, const struct sim_cha
                      chain->spans[0].length);
 }
 
+/* What a frame is written into. */
+struct sim_target {
+    struct sim_chain chains[SIM_MERGED_MAX];
+    uint32_t lengths[SIM_MERGED_MAX]; /* to be written into each */
+    unsigned count;
+};
+
+static void check_for_writing(struct sim_virtio_net *net, const struct sim_chain *chain)
+{
+    check_header_layout(net, chain);
+    for (unsigned i = 0; i < chain->count; i++)
+        if (!chain->spans[i].write)
+            sim_complain(net, "receive buffer %u is not for writing", chain->head);
+}
+
+/* Takes buffers for `length` bytes, header included: one, or as many as it needs (§5.1.6.4). */
+static bool take_target(struct sim_virtio_net *net, uint32_t length, struct sim_target *target)
+{
+    const bool merges = sim_negotiated(net, SIM_F_MRG_RXBUF);
+
+    for (target->count = 0; length > 0 && target->count < SIM_MERGED_MAX; target->count++) {
+        struct sim_chain *chain = &target->chains[target->count];
+        if (sim_virtio_net_available(net, SIM_RX) == 0 ||
+            !sim_queue_take(&net->queues[SIM_RX], chain))
+            return false;
+        check_for_writing(net, chain);
+        const bool last = length <= chain->capacity || !merges;
+        const uint32_t room = chain->capacity - (last ? 0 : net->gap);
+        target->lengths[target->count] = length < room ? length : room;
+        length -= last ? length : room;
+    }
+    return length == 0;
+}
+
+/* Buffers that the device would want for a frame, if all are as large as the next one. */
+static bool has_target(struct sim_virtio_net *net, uint32_t length)
+{
+    const unsigned available = sim_virtio_net_available(net, SIM_RX);
+
+    if (!sim_negotiated(net, SIM_F_MRG_RXBUF) || available >= SIM_MERGED_MAX)
+        return available > 0;
+    return available > length / (SIM_MERGED_ROOM - net->gap);
+}
+
 bool sim_virtio_net_deliver(struct sim_virtio_net *net, const void *frame, uint32_t length)
 {
     struct sim_queue *queue = &net->queues[SIM_RX];
-    struct sim_chain chain;
+    static struct sim_target target;
+    const uint32_t header = header_size(net);
+    const uint8_t *from = frame;
 
-    if (sim_virtio_net_available(net, SIM_RX) == 0 || !sim_queue_take(queue, &chain))
+    if (!has_target(net, length) || !take_target(net, header + length, &target))
         return false;
-    check_header_layout(net, &chain);
-    for (unsigned i = 0; i < chain.count; i++)
-        if (!chain.spans[i].write)
-            sim_complain(net, "receive buffer %u is not for writing", chain.head);
-    if (length > chain.capacity - header_size(net))
-        length = chain.capacity - header_size(net);
-    scatter(&chain, 0, net->header, header_size(net));
-    if (header_size(net) == 12 && net->header[10] == 0 && net->header[11] == 0)
-        scatter(&chain, 10, "\1", 1); /* num_buffers: §5.1.6.4 */
-    scatter(&chain, header_size(net), frame, length);
-    sim_queue_finish(queue, chain.head, header_size(net) + length, chain.capacity);
+    const uint16_t buffers = (uint16_t)(target.count + net->num_buffers_lie);
+    scatter(&target.chains[0], 0, net->header, header);
+    if (header == 12 && net->header[10] == 0 && net->header[11] == 0)
+        scatter(&target.chains[0], 10, &buffers, sizeof(buffers)); /* num_buffers: §5.1.6.4 */
+    for (unsigned i = 0; i < target.count; i++) {
+        const uint32_t at = i == 0 ? header : 0;
+        scatter(&target.chains[i], at, from, target.lengths[i] - at);
+        from += target.lengths[i] - at;
+    }
+    for (unsigned i = 0; i < target.count; i++)
+        sim_queue_finish(queue, target.chains[i].head, target.lengths[i],
+                         target.chains[i].capacity);
     sim_queue_ask_for_doorbells(queue);
     return true;
 }
@@ -533,7 +584,8 @@ bool sim_place_queue(struct sim_virtio_net *net, unsigned index, struct sim_plac
     if (!sim_queue_place(queue, place,
                          (struct sim_format){.event_idx = sim_negotiated(net, SIM_F_EVENT_IDX),
                                              .packed = sim_negotiated(net, SIM_F_RING_PACKED),
-                                             .in_order = sim_negotiated(net, SIM_F_IN_ORDER)}))
+                                             .in_order = sim_negotiated(net, SIM_F_IN_ORDER),
+                                             .indirect = sim_negotiated(net, SIM_F_INDIRECT_DESC)}))
         return false;
     queue->header = header_size(net);
     if (net->scribbles)

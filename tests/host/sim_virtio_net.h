@@ -139,8 +139,10 @@ struct sim_virtio_net {
     uint16_t mtu_later;   /* if not 0: what mtu becomes once it was read twice */
     uint32_t speed;
     uint8_t duplex;
-    uint8_t header[12];    /* what is written in front of delivered frames; zero */
-    bool transmit_at_once; /* a doorbell of the tx queue finishes all that is there; on */
+    uint8_t header[12];       /* what is written in front of delivered frames; zero */
+    uint16_t num_buffers_lie; /* what num_buffers is too high by, modulo 2^16 */
+    uint32_t gap;             /* bytes that stay free in each buffer of a frame but the last */
+    bool transmit_at_once;    /* a doorbell of the tx queue finishes all that is there; on */
     enum sim_answer answer;
     uint64_t answer_delay_ns;
 
@@ -222,8 +224,8 @@ void sim_virtio_net_remove_all(void);
 void sim_virtio_net_enable_msix(struct sim_virtio_net *net);
 
 /*
- * Delivers one frame to the rx queue: next available buffer, header, frame, used ring. False, and
- * nothing happens, if there is no buffer.
+ * Delivers one frame to the rx queue: next available buffer, header, frame, used ring. With MRG_RXBUF
+ * it takes as many as it needs. False, and nothing happens, if there are not enough.
  */
 bool sim_virtio_net_deliver(struct sim_virtio_net *net, const void *frame, uint32_t length);
 

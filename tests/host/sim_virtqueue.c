@@ -134,8 +134,8 @@ static uint16_t take_pending(struct sim_queue *queue)
     return head;
 }
 
-bool sim_queue_append(struct sim_queue *queue, struct sim_chain *chain,
-                      const struct sim_descriptor *desc)
+static bool append_one(struct sim_queue *queue, struct sim_chain *chain,
+                       const struct sim_descriptor *desc)
 {
     struct sim_span *span = &chain->spans[chain->count];
 
@@ -151,6 +151,57 @@ bool sim_queue_append(struct sim_queue *queue, struct sim_chain *chain,
     chain->count++;
     chain->capacity += span->length;
     return span->bytes != NULL;
+}
+
+/* One of a table: 16 bytes in both formats, but only a split ring's have NEXT and its index, and only
+ * there the flags mean more than WRITE (§2.7.5.3, §2.8.7). Stores where the next one is. */
+static struct sim_descriptor read_table(struct sim_queue *queue, const uint8_t *table,
+                                        uint32_t index, uint32_t *next)
+{
+    const uint8_t *bytes = table + 16 * index;
+    struct sim_descriptor desc;
+
+    memcpy(&desc.physical, bytes, 8);
+    memcpy(&desc.length, bytes + 8, 4);
+    desc.flags = sim_get16(bytes + (queue->format.packed ? 14 : 12));
+    *next = queue->format.packed ? index + 1 : sim_get16(bytes + 14);
+    if (queue->format.packed
+            ? (desc.flags & ~SIM_DESC_WRITE) != 0
+            : queue->format.in_order && desc.flags & SIM_DESC_NEXT && *next != index + 1)
+        sim_queue_complain(queue, "descriptor %u of a table has flags 0x%x and next %u", index,
+                           desc.flags, *next);
+    return desc;
+}
+
+static bool append_table(struct sim_queue *queue, struct sim_chain *chain,
+                         const struct sim_descriptor *desc)
+{
+    const uint8_t *table = sim_queue_dma(queue, desc->physical, desc->length);
+    const uint32_t entries = desc->length / 16;
+    uint32_t index = 0, read = 0;
+
+    if (!queue->format.indirect || desc->flags != SIM_DESC_INDIRECT || desc->length % 16 != 0 ||
+        entries == 0 || entries > queue->size || entries > SIM_CHAIN_MAX || table == NULL) {
+        sim_queue_complain(queue, "table of %u bytes, flags 0x%x", desc->length, desc->flags);
+        return false;
+    }
+    while (index < entries && read++ < entries) {
+        const struct sim_descriptor each = read_table(queue, table, index, &index);
+        if (!append_one(queue, chain, &each))
+            return false;
+        if (!queue->format.packed && !(each.flags & SIM_DESC_NEXT))
+            index = entries;
+    }
+    if (index != entries || read != entries)
+        sim_queue_complain(queue, "table of %u descriptors, %u used", entries, read);
+    return true;
+}
+
+bool sim_queue_append(struct sim_queue *queue, struct sim_chain *chain,
+                      const struct sim_descriptor *desc)
+{
+    return desc->flags & SIM_DESC_INDIRECT ? append_table(queue, chain, desc)
+                                           : append_one(queue, chain, desc);
 }
 
 bool sim_queue_take(struct sim_queue *queue, struct sim_chain *chain)

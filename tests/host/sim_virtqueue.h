@@ -75,6 +75,7 @@ struct sim_format {
     bool event_idx;
     bool packed;
     bool in_order;
+    bool indirect;
 };
 
 struct sim_copy; /* a packed chain as it was when the device fetched it */

@@ -8,7 +8,7 @@
 #include "tests/host/sim_virtqueue.h"
 
 /* Flags of a descriptor in either format (virtio 1.2 §2.7.5, §2.8.6). */
-enum { SIM_DESC_NEXT = 1, SIM_DESC_WRITE = 2 };
+enum { SIM_DESC_NEXT = 1, SIM_DESC_WRITE = 2, SIM_DESC_INDIRECT = 4 };
 
 /* The first complaint stays: what follows is often its consequence. */
 void sim_queue_complain(struct sim_queue *queue, const char *format, ...)
@@ -32,14 +32,15 @@ static inline void sim_put32(uint8_t *bytes, uint32_t value)
     __atomic_store_n((uint32_t *)bytes, value, __ATOMIC_RELAXED);
 }
 
-/* A descriptor as the driver wrote it; `flags` of NEXT and WRITE alone. */
+/* A descriptor as the driver wrote it; `flags` without those that only a packed ring has. */
 struct sim_descriptor {
     uint64_t physical;
     uint32_t length;
     uint16_t flags;
 };
 
-/* Looks a descriptor through and puts it at the chain's end. False after a complaint. */
+/* Looks a descriptor through and puts it, or what stands in its table, at the chain's end. False after
+ * a complaint. */
 bool sim_queue_append(struct sim_queue *queue, struct sim_chain *chain,
                       const struct sim_descriptor *desc);
 

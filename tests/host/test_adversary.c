@@ -69,8 +69,8 @@ static void a_million_adversarial_completions_break_nothing(void **state)
     /* No account of a device that never got anywhere. */
     assert_true(sum.taken > COMPLETIONS / 4 && sum.frames > COMPLETIONS / 8);
     assert_true(sum.resets > 1000 && sum.retired > 100);
-    for (unsigned i = VIRTQUEUE_SOUND + 1; i < VIRTQUEUE_BREACHES; i++)
-        assert_true(sum.breaches[i] > 100);
+    for (unsigned i = VIRTQUEUE_SOUND + 1; i < VIRTQUEUE_NUM_BUFFERS; i++)
+        assert_true(sum.breaches[i] > 100); /* of frames in several buffers there are none here */
     for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
         assert_true(sum.by_rings[i] > COMPLETIONS / 20);
 }

@@ -104,6 +104,19 @@ static void offload_is_on_unless_switched_off(void **state)
     assert_refused((const char *const[]){"offload=", "offload=yes", "offload=ON", NULL}, "on|off");
 }
 
+static void buffers_are_merged_where_memory_is_short_unless_told_otherwise(void **state)
+{
+    (void)state;
+    parse("", 0);
+    assert_int_equal(config.mergeable, MERGEABLE_AUTO);
+    parse("mergeable=on", 0);
+    assert_int_equal(config.mergeable, MERGEABLE_ON);
+    parse("mergeable=off", 0);
+    assert_int_equal(config.mergeable, MERGEABLE_OFF);
+    assert_refused((const char *const[]){"mergeable=", "mergeable=yes", "mergeable=ON", NULL},
+                   "auto|on|off");
+}
+
 static void transport_takes_the_two_interfaces_and_auto(void **state)
 {
     (void)state;
@@ -341,7 +354,7 @@ static void unknown_words_are_named_with_what_would_be_known(void **state)
         assert_int_equal(machine_log_count("warn",
                                            "accepted=\"mode= wire= stats= log= promisc= "
                                            "allmulti= mac= accept= vlan= transport= offload= "
-                                           "panic= watchdog= idle= buffers= fault=\""),
+                                           "mergeable= panic= watchdog= idle= buffers= fault=\""),
                          pieces);
         assert_defaults();
     }
@@ -446,6 +459,7 @@ int main(void)
         cmocka_unit_test(mode_takes_wire_and_reflect),
         cmocka_unit_test(transport_takes_the_two_interfaces_and_auto),
         cmocka_unit_test(offload_is_on_unless_switched_off),
+        cmocka_unit_test(buffers_are_merged_where_memory_is_short_unless_told_otherwise),
         cmocka_unit_test(wire_is_kept_as_given_up_to_its_longest),
         cmocka_unit_test(stats_takes_seconds_from_0_to_86400),
         cmocka_unit_test(log_takes_the_four_levels),

@@ -36,7 +36,7 @@ static int setup(void **state)
     }
     for (unsigned i = 0; i < 2; i++) {
         lane_init(&lanes[i], ports[i], ports[1 - i], forward_wire);
-        assert_true(pool_create(&lanes[i].pool, BUFFERS, 1600));
+        assert_true(pool_create(&lanes[i].pool, BUFFERS, 1600, false));
         port_lanes[i] = &lanes[i];
     }
     for (unsigned i = 0; i < 2; i++) {

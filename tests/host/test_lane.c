@@ -24,7 +24,7 @@ static uint8_t out[FRAME_BYTES];
 static void start_lane(struct memory_port *to, forward_fn *function)
 {
     lane_init(&lane, &a.netdev, &to->netdev, function);
-    assert_true(pool_create(&lane.pool, BUFFERS, FRAME_BYTES));
+    assert_true(pool_create(&lane.pool, BUFFERS, FRAME_BYTES, false));
     const struct netdev_setup receive = {
         .rx_queues = 1,
         .tx_queues = 1,
@@ -251,7 +251,7 @@ static void buffers_start_zeroed_apart_and_off_each_others_cache_sets(void **sta
     uint8_t *first, *second;
 
     (void)state;
-    assert_true(pool_create(&pool, 8, 2048 - PACKET_HEADROOM));
+    assert_true(pool_create(&pool, 8, 2048 - PACKET_HEADROOM, false));
     first = *pool_take(&pool, 1);
     second = *pool_take(&pool, 1);
     assert_true(second - first >= 2048);
@@ -269,7 +269,7 @@ static void a_pool_without_memory_stays_empty(void **state)
 
     (void)state;
     machine_memory_limit(64 * 1024);
-    assert_false(pool_create(&pool, 1000, 1600));
+    assert_false(pool_create(&pool, 1000, 1600, false));
     assert_int_equal(pool.count, 0);
     assert_int_equal(pool.capacity, 0);
 }

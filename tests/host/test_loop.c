@@ -40,7 +40,7 @@ static void start_wires(unsigned count)
     }
     for (unsigned i = 0; i < count; i++) {
         lane_init(&lanes[i], ports[i], ports[partner(i)], forward_wire);
-        assert_true(pool_create(&lanes[i].pool, BUFFERS, 1600));
+        assert_true(pool_create(&lanes[i].pool, BUFFERS, 1600, false));
         port_lanes[i] = &lanes[i];
     }
     for (unsigned i = 0; i < count; i++) {

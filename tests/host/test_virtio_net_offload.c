@@ -14,83 +14,9 @@
 
 #include <machine/clock.h>
 
-#include "net/assembly.h"
 #include "net/stats.h"
 #include "tests/host/machine.h"
-#include "tests/host/virtio_bench.h"
-
-#define MIB (1024u * 1024)
-#define NEEDS_CSUM 1
-#define DATA_VALID 2
-#define RSC_INFO 4
-#define TCPV4 1
-#define UDP 3
-#define TCPV6 4
-#define UDP_L4 5
-#define ECN 0x80
-#define IP4_TCP 54 /* bytes of headers */
-#define IP6_TCP 74
-#define IP4_UDP 42
-#define BIG 65549 /* odd, and nearly as long as can be */
-
-#define BASE (SIM_F(MAC) | SIM_F(STATUS) | SIM_F(EVENT_IDX) | SIM_F(ANY_LAYOUT))
-#define CHECKSUM (SIM_F(CSUM) | SIM_F(GUEST_CSUM))
-#define HOST_SEGMENTS (SIM_F(HOST_TSO4) | SIM_F(HOST_TSO6) | SIM_F(HOST_ECN) | SIM_F(HOST_UFO))
-#define GUEST_SEGMENTS (SIM_F(GUEST_TSO4) | SIM_F(GUEST_TSO6) | SIM_F(GUEST_ECN) | SIM_F(GUEST_UFO))
-#define DATAGRAMS (SIM_F(HOST_USO) | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6))
-#define ALL (BASE | CHECKSUM | HOST_SEGMENTS | GUEST_SEGMENTS | DATAGRAMS)
-#define CONTROL (SIM_F(CTRL_VQ) | SIM_F(CTRL_GUEST_OFFLOADS))
-
-/* struct virtio_net_hdr, written down a second time. */
-struct header {
-    uint8_t flags, type;
-    uint16_t hdr_len, gso_size, csum_start, csum_offset;
-};
-
-static struct assembly assembly;
-static uint8_t frame[BIG + 10];
-
-/* --- two ports --- */
-
-static void add(unsigned i, uint64_t features, bool modern)
-{
-    (modern ? bench_modern : bench_legacy)(NULL);
-    bench_add(i, features);
-}
-
-static void assemble(unsigned count, uint64_t memory)
-{
-    memset(&assembly, 0, sizeof(assembly));
-    bench_find_all(count);
-    assembly.port_count = count;
-    assembly.memory = memory;
-    for (unsigned i = 0; i < count; i++)
-        assembly.ports[i] = benches[i].dev;
-    assembly_plan(&assembly, "", false);
-    assembly_allot(&assembly, memory);
-    assembly_start(&assembly);
-    assembly_settle(&assembly);
-}
-
-static void pair(uint64_t first, uint64_t second)
-{
-    add(0, first, true);
-    add(1, second, true);
-    assemble(2, 30 * MIB);
-}
-
-static int setup(void **state)
-{
-    bench_setup(state);
-    bench_options.offloads = true;
-    return 0;
-}
-
-static void again(void **state)
-{
-    assert_int_equal(bench_teardown(state), 0);
-    setup(state);
-}
+#include "tests/host/offload_bench.h"
 
 static uint64_t taken(unsigned i)
 {
@@ -100,15 +26,6 @@ static uint64_t taken(unsigned i)
 static uint64_t offload_bits(unsigned i)
 {
     return taken(i) & (CHECKSUM | HOST_SEGMENTS | GUEST_SEGMENTS | DATAGRAMS);
-}
-
-/* `length` bytes into port 0 with that header in front, and a round of its lane. */
-static void pass(struct header header, uint32_t length)
-{
-    memset(benches[0].net->header, 0, sizeof(benches[0].net->header));
-    memcpy(benches[0].net->header, &header, sizeof(header));
-    assert_true(sim_virtio_net_deliver(benches[0].net, frame, length));
-    lane_run(assembly.port_lanes[0]);
 }
 
 static struct header sent_header(void)
@@ -141,40 +58,6 @@ static void assert_dropped(uint64_t bad, uint64_t not_possible)
 }
 
 /* --- frames --- */
-
-static void make(uint32_t length, uint16_t type, uint32_t transport, uint8_t protocol)
-{
-    bench_make_frame(frame, length, 3);
-    frame[12] = (uint8_t)(type >> 8);
-    frame[13] = (uint8_t)type;
-    memset(frame + 14, 0, transport - 14);
-    if (type == 0x0800) {
-        frame[14] = 0x45;
-        frame[14 + 9] = protocol;
-    } else {
-        frame[14] = 0x60;
-        frame[14 + 6] = protocol;
-    }
-    frame[transport + 12] = 0x50; /* TCP: five words */
-}
-
-static struct header tcp4(uint32_t length, uint16_t size)
-{
-    make(length, 0x0800, 34, 6);
-    return (struct header){NEEDS_CSUM, TCPV4, IP4_TCP, size, 34, 16};
-}
-
-static struct header tcp6(uint32_t length, uint16_t size)
-{
-    make(length, 0x86dd, 54, 6);
-    return (struct header){NEEDS_CSUM, TCPV6, IP6_TCP, size, 54, 16};
-}
-
-static struct header udp4(uint32_t length, uint8_t type, uint16_t size)
-{
-    make(length, 0x0800, 34, 17);
-    return (struct header){NEEDS_CSUM, type, IP4_UDP, size, 34, 6};
-}
 
 /* The checksum of `length` bytes, as RFC 1071 has it, over big-endian words. */
 static uint16_t checksum(const uint8_t *bytes, uint32_t length)
@@ -763,7 +646,7 @@ static void an_mtu_counts_for_the_pieces_of_a_frame_that_is_cut(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, bench_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, offload_setup, bench_teardown)
     static const struct CMUnitTest tests[] = {
         TEST(offloads_are_taken_on_both_sides_of_a_wire_that_offers_all),
         TEST(no_more_is_let_in_than_the_partner_can_send),

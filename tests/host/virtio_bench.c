@@ -154,7 +154,7 @@ bool bench_start_with(struct bench *bench, uint32_t buffers)
     uint32_t payload_max = bench->payload_max != 0 ? bench->payload_max : ETHERNET_MTU;
     struct netdev_setup with = {.rx_queues = 1, .tx_queues = 1};
 
-    assert_true(pool_create(&bench->pool, capacity, bench->dev->frame_max));
+    assert_true(pool_create(&bench->pool, capacity, bench->dev->frame_max, false));
     with.rx[0] = (struct netdev_rx_setup){
         .pool = &bench->pool, .buffers = buffers, .payload_max = payload_max};
     with.tx[0] = (struct netdev_tx_setup){.pool = &bench->pool};

@@ -7,9 +7,19 @@ Positions are counted round two rounds of the ring: the wrap counter is 1 in the
 second (§2.8.1).
 """
 
-from ring import VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE, Chain, Ring, RingError
+import struct
 
-DESC_SIZE = 16  # addr len id flags: one of 64 bits, one of 32, two of 16
+from ring import (
+    VIRTQ_DESC_F_INDIRECT,
+    VIRTQ_DESC_F_NEXT,
+    VIRTQ_DESC_F_WRITE,
+    Chain,
+    Ring,
+    RingError,
+)
+
+DESC = struct.Struct("@QIHH")  # addr len id flags
+DESC_SIZE = DESC.size
 VIRTQ_DESC_F_AVAIL = 1 << 7
 VIRTQ_DESC_F_USED = 1 << 15
 RING_EVENT_FLAGS_ENABLE, RING_EVENT_FLAGS_DISABLE, RING_EVENT_FLAGS_DESC = range(3)
@@ -152,11 +162,17 @@ class PackedRing(Ring):
             self._set_flags(*self._unshown.pop())
 
     def _read(self, position):
+        """The chain there, and how many descriptors of the ring it takes."""
         pieces = []
-        while len(pieces) < self.size:
-            at, flags = (position + len(pieces)) % self.size, self._flags(position + len(pieces))
-            pieces.append(self._memory.guest(self._addr[2 * at], self._len[4 * at + 2]))
+        for count in range(1, self.size + 1):
+            at, flags = (position + count - 1) % self.size, self._flags(position + count - 1)
+            piece = self._memory.guest(self._addr[2 * at], self._len[4 * at + 2])
+            pieces += self._table(piece) if flags & VIRTQ_DESC_F_INDIRECT else [piece]
             if not flags & VIRTQ_DESC_F_NEXT:
                 head = self._word[8 * at + 6]  # the last one's counts
-                return Chain([head], pieces, bool(flags & VIRTQ_DESC_F_WRITE)), len(pieces)
+                return Chain([head], pieces, bool(flags & VIRTQ_DESC_F_WRITE)), count
         raise RingError(f"chain at {position} has no end")
+
+    def _table(self, table):
+        """The pieces of an indirect table, whose descriptors follow each other (§2.8.7)."""
+        return [self._memory.guest(address, length) for address, length, *_ in DESC.iter_unpack(table)]

@@ -17,6 +17,7 @@ DESC = struct.Struct("@QIHH")  # addr len flags next
 USED_ELEM = struct.Struct("@II")  # id len
 VIRTQ_DESC_F_NEXT = 1
 VIRTQ_DESC_F_WRITE = 2
+VIRTQ_DESC_F_INDIRECT = 4
 VIRTQ_USED_F_NO_NOTIFY = 1
 AVAIL_FLAGS, AVAIL_IDX, AVAIL_RING = 0, 1, 2  # in 16-bit words
 USED_FLAGS, USED_IDX, USED_RING = 0, 1, 2
@@ -244,9 +245,18 @@ class Ring:
     def _chain(self, head):
         if head in self._kept:
             return self._kept[head]
+        address, length, flags, _ = DESC.unpack_from(self._desc, DESC.size * head)
+        if not flags & VIRTQ_DESC_F_INDIRECT:
+            return self._follow(self._desc, head)
+        if flags != VIRTQ_DESC_F_INDIRECT or length > DESC.size * self.size:
+            raise RingError(f"a table of {length} bytes, with flags {flags}")
+        table = self._follow(self._memory.guest(address, length), 0)
+        return Chain([head], table.pieces, table.writable)
+
+    def _follow(self, table, head):
         ids, pieces = [head], []
         while len(ids) <= self.size:
-            address, length, flags, following = DESC.unpack_from(self._desc, DESC.size * ids[-1])
+            address, length, flags, following = DESC.unpack_from(table, DESC.size * ids[-1])
             pieces.append(self._memory.guest(address, length))
             if not flags & VIRTQ_DESC_F_NEXT:
                 return Chain(ids, pieces, bool(flags & VIRTQ_DESC_F_WRITE))

@@ -9,12 +9,20 @@ import pytest
 
 import capture
 from exchange import cross
-from vhost import FEATURES, VIRTIO_F_VERSION_1, nic
+from vhost import (
+    FEATURES,
+    RX,
+    VIRTIO_F_INDIRECT_DESC,
+    VIRTIO_F_RING_PACKED,
+    VIRTIO_F_VERSION_1,
+    VIRTIO_NET_F_MRG_RXBUF,
+    nic,
+)
 
 CHECKSUMS = 1 << 0 | 1 << 1  # CSUM, GUEST_CSUM
 SEGMENTS = 0xFF << 7  # GUEST_TSO4 to HOST_UFO
 GUEST = 1 << 1 | 0xF << 7
-OFFERED = FEATURES & ~(1 << 15) | CHECKSUMS | SEGMENTS
+OFFERED = FEATURES & ~VIRTIO_NET_F_MRG_RXBUF | CHECKSUMS | SEGMENTS
 HEADER = struct.Struct("<BBHHHH")
 NEEDS_CSUM, DATA_VALID, TCPV4 = 1, 2, 1
 
@@ -86,3 +94,48 @@ def test_a_device_is_asked_for_no_more_than_its_partner_takes(boot, lacks, missi
     guest = boot_two(boot, OFFERED, OFFERED & ~lacks)
     assert guest.ends[0].taken_features & GUEST == GUEST & ~missing
     assert guest.ends[1].taken_features & GUEST == GUEST
+
+
+MERGING = OFFERED | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_F_INDIRECT_DESC
+WAYS = {
+    "1.x": VIRTIO_F_VERSION_1,
+    "legacy": 0,
+    "packed": VIRTIO_F_VERSION_1 | VIRTIO_F_RING_PACKED,
+}
+
+
+def boot_merging(boot, features):
+    guest = boot(ports=[nic(features=MERGING | features)] * 2, shared_memory=True, memory_mib=96,
+                 words="stats=1 mergeable=on")
+    assert all(end.taken_features & VIRTIO_NET_F_MRG_RXBUF for end in guest.ends)
+    return guest
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_frames_cross_in_several_buffers_beside_frames_in_one(boot, way):
+    guest = boot_merging(boot, WAYS[way])
+    header = HEADER.pack(NEEDS_CSUM, TCPV4, 54, 1448, 34, 16)
+    lengths = [60 + (137 * n) % 1500 if n % 3 else 65549 - 997 * n for n in range(60)]
+    for end in guest.ends:
+        end.header = header
+    frames = [tcp(max(length, 60)) for length in lengths]
+    cross(guest, 0, 1, frames, list(reversed(frames)))
+    assert guest.ends[1].headers == {header + bytes(guest.ends[1].header_size - HEADER.size)}
+    counters = guest.stats(1, tx_packets=len(frames))
+    assert counters.integer("tx_bytes") == sum(map(len, frames))
+    assert counters["tx_dropped"] == "0"
+
+
+@pytest.mark.parametrize("lie, value", [(0xFFFF, 0), (1, 2), (0xFFFE, 65535)])
+def test_num_buffers_that_lies_costs_a_reset_of_the_port(boot, lie, value):
+    guest = boot_merging(boot, VIRTIO_F_VERSION_1)
+    one, two = guest.ends
+    one.num_buffers_lie = lie
+    one.send(tcp(100))
+    error = guest.wait("error", port=0)
+    assert error.matches({"reason": "num-buffers", "queue": RX, "value": value})
+    one.num_buffers_lie = 0
+    guest.wait("reset", port=0, state="done")
+    one.header = HEADER.pack(NEEDS_CSUM, TCPV4, 54, 1448, 34, 16)
+    one.send(tcp(60000))
+    two.expect([tcp(60000)])

@@ -143,7 +143,9 @@ def test_a_port_accepts_no_more_than_its_partner_offers(boot, namespace, missing
 
 
 def test_with_little_memory_segments_are_refused_and_checksums_stay(boot, namespace):
-    guest = boot(ports=[tap_card("tap0"), tap_card("tap1")], namespace=namespace, memory_mib=16)
+    """And so it is where buffers are not to be merged."""
+    guest = boot(ports=[tap_card("tap0"), tap_card("tap1")], namespace=namespace, memory_mib=16,
+                 words="mergeable=off")
     for port in (0, 1):
         assert offloads(taken(guest, port)) & names("GUEST") == {"GUEST_CSUM"}
         assert guest.wait("warn", port=port, reason="memory")
@@ -196,10 +198,15 @@ def receive_large(receiver, minimum):
             return HEADER.unpack_from(data), data[HEADER.size:]
 
 
+@pytest.mark.parametrize("merging", ["off", "on"])
 @pytest.mark.parametrize("kind", CARDS)
-def test_a_segment_of_64_kib_crosses_in_one_piece_byte_for_byte(boot, namespace, kind):
-    cards = [tap_card(tap, mrg_rxbuf="off", **options) for tap, options in zip(("tap0", "tap1"), CARDS[kind])]
-    guest = boot(ports=cards, namespace=namespace, memory_mib=MIB_FOR_SEGMENTS)
+def test_a_segment_of_64_kib_crosses_in_one_piece_byte_for_byte(boot, namespace, kind, merging):
+    """In one buffer, or, with little memory, in several."""
+    cards = [tap_card(tap, mrg_rxbuf=merging, **options)
+             for tap, options in zip(("tap0", "tap1"), CARDS[kind])]
+    guest = boot(ports=cards, namespace=namespace, words="stats=1",
+                 memory_mib=16 if merging == "on" else MIB_FOR_SEGMENTS)
+    assert bool(taken(guest, 0) >> 15 & 1) == (merging == "on")
     frame = large_segment(os.urandom(64000))
     header = HEADER.pack(NEEDS_CSUM, TCPV4, 54, 1460, 34, 16)
     a, b = (headed(packet_socket(namespace, tap)) for tap in ("tap0", "tap1"))

@@ -44,6 +44,7 @@ NO_DESCRIPTOR = 0x100  # in the index of SET_VRING_KICK and its like
 VHOST_USER_F_PROTOCOL_FEATURES = 1 << 30
 VIRTIO_NET_F_MRG_RXBUF = 1 << 15
 VIRTIO_F_ANY_LAYOUT = 1 << 27
+VIRTIO_F_INDIRECT_DESC = 1 << 28
 VIRTIO_F_EVENT_IDX = 1 << 29
 VIRTIO_F_VERSION_1 = 1 << 32
 VIRTIO_F_RING_PACKED = 1 << 34
@@ -52,7 +53,6 @@ FEATURES = VIRTIO_F_ANY_LAYOUT | VIRTIO_F_EVENT_IDX | VIRTIO_NET_F_MRG_RXBUF
 
 # struct virtio_net_hdr: its last word, num_buffers, is missing on legacy without MRG_RXBUF (§5.1.6.1).
 HEADER_SIZE, HEADER_SIZE_LEGACY = 12, 10
-ONE_BUFFER = b"\1\0"
 RX, TX = 0, 1  # queue numbers, named from the guest's side
 POLL_S = 0.001
 CALL_TIMEOUT_S = 60
@@ -81,6 +81,7 @@ class Queue:
     enabled: bool = False
     doorbells: int = 0
     ring: Ring = None  # while it runs
+    ahead: list = field(default_factory=list)  # chains fetched for a frame that wants more of them
     held: bool = False  # nothing is fetched: the guest's chains stay where they are
 
 
@@ -111,6 +112,7 @@ class VhostEnd(End):
         self.queues = {RX: Queue(), TX: Queue()}
         self.taken_features = 0
         self.starts = 0  # how often a queue was started
+        self.num_buffers_lie = 0  # what that is too high by, in 16 bits
         self.mute = False  # no interrupt is raised, whatever the guest asks for
         self.shuffles = False  # chains are finished in another order than they were offered in
         self._random = random.Random(number)
@@ -202,16 +204,26 @@ class VhostEnd(End):
     @property
     def header_size(self):
         """Bytes of the header in front of each frame."""
-        modern = self.taken_features & VIRTIO_F_VERSION_1
-        return HEADER_SIZE if modern else HEADER_SIZE_LEGACY
+        long = self.taken_features & (VIRTIO_F_VERSION_1 | VIRTIO_NET_F_MRG_RXBUF)
+        return HEADER_SIZE if long else HEADER_SIZE_LEGACY
 
     # For functions that run inside.
 
     def deliver(self, frame, chain):
         """Puts a frame into a chain of the receive queue; returns what to finish it with."""
-        header = (self.header + ONE_BUFFER)[: self.header_size]
-        chain.write(header + frame)
-        return chain.head, len(header) + len(frame)
+        (written,) = self.spread(frame, [chain])
+        return written
+
+    def spread(self, frame, chains):
+        """Puts a frame into as many chains (§5.1.6.4); returns what to finish each of them with."""
+        num_buffers = len(chains) + self.num_buffers_lie & 0xFFFF
+        data = (self.header + struct.pack("=H", num_buffers))[: self.header_size] + frame
+        written = []
+        for chain in chains:
+            part, data = (data[: chain.size()], data[chain.size() :]) if chain != chains[-1] else (data, b"")
+            chain.write(part)
+            written.append((chain.head, len(part)))
+        return written
 
     def collect(self, chain):
         """Takes a chain of the transmit queue as a frame; returns what to finish it with."""
@@ -270,12 +282,30 @@ class VhostEnd(End):
                     again |= queue.ring.ask() and (number == TX or bool(self._outgoing))
 
     def _fill(self, ring):
+        if self.taken_features & VIRTIO_NET_F_MRG_RXBUF:
+            self._fill_merged(ring)
+            return
         chains = [ring.fetch() for _ in range(min(ring.pending(), len(self._outgoing)))]
         if self.shuffles:
             self._random.shuffle(chains)
         for chain in chains:
             ring.finish(*self.deliver(self._outgoing.popleft(), chain))
         if chains:
+            ring.publish()
+
+    def _fill_merged(self, ring):
+        """Each frame into as many chains as it takes; what was fetched in vain waits for more."""
+        before, ahead = ring.finished, self.queues[RX].ahead
+        while self._outgoing:
+            needed = self.header_size + len(self._outgoing[0])
+            while sum(chain.size() for chain in ahead) < needed and ring.pending():
+                ahead.append(ring.fetch())
+            if sum(chain.size() for chain in ahead) < needed:
+                break
+            for written in self.spread(self._outgoing.popleft(), ahead):
+                ring.finish(*written)
+            ahead.clear()
+        if ring.finished != before:
             ring.publish()
 
     def _drain(self, ring):

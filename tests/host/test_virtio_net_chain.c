@@ -1,0 +1,541 @@
+/*
+ * Frames in several buffers, from one simulated device to another: drivers/virtio_net_chain.c, and
+ * who is allowed such frames. In both forms of rings, in order and not.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <machine/clock.h>
+
+#include "tests/host/machine.h"
+#include "tests/host/offload_bench.h"
+
+#define LITTLE (4 * MIB) /* for two pools: buffers of 1600 bytes */
+#define MORE (20 * MIB)  /* of 9022 */
+#define CHAINS (SIM_F(MRG_RXBUF) | SIM_F(INDIRECT_DESC))
+#define FULL 1612 /* bytes that a buffer of a chain holds behind the first one */
+
+static void put_together(uint64_t first, uint64_t second, uint64_t memory)
+{
+    add(0, first, true);
+    add(1, second, true);
+    assemble(2, memory);
+}
+
+static void chained_pair(void)
+{
+    put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
+    assert_true(bench_took(0, SIM_F_MRG_RXBUF) && bench_took(1, SIM_F_INDIRECT_DESC));
+    assert_int_equal(benches[0].dev->frame_max, NETDEV_FRAME_USUAL);
+}
+
+/* All buffers of both lanes are in their pools or rings, once what was sent has come back. */
+static void assert_no_buffer_lost(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct netdev_status status;
+        (void)benches[1 - i].dev->ops->tx_pending(benches[1 - i].dev);
+        benches[i].dev->ops->read_status(benches[i].dev, &status);
+        assert_int_equal(assembly.lanes[i].pool.count + status.rx_filled,
+                         assembly.lanes[i].pool.capacity);
+    }
+}
+
+/* Frame `n` of those that left port 1 is `frame` as it is now. */
+static void assert_sent(unsigned n, struct header header, uint32_t length)
+{
+    const struct sim_frame *sent = &benches[1].net->sent[n];
+
+    assert_true(n < benches[1].net->sent_count);
+    assert_int_equal(sent->length, length);
+    assert_memory_equal(sent->header, &header, sizeof(header));
+    assert_memory_equal(sent->data, frame, length);
+}
+
+static void assert_passes(struct header header, uint32_t length)
+{
+    pass(header, length);
+    assert_sent(0, header, length);
+    assert_int_equal(benches[1].net->sent_count, 1);
+    sim_virtio_net_forget_sent(benches[1].net);
+}
+
+/* Both ports until they have nothing left to do. */
+static void service(void)
+{
+    for (unsigned i = 0; i < 100; i++)
+        for (unsigned port = 0; port < 2; port++)
+            benches[port].dev->ops->service(benches[port].dev, clock_ns());
+}
+
+/* --- who has them --- */
+
+static void buffers_are_merged_only_where_memory_is_too_short_for_large_ones(void **state)
+{
+    (void)state;
+    chained_pair();
+    assert_int_equal(machine_log_count("warn", ""), 0);
+    again(state);
+    put_together(ALL | CHAINS, ALL | CHAINS, MORE);
+    assert_true(bench_took(0, SIM_F_MRG_RXBUF) && bench_took(0, SIM_F_GUEST_TSO4));
+    assert_int_equal(benches[0].dev->frame_max, NETDEV_FRAME_JUMBO);
+    again(state);
+    pair(ALL | CHAINS, ALL | CHAINS);
+    assert_false(bench_took(0, SIM_F_MRG_RXBUF));
+    assert_int_equal(benches[0].dev->frame_max, NETDEV_FRAME_SEGMENTS);
+}
+
+static void the_command_line_may_ask_for_merging_or_forbid_it(void **state)
+{
+    (void)state;
+    chains = ASSEMBLY_CHAINS_ON;
+    pair(ALL | CHAINS, ALL | CHAINS);
+    assert_true(bench_took(0, SIM_F_MRG_RXBUF) && bench_took(0, SIM_F_GUEST_TSO4));
+    again(state);
+    chains = ASSEMBLY_CHAINS_ON;
+    pair(ALL, ALL); /* that cannot */
+    assert_int_equal(benches[0].dev->frame_max, NETDEV_FRAME_SEGMENTS);
+    again(state);
+    chains = ASSEMBLY_CHAINS_OFF;
+    put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
+    assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_GUEST_TSO4));
+    assert_int_equal(machine_log_count("warn", "too little RAM for frames of 64 KiB"), 2);
+}
+
+static void without_all_that_it_takes_no_buffers_are_merged(void **state)
+{
+    static const struct {
+        uint64_t first, second; /* features that are missing */
+        uint64_t memory;
+        uint16_t rx, tx; /* sizes of the rings on either side */
+    } rows[] = {
+        {SIM_F(MRG_RXBUF), 0, LITTLE, 256, 256},
+        {0, SIM_F(INDIRECT_DESC), LITTLE, 256, 256},
+        {0, 0, 500 * 1024, 256, 256},
+        {0, 0, LITTLE, 32, 256},
+        {0, 0, LITTLE, 256, 32},
+        {GUEST_SEGMENTS | DATAGRAMS, 0, LITTLE, 256, 256},
+    };
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        again(state);
+        add(0, (ALL | CHAINS) & ~rows[i].first, true);
+        add(1, (ALL | CHAINS) & ~rows[i].second, true);
+        benches[0].net->queues[SIM_RX].size = rows[i].rx;
+        benches[1].net->queues[SIM_TX].size = rows[i].tx;
+        assemble(2, rows[i].memory);
+        assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_GUEST_TSO4));
+    }
+    again(state);
+    bench_options.offloads = false;
+    put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
+    assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_INDIRECT_DESC));
+}
+
+/* --- a frame's way --- */
+
+static void a_frame_of_64_kib_crosses_byte_for_byte(void **state)
+{
+    static const uint64_t memory[] = {LITTLE, MORE};
+
+    for (unsigned i = 0; i < 2; i++) {
+        again(state);
+        put_together(ALL | CHAINS, ALL | CHAINS, memory[i]);
+        for (unsigned n = 0; n < 30; n++) { /* also round the end of the ring */
+            assert_passes(tcp4(BIG, 1460), BIG);
+            assert_passes(tcp6(BIG, 1440), BIG);
+        }
+        assert_int_equal(bench_stats_of(&benches[0]).rx_packets, 60);
+        assert_int_equal(bench_stats_of(&benches[0]).rx_bytes, 60 * BIG);
+        assert_int_equal(bench_stats_of(&benches[1]).tx_bytes, 60 * BIG);
+        assert_no_buffer_lost();
+    }
+}
+
+static void a_frame_may_end_anywhere_in_a_buffer(void **state)
+{
+    static const uint32_t lengths[] = {60,
+                                       NETDEV_FRAME_USUAL - 1,
+                                       NETDEV_FRAME_USUAL,
+                                       NETDEV_FRAME_USUAL + 1,
+                                       NETDEV_FRAME_USUAL + FULL - 1,
+                                       NETDEV_FRAME_USUAL + FULL,
+                                       NETDEV_FRAME_USUAL + FULL + 1,
+                                       NETDEV_FRAME_USUAL + 30 * FULL,  /* 31 buffers, */
+                                       NETDEV_FRAME_USUAL + 31 * FULL,  /* 32: a burst, */
+                                       NETDEV_FRAME_USUAL + 32 * FULL}; /* and one more */
+
+    (void)state;
+    chained_pair();
+    for (unsigned n = 0; n < 20; n++)
+        for (unsigned i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+            assert_passes(tcp4(lengths[i], 1460), lengths[i]);
+    assert_no_buffer_lost();
+}
+
+/* Lengths of a burst, by its number. */
+static uint32_t length_in_burst(unsigned burst, unsigned i)
+{
+    return (burst + i) % 3 == 0 ? 60 + i : 60 + (burst * 7919 + i * 104729) % (BIG / 8);
+}
+
+static void long_and_short_frames_keep_their_order_within_bursts(void **state)
+{
+    uint64_t packets = 0;
+
+    (void)state;
+    chained_pair();
+    for (unsigned burst = 0; burst < 200; burst++) {
+        const unsigned n = 1 + burst % 12;
+        for (unsigned i = 0; i < n; i++) {
+            const uint32_t length = length_in_burst(burst, i);
+            const struct header header = tcp4(length, 1460);
+            memcpy(benches[0].net->header, &header, sizeof(header));
+            assert_true(sim_virtio_net_deliver(benches[0].net, frame, length));
+        }
+        for (unsigned rounds = 0; benches[1].net->sent_count < n && rounds < 2 * n; rounds++)
+            lane_run(assembly.port_lanes[0]);
+        for (unsigned i = 0; i < n; i++) {
+            const uint32_t length = length_in_burst(burst, i);
+            const struct header header = tcp4(length, 1460);
+            assert_sent(i, header, length);
+        }
+        assert_int_equal(benches[1].net->sent_count, n);
+        sim_virtio_net_forget_sent(benches[1].net);
+        packets += n;
+    }
+    assert_int_equal(bench_stats_of(&benches[1]).tx_packets, packets);
+    assert_no_buffer_lost();
+}
+
+static void a_device_never_waits_for_buffers_that_it_cannot_get(void **state)
+{
+    (void)state;
+    add(0, ALL | CHAINS, true);
+    add(1, ALL | CHAINS, true);
+    benches[0].net->queues[SIM_RX].size = 64;
+    assemble(2, LITTLE);
+    assert_true(bench_took(0, SIM_F_MRG_RXBUF));
+    for (unsigned i = 0; i < 200; i++) {
+        const uint32_t length = i % 2 == 0 ? BIG : 60 + 1000 * (i % 60);
+        while (lane_arm(assembly.port_lanes[0])) /* as long as there is something to do */
+            lane_run(assembly.port_lanes[0]);
+        lane_disarm(assembly.port_lanes[0]);
+        assert_passes(tcp4(length, 1460), length);
+    }
+}
+
+static void a_large_tx_ring_leaves_the_rx_ring_enough_for_a_frame(void **state)
+{
+    (void)state;
+    add(0, ALL | CHAINS, true);
+    add(1, ALL | CHAINS, true);
+    benches[0].net->queues[SIM_RX].size = 64;
+    benches[1].net->queues[SIM_TX].size = 1024;
+    assemble(2, 2 * pool_bytes(200, NETDEV_FRAME_USUAL));
+    assert_true(bench_took(0, SIM_F_MRG_RXBUF));
+    for (unsigned i = 0; i < 20; i++) {
+        assert_passes(tcp4(BIG, 1460), BIG);
+        lane_run(assembly.port_lanes[0]);
+    }
+}
+
+/* Most of the pool is in the tx ring: with what is left the rx ring is too short for a frame. */
+static void a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short(void **state)
+{
+    const struct header header = tcp4(BIG, 1460);
+
+    (void)state;
+    chained_pair();
+    benches[1].net->transmit_at_once = false;
+    memcpy(benches[0].net->header, &header, sizeof(header));
+    while (sim_virtio_net_deliver(benches[0].net, frame, BIG))
+        lane_run(assembly.port_lanes[0]);
+    assert_false(lane_arm(assembly.port_lanes[0]));
+    const uint64_t before = benches[1].net->queues[SIM_TX].interrupts;
+    assert_int_equal(sim_virtio_net_transmit(benches[1].net, 1), 1);
+    assert_true(benches[1].net->queues[SIM_TX].interrupts > before);
+    assert_true(lane_arm(assembly.port_lanes[0]));
+    lane_disarm(assembly.port_lanes[0]);
+    lane_run(assembly.port_lanes[0]);
+    assert_true(sim_virtio_net_deliver(benches[0].net, frame, BIG));
+}
+
+/* The other device sends nothing: what its ring holds is all of the pool, and nothing is lost. */
+static void a_full_tx_ring_holds_frames_back_until_it_has_room(void **state)
+{
+    const struct header header = tcp4(BIG, 1460);
+    unsigned delivered = 0;
+
+    (void)state;
+    chained_pair();
+    benches[1].net->transmit_at_once = false;
+    memcpy(benches[0].net->header, &header, sizeof(header));
+    for (unsigned i = 0; i < 200; i++) {
+        delivered += sim_virtio_net_deliver(benches[0].net, frame, BIG);
+        lane_run(assembly.port_lanes[0]);
+    }
+    assert_in_range(delivered, 5, 199);
+    while (benches[1].net->sent_count < delivered) {
+        lane_run(assembly.port_lanes[0]);
+        assert_true(sim_virtio_net_transmit(benches[1].net, 1) == 1);
+    }
+    for (unsigned i = 0; i < delivered; i++)
+        assert_sent(i, header, BIG);
+    assert_no_buffer_lost();
+}
+
+static void a_link_that_is_down_swallows_chains_whole(void **state)
+{
+    (void)state;
+    chained_pair();
+    benches[1].net->link_status = 0;
+    machine_clock_advance(CLOCK_NS_PER_S);
+    service();
+    for (unsigned i = 0; i < 100; i++)
+        pass(tcp4(BIG, 1460), BIG);
+    assert_int_equal(bench_stats_of(&benches[1]).tx_link_down, 100);
+    assert_int_equal(benches[1].net->sent_count, 0);
+    assert_no_buffer_lost();
+}
+
+static void chains_in_the_ring_of_a_port_that_is_reset_come_back(void **state)
+{
+    (void)state;
+    chained_pair();
+    benches[1].net->transmit_at_once = false;
+    for (unsigned i = 0; i < 5; i++)
+        pass(tcp4(BIG, 1460), BIG);
+    assert_true(benches[1].dev->ops->reset(benches[1].dev));
+    service();
+    assert_int_equal(bench_stats_of(&benches[1]).tx_dropped, 5);
+    benches[1].net->transmit_at_once = true;
+    assert_passes(tcp4(BIG, 1460), BIG);
+    assert_no_buffer_lost();
+}
+
+static void a_header_that_does_not_fit_a_chain_drops_all_of_it(void **state)
+{
+    struct header header = tcp4(BIG, 1460);
+
+    (void)state;
+    chained_pair();
+    header.csum_start = 35;
+    pass(header, BIG);
+    assert_int_equal(bench_stats_of(&benches[1]).tx_bad_offload, 1);
+    /* Headers that go on in another buffer are nobody's. */
+    make(BIG, 0x86dd, 54, 0);
+    frame[54] = 6;
+    frame[55] = 255;
+    frame[54 + 2048 + 12] = 0x50;
+    pass((struct header){NEEDS_CSUM, TCPV6, 54 + 2048 + 20, 100, 54 + 2048, 16}, BIG);
+    assert_int_equal(bench_stats_of(&benches[1]).tx_bad_offload, 2);
+    /* A checksum that the partner no longer finishes is not finished here, either. */
+    benches[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_CSUM;
+    pass((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 3000);
+    assert_int_equal(bench_stats_of(&benches[1]).tx_no_offload, 1);
+    assert_int_equal(benches[1].net->sent_count, 0);
+    assert_no_buffer_lost();
+}
+
+/* --- a partner that cannot any more --- */
+
+static void a_partner_without_tables_after_a_reset_ends_the_merging(void **state)
+{
+    (void)state;
+    chained_pair();
+    benches[1].net->features &= ~SIM_F(INDIRECT_DESC);
+    assert_true(benches[1].dev->ops->reset(benches[1].dev));
+    benches[1].dev->ops->service(benches[1].dev, clock_ns());
+    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    pass(tcp4(BIG, 1460), BIG); /* what was under way */
+    assert_int_equal(bench_stats_of(&benches[1]).tx_no_offload, 1);
+    assembly_refresh(&assembly);
+    service();
+    assert_int_equal(machine_log_count("reset", "port=0 pci=00:01.0 reason=offloads"), 1);
+    assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_GUEST_TSO4));
+    assert_passes((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 1000);
+    assert_no_buffer_lost();
+}
+
+/* --- lies --- */
+
+static void assert_breach(const char *reason, uint32_t value)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "reason=%s queue=0 value=%u ", reason, value);
+    lane_run(assembly.port_lanes[0]);
+    assert_int_equal(machine_log_count("error", text), 1);
+    service();
+    assert_int_equal(machine_log_count("reset", reason), 1);
+    assert_int_equal(benches[1].net->sent_count, 0);
+    benches[0].net->num_buffers_lie = 0;
+    benches[0].net->gap = 0;
+    assert_passes(tcp4(BIG, 1460), BIG);
+    assert_no_buffer_lost();
+}
+
+static void num_buffers_that_lies_is_a_breach(void **state)
+{
+    static const struct {
+        uint16_t lie;
+        uint32_t length, value;
+    } rows[] = {
+        {0xffff, 60, 0}, {1, 60, 2},          {1, 5000, 5},        {40, 60, 41},
+        {41, 60, 42},    {0x7fff, 60, 32768}, {0xfffe, 60, 65535}, {1, BIG, 42},
+    };
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        again(state);
+        chained_pair();
+        const struct header header = tcp4(rows[i].length, 1460);
+        memcpy(benches[0].net->header, &header, sizeof(header));
+        benches[0].net->num_buffers_lie = rows[i].lie;
+        assert_true(sim_virtio_net_deliver(benches[0].net, frame, rows[i].length));
+        assert_breach("num-buffers", rows[i].value);
+    }
+}
+
+/* A frame of 3 buffers is said to be of 2: the third is a frame of its own then, whose header is what
+ * was to be its bytes. */
+static void num_buffers_too_low_makes_other_frames_of_the_same_bytes(void **state)
+{
+    const uint32_t length = NETDEV_FRAME_USUAL + FULL + 500;
+
+    (void)state;
+    chained_pair();
+    tcp4(length, 1460);
+    memset(frame + NETDEV_FRAME_USUAL + FULL, 0, 12);
+    frame[NETDEV_FRAME_USUAL + FULL + 10] = 1;
+    benches[0].net->num_buffers_lie = 0xffff;
+    pass((struct header){0}, length);
+    assert_int_equal(benches[1].net->sent_count, 2);
+    assert_int_equal(benches[1].net->sent[0].length, NETDEV_FRAME_USUAL + FULL);
+    assert_memory_equal(benches[1].net->sent[0].data, frame, NETDEV_FRAME_USUAL + FULL);
+    assert_int_equal(benches[1].net->sent[1].length, 488);
+    assert_memory_equal(benches[1].net->sent[1].data, frame + length - 488, 488);
+    assert_no_buffer_lost();
+}
+
+static void a_buffer_that_is_not_full_ends_no_frame(void **state)
+{
+    const struct header header = tcp4(5000, 1460);
+
+    (void)state;
+    chained_pair();
+    memcpy(benches[0].net->header, &header, sizeof(header));
+    benches[0].net->gap = 1;
+    assert_true(sim_virtio_net_deliver(benches[0].net, frame, 5000));
+    assert_breach("used-length-short", FULL - 1);
+}
+
+static void a_part_with_a_length_that_cannot_be_is_a_breach(void **state)
+{
+    static const struct {
+        enum sim_fault fault;
+        const char *reason;
+        uint32_t value;
+    } rows[] = {{SIM_LENGTH_ZERO, "used-length-short", 0},
+                {SIM_LENGTH_BELOW_HEADER, "used-length-short", 11},
+                {SIM_LENGTH_HEADER, "used-length-short", 12},
+                {SIM_LENGTH_ABOVE_BUFFER, "used-length-long", FULL + 1},
+                {SIM_LENGTH_MAX, "used-length-long", UINT32_MAX}};
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        again(state);
+        chained_pair();
+        const struct header header = tcp4(5000, 1460);
+        memcpy(benches[0].net->header, &header, sizeof(header));
+        benches[0].net->queues[SIM_RX].fault = rows[i].fault;
+        assert_true(sim_virtio_net_deliver(benches[0].net, frame, 5000));
+        assert_breach(rows[i].reason, rows[i].value);
+    }
+}
+
+static void a_last_part_without_a_byte_is_a_breach(void **state)
+{
+    const struct header header = tcp4(NETDEV_FRAME_USUAL, 1460);
+
+    (void)state;
+    chained_pair();
+    memcpy(benches[0].net->header, &header, sizeof(header));
+    benches[0].net->num_buffers_lie = 1;
+    assert_true(sim_virtio_net_deliver(benches[0].net, frame, NETDEV_FRAME_USUAL));
+    benches[0].net->queues[SIM_RX].fault = SIM_LENGTH_ZERO;
+    assert_true(sim_virtio_net_deliver(benches[0].net, frame, 60));
+    assert_breach("used-length-short", 0);
+}
+
+static void a_frame_longer_than_any_may_be_is_a_breach(void **state)
+{
+    const uint32_t most = NETDEV_FRAME_USUAL + 40 * FULL;
+
+    (void)state;
+    chained_pair();
+    tcp4(BIG, 1460);
+    assert_true(most > NETDEV_FRAME_SEGMENTS && most <= sizeof(frame) + 600);
+    static uint8_t longer[NETDEV_FRAME_USUAL + 40 * FULL];
+    assert_true(sim_virtio_net_deliver(benches[0].net, longer, sizeof(longer)));
+    assert_breach("used-length-long", most + 12);
+}
+
+static void frames_before_a_breach_in_the_same_burst_are_sent(void **state)
+{
+    const struct header header = tcp4(5000, 1460);
+
+    (void)state;
+    chained_pair();
+    memcpy(benches[0].net->header, &header, sizeof(header));
+    for (unsigned i = 0; i < 4; i++) {
+        benches[0].net->num_buffers_lie = i == 3 ? 0xfffb : 0; /* none */
+        assert_true(sim_virtio_net_deliver(benches[0].net, frame, 5000));
+    }
+    for (unsigned i = 0; i < 4; i++)
+        lane_run(assembly.port_lanes[0]);
+    assert_int_equal(machine_log_count("error", "reason=num-buffers queue=0 value=65535 "), 1);
+    assert_int_equal(benches[1].net->sent_count, 3);
+    for (unsigned i = 0; i < 3; i++)
+        assert_sent(i, header, 5000);
+    sim_virtio_net_forget_sent(benches[1].net);
+    service();
+    assert_no_buffer_lost();
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, offload_setup, bench_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(buffers_are_merged_only_where_memory_is_too_short_for_large_ones),
+        TEST(the_command_line_may_ask_for_merging_or_forbid_it),
+        TEST(without_all_that_it_takes_no_buffers_are_merged),
+        TEST(a_frame_of_64_kib_crosses_byte_for_byte),
+        TEST(a_frame_may_end_anywhere_in_a_buffer),
+        TEST(long_and_short_frames_keep_their_order_within_bursts),
+        TEST(a_device_never_waits_for_buffers_that_it_cannot_get),
+        TEST(a_large_tx_ring_leaves_the_rx_ring_enough_for_a_frame),
+        TEST(a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short),
+        TEST(a_full_tx_ring_holds_frames_back_until_it_has_room),
+        TEST(a_link_that_is_down_swallows_chains_whole),
+        TEST(chains_in_the_ring_of_a_port_that_is_reset_come_back),
+        TEST(a_header_that_does_not_fit_a_chain_drops_all_of_it),
+        TEST(a_partner_without_tables_after_a_reset_ends_the_merging),
+        TEST(num_buffers_that_lies_is_a_breach),
+        TEST(num_buffers_too_low_makes_other_frames_of_the_same_bytes),
+        TEST(a_buffer_that_is_not_full_ends_no_frame),
+        TEST(a_part_with_a_length_that_cannot_be_is_a_breach),
+        TEST(a_last_part_without_a_byte_is_a_breach),
+        TEST(a_frame_longer_than_any_may_be_is_a_breach),
+        TEST(frames_before_a_breach_in_the_same_burst_are_sent),
+    };
+
+    return cmocka_run_group_tests_name("virtio_net_chain, split", tests, bench_modern, NULL) +
+           BENCH_RUN_RINGS("virtio_net_chain", tests);
+}
