@@ -60,10 +60,17 @@ static void go_down(struct virtio_net *net)
         virtio_net_run(net);
 }
 
+/*
+ * A device may not want doorbells of its tx ring any more while the link is down, and forget to want
+ * them again: QEMU 7.2, which starts a packed ring with its link down, throws away what is there, and
+ * leaves the word that said so meanwhile. It writes the word anew once it has looked at its ring, so
+ * one doorbell is rung whatever the word says.
+ */
 static void go_up(struct virtio_net *net)
 {
     net->link.up = true;
     virtio_net_run(net);
+    virtio_notify(&net->virtio, &net->tx.queue);
     report(net, 0);
 }
 

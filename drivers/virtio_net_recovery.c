@@ -190,7 +190,9 @@ static bool status_is_bad(const struct virtio_net *net)
 
 /*
  * A tx ring that does not move although frames wait in it is told, once. It cannot be told from
- * back-pressure, so it is no breach: the lanes that lead here wait, and all others go on.
+ * back-pressure, so it is no breach: the lanes that lead here wait, and all others go on. Nor from a
+ * device that sleeps and says it does not want to be woken (virtio_net_link.c knows one, and a link
+ * that is down for a moment is never seen here): hence a doorbell all the same.
  */
 static void watch_tx(struct virtio_net *net)
 {
@@ -205,6 +207,7 @@ static void watch_tx(struct virtio_net *net)
     } else if (++recovery->tx_stalled == STALL_WATCHES) {
         log_event(LOG_WARN, "warn", "port=%u reason=stall queue=%u waiting=%u used_idx=%u",
                   net->netdev.id, queue->index, waiting, used_idx);
+        virtio_notify(&net->virtio, queue);
     }
 }
 

@@ -88,6 +88,22 @@ static void a_stall_holds_up_the_lane_that_leads_there_and_nobody_else(void **st
     assert_int_equal(bench_stats_of(&benches[0]).tx_dropped, 0);
 }
 
+/* It sleeps and asks for no doorbell. A link that was down for less than a look does that to QEMU. */
+static void a_stalled_device_that_wants_no_doorbell_gets_one_and_goes_on(void **state)
+{
+    (void)state;
+    sim_virtio_net_suppress(slow, SIM_TX, true);
+    const uint64_t doorbells = slow->queues[SIM_TX].doorbells;
+    wires_run(6 * CLOCK_NS_PER_S / 5);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=stall queue=1"), 1);
+    assert_int_equal(slow->queues[SIM_TX].doorbells, doorbells + 1);
+    sim_virtio_net_suppress(slow, SIM_TX, false);
+    sim_virtio_net_transmit(slow, 256); /* what came after the doorbell */
+    wires_run(WARM_UP_NS);
+    wires_settle(true);
+    assert_int_equal(wires.flows[1].arrived, wires.flows[1].announced);
+}
+
 /* Slow is not stalled: a frame a time, with most of a second between. */
 static void a_ring_that_moves_is_not_stalled(void **state)
 {
@@ -277,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_stall_holds_up_the_lane_that_leads_there_and_nobody_else),
+        TEST(a_stalled_device_that_wants_no_doorbell_gets_one_and_goes_on),
         TEST(a_ring_that_moves_is_not_stalled),
         TEST(a_stalled_device_whose_status_is_bad_is_reset),
         TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second),
@@ -290,6 +307,7 @@ int main(void)
 
     /* What has to do with rings, and is quickly done. */
     const struct CMUnitTest rings[] = {
+        TEST(a_stalled_device_that_wants_no_doorbell_gets_one_and_goes_on),
         TEST(a_stalled_device_whose_status_is_bad_is_reset),
         TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second),
         TEST(settings_are_given_again_while_frames_flow),

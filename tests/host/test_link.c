@@ -103,6 +103,22 @@ static void what_lies_in_the_ring_when_the_link_goes_down_never_leaves(void **st
     assert_true(stats().tx_dropped > stats().tx_link_down);
 }
 
+/* As QEMU's does whose ring is packed: it sleeps, asks for no doorbell, and looks when one comes. */
+static void a_device_that_wants_no_doorbells_since_its_link_was_down_gets_one(void **state)
+{
+    (void)state;
+    wires.flows[0].per_round = 0;
+    device()->link_status = 0;
+    wires_run(SEEN_NS);
+    wires_run(WARM_UP_NS);
+    sim_virtio_net_suppress(device(), SIM_TX, true);
+    const uint64_t doorbells = device()->queues[SIM_TX].doorbells;
+    device()->link_status = 1;
+    wires_run(SEEN_NS);
+    assert_int_equal(machine_log_count("link", "port=1 state=up"), 1);
+    assert_int_equal(device()->queues[SIM_TX].doorbells, doorbells + 1);
+}
+
 /* A device that takes its time over the reset holds up nobody: the link is down, they are
  * swallowed. */
 static void while_a_port_is_reset_with_its_link_down_nobody_waits(void **state)
@@ -221,6 +237,9 @@ int main(void)
             bench_teardown),
         cmocka_unit_test_setup_teardown(what_lies_in_the_ring_when_the_link_goes_down_never_leaves,
                                         setup, bench_teardown),
+        cmocka_unit_test_setup_teardown(
+            a_device_that_wants_no_doorbells_since_its_link_was_down_gets_one, setup,
+            bench_teardown),
         cmocka_unit_test_setup_teardown(while_a_port_is_reset_with_its_link_down_nobody_waits,
                                         setup, bench_teardown),
         cmocka_unit_test_setup_teardown(a_link_that_comes_back_during_a_reset_is_told, setup,

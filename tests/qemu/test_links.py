@@ -69,6 +69,18 @@ def test_cables_are_pulled_many_times_and_the_other_pair_loses_nothing(boot):
     silent(guest, 0, 1, 2, 3)
 
 
+def test_port_with_packed_rings_sends_again_after_its_link_was_down(boot):
+    """QEMU 7.2 starts such a ring anew while the link is down, and wants no doorbell from then on."""
+    guest = boot(ports=["packed=on"] * 2)
+    for _ in range(2):
+        seen = guest.console.count()
+        set_link(guest, 1, False)
+        guest.wait("reset", start=seen, port=1, reason="link-down")
+        set_link(guest, 1, True)
+        works(guest)
+    assert not guest.find("warn")
+
+
 def test_link_of_a_saturated_pair_is_seen_and_every_frame_accounted_for(boot):
     """What QEMU was given before barewire saw that the link is down, QEMU itself throws away."""
     guest = boot(ports=4, words="stats=1")
