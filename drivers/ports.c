@@ -96,7 +96,7 @@ static void forget(struct ports *ports, struct pci_device *pci, const char *reas
 {
     struct netdev *port = port_of(ports, pci);
 
-    if (port != NULL)
+    if (port != NULL && virtio_net_matches(pci)) /* else a card of another kind stood in its slot */
         virtio_net_remove(port, reason);
     pci->vendor = PCI_VENDOR_ID_NONE;
 }

@@ -298,6 +298,27 @@ static void a_device_that_is_no_port_is_ejected_too(void **state)
     assert_int_equal(crosses(1, 2), 1);
 }
 
+/* Of a port only its own device's end is told, and that once. */
+static void another_card_in_the_slot_of_a_port_is_not_that_port(void **state)
+{
+    (void)state;
+    start(2);
+    block.down[0] = 1u << 2;
+    look(3);
+    assert_int_equal(machine_log_count("unplug", "port=1"), 1);
+    struct sim_pci_function *other = sim_pci_add(0, 2, 0, SIM_PCI_ID(0x8086, 0x100e), 0x020000);
+    block.up[0] = 1u << 2;
+    look(3);
+    assert_int_equal(machine_log_count("warn", "pci=00:02.0 vendor=0x8086 device=0x100e"), 1);
+    block.down[0] = 1u << 2;
+    other->absent = true; /* as soon as it is ejected */
+    look(3);
+    assert_int_equal(machine_log_count("unplug", "port=1"), 1);
+    plug(2);
+    look(3);
+    assert_int_equal(crosses(1, 2), 1);
+}
+
 static void a_device_that_vanishes_unasked_is_noticed(void **state)
 {
     (void)state;
@@ -838,6 +859,7 @@ int main(void)
         TEST(frames_in_its_ring_have_time_to_leave),
         TEST(a_device_that_does_not_go_goes_on_and_is_asked_once),
         TEST(a_device_that_is_no_port_is_ejected_too),
+        TEST(another_card_in_the_slot_of_a_port_is_not_that_port),
         TEST(a_device_that_vanishes_unasked_is_noticed),
         TEST(a_port_that_is_being_reset_can_be_unplugged),
         TEST(a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_count),
