@@ -10,6 +10,9 @@
 
 #include "net/monitor.h"
 
+/* What monitor_port takes, as `error` shows it. */
+#define MONITOR_PORT_ACCEPTED "the number, PCI address or MAC of a port"
+
 struct monitor_command {
     const char *name;
     const char *arguments; /* what is accepted, as `help` and `error` show it */

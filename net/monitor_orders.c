@@ -156,7 +156,7 @@ bool monitor_begin_reset(struct monitor *monitor, struct monitor_session *sessio
     if (word == NULL)
         return false;
     if (!monitor_port(monitor, word, &number))
-        return monitor_refuse(session, word, "the number, PCI address or MAC of a port");
+        return monitor_refuse(session, word, MONITOR_PORT_ACCEPTED);
     struct netdev *port = monitor->assembly->ports[number];
     console_address_all();
     if (port->ops->reset(port))

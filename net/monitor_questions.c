@@ -57,7 +57,8 @@ void monitor_tell_help(struct monitor *monitor, struct monitor_session *session)
 /* ---- by port ---- */
 
 /* Item `number`, if the word means a port, else all of them. */
-static bool begin_port(struct monitor *monitor, struct monitor_session *session, const char *word)
+static bool begin_port(struct monitor *monitor, struct monitor_session *session, const char *word,
+                       const char *accepted)
 {
     unsigned port;
 
@@ -65,7 +66,7 @@ static bool begin_port(struct monitor *monitor, struct monitor_session *session,
     if (word == NULL)
         return true;
     if (!monitor_port(monitor, word, &port))
-        return monitor_refuse(session, word, session->command->arguments);
+        return monitor_refuse(session, word, accepted);
     session->next = port;
     session->end = port + 1;
     return true;
@@ -73,7 +74,8 @@ static bool begin_port(struct monitor *monitor, struct monitor_session *session,
 
 bool monitor_begin_ports(struct monitor *monitor, struct monitor_session *session)
 {
-    return nothing_behind(session, 2) && begin_port(monitor, session, monitor_argument(session, 1));
+    return nothing_behind(session, 2) &&
+           begin_port(monitor, session, monitor_argument(session, 1), MONITOR_PORT_ACCEPTED);
 }
 
 static const char *state_name(enum netdev_state state)
@@ -155,7 +157,8 @@ bool monitor_begin_stats(struct monitor *monitor, struct monitor_session *sessio
     session->clear = clear != NULL;
     if (clear != NULL && strcmp(clear, "clear") != 0)
         return monitor_refuse(session, clear, session->command->arguments);
-    return nothing_behind(session, behind + 1) && begin_port(monitor, session, port);
+    return nothing_behind(session, behind + 1) &&
+           begin_port(monitor, session, port, MONITOR_PORT_ACCEPTED ", or clear");
 }
 
 /* The counters of the item, as this channel sees them, into look->now and last. */

@@ -243,6 +243,7 @@ static void ports_tell_what_they_are(void **state)
     expect_refused("ports", "4");
     ask("ports -1");
     expect_refused("ports", "-1");
+    expect("error", "accepted=\"the number, PCI address or MAC of a port\"", 1);
 }
 
 static void stats_show_counters_and_the_rates_since_this_channel_asked_last(void **state)
