@@ -281,7 +281,7 @@ struct key {
 
 static const struct key keys[] = {
     {"mode", read_mode, "wire|reflect", false},
-    {"wire", read_wire, "A-B,... (port number, PCI address or MAC), 1 to 511 characters", false},
+    {"wire", read_wire, "A-B,... (port number, PCI address or MAC), 1 to 639 characters", false},
     {"stats", read_stats, "seconds from 0 (off) to 86400", false},
     {"log", read_log, "error|warn|info|debug", false},
     {"promisc", read_promisc, "on|off", false},

@@ -15,7 +15,7 @@
 #define CONFIG_ACCEPTS_MAX 64 /* accept= and vlan= may be given often */
 #define CONFIG_VLANS_MAX 64
 #define CONFIG_VLAN_ID_MAX 4094
-#define CONFIG_WIRE_MAX 512
+#define CONFIG_WIRE_MAX 640 /* with the NUL: all ports in pairs, each by its MAC */
 
 enum config_mode { MODE_WIRE, MODE_REFLECT };
 enum config_transport { TRANSPORT_AUTO, TRANSPORT_LEGACY, TRANSPORT_MODERN };

@@ -12,7 +12,7 @@
 #define WIRING_IDLE (-1) /* a port without a partner */
 #define WIRING_NOT_FOUND (-1)
 #define WIRING_AMBIGUOUS (-2)
-#define WIRING_WORD 512 /* bytes of the longest text that says which ports are wired, with NUL */
+#define WIRING_WORD 640 /* bytes of the longest text that says which ports are wired, with NUL */
 #define WIRING_TEXT 192 /* enough for NETDEV_PORTS_MAX ports in wires= or idle_ports= */
 
 struct wiring {

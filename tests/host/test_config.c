@@ -146,6 +146,21 @@ static void wire_is_kept_as_given_up_to_its_longest(void **state)
     assert_refused((const char *const[]){"wire=", NULL}, "\"A-B");
 }
 
+static void wire_takes_every_port_by_its_mac(void **state)
+{
+    (void)state;
+    char word[CONFIG_WIRE_MAX + 16] = "wire=";
+
+    for (unsigned i = 0; i < CONFIG_PORTS_MAX; i++)
+        snprintf(word + strlen(word), sizeof(word) - strlen(word), "%s52:54:00:12:34:%02x",
+                 i == 0       ? ""
+                 : i % 2 == 1 ? "-"
+                              : ",",
+                 i);
+    parse(word, 0);
+    assert_string_equal(config.wire, word + strlen("wire="));
+}
+
 static void stats_takes_seconds_from_0_to_86400(void **state)
 {
     (void)state;
@@ -461,6 +476,7 @@ int main(void)
         cmocka_unit_test(offload_is_on_unless_switched_off),
         cmocka_unit_test(buffers_are_merged_where_memory_is_short_unless_told_otherwise),
         cmocka_unit_test(wire_is_kept_as_given_up_to_its_longest),
+        cmocka_unit_test(wire_takes_every_port_by_its_mac),
         cmocka_unit_test(stats_takes_seconds_from_0_to_86400),
         cmocka_unit_test(log_takes_the_four_levels),
         cmocka_unit_test(switches_take_on_and_off),
