@@ -19,6 +19,8 @@ ANSWER_PATIENCE_S = 5.0  # then the machine counts as silent
 
 COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_dropped", "tx_dropped",
             "resets")
+RATES = ("rx_pps", "rx_bps", "tx_pps", "tx_bps")
+RINGS = ("rx_filled", "rx_size", "tx_filled", "tx_size")
 ASKED = ("stats", "ports")  # both in each round, in this order
 
 
@@ -35,8 +37,10 @@ class Line:
                 self.descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY)
                 tty.setraw(self.descriptor, termios.TCSANOW)
             else:
-                raise Problem(f"{path} is neither a unix socket nor a serial device: "
-                              "give QEMU -serial unix:PATH,server=on,wait=off")
+                raise self._no_console()
+        except termios.error as error:
+            os.close(self.descriptor)
+            raise self._no_console() from error
         except OSError as error:
             raise Problem(f"the console {path} cannot be opened, {error.strerror}: is barewire "
                           "running with -serial unix:PATH,server=on,wait=off, and nobody else on "
@@ -44,6 +48,10 @@ class Line:
         os.set_blocking(self.descriptor, False)
         self.unsent = b""
         self.pending = b""
+
+    def _no_console(self):
+        return Problem(f"{self.path} is neither a unix socket nor a serial device: "
+                       "give QEMU -serial unix:PATH,server=on,wait=off")
 
     @staticmethod
     def _connect(path):
@@ -84,15 +92,24 @@ class Line:
         os.close(self.descriptor)
 
 
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def object_of(line):
-    """The event of a line in JSON, or None for anything else: echo, firmware, half a line."""
+    """The event of a line in JSON, or None for anything else: echo, firmware, half a line.
+
+    barewire's events are flat, so what nests is somebody else's.
+    """
     if not line.startswith("{"):
         return None
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return event if isinstance(event.get("event"), str) else None
+    flat = all(isinstance(value, (str, int, float)) for value in event.values())
+    usual = isinstance(event.get("event"), str) and is_number(event.get("t"))
+    return event if flat and usual else None
 
 
 class Port:
@@ -133,7 +150,7 @@ class Port:
         """For a record: everything that is a number, and the link."""
         fields = {"port": self.number, **self.counters,
                   **{key: round(value, 1) for key, value in self.rates.items()}}
-        for key in ("link", "state", "rx_filled", "rx_size", "tx_filled", "tx_size"):
+        for key in ("link", "state", *RINGS):
             if key in self.about:
                 fields[key] = self.about[key]
         return fields
@@ -195,6 +212,12 @@ class Machine:
                 sample = self._take(event) or sample
         return sample
 
+    @staticmethod
+    def _whole(event):
+        """False for an answer that is not barewire's, or that was cut: it would add up to nothing."""
+        drops = [key for key in event if key.startswith("drop_")]
+        return all(is_number(event.get(key)) for key in ("t", *COUNTERS, *drops))
+
     def _port(self, event):
         number = event.get("port")
         if not isinstance(number, int):
@@ -206,9 +229,10 @@ class Machine:
         self.known = True
         if name == "stats":
             # Those that come by themselves count from the start, too, but nobody asked for them.
-            if "since" in event and self._port(event):
+            if "since" in event and self._whole(event) and self._port(event):
                 self._port(event).count(event)
-        elif name == "ports" and self._port(event):
+        elif name == "ports" and all(is_number(event.get(key)) for key in RINGS) and \
+                self._port(event):
             self._port(event).about = event
         elif name == "version":
             self.version = str(event.get("version", ""))  # an abbreviated hash may look like a number
@@ -228,6 +252,16 @@ class Machine:
         return sample
 
 
+def is_sample(value):
+    """True for what --record writes: a time, and ports with their numbers."""
+    if not isinstance(value, dict) or not isinstance(value.get("ports"), list):
+        return False
+    return is_number(value.get("time")) and all(
+        isinstance(port, dict) and is_number(port.get("port")) and
+        all(is_number(port.get(key, 0)) for key in RATES) and
+        sum(key in port for key in RATES) in (0, len(RATES)) for port in value["ports"])
+
+
 def read_record(path):
     """The samples of a file that --record wrote."""
     samples = []
@@ -235,7 +269,7 @@ def read_record(path):
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 sample = json.loads(line)
-                if not isinstance(sample.get("ports"), list):
+                if not is_sample(sample):
                     raise Problem(f"{path}: line {number} is no sample: give a file that "
                                   "--record has written")
                 samples.append(sample)

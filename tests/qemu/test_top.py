@@ -1,5 +1,6 @@
 """tools/top on running machines: what it shows, serves, records and draws, and how it says no."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -270,6 +271,7 @@ def test_a_console_that_never_answers_is_told(scratch):
 @pytest.mark.parametrize("words, told", [
     (["--console", "/nowhere/at/all"], "cannot be opened, No such file"),
     (["--console", "/etc/hostname"], "neither a unix socket nor a serial device"),
+    (["--console", "/dev/null"], "neither a unix socket nor a serial device"),
     (["--duration", "soon"], "is not a number of seconds above 0"),
     (["--duration", "-1"], "is not a number of seconds above 0"),
     (["--interval", "0"], "--interval 0 is not a number of seconds from 0.1 on"),
@@ -287,6 +289,53 @@ def test_wrong_words_are_told_in_one_line(words, told):
     done = run_top(*words)
     assert done.returncode != 0
     assert told in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("line", ["[1]", "7", '{"ports": 7}', '{"time": 1, "ports": [7]}',
+                                  '{"time": 1, "ports": [{}]}', '{"ports": [{"port": 0}]}',
+                                  '{"time": 1, "ports": [{"port": 0, "rx_pps": "many"}]}'])
+def test_a_record_of_something_else_is_told_in_one_line(scratch, line):
+    record = scratch / "record"
+    record.write_text(line + "\n")
+    done = run_top("--from", str(record), "--plot", str(scratch / "x.svg"))
+    assert done.returncode != 0
+    assert "line 1 is no sample: give a file that --record has written" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+ODD_LINES = [
+    '{"event":' + 5000 * "[",
+    '{"event":"stats","t":1,"port":0,"since":0}',
+    '{"event":"stats","t":"x","port":0,"since":0,"rx_packets":1}',
+    '{"event":"stats","t":1,"port":0,"since":0,"rx_packets":1,"rx_bytes":1,"tx_packets":1,'
+    '"tx_bytes":1,"rx_dropped":0,"tx_dropped":0,"resets":0,"drop_runt":"many"}',
+    '{"event":"ports","t":1,"port":0,"rx_size":256}',
+    '{"event":"link","t":{},"port":0}',
+    '{"event":"error","t":1,"reason":[1]}',
+    '{"event":"done","t":1,"command":"ports"}',
+]
+
+
+def test_a_console_that_talks_nonsense_is_survived(scratch):
+    path = str(scratch / "console")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        text = "".join(f"{line}\r\n" for line in ODD_LINES).encode()
+
+        def talk():
+            console, _ = listener.accept()
+            with console, contextlib.suppress(OSError):  # it leaves while we talk
+                console.sendall(text)
+                while console.recv(4096):
+                    console.sendall(text)
+
+        talker = threading.Thread(target=talk, daemon=True)
+        talker.start()
+        done = run_top("--console", path, "--interval", "0.1", "--duration", "1")
+        talker.join()
+    assert done.returncode == 0
     assert "Traceback" not in done.stdout
 
 
