@@ -16,9 +16,25 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
+def is_worker(config):
+    """True in a process that pytest-xdist has started to run a part of the tests."""
+    return hasattr(config, "workerinput")
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own hook looks at the groups
+def pytest_collection_modifyitems(items):
+    """For tests that run side by side: those that share a machine follow one another in one process,
+    and those that take long begin first, so that none of them is waited for at the end."""
+    for item in items:
+        if "shared" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_sessionstart(session):
     """Old traces would be taken for this run's. Without a kernel there is nothing to test."""
-    shutil.rmtree(FAILURES, ignore_errors=True)
+    if not is_worker(session.config):
+        shutil.rmtree(FAILURES, ignore_errors=True)
     if not ELF.exists():
         pytest.exit(f"{ELF} is missing: run 'make' first (BAREWIRE_BUILD= names another folder)", 2)
 
@@ -64,6 +80,34 @@ def start():
         one.stop()
 
 
+class Shared:
+    """What several tests of a file use one after the other, and the machines in it."""
+
+    def __init__(self):
+        self._kept = None  # its kind, and what it is
+        self._made = []
+
+    def boot(self, ports=2, **machine):
+        """As the fixture of this name; the machine ends with the file."""
+        one = machines.Guest(ports, **machine)
+        self._made.append(one)
+        one.start().ready()
+        return one
+
+    def get(self, make, kind=None):
+        """What make(boot) returns, or has returned for an earlier test. There is one kind at a time."""
+        if not self._kept or self._kept[0] != kind:
+            self.forget()
+            self._kept = kind, make(self.boot)
+        return self._kept[1]
+
+    def forget(self):
+        """Ends all machines: the next test gets new ones."""
+        self._kept = None
+        while self._made:
+            self._made.pop().stop()
+
+
 @pytest.fixture
 def boot(start):
     """As start, but the machine has said `ready`."""
@@ -77,16 +121,18 @@ def boot(start):
 
 
 @pytest.fixture(scope="module")
-def boot_shared():
-    """As boot, for machines that several tests of a file look at: they end with the file."""
-    made = []
+def kept():
+    """What the tests of a file share."""
+    one = Shared()
+    yield one
+    one.forget()
 
-    def make(ports=2, **machine):
-        one = machines.Guest(ports, **machine)
-        made.append(one)
-        one.start().ready()
-        return one
 
-    yield make
-    for one in made:
-        one.stop()
+@pytest.fixture
+def shared(kept, request):
+    """What the tests of a file share, but nothing that one of them has failed with: what that has left
+    behind, frames under way or a port that is out of service, is not for others to stumble over."""
+    failed = request.session.testsfailed
+    yield kept
+    if request.session.testsfailed > failed:
+        kept.forget()

@@ -65,24 +65,12 @@ class Arena:
             assert end.headers == {bytes(end.header_size)}
 
 
-@pytest.fixture(scope="module")
-def arenas(boot_shared):
-    """The arena that is in use, as a list of one or none, and what makes another."""
-    return [], lambda: Arena(boot_shared)
-
-
 @pytest.fixture
-def arena(arenas, request):
+def arena(shared):
     """An arena that other tests have used, too, but none that failed; a port may be reset there."""
-    in_use, make = arenas
-    if in_use and in_use[0].worn_out():
-        in_use.pop().guest.stop()
-    if not in_use:
-        in_use.append(make())
-    failed = request.session.testsfailed
-    yield in_use[0]
-    if request.session.testsfailed > failed:
-        in_use.pop().guest.stop()
+    if shared.get(Arena).worn_out():
+        shared.forget()
+    return shared.get(Arena)
 
 
 @pytest.fixture(params=[0, 1], ids=["port0", "port1"])
@@ -99,7 +87,7 @@ def fill_tx(arena, port, count):
     frames = capture.frames(count, seed=7)
     arena.ends[1 - port].send(*frames)
     in_ring = min(count, arena.capacity(port))
-    assert settle(lambda: arena.pending(port, TX) == in_ring, 60)
+    assert settle(lambda: arena.pending(port, TX) == in_ring)
     return frames
 
 
@@ -236,7 +224,7 @@ def test_length_that_changes_while_it_is_read_is_taken_as_one_of_both(boot, port
         attacked.inside(flicker)
         # The last length is a true one, so either all frames come out, or there is a breach.
         all_out = lambda: len(partner.received) == come + len(frames)
-        assert settle(lambda: all_out() or attacked.starts > starts, 60)
+        assert settle(lambda: all_out() or attacked.starts > starts)
         if attacked.starts > starts:
             assert arena.guest.wait("error", start=start)["reason"] == "used-length-long"
             arena.guest.wait("reset", start=start, port=port, state="done")
@@ -311,12 +299,11 @@ def test_tx_ring_that_does_not_complete_is_told_and_only_its_lane_waits(arena, p
     start = guest.console.count()
     bystanders = Bystanders(arena)
     bystanders.send()
-    attacked.hold(TX)
-    frames = capture.frames(600, seed=17)
-    partner.send(*frames)
+    frames = fill_tx(arena, port, 600)
     warn = guest.wait("warn", start=start)
     assert warn.matches({"port": port, "reason": "stall", "queue": TX})
-    assert warn.integer("waiting") == arena.pending(port, TX)
+    # All that there is room for, unless the ring filled more slowly than a stall is told.
+    assert 0 < warn.integer("waiting") <= arena.pending(port, TX)
     bystanders.send()
     back = capture.frames(600, seed=18)
     attacked.send(*back)
@@ -338,7 +325,7 @@ def test_port_that_is_reset_too_often_is_retired_and_swallows_what_is_sent_to_it
         attacked.inside(lambda end: lie.told(end, RX))
         guest.wait("error", start=start, port=port, reason=lie.reason)
         retired = lambda: guest.find("error", reason="retired")
-        assert settle(lambda: arena.since(start, "reset") or retired(), 60)
+        assert settle(lambda: arena.since(start, "reset") or retired())
         if retired():
             break
         assert settle(attacked.running)

@@ -24,17 +24,21 @@ PACKED_FEATURES = FEATURES & ~VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1 | VIRTIO_F
 RESERVED = 3  # of the event suppression's flags (§2.8.14)
 
 
-@pytest.fixture(scope="module")
-def arena(boot_shared):
-    """Each test resets a port at most twice, and none more than the guest puts up with in all."""
+def make_arena(boot):
     cards = [
         nic(features=PACKED_FEATURES | VIRTIO_F_EVENT_IDX),
         nic(features=PACKED_FEATURES, notify=False),
     ]
-    arena = Arena(boot_shared, cards, parts=(1, 1))
+    arena = Arena(boot, cards, parts=(1, 1))
     for end in arena.ends[:2]:
         assert end.taken_features & VIRTIO_F_RING_PACKED
     return arena
+
+
+@pytest.fixture
+def arena(shared):
+    """All tests of this file together reset no port more often than the guest puts up with."""
+    return shared.get(make_arena)
 
 
 @pytest.mark.parametrize("queue", QUEUES)

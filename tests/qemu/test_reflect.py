@@ -9,10 +9,10 @@ from guest import mac_of
 PORT_MAC = bytes.fromhex(mac_of(0).replace(":", ""))
 
 
-@pytest.fixture(scope="module")
-def mirror(boot_shared):
-    """One port suffices."""
-    return boot_shared(ports=2, words="mode=reflect stats=1")
+@pytest.fixture
+def mirror(shared):
+    """Two ports that have nothing to do with each other."""
+    return shared.get(lambda boot: boot(words="mode=reflect stats=1"))
 
 
 def test_ready_says_so_and_no_port_is_idle(mirror):

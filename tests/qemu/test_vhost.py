@@ -4,6 +4,8 @@ It sees what QEMU's own device doesn't show: the header in front of each frame t
 a doorbell comes where one is asked for and none where not, and whether an interrupt was wanted.
 """
 
+import functools
+
 import pytest
 
 import capture
@@ -33,11 +35,21 @@ FEATURES = {
 
 
 @pytest.fixture(scope="module", params=FEATURES)
-def wire(request, boot_shared):
+def kind(request):
+    """What the devices offer: all tests for one kind come together."""
+    return request.param
+
+
+@pytest.fixture
+def wire(shared, kind):
     """Two ports that differ in nothing but the doorbells: port 0 wants them, port 1 doesn't."""
-    features = FEATURES[request.param]
+    return shared.get(functools.partial(make_wire, kind), kind)
+
+
+def make_wire(kind, boot):
+    features = FEATURES[kind]
     ports = [nic(features=features, notify=notify) for notify in (True, False)]
-    guest = boot_shared(ports=ports, words="stats=1 idle=poll", shared_memory=True)
+    guest = boot(ports=ports, words="stats=1 idle=poll", shared_memory=True)
     transport = "modern" if features & VIRTIO_F_VERSION_1 else "legacy"
     for port, end in enumerate(guest.ends):
         assert end.taken_features & features == features
