@@ -18,6 +18,7 @@ from wire import Endpoint
 # A machine of the tests is up within a second; a busy one may take many times that.
 START_TIMEOUT_S = 120
 END_TIMEOUT_S = 30
+SETTLE_TIMEOUT_S = 60
 
 # What isa-debug-exit makes of the 0x10 that a panic writes.
 EXIT_PANIC = 33
@@ -109,7 +110,11 @@ class Guest:
 
     def ready(self):
         """Waits for `ready`, and returns that event."""
-        return self.wait("ready", timeout=START_TIMEOUT_S)
+        event = self.wait("ready", timeout=START_TIMEOUT_S)
+        for end in self.ends:
+            if end:
+                end.begun()
+        return event
 
     # Short forms of what most tests need.
 
@@ -139,12 +144,12 @@ class Guest:
         return self.wait("stats", reached, timeout, start, port=port)
 
     def later_stats(self, port):
-        """The second `stats` line of `port` from now on.
+        """The first `stats` line of `port` that shows all that has happened before this call.
 
-        Its interval begins after this call, so it shows all that has happened before.
+        However late we read it: it stands behind the answer to a question that is asked now.
         """
-        first = self.wait("stats", start=self.console.count(), port=port)
-        return self.wait("stats", start=first.number + 1, port=port)
+        asked = self.ask("uptime")[-1]
+        return self.wait("stats", start=asked.number + 1, port=port)
 
     def descriptors(self, queue):
         """The chain that the first entry of a queue of some port leads to, as QEMU sees it."""
@@ -267,7 +272,7 @@ def running():
     return sorted(_running, key=lambda guest: str(guest.directory))
 
 
-def settle(condition, timeout=10):
+def settle(condition, timeout=SETTLE_TIMEOUT_S):
     """Waits for something of the tester's own machine that has no event: a file, a process."""
     deadline = time.monotonic() + timeout
     while not condition():

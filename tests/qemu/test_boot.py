@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 import images
-from exchange import works
+from console import parse_event
+from exchange import drain, works
 from places import ISO, ROOT
 
 RAM_TOLERANCE_MIB = 2  # firmware and ISA holes
@@ -69,8 +70,7 @@ def test_release_image_boots_under_ovmf(start, tmp_path, machine):
     assert event["protocol"] == "multiboot2"
     assert event.integer("ram_mib") > 200  # UEFI keeps some
     guest.ready()
-    for end in guest.ends:
-        end.discard()
+    drain(guest)  # the firmware has a network driver, which talks too
     works(guest)
 
 
@@ -110,11 +110,12 @@ def test_output_is_lines_of_ascii_ended_by_crlf_with_the_time_second(boot):
     start = raw.index(b"\r\nboot ")
     assert raw.count(b"\n") == raw.count(b"\r\n")
     lines = [line + b"\n" for line in raw[start + 2 :].split(b"\n")[:-1]]
-    assert len(lines) == len(guest.console.events), "a line is not an event"
     assert max(map(len, lines)) <= 1024
     assert all(32 <= byte < 127 for line in lines for byte in line[:-2])
-    assert all(event.keys[0] == "t" for event in guest.console.events)
-    times = [event.time for event in guest.console.events]
+    events = [parse_event(line[:-2].decode("ascii")) for line in lines]
+    assert all(events), "a line is not an event"
+    assert all(event.keys[0] == "t" for event in events)
+    times = [event.time for event in events]
     assert times == sorted(times)
 
 

@@ -23,6 +23,7 @@ def rx_filter(guest, port=0):
 
 def changed(guest):
     """The ports whose filter the driver has changed. QEMU says so once, until it is asked for it."""
+    guest.qmp.command("query-status")  # answered behind all that QEMU has said before
     return {event["data"]["name"] for event in guest.qmp.find("NIC_RX_FILTER_CHANGED")}
 
 

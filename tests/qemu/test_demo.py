@@ -101,7 +101,7 @@ def run_on(taps, **variables):
 
 
 def test_run_on_taps_sums_up_what_barewire_counted(two_taps):
-    done = run_on(two_taps, DURATION="2.5")
+    done = run_on(two_taps, DURATION="6")
     assert done.returncode == 0, done.stdout
     for port, (line, tap) in enumerate(zip(done.stdout.splitlines()[-2:], two_taps)):
         assert re.fullmatch(rf"port {port} \({tap}\): rx packets \d+ tx packets \d+ "

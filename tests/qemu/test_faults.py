@@ -114,7 +114,7 @@ def test_host_may_keep_the_machine_that_panicked(start):
     guest = start(ports=0, words="fault=null", devices=devices)
     assert guest.qmp.wait("GUEST_PANICKED")["data"]["action"] == "pause"
     assert guest.qmp.command("query-status")["status"] == "guest-panicked"
-    assert guest.find("bye")
+    assert guest.wait("bye")
 
 
 def test_pvpanic_is_left_alone_where_there_is_none(start):

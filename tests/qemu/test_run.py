@@ -23,7 +23,7 @@ from collections import Counter
 import pytest
 
 import capture
-from places import ELF, ROOT
+from places import BUILD, ELF, ROOT
 
 sys.path.append(str(ROOT / "tools"))
 import traffic  # noqa: E402  the tools are no package; their folder comes after the tests' own
@@ -56,12 +56,10 @@ def summary_of(text):
     return directions
 
 
-@pytest.fixture(scope="session")
-def sample(tmp_path_factory):
+@pytest.fixture
+def sample():
     """The repository's own capture."""
-    path = tmp_path_factory.mktemp("sample") / "capture.pcap"
-    capture.real_capture(path)
-    return path
+    return BUILD / "capture.pcap"
 
 
 class Place:
@@ -190,8 +188,7 @@ def in_terminal(place, sample):
 @pytest.mark.parametrize("keys", [b"\x03", b"\x01x"], ids=["ctrl-c", "ctrl-a x"])
 def test_key_leaves_with_a_faultless_summary_and_the_terminal_as_before(in_terminal, place, keys):
     tool = in_terminal()
-    tool.wait_for("ready ")
-    time.sleep(1)
+    tool.wait_for("passed ")
     tool.type(keys)
     assert tool.finish() == 0
     for way in summary_of(tool.text()):
@@ -234,8 +231,7 @@ def test_key_leaves_when_the_guest_says_nothing(in_terminal, place, keys):
 @pytest.mark.parametrize("keys", [b"\x03", b"\x01x"], ids=["ctrl-c", "ctrl-a x"])
 def test_key_leaves_when_qemu_has_stopped(in_terminal, place, keys):
     tool = in_terminal(stand_in="freeze")
-    tool.wait_for("ready ")
-    time.sleep(0.5)
+    tool.wait_for("frozen ")
     tool.type(keys)
     assert tool.finish() == 1
     assert any(way.lost for way in summary_of(tool.text()))
@@ -245,8 +241,7 @@ def test_key_leaves_when_qemu_has_stopped(in_terminal, place, keys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_leaves_like_a_key(in_terminal, place, number):
     tool = in_terminal()
-    tool.wait_for("ready ")
-    time.sleep(0.5)
+    tool.wait_for("passed ")
     tool.process.send_signal(number)
     assert tool.finish() == 0
     summary_of(tool.text())

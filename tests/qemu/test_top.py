@@ -136,14 +136,15 @@ def test_a_scrape_gives_the_counters_that_the_tester_knows(watched, running):
 
     def counted():
         text = scrape(url)
-        return (value_of(text, "barewire_port_transmit_packets_total", port="1") == 60 and
+        return (value_of(text, "barewire_port_receive_packets_total", port="0") == 60 and
+                value_of(text, "barewire_port_transmit_packets_total", port="0") == 25 and
                 value_of(text, "barewire_port_dropped_packets_total", port="2", reason="idle") == 4)
 
-    assert settle(counted, 60)
+    assert settle(counted)
     text = scrape(url)
     assert value_of(text, "barewire_up") == 1
     assert value_of(text, "barewire_uptime_seconds") > 0
-    assert value_of(text, "barewire_port_receive_packets_total", port="0") == 60
+    assert value_of(text, "barewire_port_transmit_packets_total", port="1") == 60
     assert value_of(text, "barewire_port_receive_bytes_total", port="0") == sum(map(len, there))
     assert value_of(text, "barewire_port_transmit_bytes_total", port="0") == sum(map(len, back))
     assert value_of(text, "barewire_port_dropped_packets_total", port="0", reason="runt") == 0
@@ -172,7 +173,7 @@ def test_a_record_and_its_plots_hold_what_happened(watched, running, scratch):
         return [json.loads(line) for line in record.read_text().splitlines(keepends=True)
                 if line.endswith("\n")]
 
-    assert settle(lambda: samples()[-1]["ports"][1]["tx_packets"] == 40, 60)
+    assert settle(lambda: samples()[-1]["ports"][1]["tx_packets"] == 40)
     assert top.end() == 0
     taken = samples()
     assert [port["port"] for port in taken[0]["ports"]] == [0, 1, 2]
@@ -190,7 +191,7 @@ def test_a_record_and_its_plots_hold_what_happened(watched, running, scratch):
 
 
 def test_the_channel_is_left_as_a_person_likes_it(watched):
-    done = run_top("--console", watched.second_path, "--duration", "2", "--interval", "0.2")
+    done = run_top("--console", watched.second_path, "--duration", "5", "--interval", "0.2")
     assert done.returncode == 0, done.stdout
     terminal = watched.second.come()
     terminal.sendall(b"version\r")
@@ -207,7 +208,7 @@ def test_a_line_half_typed_by_somebody_else_does_no_harm(watched):
     while b"> half a line" not in seen:
         seen += terminal.recv(4096)
     terminal.close()
-    done = run_top("--console", watched.second_path, "--duration", "2", "--interval", "0.2")
+    done = run_top("--console", watched.second_path, "--duration", "5", "--interval", "0.2")
     assert done.returncode == 0, done.stdout
     assert re.search(r"port=0 link=up rx/s=0 .*rx-ring=256/256", done.stdout)
 
@@ -240,7 +241,7 @@ def test_the_live_view_shows_ports_and_events_and_a_key_leaves(watched, in_termi
 
 def test_a_machine_of_its_own_is_started_shown_and_ended(scratch):
     done = run_top("--kernel", ELF, "--capture", BUILD / "capture.pcap", "--interval", "0.2",
-                   "--picture", scratch / "screen.svg", DURATION="6", TMPDIR=str(scratch))
+                   "--picture", scratch / "screen.svg", DURATION="10", TMPDIR=str(scratch))
     assert done.returncode == 0, done.stdout
     assert "starting a machine to show" in done.stdout
     rates = re.findall(r"port=1 link=up rx/s=(\S+)", done.stdout)

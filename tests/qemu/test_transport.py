@@ -7,7 +7,7 @@ import pytest
 
 import capture
 import images
-from exchange import cross, silent, works
+from exchange import cross, drain, silent, works
 
 LEGACY = "disable-legacy=off,disable-modern=on"
 MODERN = "disable-legacy=on,disable-modern=off"
@@ -145,8 +145,7 @@ def test_card_whose_memory_lies_where_ovmf_puts_it_forwards(start, tmp_path):
     for address in ("01:00.0", "02:00.0"):
         assert all(bar >= SECOND_ROOT_ENTRY for bar in memory_bars(guest, address))
     assert transports(guest) == ["modern"] * 2
-    for end in guest.ends:
-        end.discard()
+    drain(guest)
     works(guest)
 
 

@@ -18,7 +18,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 
-from guest import Nic
+from guest import Nic, settle
 from packed_ring import PackedRing
 from ring import Addresses, Memory, Region, Ring, RingError
 from wire import End, WireError
@@ -182,6 +182,11 @@ class VhostEnd(End):
             end.queues[queue].held = held
 
         self.inside(switch)
+
+    def begun(self):
+        """QEMU only tells us, and does not wait: the guest is ready before we have read all of it."""
+        if not settle(self.running):
+            raise WireError(f"{self.local}: QEMU has not started the queues") from self._failure
 
     def running(self):
         """True once QEMU has said all that the queues need. After a reset that comes a little later
