@@ -4,6 +4,7 @@
 # whatever must be asked of the machine is asked inside a recipe. Everything built lands in $(OUT).
 #
 #   V=1       show the commands           OUT=dir      build there instead of in build/
+#   JOBS=N    system tests side by side
 #   YES=1     install without asking      CMDLINE='…'  words for the kernel in the ISO's grub.cfg
 
 OUT ?= build
@@ -434,6 +435,7 @@ test-virtio: all ## Every form of QEMU's card, DPDK, vhost-net: some minutes
 
 soak: all ## Links, cards, resets, orders, lone frames for DURATION=600 seconds, and as long again
 	@BAREWIRE_SOAK_S=$(or $(DURATION),600) PYTHON='$(PYTHON)' \
+		BAREWIRE_SOAK_SEED=$${BAREWIRE_SOAK_SEED:-$$(date +%s)} JOBS=1 \
 		tools/test $(OUT) --system -k test_soak -s
 
 # ---- Benchmarks -------------------------------------------------------------------------------
