@@ -67,7 +67,14 @@ static struct {
     uint32_t notify_data[SIM_QUEUES];
     uint64_t addresses[SIM_QUEUES][3];
     uint16_t selected;
+    uint16_t control; /* number of the one queue that is neither of the first two */
 } liar;
+
+/* Where the selected queue is noted: the control queue, whatever its number, behind the others. */
+static unsigned slot(void)
+{
+    return liar.selected < SIM_CONTROL ? liar.selected : SIM_CONTROL;
+}
 
 /* Legacy: virtio 1.2 §4.1.4.10. */
 static enum what port_register(uint16_t offset)
@@ -116,20 +123,19 @@ static uint32_t lie(enum what what, uint32_t value, unsigned width)
         note_half(&liar.features, liar.device_select, value);
     if (what == DEVICE_STATUS)
         liar.status = value;
-    if (what == QUEUE_SIZE && liar.selected < SIM_QUEUES)
-        liar.sizes[liar.selected] = value;
-    if (what == QUEUE_NOTIFY_OFF && liar.selected < SIM_QUEUES)
-        liar.notify_off[liar.selected] = value;
-    if (what == QUEUE_NOTIFY_DATA && liar.selected < SIM_QUEUES)
-        liar.notify_data[liar.selected] = value;
+    if (what == QUEUE_SIZE)
+        liar.sizes[slot()] = value;
+    if (what == QUEUE_NOTIFY_OFF)
+        liar.notify_off[slot()] = value;
+    if (what == QUEUE_NOTIFY_DATA)
+        liar.notify_data[slot()] = value;
     return value;
 }
 
 /* A ring must lie in memory that was given out, all of it, whatever its size was said to be. */
 static void judge_page(uint32_t page)
 {
-    ensure(liar.selected < SIM_QUEUES);
-    const uint32_t size = liar.sizes[liar.selected];
+    const uint32_t size = liar.sizes[slot()];
 
     ensure(virtqueue_size_valid(size));
     ensure(machine_dma((uint64_t)page << 12, virtqueue_layout(size, false).total) != NULL);
@@ -137,9 +143,8 @@ static void judge_page(uint32_t page)
 
 static void judge_addresses(void)
 {
-    ensure(liar.selected < SIM_QUEUES);
-    const uint64_t *const at = liar.addresses[liar.selected];
-    const uint32_t size = liar.sizes[liar.selected];
+    const uint64_t *const at = liar.addresses[slot()];
+    const uint32_t size = liar.sizes[slot()];
 
     ensure(virtqueue_size_valid(size));
     ensure(at[0] % 16 == 0 && machine_dma(at[0], 16 * size) != NULL);
@@ -154,8 +159,7 @@ static void judge_addresses(void)
 
 static void note_address(uint32_t offset, uint32_t half)
 {
-    if (liar.selected < SIM_QUEUES)
-        memcpy((uint8_t *)liar.addresses[liar.selected] + (offset - 32), &half, sizeof(half));
+    memcpy((uint8_t *)liar.addresses[slot()] + (offset - 32), &half, sizeof(half));
 }
 
 static void judge_write(enum what what, uint32_t offset, uint32_t value)
@@ -172,8 +176,8 @@ static void judge_write(enum what what, uint32_t offset, uint32_t value)
         liar.selected = (uint16_t)value;
         break;
     case QUEUE_SIZE:
-        ensure(liar.selected < SIM_QUEUES && virtqueue_size_valid(value));
-        liar.sizes[liar.selected] = value;
+        ensure(virtqueue_size_valid(value));
+        liar.sizes[slot()] = value;
         break;
     case QUEUE_PAGE:
         judge_page(value);
@@ -181,6 +185,8 @@ static void judge_write(enum what what, uint32_t offset, uint32_t value)
     case QUEUE_ENABLE:
         ensure(value == 1);
         judge_addresses();
+        if (slot() == SIM_CONTROL)
+            liar.control = liar.selected;
         break;
     case QUEUE_ADDRESS:
         note_address(offset, value);
@@ -221,7 +227,9 @@ static uint64_t notify_offset(uint32_t index)
 /* With NOTIF_CONFIG_DATA, what was told. */
 static uint32_t notify_value(uint32_t index)
 {
-    return liar.taken & SIM_F(NOTIF_CONFIG_DATA) ? liar.notify_data[index] : index;
+    if (liar.taken & SIM_F(NOTIF_CONFIG_DATA))
+        return liar.notify_data[index];
+    return index == SIM_CONTROL ? liar.control : index;
 }
 
 /* A doorbell belongs where the queue was said to have it, and that is within the structure. */

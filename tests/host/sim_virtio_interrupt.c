@@ -75,11 +75,11 @@ void sim_interrupt_make(struct sim_virtio_net *net)
     sim_interrupt_reset(net);
 }
 
-void sim_queue_interrupts(struct sim_virtio_net *net, unsigned index)
+void sim_queue_interrupts(struct sim_virtio_net *net, unsigned slot)
 {
     net->isr |= 1;
     if (sim_msix_enabled(net))
-        send_message(net, net->queue_vectors[index]);
+        send_message(net, net->queue_vectors[slot]);
     else
         update_line(net);
 }

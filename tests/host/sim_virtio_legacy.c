@@ -33,7 +33,7 @@ static uint32_t page_of(const struct sim_queue *queue)
 uint32_t sim_legacy_read(void *context, uint16_t offset, unsigned width)
 {
     struct sim_virtio_net *net = context;
-    struct sim_queue *queue = net->selected < SIM_QUEUES ? &net->queues[net->selected] : NULL;
+    const struct sim_queue *queue = sim_selected_queue(net);
 
     if (net->gone)
         return 0xffffffffu;
@@ -46,7 +46,7 @@ uint32_t sim_legacy_read(void *context, uint16_t offset, unsigned width)
     if (offset == QUEUE_ADDRESS && width == 4)
         return page_of(queue);
     if (offset == QUEUE_SIZE && width == 2)
-        return queue != NULL ? sim_read_queue_size(queue) : 0;
+        return sim_read_queue_size(net);
     if (offset == QUEUE_SELECT && width == 2)
         return net->selected;
     if (offset == DEVICE_STATUS && width == 1)
@@ -56,18 +56,21 @@ uint32_t sim_legacy_read(void *context, uint16_t offset, unsigned width)
     if (offset == CONFIG_VECTOR && width == 2)
         return net->config_vector;
     if (offset == QUEUE_VECTOR && width == 2)
-        return queue != NULL ? net->queue_vectors[net->selected] : 0xffff;
+        return queue != NULL ? net->queue_vectors[queue->index] : 0xffff;
     sim_complain(net, "read of %u bytes at register %u", width, offset);
     return 0xffffffffu;
 }
 
 static void write_page(struct sim_virtio_net *net, uint32_t page)
 {
+    const struct sim_queue *queue = sim_selected_queue(net);
+
     if (net->status & DRIVER_OK)
         sim_complain(net, "queue %u set up after DRIVER_OK", net->selected);
-    if (!net->page_refused && net->selected < SIM_QUEUES)
-        sim_place_queue(net, net->selected,
-                        sim_queue_legacy_place(&net->queues[net->selected], page));
+    if (!net->page_refused && queue != NULL)
+        sim_place_queue(net, sim_queue_legacy_place(queue, page));
+    if (queue == NULL)
+        sim_complain(net, "address of queue %u, which nobody may set up", net->selected);
 }
 
 /* Without the command the MAC may be written byte by byte: §5.1.4.3. */
@@ -85,6 +88,7 @@ static void write_config(struct sim_virtio_net *net, uint16_t offset, unsigned w
 void sim_legacy_write(void *context, uint16_t offset, unsigned width, uint32_t value)
 {
     struct sim_virtio_net *net = context;
+    const struct sim_queue *queue = sim_selected_queue(net);
 
     if (net->gone)
         return;
@@ -98,10 +102,10 @@ void sim_legacy_write(void *context, uint16_t offset, unsigned width, uint32_t v
         net->selected = (uint16_t)value;
     else if (offset == CONFIG_VECTOR && width == 2)
         net->config_vector = sim_take_vector(net, (uint16_t)value);
-    else if (offset == QUEUE_VECTOR && width == 2 && net->selected < SIM_QUEUES)
-        net->queue_vectors[net->selected] = sim_take_vector(net, (uint16_t)value);
+    else if (offset == QUEUE_VECTOR && width == 2 && queue != NULL)
+        net->queue_vectors[queue->index] = sim_take_vector(net, (uint16_t)value);
     else if (offset == QUEUE_NOTIFY && width == 2)
-        sim_doorbell(net, (uint16_t)value);
+        sim_doorbell(net, sim_slot_of(net, value));
     else if (offset == DEVICE_STATUS && width == 1)
         sim_write_status(net, (uint8_t)value);
     else

@@ -50,9 +50,12 @@ enum {
 
 /* --- queues --- */
 
-static bool exists(struct sim_virtio_net *net)
+/* The selected queue, if there is one that may be set up. */
+static struct sim_queue *existing(struct sim_virtio_net *net)
 {
-    return net->selected < SIM_QUEUES && net->queues[net->selected].size != 0;
+    struct sim_queue *queue = sim_selected_queue(net);
+
+    return queue != NULL && queue->size != 0 ? queue : NULL;
 }
 
 static void restore_size(struct sim_virtio_net *net, unsigned index)
@@ -64,44 +67,44 @@ static void restore_size(struct sim_virtio_net *net, unsigned index)
 
 static uint16_t read_queue(struct sim_virtio_net *net, uint32_t offset)
 {
-    struct sim_modern *modern = &net->modern;
+    const struct sim_modern *modern = &net->modern;
+    const struct sim_queue *queue = existing(net);
 
-    if (!exists(net))
+    if (offset == QUEUE_SIZE)
+        return sim_read_queue_size(net);
+    if (queue == NULL)
         return 0;
     switch (offset) {
-    case QUEUE_SIZE:
-        return sim_read_queue_size(&net->queues[net->selected]);
     case QUEUE_ENABLE:
-        return modern->enabled[net->selected];
+        return modern->enabled[queue->index];
     case QUEUE_NOTIFY_OFF:
-        return modern->notify_off[net->selected];
+        return modern->notify_off[queue->index];
     case QUEUE_NOTIFY_DATA:
-        return modern->notify_data[net->selected];
+        return modern->notify_data[queue->index];
     case QUEUE_RESET:
-        return modern->resetting[net->selected];
+        return modern->resetting[queue->index];
     case QUEUE_MSIX_VECTOR:
-        return net->queue_vectors[net->selected];
+        return net->queue_vectors[queue->index];
     default:
         return 0;
     }
 }
 
 /* §4.1.4.3.2: a power of two, and no more than is stated. */
-static void write_size(struct sim_virtio_net *net, uint16_t size)
+static void write_size(struct sim_virtio_net *net, struct sim_queue *queue, uint16_t size)
 {
-    struct sim_queue *queue = &net->queues[net->selected];
     const uint16_t stated =
-        net->modern.sizes[net->selected] != 0 ? net->modern.sizes[net->selected] : queue->size;
+        net->modern.sizes[queue->index] != 0 ? net->modern.sizes[queue->index] : queue->size;
 
     if (size == 0 || (size & (size - 1)) != 0 || size > stated)
         sim_complain(net, "queue size %u written where %u is stated", size, stated);
     if (net->modern.size_kept)
         return;
-    net->modern.sizes[net->selected] = stated;
+    net->modern.sizes[queue->index] = stated;
     queue->size = size;
 }
 
-static void enable(struct sim_virtio_net *net, uint16_t value)
+static void enable(struct sim_virtio_net *net, const struct sim_queue *queue, uint16_t value)
 {
     if (value != 1)
         sim_complain(net, "%u written to queue_enable", value);
@@ -109,48 +112,50 @@ static void enable(struct sim_virtio_net *net, uint16_t value)
         sim_complain(net, "queue %u enabled at status 0x%02x", net->selected, net->status);
     if (net->modern.enable_refused)
         return;
-    net->modern.enabled[net->selected] =
-        sim_place_queue(net, net->selected, net->modern.places[net->selected]);
+    net->modern.enabled[queue->index] = sim_place_queue(net, net->modern.places[queue->index]);
 }
 
 /* §2.6.1, §4.1.4.3.1: one queue starts anew, and states its size as before. */
-static void reset_queue(struct sim_virtio_net *net, uint16_t value)
+static void reset_queue(struct sim_virtio_net *net, struct sim_queue *queue, uint16_t value)
 {
-    if (value != 1 || !sim_negotiated(net, SIM_F_RING_RESET) || !net->modern.enabled[net->selected])
+    if (value != 1 || !sim_negotiated(net, SIM_F_RING_RESET) || !net->modern.enabled[queue->index])
         sim_complain(net, "%u written to queue_reset of queue %u", value, net->selected);
     net->modern.queue_resets++;
-    net->modern.enabled[net->selected] = false;
-    net->modern.resetting[net->selected] = net->modern.queue_reset_stuck;
-    sim_queue_reset(&net->queues[net->selected]);
-    restore_size(net, net->selected);
+    net->modern.enabled[queue->index] = false;
+    net->modern.resetting[queue->index] = net->modern.queue_reset_stuck;
+    sim_queue_reset(queue);
+    restore_size(net, queue->index);
 }
 
-static void write_address(struct sim_virtio_net *net, uint32_t offset, uint32_t half)
+static void write_address(struct sim_virtio_net *net, unsigned slot, uint32_t offset, uint32_t half)
 {
-    uint8_t *place = (uint8_t *)&net->modern.places[net->selected];
+    uint8_t *place = (uint8_t *)&net->modern.places[slot];
 
     memcpy(place + (offset - QUEUE_ADDRESSES), &half, 4); /* desc, avail, used: in this order */
 }
 
 static void write_queue(struct sim_virtio_net *net, uint32_t offset, uint32_t value)
 {
-    if (!exists(net)) {
-        sim_complain(net, "register %u of queue %u, which does not exist", offset, net->selected);
+    struct sim_queue *queue = existing(net);
+
+    if (queue == NULL) {
+        sim_complain(net, "register %u of queue %u, which nobody may set up", offset,
+                     net->selected);
         return;
     }
-    if (net->modern.enabled[net->selected] && offset != QUEUE_RESET && offset != QUEUE_MSIX_VECTOR)
+    if (net->modern.enabled[queue->index] && offset != QUEUE_RESET && offset != QUEUE_MSIX_VECTOR)
         sim_complain(net, "register %u of queue %u written, which is enabled", offset,
                      net->selected);
     if (offset == QUEUE_SIZE)
-        write_size(net, (uint16_t)value);
+        write_size(net, queue, (uint16_t)value);
     else if (offset == QUEUE_ENABLE)
-        enable(net, (uint16_t)value);
+        enable(net, queue, (uint16_t)value);
     else if (offset == QUEUE_RESET)
-        reset_queue(net, (uint16_t)value);
+        reset_queue(net, queue, (uint16_t)value);
     else if (offset == QUEUE_MSIX_VECTOR)
-        net->queue_vectors[net->selected] = sim_take_vector(net, (uint16_t)value);
+        net->queue_vectors[queue->index] = sim_take_vector(net, (uint16_t)value);
     else
-        write_address(net, offset, value);
+        write_address(net, queue->index, offset, value);
 }
 
 /* --- the common configuration --- */
@@ -187,7 +192,7 @@ static uint32_t read_common(struct sim_virtio_net *net, uint32_t offset)
     case DRIVER_FEATURE:
         return half_of(net->driver_features, net->modern.driver_feature_select);
     case NUM_QUEUES:
-        return SIM_QUEUES;
+        return sim_virtio_net_control_index(net) + 1;
     case DEVICE_STATUS:
         return sim_read_status(net);
     case CONFIG_GENERATION:
@@ -262,12 +267,12 @@ static uint32_t modern_read(void *context, unsigned bar, uint32_t offset, unsign
     return 0xffffffffu;
 }
 
-/* Which queue a doorbell stands for; SIM_QUEUES: none. */
-static uint16_t rung_for(const struct sim_virtio_net *net, uint32_t value)
+/* Which queue a doorbell stands for, by its place in queues[]; SIM_QUEUES: none. */
+static unsigned rung_for(const struct sim_virtio_net *net, uint32_t value)
 {
     if (!sim_negotiated(net, SIM_F_NOTIF_CONFIG_DATA))
-        return value < SIM_QUEUES ? (uint16_t)value : SIM_QUEUES;
-    for (uint16_t i = 0; i < SIM_QUEUES; i++)
+        return sim_slot_of(net, value);
+    for (unsigned i = 0; i < SIM_QUEUES; i++)
         if (net->modern.notify_data[i] == value)
             return i;
     return SIM_QUEUES;
@@ -276,13 +281,13 @@ static uint16_t rung_for(const struct sim_virtio_net *net, uint32_t value)
 /* §4.1.5.2: the queue's index, or what stands for it, at the place that belongs to it. */
 static void ring(struct sim_virtio_net *net, uint32_t offset, unsigned width, uint32_t value)
 {
-    const uint16_t index = rung_for(net, value);
+    const unsigned slot = rung_for(net, value);
 
-    if (width != 2 || index == SIM_QUEUES ||
-        offset != net->modern.notify_off[index] * net->modern.multiplier)
+    if (width != 2 || slot == SIM_QUEUES ||
+        offset != net->modern.notify_off[slot] * net->modern.multiplier)
         sim_complain(net, "doorbell %u with width %u at 0x%x", value, width, offset);
     else
-        sim_doorbell(net, index);
+        sim_doorbell(net, slot);
 }
 
 static void modern_write(void *context, unsigned bar, uint32_t offset, unsigned width,

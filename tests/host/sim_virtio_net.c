@@ -28,6 +28,7 @@ enum {
     CLASS_MAC = 1,
     CLASS_VLAN = 2,
     CLASS_ANNOUNCE = 3,
+    CLASS_MQ = 4,
     CLASS_OFFLOADS = 5,
     ANNOUNCE_ACK = 0,
     STATUS_ANNOUNCE = 2,
@@ -360,6 +361,20 @@ static bool do_offloads(struct sim_virtio_net *net, uint8_t command, const uint8
     return true;
 }
 
+/* §5.1.6.5.6: from 1 to what the configuration states, and no queue that was never set up. */
+static bool do_pairs(struct sim_virtio_net *net, uint8_t command, const uint8_t *data,
+                     uint32_t size)
+{
+    if (!sim_negotiated(net, SIM_F_MQ))
+        sim_complain(net, "command of MQ, which was not negotiated");
+    if (command != 0 || size != 2)
+        return false;
+    memcpy(&net->pairs, data, 2);
+    if (net->pairs != 1)
+        sim_complain(net, "%u pairs of queues wanted, and one was set up", net->pairs);
+    return true;
+}
+
 static bool do_command(struct sim_virtio_net *net, const uint8_t *bytes, uint32_t size)
 {
     const uint8_t *data = bytes + 2;
@@ -371,6 +386,8 @@ static bool do_command(struct sim_virtio_net *net, const uint8_t *bytes, uint32_
         return do_rx_mode(net, bytes[1], data, size);
     if (bytes[0] == CLASS_VLAN)
         return do_vlan(net, bytes[1], data, size);
+    if (bytes[0] == CLASS_MQ)
+        return do_pairs(net, bytes[1], data, size);
     if (bytes[0] == CLASS_OFFLOADS)
         return do_offloads(net, bytes[1], data, size);
     if (bytes[0] == CLASS_MAC && bytes[1] == MAC_TABLE_SET) {
@@ -400,13 +417,18 @@ static void answer_command(struct sim_virtio_net *net)
     struct sim_queue *queue = &net->queues[SIM_CONTROL];
     struct sim_chain chain;
     struct sim_span *last;
+    uint32_t size;
     bool done;
 
     if (!sim_queue_take(queue, &chain))
         return;
     check_command_layout(net, &chain);
     net->commands++;
-    done = net->answer != SIM_ANSWER_REFUSE && do_command(net, bytes, gather(net, &chain, bytes));
+    size = gather(net, &chain, bytes);
+    if (net->since_reset++ == 0)
+        net->first_class = bytes[0];
+    done = net->answer != SIM_ANSWER_REFUSE && !(net->refused >> (bytes[0] & 31) & 1) &&
+           do_command(net, bytes, size);
     last = &chain.spans[chain.count - 1];
     if (net->answer != SIM_ANSWER_BLANK && last->write)
         last->bytes[0] = done ? 0 : 1;
@@ -495,10 +517,20 @@ uint8_t sim_read_status(struct sim_virtio_net *net)
     return net->status;
 }
 
-uint16_t sim_read_queue_size(struct sim_queue *queue)
+struct sim_queue *sim_selected_queue(struct sim_virtio_net *net)
 {
-    const uint16_t size = queue->size;
+    const unsigned slot = sim_slot_of(net, net->selected);
 
+    return slot < SIM_QUEUES ? &net->queues[slot] : NULL;
+}
+
+uint16_t sim_read_queue_size(struct sim_virtio_net *net)
+{
+    struct sim_queue *queue = sim_selected_queue(net);
+
+    if (queue == NULL) /* a further pair is like the first */
+        return sim_queue_is_spare(net, net->selected) ? net->queues[net->selected % 2].size : 0;
+    const uint16_t size = queue->size;
     if (queue->size_later != 0)
         queue->size = queue->size_later;
     return size;
@@ -516,6 +548,7 @@ static void reset(struct sim_virtio_net *net)
     net->allmulti = false;
     net->table_entries = net->multicast_entries = net->vlan_count = 0;
     net->offloads = net->driver_features;
+    net->since_reset = net->pairs = 0;
     memcpy(net->filter_mac, net->mac, 6);
     for (unsigned i = 0; i < SIM_QUEUES; i++)
         sim_queue_reset(&net->queues[i]);
@@ -573,12 +606,12 @@ void sim_write_features(struct sim_virtio_net *net, uint64_t value)
     net->driver_features = value;
 }
 
-bool sim_place_queue(struct sim_virtio_net *net, unsigned index, struct sim_place place)
+bool sim_place_queue(struct sim_virtio_net *net, struct sim_place place)
 {
-    struct sim_queue *queue = index < SIM_QUEUES ? &net->queues[index] : NULL;
+    struct sim_queue *queue = sim_selected_queue(net);
 
     if (queue == NULL || queue->size == 0) {
-        sim_complain(net, "address of queue %u, which does not exist", index);
+        sim_complain(net, "address of queue %u, which does not exist", net->selected);
         return false;
     }
     if (!sim_queue_place(queue, place,
@@ -594,20 +627,38 @@ bool sim_place_queue(struct sim_virtio_net *net, unsigned index, struct sim_plac
     return true;
 }
 
-void sim_doorbell(struct sim_virtio_net *net, uint16_t index)
+uint32_t sim_virtio_net_control_index(const struct sim_virtio_net *net)
 {
-    if (index >= SIM_QUEUES || !live(net, &net->queues[index])) {
-        sim_complain(net, "doorbell of queue %u at status 0x%02x", index, net->status);
+    return sim_negotiated(net, SIM_F_MQ) && !net->control_stays ? 2u * net->max_pairs : 2;
+}
+
+unsigned sim_slot_of(const struct sim_virtio_net *net, uint32_t index)
+{
+    if (index == sim_virtio_net_control_index(net))
+        return SIM_CONTROL;
+    return index < SIM_CONTROL ? index : SIM_QUEUES;
+}
+
+bool sim_queue_is_spare(const struct sim_virtio_net *net, uint32_t index)
+{
+    return sim_negotiated(net, SIM_F_MQ) && index >= SIM_CONTROL && index < 2u * net->max_pairs &&
+           sim_slot_of(net, index) == SIM_QUEUES;
+}
+
+void sim_doorbell(struct sim_virtio_net *net, unsigned slot)
+{
+    if (slot >= SIM_QUEUES || !live(net, &net->queues[slot])) {
+        sim_complain(net, "doorbell of queue %u at status 0x%02x", slot, net->status);
         return;
     }
-    net->queues[index].doorbells++;
-    if (index == SIM_TX && net->transmit_at_once)
+    net->queues[slot].doorbells++;
+    if (slot == SIM_TX && net->transmit_at_once)
         sim_virtio_net_transmit(net, SIM_RING_MAX);
-    if (index == SIM_RX && !net->queues[index].suppress) {
-        sim_queue_available(&net->queues[index]);
-        sim_queue_ask_for_doorbells(&net->queues[index]);
+    if (slot == SIM_RX && !net->queues[slot].suppress) {
+        sim_queue_available(&net->queues[slot]);
+        sim_queue_ask_for_doorbells(&net->queues[slot]);
     }
-    if (index == SIM_CONTROL) {
+    if (slot == SIM_CONTROL) {
         net->answer_due_ns = machine_clock_now() + net->answer_delay_ns;
         work_on_commands(net);
     }
@@ -615,9 +666,9 @@ void sim_doorbell(struct sim_virtio_net *net, uint16_t index)
 
 /* --- making --- */
 
-static void queue_interrupt(void *context, unsigned index)
+static void queue_interrupt(void *context, unsigned slot)
 {
-    sim_queue_interrupts(context, index);
+    sim_queue_interrupts(context, slot);
 }
 
 struct sim_virtio_net *sim_virtio_net_add(uint8_t slot, uint64_t features)

@@ -16,6 +16,8 @@
 #include "tests/host/sim_bus.h"
 #include "tests/host/sim_virtqueue.h"
 
+/* The queues that are worked on, by what they are for. The control queue's number is another one as
+ * soon as MQ is negotiated (§5.1.2), and queues of further pairs are only stated. */
 #define SIM_QUEUES 3
 #define SIM_RX 0
 #define SIM_TX 1
@@ -133,7 +135,8 @@ struct sim_virtio_net {
     uint64_t features;
     uint8_t mac[6];
     uint16_t link_status; /* bit 0: up; bit 1: an announcement is wanted, until acknowledged */
-    uint16_t max_pairs;
+    uint16_t max_pairs;   /* of queues, if MQ is offered */
+    bool control_stays;   /* the control queue has number 2 with MQ, too */
     uint16_t mtu;
     uint8_t mac_later[6]; /* unless zero: what mac becomes once half of it is read */
     uint16_t mtu_later;   /* if not 0: what mtu becomes once it was read twice */
@@ -144,6 +147,7 @@ struct sim_virtio_net {
     uint32_t gap;             /* bytes that stay free in each buffer of a frame but the last */
     bool transmit_at_once;    /* a doorbell of the tx queue finishes all that is there; on */
     enum sim_answer answer;
+    uint32_t refused; /* classes of commands, each a bit: these are refused in any case */
     uint64_t answer_delay_ns;
 
     /* ways to go wrong that are no queue's */
@@ -191,6 +195,9 @@ struct sim_virtio_net {
     uint32_t vlan_count;
     uint16_t vlans[64];
     uint64_t offloads;
+    uint16_t pairs;       /* of queues, as told since the last reset; 0: it was not */
+    uint8_t first_class;  /* of the commands since then */
+    unsigned since_reset; /* how many these are */
 
     unsigned mtu_reads;
     uint64_t reset_done_ns;
@@ -234,6 +241,9 @@ unsigned sim_virtio_net_transmit(struct sim_virtio_net *net, unsigned max);
 
 /* Chains of `queue` that the driver has made available and the device has not finished. */
 unsigned sim_virtio_net_available(struct sim_virtio_net *net, unsigned queue);
+
+/* The number of the control queue, by what was negotiated. */
+uint32_t sim_virtio_net_control_index(const struct sim_virtio_net *net);
 
 /* Finishes the last command a second time. */
 void sim_virtio_net_answer_again(struct sim_virtio_net *net);

@@ -21,13 +21,21 @@ uint8_t sim_read_status(struct sim_virtio_net *net);
 void sim_write_status(struct sim_virtio_net *net, uint8_t value);
 void sim_write_features(struct sim_virtio_net *net, uint64_t value);
 
-/* The size as the device states it; it may state another one the next time. */
-uint16_t sim_read_queue_size(struct sim_queue *queue);
+/* Which of queues[] is queue `index` to the driver; SIM_QUEUES: none. And whether that is one of a further
+ * pair, which the device has, and nobody may set up. */
+unsigned sim_slot_of(const struct sim_virtio_net *net, uint32_t index);
+bool sim_queue_is_spare(const struct sim_virtio_net *net, uint32_t index);
 
-/* The driver has said where queue `index` is. False if it cannot be. */
-bool sim_place_queue(struct sim_virtio_net *net, unsigned index, struct sim_place place);
+/* The queue that the driver has selected, or NULL; and the size that is stated of it: it may be another
+ * one the next time. */
+struct sim_queue *sim_selected_queue(struct sim_virtio_net *net);
+uint16_t sim_read_queue_size(struct sim_virtio_net *net);
 
-void sim_doorbell(struct sim_virtio_net *net, uint16_t index);
+/* The driver has said where the selected queue is. False if it cannot be. */
+bool sim_place_queue(struct sim_virtio_net *net, struct sim_place place);
+
+/* It has rung for queues[`slot`]. */
+void sim_doorbell(struct sim_virtio_net *net, unsigned slot);
 
 /* Configuration space of the device, by fields. */
 uint32_t sim_read_config(struct sim_virtio_net *net, uint16_t offset, unsigned width);
@@ -41,8 +49,8 @@ void sim_interrupt_make(struct sim_virtio_net *net);
 void sim_interrupt_reset(struct sim_virtio_net *net);
 bool sim_msix_enabled(const struct sim_virtio_net *net);
 
-/* Queue `index` interrupts the driver, which has asked for it. */
-void sim_queue_interrupts(struct sim_virtio_net *net, unsigned index);
+/* queues[`slot`] interrupts the driver, which has asked for it. */
+void sim_queue_interrupts(struct sim_virtio_net *net, unsigned slot);
 
 /* The interrupt status, which releases the line. */
 uint8_t sim_read_isr(struct sim_virtio_net *net);
