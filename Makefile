@@ -247,7 +247,7 @@ SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
 	tests/host/sim_split.c tests/host/sim_packed.c
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed virtio_net virtio_modern virtio_net_data virtio_net_offload virtio_net_chain \
-	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_filter \
+	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_multiqueue virtio_net_filter \
 	virtio_net_interrupt pci_interrupt pci_assign pci_hotplug i6300esb wakeup idle \
 	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring \
 	loop monitor \
@@ -282,6 +282,7 @@ HOST_TEST_virtio_net_data := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_breach := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_recovery := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_control := $(VIRTIO_BENCH)
+HOST_TEST_virtio_net_multiqueue := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_filter := $(VIRTIO_BENCH)
 WIRE_BENCH := $(VIRTIO_BENCH) drivers/ports.c tests/host/wire_bench.c $(filter-out net/pool.c,$(NET_SOURCES))
 HOST_TEST_hostile_ring := $(WIRE_BENCH)

@@ -22,7 +22,8 @@
 /* How long a device may take to answer anything before it is given up. */
 #define VIRTIO_PATIENCE_NS 1000000000ULL
 
-/* Queues that a device of ours can have: receive, transmit, control. */
+/* Queues that are enabled of a device of ours: the first ones by number, 0 and 1, and one other, which
+ * may have any number. */
 #define VIRTIO_QUEUES_MAX 3
 
 /* Which transport a device may be driven by. */
@@ -98,7 +99,8 @@ struct virtio_pci_modern {
     struct virtio_pci_region isr;
     struct virtio_pci_region config;
     uint32_t notify_off_multiplier;
-    struct virtio_pci_doorbell doorbells[VIRTIO_QUEUES_MAX]; /* of enabled queues, by index */
+    struct virtio_pci_doorbell
+        doorbells[VIRTIO_QUEUES_MAX]; /* of enabled queues, the other one last */
 };
 
 struct virtio_device {

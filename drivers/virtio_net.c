@@ -134,7 +134,7 @@ struct netdev *virtio_net_probe_begin(struct virtio_net *net, const struct pci_d
             },
         .options = *options,
         .before = NETDEV_FOUND,
-        .settings.next = SETTINGS, /* none to be given again */
+        .settings = {.wanted[SETTING_PAIRS] = true, .next = SETTINGS}, /* none to be given again */
     };
     snprintf(net->netdev.address, sizeof(net->netdev.address), "%s", pci_address(pci).text);
     virtio_net_open(net, pci);

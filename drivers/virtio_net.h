@@ -35,6 +35,7 @@ struct virtio_net_queue {
 
 /* The settings that a reset must not lose, in the order in which the device gets them. */
 enum virtio_net_setting {
+    SETTING_PAIRS, /* of queues: one, with which each device begins; told all the same */
     SETTING_MAC,
     SETTING_OFFLOADS, /* wanted only until the device has been told: a reset has other ways */
     SETTING_PROMISC,
@@ -103,10 +104,12 @@ struct virtio_net {
     struct virtio_net_options options; /* for this device and for the next */
     struct netdev_setup setup;         /* as start was given it */
     struct mac_address mac;
-    uint16_t stated_mtu;  /* by the device, unchecked; 0: none */
-    uint32_t header_size; /* bytes of the device header in front of each frame */
-    uint32_t offloads;    /* that its frames may come in with, if the device gives them */
-    uint32_t frame_room;  /* bytes of frame that its buffers have or may be made for */
+    uint16_t stated_mtu;    /* by the device, unchecked; 0: none */
+    uint16_t stated_pairs;  /* of queues, likewise */
+    uint16_t control_index; /* number of the control queue, if CTRL_VQ was negotiated */
+    uint32_t header_size;   /* bytes of the device header in front of each frame */
+    uint32_t offloads;      /* that its frames may come in with, if the device gives them */
+    uint32_t frame_room;    /* bytes of frame that its buffers have or may be made for */
     uint64_t
         guest_offloads; /* GUEST_* bits in use: those negotiated, or what a command left of them */
     enum netdev_state

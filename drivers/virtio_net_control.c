@@ -109,6 +109,14 @@ static enum virtio_net_control_result send_data(struct virtio_net_control *contr
     return send(control, command, &part, 1);
 }
 
+enum virtio_net_control_result virtio_net_control_set_pairs(struct virtio_net_control *control,
+                                                            uint16_t pairs)
+{
+    return send_data(
+        control, (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET},
+        &pairs, sizeof(pairs));
+}
+
 enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_control *control,
                                                           uint8_t command, bool on)
 {

@@ -34,7 +34,7 @@ struct virtio_net_mac_table {
  * want; the others take it as well. */
 struct virtio_net_control_buffer {
     struct virtio_net_ctrl_hdr command;
-    uint8_t data[8]; /* one byte of on/off, a MAC address, a VLAN, or offloads */
+    uint8_t data[8]; /* on or off, a MAC address, a number of pairs, a VLAN, or offloads */
     struct virtio_net_mac_table unicast;
     struct virtio_net_mac_table multicast;
     uint8_t ack;
@@ -54,6 +54,10 @@ struct virtio_net_control {
 };
 
 /* Each of these sends a command (none may be pending) and returns CONTROL_PENDING, or why not. */
+
+/* So many pairs of queues are used, at least 1 and not more than there are. Needs MQ. */
+enum virtio_net_control_result virtio_net_control_set_pairs(struct virtio_net_control *control,
+                                                            uint16_t pairs);
 
 /* VIRTIO_NET_CTRL_RX `command` (…_PROMISC, …_ALLMULTI) on or off. */
 enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_control *control,

@@ -22,9 +22,11 @@
  * Taken as far as what is said of offloads in virtio_net_negotiate.c lets them: GUEST_CSUM, the
  * segmentation bits and what they are taken across with.
  *
- * Not taken, with the reason:
- * NOTIFY_ON_EMPTY, since it overrides the suppression of interrupts; MQ, since one pair of queues is
- * used, which is what a device without MQ has; NOTIFICATION_DATA would have each doorbell carry what the ring says anyway.
+ * Not taken, with the reason: NOTIFY_ON_EMPTY, since it overrides the suppression of interrupts;
+ * NOTIFICATION_DATA would have each doorbell carry what the ring says anyway.
+ *
+ * MQ is taken although one pair of queues is used: so the device is told of that number, and its control
+ * queue is found where some have it whatever was negotiated, behind all pairs.
  *
  * ACCESS_PLATFORM (§6) says that addresses go through the platform's translation: nothing has
  * switched one on here, so they are physical ones all the same, and to refuse the bit is to lose the
@@ -58,7 +60,7 @@ static const struct feature {
     TAKEN_WITH(CTRL_VLAN, CTRL_VQ), /* if VLANs are configured: see negotiate() */
     TAKEN_WITH(CTRL_RX_EXTRA, CTRL_RX),
     TAKEN_WITH(GUEST_ANNOUNCE, CTRL_VQ),
-    FEATURE(MQ),
+    TAKEN_WITH(MQ, CTRL_VQ), /* if the number of pairs makes sense: see negotiate() */
     TAKEN_WITH(CTRL_MAC_ADDR, CTRL_VQ),
     [VIRTIO_F_NOTIFY_ON_EMPTY] = {"NOTIFY_ON_EMPTY", false, 0, 0},
     [VIRTIO_F_ANY_LAYOUT] = {"ANY_LAYOUT", true, 0, 0},

@@ -30,12 +30,66 @@ static void warn(const struct virtio_net *net, const char *reason, const char *d
 
 /* ---- features ---- */
 
-/* A control queue that cannot hold the longest command is left alone, with all that hangs on it. */
-static bool control_queue_usable(const struct virtio_net *net)
+/*
+ * Looks for the control queue behind `pairs` of queues (§5.1.2). Many devices lay out their queues by
+ * the features that they were told last, so they are told of `acceptable` ones first; nothing is
+ * settled by that before FEATURES_OK. One that cannot hold the longest command is not used.
+ */
+static bool find_control_queue(struct virtio_net *net, uint64_t acceptable, uint32_t pairs)
 {
-    uint32_t size = net->virtio.transport->get_queue_size(&net->virtio, VIRTIO_NET_QUEUE_CONTROL);
+    const struct virtio_transport *const transport = net->virtio.transport;
+    const uint32_t index = VIRTIO_NET_QUEUE_CONTROL(pairs);
+    uint32_t size = 0;
 
+    transport->set_features(&net->virtio, virtio_net_features_choose(acceptable));
+    if (index <= UINT16_MAX) /* 0x8000 pairs leave no number for it */
+        size = transport->get_queue_size(&net->virtio, (uint16_t)index);
+    net->control_index = (uint16_t)index;
     return virtqueue_size_valid(size) && size >= VIRTIO_NET_CONTROL_CHAIN;
+}
+
+/* §5.1.4.1 says how many pairs of queues a device may state. */
+static bool pairs_are_usable(const struct virtio_net *net)
+{
+    if (net->stated_pairs >= VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MIN &&
+        net->stated_pairs <= VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MAX)
+        return true;
+    log_event(LOG_WARN, "warn", "port=%u reason=queue-pairs queue_pairs=%u accepted=%u-%u",
+              net->netdev.id, net->stated_pairs, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MIN,
+              VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MAX);
+    return false;
+}
+
+/* True if there is a control queue behind all pairs that the device states. */
+static bool multiqueue_is_usable(struct virtio_net *net, uint64_t acceptable)
+{
+    if (!pairs_are_usable(net))
+        return false;
+    if (find_control_queue(net, acceptable, net->stated_pairs))
+        return true;
+    log_event(LOG_WARN, "warn", "port=%u reason=queue-pairs queue_pairs=%u detail=\"%s\"",
+              net->netdev.id, net->stated_pairs, "no control queue behind so many");
+    return false;
+}
+
+/* What is left of `acceptable` features once it is known whether and where there is a control queue:
+ * without one, all that hangs on it goes. */
+static uint64_t settle_control_queue(struct virtio_net *net, uint64_t acceptable)
+{
+    const uint64_t control = VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ),
+                   several = VIRTIO_BIT(VIRTIO_NET_F_MQ);
+
+    if (!(acceptable & control))
+        return acceptable;
+    if (acceptable & several) {
+        if (multiqueue_is_usable(net, acceptable))
+            return acceptable;
+        acceptable &= ~several;
+    }
+    if (find_control_queue(net, acceptable, 1))
+        return acceptable;
+    warn(net, "control-queue-too-small", "promiscuous mode and addresses cannot be set");
+    return acceptable & ~control;
 }
 
 /* §5.1.4.2: who agrees to an mtu must have buffers for it. Those of a port that was in service before
@@ -123,16 +177,13 @@ static bool negotiate(struct virtio_net *net, uint16_t mtu)
                           (unsigned long long)virtio->offered);
         return false;
     }
-    if (virtio_offers(virtio, VIRTIO_NET_F_CTRL_VQ) && !control_queue_usable(net)) {
-        warn(net, "control-queue-too-small", "promiscuous mode and addresses cannot be set");
-        acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ);
-    }
     if (!net->options.vlans)
         acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VLAN);
     const bool agreed = virtio_offers(virtio, VIRTIO_NET_F_MTU) && mtu_is_usable(net, mtu);
     if (!agreed)
         acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
     net->netdev.mtu = agreed ? mtu : 0;
+    acceptable = settle_control_queue(net, acceptable);
     if (!virtio_take_features(virtio, virtio_net_features_choose(acceptable)))
         return refuse_features(net);
     /* §5.1.6.1: num_buffers is a part of the header with either of them. */
@@ -152,6 +203,7 @@ static bool negotiate(struct virtio_net *net, uint16_t mtu)
 struct stated {
     struct mac_address mac;
     uint16_t mtu;
+    uint16_t pairs;
 };
 
 /*
@@ -179,6 +231,8 @@ static void read_fields(const struct virtio_net *net, struct stated *stated)
         read_mac(virtio, &stated->mac);
     if (virtio_offers(virtio, VIRTIO_NET_F_MTU))
         stated->mtu = virtio_read_config16(virtio, VIRTIO_NET_CONFIG_MTU);
+    if (virtio_offers(virtio, VIRTIO_NET_F_MQ))
+        stated->pairs = virtio_read_config16(virtio, VIRTIO_NET_CONFIG_MAX_VIRTQUEUE_PAIRS);
 }
 
 /* Reads each field once only, as the device might state another value the next time; and all of them
@@ -259,6 +313,7 @@ bool virtio_net_look(struct virtio_net *net)
         return false;
     choose_mac(net, &stated.mac);
     net->stated_mtu = stated.mtu;
+    net->stated_pairs = stated.pairs;
     tell_offloads(net, net->options.offloads ? virtio_net_features_choose(net->virtio.offered) : 0);
     return true;
 }
@@ -290,7 +345,8 @@ bool virtio_net_negotiate(struct netdev *dev, uint32_t offloads, uint32_t frame_
         return false;
     }
     dev->state = NETDEV_PROBED;
-    if (net->before != NETDEV_FOUND || net->settings.wanted[SETTING_MAC])
-        virtio_net_settings_restart(net); /* they are given to the new device once it runs */
+    if (net->before != NETDEV_FOUND || net->settings.wanted[SETTING_MAC] ||
+        virtio_has(&net->virtio, VIRTIO_NET_F_MQ))
+        virtio_net_settings_restart(net); /* they are given to the device once it runs */
     return true;
 }

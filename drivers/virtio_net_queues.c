@@ -106,7 +106,7 @@ static bool make_control(struct virtio_net *net)
         return true;
     control->device = &net->virtio;
     control->pending = control->silent = control->resetting = control->was_reset = false;
-    if (!make_queue(net, &control->queue, VIRTIO_NET_QUEUE_CONTROL, VIRTIO_NET_CONTROL_CHAIN))
+    if (!make_queue(net, &control->queue, net->control_index, VIRTIO_NET_CONTROL_CHAIN))
         return false;
     if (control->buffer == NULL)
         control->buffer = memory_alloc(sizeof(*control->buffer), CACHE_LINE);

@@ -22,6 +22,8 @@ bool virtio_net_mac_usable(const struct mac_address *mac)
 static const char *name_of(const struct virtio_net *net, enum virtio_net_setting setting)
 {
     switch (setting) {
+    case SETTING_PAIRS:
+        return "queue-pairs";
     case SETTING_MAC:
         return "mac";
     case SETTING_OFFLOADS:
@@ -43,6 +45,8 @@ static const char *name_of(const struct virtio_net *net, enum virtio_net_setting
 static unsigned feature_of(enum virtio_net_setting setting)
 {
     switch (setting) {
+    case SETTING_PAIRS:
+        return VIRTIO_NET_F_MQ;
     case SETTING_MAC:
         return VIRTIO_NET_F_CTRL_MAC_ADDR;
     case SETTING_OFFLOADS:
@@ -62,6 +66,8 @@ static enum virtio_net_control_result send(struct virtio_net *net, enum virtio_n
     struct virtio_net_settings *settings = &net->settings;
 
     switch (setting) {
+    case SETTING_PAIRS:
+        return virtio_net_control_set_pairs(control, 1);
     case SETTING_MAC:
         return virtio_net_control_set_mac(control, settings->mac);
     case SETTING_OFFLOADS:
@@ -292,7 +298,7 @@ bool virtio_net_want_mac_addr(struct netdev *dev, struct mac_address mac)
 
 void virtio_net_settings_restart(struct virtio_net *net)
 {
-    net->settings.next = SETTING_MAC;
+    net->settings.next = SETTING_PAIRS;
     net->settings.vlan_next = 0;
     net->settings.wanted[SETTING_ANNOUNCE_ACK] = false;
     net->settings.wanted[SETTING_OFFLOADS] = false; /* negotiated anew */
@@ -352,7 +358,7 @@ void virtio_net_settings_go_on(struct virtio_net *net)
     }
     if (settings->next == SETTINGS && settings->again) {
         settings->again = false;
-        settings->next = SETTING_MAC;
+        settings->next = SETTING_MAC; /* the pairs stay what they are */
         settings->vlan_next = 0;
     }
     if (settings->next == SETTINGS)

@@ -73,11 +73,17 @@ static void write_address(const struct virtio_device *device, size_t low_half, s
     write_common(device, high_half, 4, (uint32_t)(address >> 32));
 }
 
+/* Which of the doorbells is that of queue `index`. */
+static inline unsigned doorbell_of(uint16_t index)
+{
+    return index < VIRTIO_QUEUES_MAX - 1 ? index : VIRTIO_QUEUES_MAX - 1;
+}
+
 /* Where the selected queue's doorbell is (§4.1.4.4), worked out once. False: beyond the structure. */
 static bool place_doorbell(struct virtio_device *device, uint16_t index)
 {
     const struct virtio_pci_region *notify = &device->modern.notify;
-    struct virtio_pci_doorbell *doorbell = &device->modern.doorbells[index];
+    struct virtio_pci_doorbell *doorbell = &device->modern.doorbells[doorbell_of(index)];
     const uint64_t offset = (uint64_t)read_common(device, FIELD(queue_notify_off)) *
                             device->modern.notify_off_multiplier;
 
@@ -98,8 +104,6 @@ static const char *enable_queue(struct virtio_device *device, const struct virtq
 {
     const uint16_t index = queue->index;
 
-    if (index >= VIRTIO_QUEUES_MAX)
-        return "queue-number";
     if (get_queue_size(device, index) != queue->size) { /* less than it states: §4.1.4.3.2 */
         write_common(device, FIELD(queue_size), queue->size);
         if (read_common(device, FIELD(queue_size)) != queue->size)
@@ -164,7 +168,7 @@ static void release_line(const struct virtio_device *device)
 
 static void notify(const struct virtio_device *device, uint16_t index)
 {
-    const struct virtio_pci_doorbell *doorbell = &device->modern.doorbells[index];
+    const struct virtio_pci_doorbell *doorbell = &device->modern.doorbells[doorbell_of(index)];
 
     if (__builtin_expect(doorbell->memory != NULL, 1))
         mmio_write16(doorbell->memory, doorbell->value);

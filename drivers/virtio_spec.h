@@ -237,10 +237,11 @@ _Static_assert(sizeof(struct virtio_net_hdr) == 12, "§5.1.6");
 #define VIRTIO_NET_HDR_BYTES 12
 #define VIRTIO_NET_HDR_BYTES_LEGACY 10
 
-/* §5.1.2 "Virtqueues" without MQ */
+/* §5.1.2 "Virtqueues": pairs of them, and behind the last pair that of the control queue. That is the
+ * first pair without MQ, and with it pair max_virtqueue_pairs. */
 #define VIRTIO_NET_QUEUE_RECEIVE 0
 #define VIRTIO_NET_QUEUE_TRANSMIT 1
-#define VIRTIO_NET_QUEUE_CONTROL 2
+#define VIRTIO_NET_QUEUE_CONTROL(pairs) (2 * (uint32_t)(pairs))
 
 /* §5.1.6.5 "Control Virtqueue" */
 struct virtio_net_ctrl_hdr {
@@ -264,6 +265,10 @@ _Static_assert(sizeof(struct virtio_net_ctrl_hdr) == 2, "§5.1.6.5");
 #define VIRTIO_NET_CTRL_VLAN_ADD 0
 #define VIRTIO_NET_CTRL_ANNOUNCE 3 /* §5.1.6.5.4 */
 #define VIRTIO_NET_CTRL_ANNOUNCE_ACK 0
+#define VIRTIO_NET_CTRL_MQ 4 /* §5.1.6.5.5, §5.1.6.5.6 */
+#define VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET 0
+#define VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MIN 1
+#define VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MAX 0x8000
 #define VIRTIO_NET_CTRL_GUEST_OFFLOADS 5 /* §5.1.6.5.8 */
 #define VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET 0
 

@@ -320,7 +320,7 @@ static void frames_pass_with_any_one_feature_missing(void **state)
 
         if (bit == SIM_F_CTRL_VQ)
             expected &= ~(SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(CTRL_MAC_ADDR) |
-                          SIM_F(GUEST_ANNOUNCE) | SIM_F(CTRL_GUEST_OFFLOADS));
+                          SIM_F(GUEST_ANNOUNCE) | SIM_F(CTRL_GUEST_OFFLOADS) | SIM_F(MQ));
         if (bit == SIM_F_CTRL_RX)
             expected &= ~SIM_F(CTRL_RX_EXTRA);
         bench_renew(state);
@@ -338,7 +338,7 @@ static void frames_pass_with_any_one_feature_alone(void **state)
         uint64_t expected = bench_taken(WANTED & 1ull << bit);
 
         if (bit == SIM_F_CTRL_RX || bit == SIM_F_CTRL_RX_EXTRA || bit == SIM_F_CTRL_MAC_ADDR ||
-            bit == SIM_F_GUEST_ANNOUNCE || bit == SIM_F_CTRL_GUEST_OFFLOADS)
+            bit == SIM_F_GUEST_ANNOUNCE || bit == SIM_F_CTRL_GUEST_OFFLOADS || bit == SIM_F_MQ)
             expected = bench_taken(0); /* §5.1.3.1: nothing without CTRL_VQ */
         bench_renew(state);
         bench_start_one(1ull << bit);

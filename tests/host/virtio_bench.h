@@ -19,11 +19,11 @@
 
 /* The features that the driver has a use for; the legacy interface can carry the lower half. */
 #define WANTED                                                                                     \
-    (SIM_F(VERSION_1) | SIM_F(ACCESS_PLATFORM) | SIM_F(RING_PACKED) | SIM_F(IN_ORDER) |            \
-     SIM_F(ORDER_PLATFORM) | SIM_F(RING_RESET) | SIM_F(NOTIF_CONFIG_DATA) | SIM_F(SPEED_DUPLEX) |  \
-     SIM_F(CTRL_GUEST_OFFLOADS) | SIM_F(MTU) | SIM_F(MAC) | SIM_F(STATUS) | SIM_F(CTRL_VQ) |       \
-     SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(GUEST_ANNOUNCE) | SIM_F(CTRL_MAC_ADDR) |        \
-     SIM_F(ANY_LAYOUT) | SIM_F(EVENT_IDX))
+    (SIM_F(MQ) | SIM_F(VERSION_1) | SIM_F(ACCESS_PLATFORM) | SIM_F(RING_PACKED) |                  \
+     SIM_F(IN_ORDER) | SIM_F(ORDER_PLATFORM) | SIM_F(RING_RESET) | SIM_F(NOTIF_CONFIG_DATA) |      \
+     SIM_F(SPEED_DUPLEX) | SIM_F(CTRL_GUEST_OFFLOADS) | SIM_F(MTU) | SIM_F(MAC) | SIM_F(STATUS) |  \
+     SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(GUEST_ANNOUNCE) |              \
+     SIM_F(CTRL_MAC_ADDR) | SIM_F(ANY_LAYOUT) | SIM_F(EVENT_IDX))
 
 /* One device with its port; rx and tx share the pool, as in a lane that sends where it receives. */
 struct bench {

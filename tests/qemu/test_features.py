@@ -22,6 +22,7 @@ BITS = {
     "CTRL_VLAN": 19,
     "CTRL_RX_EXTRA": 20,
     "GUEST_ANNOUNCE": 21,
+    "MQ": 22,
     "CTRL_MAC_ADDR": 23,
     "NOTIFY_ON_EMPTY": 24,
     "ANY_LAYOUT": 27,
@@ -112,6 +113,13 @@ def test_switched_off_feature_is_not_offered_not_taken_and_traffic_flows(
     cross(guest, 0, 1, capture.frames(600) + capture.odd_frames())
     counters = guest.stats(0, rx_packets=600)
     assert counters["rx_dropped"] == "0"
+
+
+def test_card_for_several_pairs_of_queues_with_a_single_one_is_told_so(boot, transport):
+    guest = boot(ports=["mq=on"] * 2, words=f"log=debug transport={transport}")
+    assert features(guest)[1] == USUAL[transport] | {"MQ"}
+    works(guest)
+    assert not guest.find("warn")
 
 
 def test_without_the_control_queue_its_features_are_offered_all_the_same_and_not_taken(boot):
