@@ -295,8 +295,8 @@ HOST_TEST_virtio_net_chain := $(OFFLOAD_BENCH)
 HOST_TEST_rewire := $(WIRE_BENCH)
 HOST_TEST_link := $(WIRE_BENCH)
 HOST_TEST_ports := $(WIRE_BENCH)
-ADVERSARY := tests/host/adversary.c tests/host/adversary_ring.c tests/host/referee.c \
-	tests/host/referee_ring.c $(DRIVERS_ALONE) \
+ADVERSARY := tests/host/adversary.c tests/host/adversary_ring.c tests/host/adversary_frame.c \
+	tests/host/referee.c tests/host/referee_ring.c tests/host/referee_header.c $(DRIVERS_ALONE) \
 	net/pool.c net/lane.c net/forward.c $(SIMULATED_DEVICE) $(SIMULATION)
 HOST_TEST_adversary := $(ADVERSARY)
 HOST_TEST_idle := $(NET_SOURCES) net/memory_port.c $(SIMULATION)
@@ -344,7 +344,8 @@ $(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t))))
 
 FUZZ_TARGETS := ring transport pci frames header boot cmdline wiring acpi console
 FUZZ_TARGET_ring := $(ADVERSARY)
-FUZZ_TARGET_transport := $(filter-out tests/host/adversary% tests/host/referee%,$(ADVERSARY))
+FUZZ_TARGET_transport := tests/host/adversary_frame.c tests/host/referee_header.c \
+	$(filter-out tests/host/adversary% tests/host/referee%,$(ADVERSARY))
 FUZZ_TARGET_pci := drivers/pci.c $(SIMULATION)
 FUZZ_TARGET_frames := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
 FUZZ_TARGET_header := drivers/virtio_net_header.c $(SIMULATION)

@@ -5,8 +5,8 @@
  * what it was told, true or not.
  *
  * The input: which interfaces there are and which is asked for; the device's shape; with the modern
- * interface, bytes of configuration space that are written over, which may lead anywhere; memory;
- * then a decision for each reading.
+ * interface, bytes of configuration space that are written over, which may lead anywhere; memory, or
+ * that frames may have something left to do on them; then a decision for each reading.
  */
 #include "tests/fuzz/target.h"
 
@@ -21,12 +21,16 @@
 #include "net/lane.h"
 #include "net/forward.h"
 #include "tests/fuzz/input.h"
+#include "tests/host/adversary_frame.h"
 #include "tests/host/machine.h"
+#include "tests/host/referee_header.h"
 #include "tests/host/sim_virtio_net.h"
 
 #define CLOCK_STEP_NS CLOCK_NS_PER_MS /* so that a device that never answers is soon given up */
 #define RING_MAX 1024                 /* larger ones only cost time */
 #define TX_POOL 64
+#define OFFLOADS_FROM 0xf0 /* of the byte that else says how much memory there is */
+#define FRAME_ROOM 8192
 #define MODERN_BASE 0xe000000000ULL
 #define MODERN_PORTS 0xd000
 #define NOTIFY_AT 0x3000
@@ -67,6 +71,7 @@ static struct {
     uint32_t notify_data[SIM_QUEUES];
     uint64_t addresses[SIM_QUEUES][3];
     uint16_t selected;
+    bool offloads;    /* frames may want something */
     uint16_t control; /* number of the one queue that is neither of the first two */
 } liar;
 
@@ -353,6 +358,28 @@ static void judge_buffers(const struct virtio_net *net, const struct lane *lane)
     ensure(lane->pool.count + in_rings == lane->pool.capacity);
 }
 
+/* One frame comes in: an ordinary one, or one that asks for something. */
+static void deliver(struct input *input)
+{
+    static uint8_t frame[FRAME_ROOM];
+
+    if (liar.offloads)
+        sim_virtio_net_deliver(liar.sim, frame,
+                               adversary_frame_make(liar.sim->header, frame, FRAME_ROOM, input));
+    else
+        sim_virtio_net_deliver(liar.sim, "a frame of twenty by", 20);
+}
+
+/* Whatever the device says of itself, what it gets is what it has said that it takes. */
+static void judge_sent(const struct virtio_net *net)
+{
+    for (unsigned i = 0; i < liar.sim->sent_count; i++) {
+        const struct sim_frame *frame = &liar.sim->sent[i];
+        referee_header_judge_sent(net, frame->header, frame->data, frame->length);
+    }
+    sim_virtio_net_forget_sent(liar.sim);
+}
+
 /* The port runs, or is reset and comes back, or is retired. */
 static void live(struct netdev *dev, struct lane *lane, struct input *input)
 {
@@ -362,8 +389,9 @@ static void live(struct netdev *dev, struct lane *lane, struct input *input)
         machine_clock_advance((choice & 0x80 ? 10000u : 1u) * (choice & 0x1f) * CLOCK_NS_PER_MS);
         if (choice & 0x20)
             lane_run(lane);
+        judge_sent((struct virtio_net *)dev);
         if (choice & 0x40)
-            sim_virtio_net_deliver(liar.sim, "a frame of twenty by", 20);
+            deliver(input);
         dev->ops->service(dev, clock_ns());
         if ((choice & 0x7f) == 0)
             ask_everything(dev, input_8(input));
@@ -387,8 +415,9 @@ static void start(struct netdev *dev, struct input *input)
         return;
     setup.rx[0] = (struct netdev_rx_setup){.pool = &lane.pool,
                                            .buffers = choice & 8 ? choice >> 4 : dev->rx_size,
-                                           .payload_max = 1500};
-    setup.tx[0] = (struct netdev_tx_setup){.pool = &lane.pool};
+                                           .payload_max = 1500,
+                                           .offloads = liar.offloads ? dev->tx_offloads : 0};
+    setup.tx[0] = (struct netdev_tx_setup){.pool = &lane.pool, .from = dev};
     const bool started = dev->ops->start(dev, &setup);
     ensure(started == (dev->state == NETDEV_RUNNING));
     ask_everything(dev, input_8(input));
@@ -411,14 +440,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const uint8_t interfaces = input_8(&input);
     add_device(&input, interfaces);
     const uint8_t memory = input_8(&input);
-    if (memory != 0)
+    liar.offloads = memory >= OFFLOADS_FROM;
+    if (memory != 0 && !liar.offloads)
         machine_memory_limit(memory * 4096u);
     ensure(pci_scan(&pci, 1) == 1);
-    const struct virtio_net_options options = {
-        .transport = choices[interfaces >> 6], .vlans = memory & 1, .offloads = memory & 2};
+    const struct virtio_net_options options = {.transport = choices[interfaces >> 6],
+                                               .vlans = memory & 1,
+                                               .offloads = memory & 2 || liar.offloads};
     struct netdev *dev = virtio_net_probe(&pci, 0, &options);
     if (dev->state == NETDEV_FOUND)
-        (void)dev->ops->negotiate(dev, interfaces, NETDEV_FRAME_JUMBO);
+        (void)dev->ops->negotiate(dev, liar.offloads ? dev->tx_offloads : interfaces,
+                                  liar.offloads ? NETDEV_FRAME_SEGMENTS : NETDEV_FRAME_JUMBO);
     judge_probed((struct virtio_net *)dev);
     ask_everything(dev, 0);
     if (dev->state == NETDEV_PROBED)

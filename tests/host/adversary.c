@@ -9,7 +9,9 @@
 #include <machine/panic.h>
 
 #include "drivers/pci.h"
+#include "drivers/virtio_net_features.h"
 #include "net/forward.h"
+#include "tests/host/adversary_frame.h"
 #include "tests/host/adversary_ring.h"
 #include "tests/host/machine.h"
 #include "tests/host/referee.h"
@@ -19,10 +21,14 @@
 #define HONEST 1
 #define SIZES 7 /* rings of 1 to 64 */
 #define MODERN_BASE 0xe000000000ULL
+#define HONEST_FRAME 64         /* bytes of a frame that wants nothing, */
+#define HONEST_FRAME_MAX 0x4000 /* and of the longest one that does */
 
 struct device {
     struct sim_virtio_net *sim;    /* its registers, and all of the honest one */
     uint16_t next[REFEREE_QUEUES]; /* where the next used element goes: counted on and on */
+    uint64_t features;             /* that it offers of its own accord */
+    uint32_t offloads;             /* that its frames may want, as its port was told last */
 };
 
 static struct {
@@ -32,6 +38,8 @@ static struct {
     struct referee referee;
     struct adversary_account account;
     enum adversary_rings rings; /* of the hostile device */
+    bool plenty;                /* there are buffers enough for all rings */
+    bool offloads;              /* frames may have something left to do on them */
 } stage;
 
 const struct adversary_account *adversary_account(void)
@@ -55,6 +63,7 @@ static uint64_t features_of(uint8_t choice)
     features |= choice & 2 ? SIM_F(EVENT_IDX) : 0;
     features |= choice & 4 ? SIM_F(MTU) : 0;
     features |= choice & 8 ? SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_MAC_ADDR) : 0;
+    features |= choice & 128 ? SIM_F(MQ) : 0;
     return features;
 }
 
@@ -81,6 +90,14 @@ static void add_interface(struct sim_virtio_net *sim, enum adversary_rings rings
     sim_virtio_net_modernise(sim, MODERN_BASE + port * SIM_MODERN_BYTES, true);
 }
 
+/* The honest device lets go of offloads by a command, the other one may have none. */
+static void add_offloads(struct sim_virtio_net *sim, unsigned port, struct input *input)
+{
+    sim->features |= adversary_frame_features(input) | SIM_F(CTRL_GUEST_OFFLOADS);
+    if (port == HONEST)
+        sim->features |= SIM_F(CTRL_VQ);
+}
+
 static void add_device(unsigned port, struct input *input)
 {
     const uint8_t sizes = input_8(input);
@@ -92,40 +109,67 @@ static void add_device(unsigned port, struct input *input)
     sim->queues[SIM_RX].size = (uint16_t)(1u << (smallest + sizes % (SIZES - smallest)));
     sim->queues[SIM_TX].size = (uint16_t)(1u << (smallest + sizes / 8 % (SIZES - smallest)));
     sim->queues[SIM_CONTROL].size = (uint16_t)(4u << sizes / 64);
+    sim->max_pairs = 1 + sizes % 8;
     sim->transmit_at_once = false;
+    if (stage.offloads)
+        add_offloads(sim, port, input);
     add_interface(sim, rings_of(choice), port);
     if (port == HOSTILE)
         stage.rings = rings_of(choice);
-    stage.devices[port] = (struct device){.sim = sim};
+    stage.devices[port] = (struct device){.sim = sim, .features = sim->features};
 }
 
-static void make_lane(unsigned port, bool plenty)
+/* The port that the lane of `port` leads to, and whose lane leads there. */
+static unsigned partner_of(unsigned port)
+{
+    return stage.referee.reflects ? port : port ^ 1;
+}
+
+static void make_lane(unsigned port)
 {
     struct netdev *rx = &net_of(port)->netdev;
-    struct netdev *tx = &net_of(stage.referee.reflects ? port : port ^ 1)->netdev;
-    const uint32_t capacity = plenty ? rx->rx_size + tx->tx_size + BURST : 2 * BURST;
+    struct netdev *tx = &net_of(partner_of(port))->netdev;
+    const uint32_t capacity = stage.plenty ? rx->rx_size + tx->tx_size + BURST : 2 * BURST;
 
     lane_init(&stage.lanes[port], rx, tx, stage.referee.reflects ? forward_reflect : forward_wire);
     ensure(pool_create(&stage.lanes[port].pool, capacity, rx->frame_max, false));
     referee_note_lane(&stage.referee.lanes[port], &stage.lanes[port]);
 }
 
-static void start_port(unsigned port, bool plenty)
+static struct netdev_setup setup_of(unsigned port)
 {
-    struct netdev *dev = &net_of(port)->netdev;
-    struct lane *lane = &stage.lanes[port];
-    struct lane *towards = &stage.lanes[stage.referee.reflects ? port : port ^ 1];
+    const struct netdev *dev = &net_of(port)->netdev;
+    struct lane *lane = &stage.lanes[port], *towards = &stage.lanes[partner_of(port)];
     struct netdev_setup setup = {.rx_queues = 1, .tx_queues = 1};
 
+    stage.devices[port].offloads = net_of(partner_of(port))->netdev.tx_offloads;
     setup.rx[0] = (struct netdev_rx_setup){
         .pool = &lane->pool,
-        .buffers = plenty ? dev->rx_size : BURST / 2,
+        .buffers = stage.plenty ? dev->rx_size : BURST / 2,
         .payload_max = lane->payload_max,
+        .offloads = stage.devices[port].offloads,
     };
-    setup.tx[0] = (struct netdev_tx_setup){.pool = &towards->pool};
+    setup.tx[0] = (struct netdev_tx_setup){.pool = &towards->pool, .from = towards->rx};
+    return setup;
+}
+
+static void start_port(unsigned port)
+{
+    struct netdev *dev = &net_of(port)->netdev;
+    const struct netdev_setup setup = setup_of(port);
+
     ensure(dev->ops->start(dev, &setup));
     (void)dev->ops->set_promisc(dev, true);
     stage.referee.ports[port].hostile = port == HOSTILE;
+}
+
+/* As net/assembly.c does it: each port by what the other one offers. */
+static void negotiate(unsigned port, uint32_t frame_room)
+{
+    struct netdev *const dev = &net_of(port)->netdev;
+    const uint32_t offloads = net_of(partner_of(port))->netdev.tx_offloads & dev->rx_offloads;
+
+    ensure(dev->ops->negotiate(dev, offloads, frame_room));
 }
 
 void adversary_begin(struct input *input)
@@ -135,20 +179,24 @@ void adversary_begin(struct input *input)
     machine_reset();
     memset(&stage, 0, sizeof(stage));
     stage.referee.reflects = choice & 1;
+    stage.plenty = !(choice & 2);
+    stage.offloads = choice & 4;
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
         add_device(port, input);
     ensure(pci_scan(stage.pci, REFEREE_PORTS) == REFEREE_PORTS);
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
         stage.referee.ports[port].net = (struct virtio_net *)virtio_net_probe(
-            &stage.pci[port], port, &(struct virtio_net_options){0});
+            &stage.pci[port], port, &(struct virtio_net_options){.offloads = stage.offloads});
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
-        ensure(net_of(port)->netdev.ops->negotiate(&net_of(port)->netdev, 0, NETDEV_FRAME_USUAL));
+        negotiate(port, choice & 8 ? NETDEV_FRAME_USUAL : NETDEV_FRAME_SEGMENTS);
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
-        make_lane(port, !(choice & 2));
+        make_lane(port);
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
-        start_port(port, !(choice & 2));
+        start_port(port);
     referee_open(&stage.referee);
     stage.devices[HOSTILE].sim->answer = SIM_ANSWER_NEVER; /* from now on by our acts */
+    stage.devices[HONEST].sim->answer = SIM_ANSWER_LATE;   /* and here between two steps */
+    stage.devices[HONEST].sim->answer_delay_ns = CLOCK_NS_PER_MS / 2;
     stage.devices[HOSTILE].next[SIM_CONTROL] = (uint16_t)net_of(HOSTILE)->control.queue.used_idx;
 }
 
@@ -225,6 +273,19 @@ static void write_buffer(struct referee_chain *chain, uint32_t at, struct input 
     memcpy(chain->load.stamp, frame, REFEREE_STAMP);
 }
 
+/* A frame that wants something, or says so. */
+static uint32_t write_frame(struct referee_chain *chain, struct input *input)
+{
+    uint8_t *const frame = chain->load.buffer + PACKET_HEADROOM;
+    uint8_t header_bytes[ADVERSARY_HEADER];
+    const uint32_t length = adversary_frame_make(header_bytes, frame, chain->load.length, input);
+
+    memcpy(frame - header(), header_bytes, header());
+    chain->load.stamped = true;
+    memcpy(chain->load.stamp, frame, REFEREE_STAMP);
+    return length;
+}
+
 static void answer_command(void)
 {
     struct virtio_net_control_buffer *buffer = net_of(HOSTILE)->control.buffer;
@@ -237,7 +298,9 @@ static uint32_t work_on(struct referee_ring *ring, struct referee_chain *chain, 
 {
     uint32_t length = 0;
 
-    if (ring->index == SIM_RX) {
+    if (ring->index == SIM_RX && stage.offloads) {
+        length = write_frame(chain, input);
+    } else if (ring->index == SIM_RX) {
         length = ETHERNET_HEADER_SIZE + input_8(input) * 6u;
         write_buffer(chain, header(), input, REFEREE_STAMP);
         length = length < chain->load.length ? length : chain->load.length;
@@ -284,8 +347,14 @@ static void finish_batch(struct referee_ring *ring, struct input *input)
 /* An element that is right in one half, or in neither. */
 static void finish_wrongly(struct referee_ring *ring, struct input *input)
 {
-    const uint32_t lengths[] = {
-        0, 1, header() - 1, header(), UINT32_MAX, header() + 1600, header() + 1601, 0x80000000u};
+    const uint32_t lengths[] = {0,
+                                1,
+                                header() - 1,
+                                header(),
+                                UINT32_MAX,
+                                header() + ring->room,
+                                header() + ring->room + 1,
+                                0x80000000u};
     const uint8_t choice = input_8(input);
     uint32_t id = 0, length = lengths[choice / 4 % 8], slots = 1;
     struct referee_chain *chain = choose(ring, choice / 32, &id);
@@ -321,6 +390,15 @@ static void spoil_buffer(struct input *input)
         write_buffer(chain, choice % 16, input, header() + 20);
 }
 
+/* What it offers of offloads when it is asked the next time: less, or all again. */
+static void change_offers(struct input *input, bool all)
+{
+    struct device *const device = &stage.devices[HOSTILE];
+    const uint64_t gone = ~adversary_frame_features(input) & virtio_net_features_offload();
+
+    device->sim->features = all ? device->features : device->features & ~gone;
+}
+
 /* How its registers behave from now on. */
 static void change_mood(struct input *input)
 {
@@ -332,21 +410,34 @@ static void change_mood(struct input *input)
     sim->reset_stuck = choice & 2;
     sim->reset_delay_ns = choice & 4 ? 5 * CLOCK_NS_PER_MS : 0;
     stage.referee.ports[HOSTILE].status_lies |= choice & (1 | 2);
+    if (stage.offloads && choice & 64)
+        change_offers(input, choice & 128);
 }
 
 /* --- the honest device --- */
+
+static uint32_t honest_room(void)
+{
+    const uint32_t room = stage.lanes[HONEST].pool.frame_max;
+
+    return room < HONEST_FRAME_MAX ? room : HONEST_FRAME_MAX;
+}
 
 static void serve_honestly(struct input *input)
 {
     struct sim_virtio_net *sim = stage.devices[HONEST].sim;
     const uint8_t choice = input_8(input);
-    uint8_t frame[64];
+    static uint8_t frame[HONEST_FRAME_MAX];
+    uint32_t length = HONEST_FRAME;
 
-    memset(frame, choice, sizeof(frame));
+    memset(frame, choice, length);
+    if (stage.offloads)
+        length = adversary_frame_make_fair(sim->header, frame, honest_room(),
+                                           net_of(HONEST)->netdev.rx_offloads, choice / 8);
     sim->queues[SIM_RX].order = sim->queues[SIM_TX].order =
         choice & 64 ? SIM_SHUFFLED : SIM_IN_ORDER;
     for (unsigned n = choice % 8; n > 0; n--)
-        sim_virtio_net_deliver(sim, frame, sizeof(frame));
+        sim_virtio_net_deliver(sim, frame, length);
     sim_virtio_net_transmit(sim, choice / 8 % 8);
     sim_virtio_net_forget_sent(sim);
 }
@@ -361,17 +452,33 @@ static void follow_resets(enum netdev_state before)
     if (state != before && state == NETDEV_RUNNING) {
         memset(stage.devices[HOSTILE].next, 0, sizeof(stage.devices[HOSTILE].next));
         stage.referee.ports[HOSTILE].status_lies = false;
+        stage.referee.ports[HOSTILE].cut = false;
         stage.account.resets++;
     }
     if (state != before && state == NETDEV_RETIRED)
         stage.account.retired++;
 }
 
+static void count_frames(const struct referee_ring *tx, uint32_t header_size)
+{
+    for (unsigned i = 0; i < tx->offered_count; i++) {
+        const struct referee_load *load = &tx->offered[i];
+        const uint8_t *header_bytes = load->buffer + PACKET_HEADROOM - header_size;
+        stage.account.checksums += header_bytes[0];
+        stage.account.segments += header_bytes[1] != 0;
+        stage.account.large += load->length > NETDEV_FRAME_USUAL;
+    }
+    stage.account.frames += tx->offered_count;
+}
+
 static void count(void)
 {
+    stage.account.lies = stage.account.too_much = 0;
     for (unsigned port = 0; port < REFEREE_PORTS; port++) {
         const struct referee_ring *rings = stage.referee.ports[port].rings;
-        stage.account.frames += rings[SIM_TX].offered_count;
+        count_frames(&rings[SIM_TX], net_of(port)->header_size);
+        stage.account.lies += net_of(port)->tx_bad_offload;
+        stage.account.too_much += net_of(port)->tx_no_offload;
         for (unsigned i = 0; i < REFEREE_QUEUES && port == HOSTILE; i++)
             stage.account.taken += rings[i].taken_count;
     }
@@ -423,11 +530,31 @@ static void service(unsigned port)
     assert_honest_port_is_well();
 }
 
+/* As net/assembly.c does it in housekeeping: the other device is another one since a reset. */
+static void follow_offloads(unsigned port)
+{
+    struct netdev *const dev = &net_of(port)->netdev;
+
+    if (stage.devices[port].offloads == net_of(partner_of(port))->netdev.tx_offloads)
+        return;
+    referee_before(&stage.referee);
+    const struct netdev_setup setup = setup_of(port);
+    stage.referee.ports[port].cut = true;
+    stage.account.cuts +=
+        dev->state == NETDEV_RUNNING && (dev->rx_offloads & ~setup.rx[0].offloads) != 0;
+    dev->ops->rewire(dev, &setup);
+    referee_after(&stage.referee, NULL);
+    assert_honest_port_is_well();
+}
+
 static void pass_time(uint64_t ns)
 {
     machine_clock_advance(ns);
+    (void)clock_ns(); /* what the honest device does in time is done before the driver's step */
     for (unsigned port = 0; port < REFEREE_PORTS; port++)
         service(port);
+    for (unsigned port = 0; port < REFEREE_PORTS; port++)
+        follow_offloads(port);
 }
 
 /* --- one act --- */

@@ -26,8 +26,14 @@ enum adversary_rings {
 struct adversary_account {
     uint64_t completions; /* elements put into its used rings while the port was in service */
     uint64_t by_rings[ADVERSARY_RINGS];
-    uint64_t taken;  /* of these, by the driver */
-    uint64_t frames; /* that left by either port */
+    uint64_t taken;     /* of these, by the driver */
+    uint64_t frames;    /* that left by either port; of these: */
+    uint64_t checksums; /* with an unfinished checksum, */
+    uint64_t segments;  /* and to be cut */
+    uint64_t large;     /* longer than any that is not to be cut */
+    uint64_t lies;      /* frames that did not leave because of their header, */
+    uint64_t too_much;  /* or because the device could not do what it asked for */
+    uint64_t cuts;      /* how often a running port was told to let less in */
     uint64_t breaches[VIRTQUEUE_BREACHES];
     uint64_t resets; /* that the driver came back from */
     uint64_t retired;

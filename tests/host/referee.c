@@ -8,6 +8,7 @@
 #include <machine/panic.h>
 
 #include "tests/host/machine.h"
+#include "tests/host/referee_header.h"
 #include "tests/host/sim_virtio_net.h"
 
 #define VLAN_TAGS_ROOM 8 /* bytes that may come on top of a payload */
@@ -115,21 +116,21 @@ static void judge_taken(struct referee_ring *ring)
     }
 }
 
-static void judge_load(const struct referee_ring *ring, const struct referee_lane *owner,
-                       const struct referee_load *load)
+static void judge_load(const struct virtio_net *net, const struct referee_ring *ring,
+                       const struct referee_lane *owner, const struct referee_load *load)
 {
-    static const uint8_t zero[VIRTIO_NET_HDR_BYTES];
-
     number_of(owner, load->buffer);
     if (ring->index == SIM_RX) {
         ensure(load->length == owner->lane->pool.frame_max);
         return;
     }
     ensure(load->length >= ETHERNET_HEADER_SIZE && load->length <= owner->lane->pool.frame_max);
-    ensure(memcmp(load->buffer + PACKET_HEADROOM - ring->header, zero, ring->header) == 0);
+    const uint8_t *frame = load->buffer + PACKET_HEADROOM;
+    referee_header_judge_sent(net, frame - ring->header, frame, load->length);
 }
 
-static void judge_offered(struct referee_ring *ring, const struct referee_lane *owner)
+static void judge_offered(const struct virtio_net *net, struct referee_ring *ring,
+                          const struct referee_lane *owner)
 {
     const struct virtqueue *queue = ring->queue;
 
@@ -140,7 +141,7 @@ static void judge_offered(struct referee_ring *ring, const struct referee_lane *
         ensure(queue->avail_idx - ring->avail_idx <= queue->capacity);
         referee_ring_offer(ring);
         if (ring->index != SIM_CONTROL)
-            judge_load(ring, owner, &ring->offered[ring->offered_count - 1]);
+            judge_load(net, ring, owner, &ring->offered[ring->offered_count - 1]);
     }
     ensure(virtqueue_outstanding(queue) <= queue->capacity);
     if (!queue->packed)
@@ -166,11 +167,18 @@ static bool told(const struct virtio_net *net)
     for (unsigned i = 0; i < REFEREE_QUEUES; i++) {
         const enum virtqueue_breach breach = queue_of(net, i)->breach;
         snprintf(reason, sizeof(reason), "reason=%s queue=%u value=%u ",
-                 virtqueue_breach_name(breach), i, queue_of(net, i)->breach_value);
+                 virtqueue_breach_name(breach), queue_of(net, i)->index,
+                 queue_of(net, i)->breach_value);
         if (breach != VIRTQUEUE_SOUND && machine_log_count("error", reason) == 1)
             return true;
     }
     return false;
+}
+
+/* It had to be reset so that its frames want less. */
+static bool was_cut(const struct referee_port *port)
+{
+    return port->cut && strcmp(port->net->recovery.reason, "offloads") == 0;
 }
 
 static void judge_stop(const struct referee_port *port)
@@ -186,7 +194,8 @@ static void judge_stop(const struct referee_port *port)
                 ensure(queue_of(net, i)->breach == VIRTQUEUE_SOUND);
         return;
     }
-    ensure(port->hostile && (breaches == 1 || (breaches == 0 && port->status_lies)));
+    ensure(port->hostile &&
+           (breaches == 1 || (breaches == 0 && (port->status_lies || was_cut(port)))));
     ensure(breaches == 0 || told(net));
     for (unsigned i = 0; i < REFEREE_QUEUES; i++)
         if (queue_of(net, i)->breach != VIRTQUEUE_SOUND)
@@ -195,9 +204,12 @@ static void judge_stop(const struct referee_port *port)
 
 /* --- a frame that comes in leaves as it came, or is counted --- */
 
-static uint64_t drops_of(const struct lane *lane)
+/* By the lane, and for their headers by the port that it leads to. */
+static uint64_t drops_of(struct referee *referee, const struct referee_lane *watched)
 {
-    uint64_t sum = 0;
+    const struct lane *lane = watched->lane;
+    const struct virtio_net *tx = tx_of(referee, watched)->net;
+    uint64_t sum = tx->tx_bad_offload + tx->tx_no_offload;
 
     for (unsigned i = 0; i < DROP_REASONS; i++)
         sum += lane->drops[i];
@@ -215,19 +227,28 @@ static bool may_pass(const struct lane *lane, uint32_t length)
            length - ETHERNET_HEADER_SIZE <= (uint64_t)lane->payload_max + VLAN_TAGS_ROOM;
 }
 
-static void judge_frame(const struct referee *referee, const struct lane *lane,
+/* Of a frame that is to be cut the pieces count. */
+static void judge_frame(struct referee *referee, const struct referee_lane *lane,
                         const struct referee_load *in, const struct referee_load *out)
 {
     const uint8_t *frame = out->buffer + PACKET_HEADROOM;
+    const struct virtio_net *tx = tx_of(referee, lane)->net;
 
-    ensure(in->length == out->length && may_pass(lane, in->length));
+    ensure(in->length == out->length);
+    ensure(may_pass(lane->lane, in->length) ||
+           may_pass(lane->lane, referee_header_piece(tx, frame, in->length)));
     if (in->stamped && !referee->reflects)
         ensure(memcmp(frame, in->stamp, REFEREE_STAMP) == 0);
 }
 
-static void judge_drop(const struct lane *lane, uint32_t length, uint64_t *counted)
+/* The header is still what it was, as nothing was to be sent. */
+static void judge_drop(struct referee *referee, const struct referee_lane *lane,
+                       const struct referee_load *in, uint64_t *counted)
 {
-    ensure(may_be_dropped(lane, length));
+    ensure(may_be_dropped(lane->lane, in->length) ||
+           !referee_header_passes(referee->ports[lane - referee->lanes].net,
+                                  tx_of(referee, lane)->net, in->buffer + PACKET_HEADROOM,
+                                  in->length));
     ensure(*counted > 0);
     --*counted;
 }
@@ -237,16 +258,16 @@ static void judge_lane(struct referee *referee, struct referee_lane *lane)
     const struct referee_ring *rx = &referee->ports[lane - referee->lanes].rings[SIM_RX];
     const struct referee_ring *tx = &tx_of(referee, lane)->rings[SIM_TX];
     const bool sends = tx_of(referee, lane)->net->netdev.state == NETDEV_RUNNING;
-    uint64_t drops = drops_of(lane->lane) - lane->drops;
+    uint64_t drops = drops_of(referee, lane) - lane->drops;
     unsigned sent = 0;
 
     lane->drops += drops;
     for (unsigned i = 0; i < rx->taken_count; i++) {
         const struct referee_load *in = &rx->taken[i];
         if (sent < tx->offered_count && tx->offered[sent].buffer == in->buffer)
-            judge_frame(referee, lane->lane, in, &tx->offered[sent++]);
+            judge_frame(referee, lane, in, &tx->offered[sent++]);
         else if (sends) /* else it was swallowed: where it was to go, nothing goes now */
-            judge_drop(lane->lane, in->length, &drops);
+            judge_drop(referee, lane, in, &drops);
     }
     ensure(sent == tx->offered_count && (drops == 0 || !sends));
 }
@@ -312,7 +333,7 @@ static void judge_port(struct referee *referee, struct referee_port *port)
     judge_stop(port);
     for (unsigned i = 0; i < REFEREE_QUEUES; i++)
         if (port->rings[i].exists)
-            judge_offered(&port->rings[i], owner_of(referee, port, i));
+            judge_offered(port->net, &port->rings[i], owner_of(referee, port, i));
 }
 
 void referee_after(struct referee *referee, const struct lane *step)

@@ -5,6 +5,7 @@
  *   - takes what the device may not give: a chain that it does not have, a length that cannot be;
  *   - offers a chain that is out already, or memory that is none of the lane's buffers;
  *   - sends a frame that did not come in, changes one, or leaves one out without counting it;
+ *   - sends a header that the device may not get, or keeps a frame whose header goes with it;
  *   - loses a buffer or has it twice;
  *   - goes on where a rule was broken, stops where none was, or gives the wrong reason.
  *
@@ -31,6 +32,7 @@ struct referee_port {
     uint64_t breaches;
     bool hostile;     /* or it keeps all rules, and must never be stopped */
     bool status_lies; /* its status register may be the reason for a stop */
+    bool cut;         /* and so may be offloads that it did not let go of by a command */
 };
 
 struct referee_lane {

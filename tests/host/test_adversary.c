@@ -35,6 +35,12 @@ static void add(struct adversary_account *sum, const struct adversary_account *p
     sum->completions += part->completions;
     sum->taken += part->taken;
     sum->frames += part->frames;
+    sum->checksums += part->checksums;
+    sum->segments += part->segments;
+    sum->large += part->large;
+    sum->lies += part->lies;
+    sum->too_much += part->too_much;
+    sum->cuts += part->cuts;
     sum->resets += part->resets;
     sum->retired += part->retired;
     for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++)
@@ -62,12 +68,19 @@ static void a_million_adversarial_completions_break_nothing(void **state)
                   (unsigned long long)sum.completions, (unsigned long long)sum.taken,
                   (unsigned long long)sum.frames, (unsigned long long)sum.resets,
                   (unsigned long long)sum.retired);
+    print_message("checksums=%llu segments=%llu large=%llu lies=%llu too_much=%llu cuts=%llu\n",
+                  (unsigned long long)sum.checksums, (unsigned long long)sum.segments,
+                  (unsigned long long)sum.large, (unsigned long long)sum.lies,
+                  (unsigned long long)sum.too_much, (unsigned long long)sum.cuts);
     for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
         print_message("completions in rings of kind %u: %llu\n", i,
                       (unsigned long long)sum.by_rings[i]);
 
     /* No account of a device that never got anywhere. */
     assert_true(sum.taken > COMPLETIONS / 4 && sum.frames > COMPLETIONS / 8);
+    assert_true(sum.checksums > COMPLETIONS / 20 && sum.segments > COMPLETIONS / 50);
+    assert_true(sum.large > COMPLETIONS / 50 && sum.lies > COMPLETIONS / 50);
+    assert_true(sum.too_much > 500 && sum.cuts > 100);
     assert_true(sum.resets > 1000 && sum.retired > 100);
     for (unsigned i = VIRTQUEUE_SOUND + 1; i < VIRTQUEUE_NUM_BUFFERS; i++)
         assert_true(sum.breaches[i] > 100); /* of frames in several buffers there are none here */
