@@ -131,6 +131,29 @@ static __attribute__((noinline)) uint32_t rx_take(struct virtio_net *net, struct
     return burst.count;
 }
 
+/* A round that finds nothing or a single frame; `packed` is as the queue is, by a constant. */
+static inline __attribute__((always_inline)) uint32_t
+rx_lone(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
+{
+    struct virtio_net_queue *const rx = &net->rx;
+    void **const token = (void **)batch->buffers;
+    uint32_t length;
+    const enum virtqueue_lone found = packed ? virtqueue_packed_pop_lone(&rx->queue, token, &length)
+                                             : virtqueue_pop_lone(&rx->queue, token, &length);
+
+    if (found == VIRTQUEUE_NONE)
+        return batch->count = 0;
+    if (found == VIRTQUEUE_OTHER || n == 0)
+        return rx_take(net, batch, n);
+    virtqueue_popped(&rx->queue, 1);
+    rx->packets++;
+    rx->bytes += length;
+    batch->count = 1;
+    batch->odd = false;
+    batch->lengths[0] = length;
+    return 1;
+}
+
 /*
  * Short, as most rounds of most lanes find nothing, and many a single frame. Where the pool was too
  * poor to refill the ring, nothing may ever come in until that is done.
@@ -140,28 +163,15 @@ uint32_t virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct b
 {
     struct virtio_net *net = virtio_net_of(dev);
     struct virtio_net_queue *rx = &net->rx;
-    uint32_t length;
 
     (void)queue_number; /* there is one */
-    if (n == 0 || rx_is_low(rx))
+    if (rx_is_low(rx))
         return rx_take(net, batch, n);
-    if (!rx->queue.straight)
-        return virtqueue_has_finished(&rx->queue) ? rx_take(net, batch, n) : (batch->count = 0);
-    switch (virtqueue_pop_lone(&rx->queue, (void **)batch->buffers, &length)) {
-    case VIRTQUEUE_NONE:
-        return batch->count = 0;
-    case VIRTQUEUE_OTHER:
-        return rx_take(net, batch, n);
-    case VIRTQUEUE_LONE:
-        break;
-    }
-    virtqueue_popped(&rx->queue, 1);
-    rx->packets++;
-    rx->bytes += length;
-    batch->count = 1;
-    batch->odd = false;
-    batch->lengths[0] = length;
-    return 1;
+    if (rx->queue.straight)
+        return rx_lone(net, batch, n, false);
+    if (rx->queue.straight_packed)
+        return rx_lone(net, batch, n, true);
+    return virtqueue_has_finished(&rx->queue) ? rx_take(net, batch, n) : (batch->count = 0);
 }
 
 /* All that is missing in the ring is filled up, round its end too: with fewer buffers than its next
@@ -250,11 +260,16 @@ static void tx_count(struct virtio_net *net, uint32_t packets, uint64_t bytes)
 
 /* A device of VERSION_1 has num_buffers 1 in each header (§5.1.6.4), and as a rule nothing else. It
  * must be 0 now (§5.1.6.2). */
-static __attribute__((noinline)) void tx_clear_num_buffers(uint8_t *const *buffers, uint64_t n)
+static inline void tx_clear_num_buffers(uint8_t *buffer)
+{
+    memset(buffer + PACKET_HEADROOM - sizeof(uint16_t), 0, sizeof(uint16_t));
+}
+
+static __attribute__((noinline)) void tx_clear_each(uint8_t *const *buffers, uint64_t n)
 {
 #pragma GCC unroll 4
     for (uint64_t i = 0; i < n; i++)
-        memset(buffers[i] + PACKET_HEADROOM - sizeof(uint16_t), 0, sizeof(uint16_t));
+        tx_clear_num_buffers(buffers[i]);
 }
 
 /* The source is asked each time, as its device may be another one by now. */
@@ -312,7 +327,7 @@ tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths,
     if ((sight.headers | sight.header_ends) != 0) {
         if (sight.headers != 0 || !tx_has_num_buffers(net))
             return tx_add_each(net, buffers, lengths, n);
-        tx_clear_num_buffers(buffers, n);
+        tx_clear_each(buffers, n);
     }
     if (__builtin_expect(net->tx.chained, 0))
         virtio_net_lay_chains(net, buffers, lengths, n);
@@ -336,23 +351,58 @@ static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const 
     return wants_doorbell ? tx_kick(net, n) : n;
 }
 
-/* Short for a single frame that has nothing unusual about it. */
+/* A single frame whose header is not all zero. If that is due to num_buffers alone, it sets out again
+ * without. */
+static __attribute__((noinline)) uint32_t tx_lone_marked(struct virtio_net *net,
+                                                         const struct batch *batch)
+{
+    struct virtqueue_sight sight = {0};
+
+    virtqueue_see(&sight, virtqueue_header(&net->tx.queue, batch->buffers[0]));
+    if (sight.headers != 0 || !tx_has_num_buffers(net))
+        return tx_give(net, batch);
+    tx_clear_num_buffers(batch->buffers[0]);
+    return virtio_net_tx_batch(&net->netdev, 0, batch);
+}
+
+/* A single frame; the short way is for one that has nothing unusual about it. `packed` is as the queue
+ * is, by a constant. */
+static inline __attribute__((always_inline)) uint32_t
+tx_lone(struct virtio_net *net, const struct batch *batch, bool packed)
+{
+    struct virtqueue *const queue = &net->tx.queue;
+    uint8_t *const buffer = batch->buffers[0];
+    const uint32_t length = batch->lengths[0];
+    struct virtqueue_sight sight = {0};
+
+    virtqueue_see(&sight, virtqueue_header(queue, buffer));
+    if ((sight.headers | sight.header_ends) != 0)
+        return tx_lone_marked(net, batch);
+    if (packed && queue->laid != 0)
+        return tx_give(net, batch);
+    if (packed)
+        virtqueue_packed_put_lone(queue, buffer, length);
+    else
+        virtqueue_put_lone(queue, buffer, length);
+    tx_count(net, 1, length);
+    return (packed ? virtqueue_packed_publish(queue, 1) : virtqueue_publish(queue, 1))
+               ? tx_kick(net, 1)
+               : 1;
+}
+
 uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)
 {
     struct virtio_net *net = virtio_net_of(dev);
-    struct virtqueue *const queue = &net->tx.queue;
-    struct virtqueue_sight sight = {0};
+    const struct virtqueue *const queue = &net->tx.queue;
 
     (void)queue_number;
-    if (batch->count != 1 || dev->tx_ready == 0 || !queue->straight)
-        return tx_give(net, batch);
-    virtqueue_see(&sight, virtqueue_header(queue, batch->buffers[0]));
-    if ((sight.headers | sight.header_ends) != 0)
-        return tx_give(net, batch);
-    const uint32_t length = batch->lengths[0];
-    virtqueue_put_lone(queue, batch->buffers[0], length);
-    tx_count(net, 1, length);
-    return virtqueue_publish(queue, 1) ? tx_kick(net, 1) : 1;
+    if (batch->count == 1 && dev->tx_ready != 0) {
+        if (queue->straight)
+            return tx_lone(net, batch, false);
+        if (queue->straight_packed)
+            return tx_lone(net, batch, true);
+    }
+    return tx_give(net, batch);
 }
 
 uint32_t virtio_net_tx_batch_chained(struct netdev *dev, unsigned queue_number,

@@ -86,7 +86,7 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         .event_idx = shape->event_idx,
         .in_order = shape->in_order,
         .straight = !shape->packed && !shape->in_order && chain == 1,
-        .unmoved = true,
+        .straight_packed = shape->packed && !shape->in_order,
     };
     make_slots(queue);
 
@@ -233,7 +233,7 @@ static void exchange(struct virtqueue *queue, uint32_t slot, uint32_t other)
     void *const token = queue->tokens[slot];
     const uint32_t id = queue->ids[slot];
 
-    queue->unmoved = queue->straight = false;
+    queue->straight = queue->straight_packed = false;
     queue->tokens[slot] = queue->tokens[other];
     queue->tokens[other] = token;
     fill_slot(queue, slot, queue->ids[other]);

@@ -88,12 +88,12 @@ struct virtqueue {
 
     uint32_t capacity;            /* slots: size ÷ chain */
     enum virtqueue_breach breach; /* the first one */
-    bool straight;   /* split, in any order, chains of one, and slot i has descriptor i */
-    bool unmoved;    /* no chain has changed its slot yet */
-    bool packed;     /* VIRTIO_F_RING_PACKED was negotiated */
-    bool event_idx;  /* VIRTIO_F_EVENT_IDX was negotiated */
-    bool in_order;   /* VIRTIO_F_IN_ORDER was negotiated */
-    uint32_t parked; /* used_idx when used_event was last moved */
+    bool straight;        /* split, in any order, chains of one, and slot i has descriptor i */
+    bool straight_packed; /* packed, in any order, and slot i has id i */
+    bool packed;          /* VIRTIO_F_RING_PACKED was negotiated */
+    bool event_idx;       /* VIRTIO_F_EVENT_IDX was negotiated */
+    bool in_order;        /* VIRTIO_F_IN_ORDER was negotiated */
+    uint32_t parked;      /* used_idx when used_event was last moved */
     _Atomic uint16_t *avail_event; /* split: the device's, when to be notified */
 
     _Atomic uint16_t *used_event; /* split: ours, when to be interrupted */
@@ -103,7 +103,8 @@ struct virtqueue {
     uint16_t chain;               /* descriptors a slot: 1, 2 or 4; 1 in a packed ring */
     uint16_t index;               /* the queue's number at its device */
     uint32_t breach_value;        /* what the device had written */
-    uint32_t laid;                /* packed: slots from avail_idx on, laid and not shown yet; */
+    uint32_t laid;                /* packed: slots from avail_idx on that were laid and not shown
+                                     yet, and look available but for the first; */
     uint32_t laid_word;           /* and what shows them: id and flags for the first */
     uint32_t told;                /* in_order: chains that the device has told of already, */
     uint32_t told_length;         /* and the length of the last of them */
@@ -351,12 +352,13 @@ static inline uint32_t virtqueue_pending(struct virtqueue *queue)
  * number `idx`, are once the device has finished it (§2.8.1); and the bits of them that count. */
 #define VIRTQUEUE_PACKED_MASK                                                                      \
     ((uint32_t)(VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << 16 | UINT16_MAX)
+#define VIRTQUEUE_PACKED_FLAGS (VIRTQUEUE_PACKED_MASK & ~(uint32_t)UINT16_MAX)
 
 static inline uint32_t virtqueue_packed_used(const struct virtqueue *queue, uint32_t idx,
                                              uint32_t id)
 {
     /* Both bits are the wrap counter: 1 in the first round of the ring, then 0, and so on. */
-    return (idx & queue->capacity ? 0 : VIRTQUEUE_PACKED_MASK & ~(uint32_t)UINT16_MAX) | id;
+    return (idx & queue->capacity ? 0 : VIRTQUEUE_PACKED_FLAGS) | id;
 }
 
 /* Acquire: id and flags before the length and the buffer. Partner: the device's release of flags,
@@ -373,9 +375,9 @@ static inline bool virtqueue_has_finished(const struct virtqueue *queue)
         return atomic_load_explicit(&queue->used->idx, memory_order_relaxed) !=
                (uint16_t)queue->used_idx;
     const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const uint32_t flags = VIRTQUEUE_PACKED_MASK & ~(uint32_t)UINT16_MAX;
-    return queue->told != 0 || (virtqueue_packed_load(&queue->packed_desc[slot]) & flags) ==
-                                   virtqueue_packed_used(queue, queue->used_idx, 0);
+    const uint32_t word = virtqueue_packed_load(&queue->packed_desc[slot]);
+    return queue->told != 0 ||
+           (word & VIRTQUEUE_PACKED_FLAGS) == virtqueue_packed_used(queue, queue->used_idx, 0);
 }
 
 /*

@@ -3,14 +3,16 @@
  * buffers are owned as there.
  *
  * Nearly all queues are straight: split, chains of one descriptor, and slot i has descriptor i, since
- * the device has kept the order so far. For these there are loops of their own, and what they find
- * stays in registers. Who is not in a hurry calls virtqueue_put_any and virtqueue_pop_any.
+ * the device has kept the order so far; or straight_packed. For these there are loops of their own,
+ * those of packed rings in virtqueue_packed_burst.h, and what they find stays in registers. Who is not
+ * in a hurry calls virtqueue_put_any and virtqueue_pop_any.
  */
 #ifndef DRIVERS_VIRTQUEUE_BURST_H
 #define DRIVERS_VIRTQUEUE_BURST_H
 
 #include "drivers/virtqueue.h"
 #include "drivers/virtqueue_four.h"
+#include "drivers/virtqueue_packed_burst.h"
 
 /* ---- adding ---- */
 
@@ -116,12 +118,15 @@ virtqueue_straight_pop(const struct virtqueue *queue, void **tokens, uint32_t *l
 static inline __attribute__((always_inline)) struct virtqueue_sight
 virtqueue_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
-    if (__builtin_expect(!queue->straight, 0))
-        return virtqueue_put_any(queue, buffers, lengths, n);
-    if (lengths != NULL)
-        return virtqueue_straight_put_read(queue, buffers, lengths, n);
-    virtqueue_straight_put_write(queue, buffers, n);
-    return (struct virtqueue_sight){0};
+    if (queue->straight) {
+        if (lengths != NULL)
+            return virtqueue_straight_put_read(queue, buffers, lengths, n);
+        virtqueue_straight_put_write(queue, buffers, n);
+        return (struct virtqueue_sight){0};
+    }
+    if (__builtin_expect(queue->straight_packed, 1))
+        return virtqueue_packed_straight_put(queue, buffers, lengths, n);
+    return virtqueue_put_any(queue, buffers, lengths, n);
 }
 
 /* virtqueue_put, and virtqueue_show at once. */
@@ -145,6 +150,11 @@ virtqueue_pop_either(struct virtqueue *queue, void **tokens, uint32_t *lengths, 
             virtqueue_straight_pop(queue, tokens, lengths, here, with_lengths);
         if (__builtin_expect(burst.count == here, 1))
             return burst;
+    } else if (__builtin_expect(queue->straight_packed, 1)) {
+        const struct virtqueue_burst burst = virtqueue_packed_straight_pop(
+            queue, tokens, lengths, virtqueue_packed_at_most(queue, n), with_lengths);
+        if (__builtin_expect(burst.count != 0, 1))
+            return burst;
     }
     return virtqueue_pop_any(queue, tokens, lengths, n);
 }
@@ -157,7 +167,8 @@ static inline struct virtqueue_burst virtqueue_pop(struct virtqueue *queue, void
 }
 
 /* As virtqueue_pop_any, where the device has read. Returns how many chains. */
-static inline uint32_t virtqueue_reclaim(struct virtqueue *queue, void **tokens, uint32_t n)
+static inline __attribute__((always_inline)) uint32_t virtqueue_reclaim(struct virtqueue *queue,
+                                                                        void **tokens, uint32_t n)
 {
     return virtqueue_pop_either(queue, tokens, NULL, n, false).count;
 }

@@ -1,6 +1,6 @@
 /*
  * Four words side by side, worked on at once: the compiler's vectors, one SSE register each. For the
- * bursts of the data path in drivers/virtqueue.c and drivers/virtqueue_packed.c.
+ * bursts of the data path in drivers/virtqueue_burst.h and drivers/virtqueue_packed_burst.h.
  */
 #ifndef DRIVERS_VIRTQUEUE_FOUR_H
 #define DRIVERS_VIRTQUEUE_FOUR_H
@@ -55,6 +55,14 @@ static inline uint64_t four_or(four words)
 
     memcpy(halves, &words, sizeof(words));
     return halves[0] | halves[1];
+}
+
+/* True if each word equals the other's. */
+static inline bool four_equal(four a, four b)
+{
+    typedef float four_signs __attribute__((vector_size(16)));
+
+    return __builtin_ia32_movmskps((four_signs)(a == b)) == 0xf;
 }
 
 /* A range of words: `first`, and the `more` that follow it. SSE2 compares signed words only, so both

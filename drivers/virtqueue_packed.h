@@ -1,6 +1,7 @@
 /*
- * The packed virtqueue (virtio 1.2 §2.8): what drivers/virtqueue.h does with a ring of that format.
- * Nobody else includes this.
+ * The packed virtqueue (virtio 1.2 §2.8): what drivers/virtqueue.h does with a ring of that format,
+ * by small plain loops; the bursts of one that is straight_packed are in virtqueue_packed_burst.h.
+ * Only the queue's own files include this.
  *
  * Descriptors are made available and come back in one ring. A slot is a descriptor; the chain in it is
  * known by a buffer id, which is the slot's number until a device takes another order. A chain of

@@ -375,6 +375,30 @@ static void good_and_bad_frames_of_one_burst_are_told_apart(void **state)
     assert_int_equal(assembly.lanes[0].pool.count, buffers);
 }
 
+/* In a packed ring such frames have been laid into it by then. */
+static void a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole(void **state)
+{
+    struct header bad = tcp4(3000, 1460);
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        bench_packed(NULL);
+        bench_add(i, ALL);
+    }
+    assemble(2, 30 * MIB);
+    for (unsigned burst = 1; burst <= 300; burst++) { /* all around the ring */
+        bad.gso_size = 0;
+        memcpy(benches[0].net->header, &bad, sizeof(bad));
+        for (unsigned i = 0; i < 5; i++)
+            assert_true(sim_virtio_net_deliver(benches[0].net, frame, 3000));
+        const uint32_t taken = lane_run(assembly.port_lanes[0]); /* up to the rx ring's end */
+        assert_int_equal(taken + lane_run(assembly.port_lanes[0]), 5);
+        assert_dropped(5ull * burst, 0);
+        pass((struct header){0}, 64);
+        assert_arrived((struct header){0}, 64);
+    }
+}
+
 static void a_device_that_says_one_buffer_each_time_costs_no_frame(void **state)
 {
     (void)state;
@@ -665,6 +689,7 @@ int main(void)
         TEST(extension_headers_are_walked_over_but_not_for_ever),
         TEST(a_length_of_headers_that_is_too_small_is_set_right),
         TEST(good_and_bad_frames_of_one_burst_are_told_apart),
+        TEST(a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole),
         TEST(a_device_that_says_one_buffer_each_time_costs_no_frame),
         TEST(an_unfinished_checksum_is_finished_where_the_partner_cannot),
         TEST(a_frame_to_be_cut_is_counted_where_the_partner_cannot),

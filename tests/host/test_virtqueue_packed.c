@@ -87,7 +87,9 @@ static void use(uint16_t id, uint32_t length)
 
 static struct virtqueue_burst pop(void **tokens, uint32_t *lengths, uint32_t n)
 {
-    const struct virtqueue_burst burst = virtqueue_pop(&queue, tokens, lengths, n);
+    const struct virtqueue_burst burst =
+        lengths != NULL ? virtqueue_pop(&queue, tokens, lengths, n)
+                        : (struct virtqueue_burst){.count = virtqueue_reclaim(&queue, tokens, n)};
 
     virtqueue_popped(&queue, burst.count);
     return burst;
@@ -137,6 +139,80 @@ static void descriptors_say_what_was_added_and_in_which_round(void **state)
     virtqueue_add(&queue, given, NULL, 1);
     assert_int_equal(queue.packed_desc[0].len, HEADER + 40);
     assert_int_equal(queue.packed_desc[0].flags, AVAIL | WRITE);
+}
+
+/* Round after round. Until it is shown, its descriptor is the device's no more than it was. */
+static void a_lone_chain_is_laid_and_then_shown(void **state)
+{
+    static const uint8_t header[16];
+    void *token;
+
+    (void)state;
+    make_packed(2);
+    for (uint16_t n = 0; n < 8; n++) {
+        const struct pvirtq_desc *const desc = &queue.packed_desc[n % 2];
+        const uint16_t before = desc->flags;
+        memcpy(buffers[n], header, sizeof(header));
+        virtqueue_packed_put_lone(&queue, buffers[n], 60u + n);
+        assert_int_equal(desc->flags, before);
+        assert_int_equal(queue.avail_idx, n);
+        queue.device_event->flags = n % 2;
+        assert_int_equal(virtqueue_packed_publish(&queue, 1), n % 2 == 0);
+        assert_int_equal(desc->addr, io_physical(buffers[n]) + 4);
+        assert_int_equal(desc->len, HEADER + 60 + n);
+        assert_int_equal(desc->flags, n / 2 % 2 == 0 ? AVAIL : USED);
+        assert_int_equal(desc->id, n % 2);
+        use(n % 2, 0);
+        assert_int_equal(pop(&token, NULL, 1).count, 1);
+        assert_ptr_equal(token, buffers[n]);
+    }
+}
+
+/* In each slot of several rounds. In the last one of the ring it goes the way of bursts. */
+static void a_lone_chain_is_told_from_none(void **state)
+{
+    (void)state;
+    make_packed(SIZE);
+    offer(0, 1);
+    for (uint32_t n = 0; n < 4 * SIZE; n++) {
+        void *token = NULL;
+        uint32_t length = 0;
+        offer(n + 1, 1); /* there is one that is not finished */
+        assert_int_equal(virtqueue_packed_pop_lone(&queue, &token, &length), VIRTQUEUE_NONE);
+        use((uint16_t)(n % SIZE), HEADER + 20 + n % 10);
+        assert_int_equal(virtqueue_packed_pop_lone(&queue, &token, &length),
+                         n % SIZE == SIZE - 1 ? VIRTQUEUE_OTHER : VIRTQUEUE_LONE);
+        if (n % SIZE == SIZE - 1)
+            assert_int_equal(virtqueue_pop(&queue, &token, &length, 1).count, 1);
+        virtqueue_popped(&queue, 1);
+        assert_ptr_equal(token, buffers[n % 64]);
+        assert_int_equal(length, 20 + n % 10);
+    }
+}
+
+/* Another id, a length that is not ordinary, or more than one: nothing is done then. */
+static void a_lone_chain_that_is_not_as_expected_is_left_to_others(void **state)
+{
+    static const struct {
+        uint16_t id;
+        uint32_t length, count;
+    } rows[] = {{1, HEADER + 20, 1}, {0xffff, HEADER + 20, 1}, {0, 3, 1},
+                {0, HEADER + 13, 1}, {0, HEADER + 35, 1},      {0, UINT32_MAX, 1},
+                {0, HEADER + 20, 2}};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        void *token = NULL;
+        uint32_t length;
+        make_packed(SIZE);
+        offer(0, 3);
+        for (uint16_t n = 0; n < rows[i].count; n++)
+            use(rows[i].id + n, rows[i].length);
+        assert_int_equal(virtqueue_packed_pop_lone(&queue, &token, &length), VIRTQUEUE_OTHER);
+        assert_null(token);
+        assert_int_equal(virtqueue_outstanding(&queue), 3);
+        assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    }
 }
 
 /* Bursts of every length, so that four at a time and the rest are each seen, round after round. */
@@ -344,7 +420,7 @@ static void a_chain_is_not_known_by_its_further_descriptors(void **state)
         make(SIZE, false, i / 2 != 0, true);
         virtqueue_add_parts(&queue, parts, 3, memory, &slots);
         use((uint16_t)(1 + i % 2), 1);
-        assert_int_equal(virtqueue_pop(&queue, &token, NULL, 1).count, 0);
+        assert_int_equal(virtqueue_reclaim(&queue, &token, 1), 0);
         assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
         assert_int_equal(queue.breach_value, 1 + i % 2);
     }
@@ -454,6 +530,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_new_ring_is_empty_and_wants_no_interrupt),
         TEST(descriptors_say_what_was_added_and_in_which_round),
+        TEST(a_lone_chain_is_laid_and_then_shown),
+        TEST(a_lone_chain_is_told_from_none),
+        TEST(a_lone_chain_that_is_not_as_expected_is_left_to_others),
         TEST(bursts_of_every_length_come_back_whole),
         TEST(what_is_not_finished_is_not_taken),
         TEST(chains_come_back_in_the_order_of_the_device),
