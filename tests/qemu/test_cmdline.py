@@ -87,7 +87,8 @@ def test_stats_0_is_silent_and_default_is_every_ten_seconds(boot):
     quiet, usual = boot(words="stats=0"), boot()
     works(quiet)
     line = usual.wait("stats", port=1)
-    assert DEFAULT_STATS_S <= line.time - usual.ready().time < 2 * DEFAULT_STATS_S
+    # `ready` may be late, too: the first interval has begun before it.
+    assert line.time - usual.ready().time == pytest.approx(DEFAULT_STATS_S, rel=0.5)
     assert not quiet.find("stats")
 
 
