@@ -42,7 +42,7 @@ static bool rx_is_low(const struct virtio_net_queue *rx)
 
 bool virtio_net_wants_refill(const struct virtio_net_queue *rx)
 {
-    return rx_is_low(rx) && rx_spare(rx) != 0;
+    return rx_is_low(rx) && virtqueue_outstanding(&rx->queue) < rx->posted && rx_spare(rx) != 0;
 }
 
 void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max)

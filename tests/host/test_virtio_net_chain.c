@@ -66,9 +66,9 @@ static void assert_passes(struct header header, uint32_t length)
     sim_virtio_net_forget_sent(benches[1].net);
 }
 
-static const struct virtio_net *net_of(unsigned i)
+static struct virtio_net *net_of(unsigned i)
 {
-    return (const struct virtio_net *)benches[i].dev;
+    return (struct virtio_net *)benches[i].dev;
 }
 
 /* Both ports until they have nothing left to do. */
@@ -270,6 +270,21 @@ static void a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short(void **stat
     lane_disarm(assembly.port_lanes[0]);
     lane_run(assembly.port_lanes[0]);
     assert_true(sim_virtio_net_deliver(benches[0].net, frame, BIG));
+}
+
+/* As many as a frame needs, and no more: the ring is low when it is full. */
+static void a_sleeper_sleeps_where_buffers_are_few(void **state)
+{
+    (void)state;
+    chained_pair();
+    net_of(0)->setup.rx[0].buffers = netdev_chain_max(NETDEV_FRAME_USUAL);
+    assert_true(benches[0].dev->ops->reset(benches[0].dev));
+    service();
+    assert_passes(tcp4(BIG, 1460), BIG);
+    lane_run(assembly.port_lanes[0]);
+    assert_false(lane_arm(assembly.port_lanes[0]));
+    lane_disarm(assembly.port_lanes[0]);
+    assert_passes(tcp4(BIG, 1460), BIG);
 }
 
 /* The other device sends nothing: what its ring holds is all of the pool, and nothing is lost. */
@@ -592,6 +607,7 @@ int main(void)
         TEST(a_device_never_waits_for_buffers_that_it_cannot_get),
         TEST(a_large_tx_ring_leaves_the_rx_ring_enough_for_a_frame),
         TEST(a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short),
+        TEST(a_sleeper_sleeps_where_buffers_are_few),
         TEST(a_full_tx_ring_holds_frames_back_until_it_has_room),
         TEST(a_link_that_is_down_swallows_chains_whole),
         TEST(chains_in_the_ring_of_a_port_that_is_reset_come_back),
