@@ -30,6 +30,7 @@ DEFAULT_STATS_S = 10
         ("idle=never", "adaptive|poll"),
         ("watchdog=often", "1800"),
         ("offload=perhaps", "on|off"),
+        ("mergeable=perhaps", "auto|on|off"),
         ("offloads=on", "mode="),
         ("justaword", "mode="),
         ("=", "mode="),
