@@ -42,8 +42,9 @@ KERNEL_SOURCES := \
 	kernel/syscalls.c kernel/string.c
 
 # drivers: PCI and virtio
+PCI := drivers/pci.c drivers/pci_scan.c
 DRIVERS_SOURCES := \
-	drivers/pci.c drivers/pci_interrupt.c drivers/i6300esb.c \
+	$(PCI) drivers/pci_interrupt.c drivers/i6300esb.c \
 	drivers/virtqueue.c drivers/virtqueue_packed.c drivers/virtqueue_in_order.c \
 	drivers/virtio.c drivers/virtio_pci_region.c \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
@@ -269,7 +270,7 @@ HOST_TEST_calibrate := kernel/calibrate.c
 HOST_TEST_acpi := kernel/acpi.c $(SIMULATION)
 HOST_TEST_power := kernel/power.c kernel/button.c $(SIMULATION)
 HOST_TEST_string := # the test includes kernel/string.c itself, under other names
-HOST_TEST_pci := drivers/pci.c $(SIMULATION)
+HOST_TEST_pci := $(PCI) $(SIMULATION)
 HOST_TEST_virtqueue := $(filter drivers/virtqueue%,$(DRIVERS_SOURCES)) $(SIMULATION)
 HOST_TEST_virtqueue_packed := $(HOST_TEST_virtqueue)
 # ports.c knows the assembly, and so all of net/
@@ -300,10 +301,10 @@ ADVERSARY := tests/host/adversary.c tests/host/adversary_ring.c tests/host/adver
 	net/pool.c net/lane.c net/forward.c $(SIMULATED_DEVICE) $(SIMULATION)
 HOST_TEST_adversary := $(ADVERSARY)
 HOST_TEST_idle := $(NET_SOURCES) net/memory_port.c $(SIMULATION)
-HOST_TEST_i6300esb := drivers/pci.c drivers/i6300esb.c $(SIMULATION)
-HOST_TEST_pci_assign := drivers/pci.c drivers/pci_assign.c $(SIMULATION)
-HOST_TEST_pci_hotplug := drivers/pci.c drivers/pci_hotplug.c $(SIMULATION)
-HOST_TEST_pci_interrupt := drivers/pci.c drivers/pci_interrupt.c $(SIMULATION)
+HOST_TEST_i6300esb := $(PCI) drivers/i6300esb.c $(SIMULATION)
+HOST_TEST_pci_assign := $(PCI) drivers/pci_assign.c $(SIMULATION)
+HOST_TEST_pci_hotplug := $(PCI) drivers/pci_hotplug.c $(SIMULATION)
+HOST_TEST_pci_interrupt := $(PCI) drivers/pci_interrupt.c $(SIMULATION)
 HOST_TEST_virtio_net_interrupt := $(WIRE_BENCH)
 HOST_TEST_wakeup := drivers/virtqueue_packed.c drivers/virtqueue_in_order.c $(SIMULATION) # the test includes drivers/virtqueue.c itself, with atomics of its own
 HOST_TEST_lane := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
@@ -346,7 +347,7 @@ FUZZ_TARGETS := ring transport pci frames header boot cmdline wiring acpi consol
 FUZZ_TARGET_ring := $(ADVERSARY)
 FUZZ_TARGET_transport := tests/host/adversary_frame.c tests/host/referee_header.c \
 	$(filter-out tests/host/adversary% tests/host/referee%,$(ADVERSARY))
-FUZZ_TARGET_pci := drivers/pci.c $(SIMULATION)
+FUZZ_TARGET_pci := $(PCI) $(SIMULATION)
 FUZZ_TARGET_frames := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
 FUZZ_TARGET_header := drivers/virtio_net_header.c $(SIMULATION)
 FUZZ_TARGET_boot := $(HOST_TEST_boot_info) $(SIMULATION)
