@@ -28,6 +28,9 @@
  * MQ is taken although one pair of queues is used: so the device is told of that number, and its control
  * queue is found where some have it whatever was negotiated, behind all pairs.
  *
+ * RING_PACKED is taken wherever it is offered, although our side of a split ring is the shorter one
+ * (README has the figures): hosts offer it only where somebody has asked for it.
+ *
  * ACCESS_PLATFORM (§6) says that addresses go through the platform's translation: nothing has
  * switched one on here, so they are physical ones all the same, and to refuse the bit is to lose the
  * device. ORDER_PLATFORM asks for the order of the platform's own memory: on x86 the ring's release
