@@ -351,8 +351,27 @@ static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const 
     return wants_doorbell ? tx_kick(net, n) : n;
 }
 
-/* A single frame whose header is not all zero. If that is due to num_buffers alone, it sets out again
- * without. */
+/* A single frame with nothing to do on it. `packed` is as the queue is, by a constant. */
+static inline __attribute__((always_inline)) uint32_t
+tx_send_lone(struct virtio_net *net, const struct batch *batch, bool packed)
+{
+    struct virtqueue *const queue = &net->tx.queue;
+    const uint32_t length = batch->lengths[0];
+
+    if (packed && queue->laid != 0)
+        return tx_give(net, batch);
+    if (packed)
+        virtqueue_packed_put_lone(queue, batch->buffers[0], length);
+    else
+        virtqueue_put_lone(queue, batch->buffers[0], length);
+    tx_count(net, 1, length);
+    return (packed ? virtqueue_packed_publish(queue, 1) : virtqueue_publish(queue, 1))
+               ? tx_kick(net, 1)
+               : 1;
+}
+
+/* A single frame whose header is not all zero. If that is due to num_buffers alone, it is cleared; once,
+ * since a device that has no business there any more could write it again and again. */
 static __attribute__((noinline)) uint32_t tx_lone_marked(struct virtio_net *net,
                                                          const struct batch *batch)
 {
@@ -362,32 +381,20 @@ static __attribute__((noinline)) uint32_t tx_lone_marked(struct virtio_net *net,
     if (sight.headers != 0 || !tx_has_num_buffers(net))
         return tx_give(net, batch);
     tx_clear_num_buffers(batch->buffers[0]);
-    return virtio_net_tx_batch(&net->netdev, 0, batch);
+    return net->tx.queue.straight ? tx_send_lone(net, batch, false)
+                                  : tx_send_lone(net, batch, true);
 }
 
-/* A single frame; the short way is for one that has nothing unusual about it. `packed` is as the queue
- * is, by a constant. */
+/* A single frame; the short way is for one that has nothing unusual about it. */
 static inline __attribute__((always_inline)) uint32_t
 tx_lone(struct virtio_net *net, const struct batch *batch, bool packed)
 {
-    struct virtqueue *const queue = &net->tx.queue;
-    uint8_t *const buffer = batch->buffers[0];
-    const uint32_t length = batch->lengths[0];
     struct virtqueue_sight sight = {0};
 
-    virtqueue_see(&sight, virtqueue_header(queue, buffer));
+    virtqueue_see(&sight, virtqueue_header(&net->tx.queue, batch->buffers[0]));
     if ((sight.headers | sight.header_ends) != 0)
         return tx_lone_marked(net, batch);
-    if (packed && queue->laid != 0)
-        return tx_give(net, batch);
-    if (packed)
-        virtqueue_packed_put_lone(queue, buffer, length);
-    else
-        virtqueue_put_lone(queue, buffer, length);
-    tx_count(net, 1, length);
-    return (packed ? virtqueue_packed_publish(queue, 1) : virtqueue_publish(queue, 1))
-               ? tx_kick(net, 1)
-               : 1;
+    return tx_send_lone(net, batch, packed);
 }
 
 uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)
