@@ -45,7 +45,7 @@ KERNEL_SOURCES := \
 PCI := drivers/pci.c drivers/pci_scan.c
 DRIVERS_SOURCES := \
 	$(PCI) drivers/pci_interrupt.c drivers/i6300esb.c \
-	drivers/virtqueue.c drivers/virtqueue_packed.c drivers/virtqueue_in_order.c \
+	drivers/virtqueue.c drivers/virtqueue_packed.c \
 	drivers/virtio.c drivers/virtio_pci_region.c \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
 	drivers/virtio_net_features.c drivers/virtio_net_negotiate.c drivers/virtio_net_queues.c \
@@ -71,6 +71,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpo
 # The flags that decide the machine code: newlib and the kernel share them.
 #   -ffreestanding -fbuiltin   no operating system, but memcpy of six bytes is still two moves
 #   -fno-pic -mcmodel=small    linked to run where linker.ld puts it, below 2 GiB
+#   -mgeneral-regs-only        no x87, no vectors: no state of theirs to keep, and hypervisors that
+#                              emulate instructions know none of them
 #   -mno-red-zone              an exception without a stack of its own would overwrite it
 #   -fno-stack-protector, -fcf-protection=none, -U_FORTIFY_SOURCE
 #                              distributions switch these on; they want a C library's help
@@ -79,7 +81,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpo
 #   -ffunction-sections -fdata-sections
 #                              with --gc-sections: what nobody calls is not in the image
 MACHINE_FLAGS := -std=gnu11 -O2 -m64 -ffreestanding -fbuiltin -fno-pic -fno-pie -mcmodel=small \
-	-mno-red-zone -fno-stack-protector -fcf-protection=none -U_FORTIFY_SOURCE \
+	-mgeneral-regs-only -mno-red-zone -fno-stack-protector -fcf-protection=none -U_FORTIFY_SOURCE \
 	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer -ffunction-sections -fdata-sections
 
 #   -fno-strict-aliasing       frames and rings are byte arrays that are read as structures
@@ -306,7 +308,7 @@ HOST_TEST_pci_assign := $(PCI) drivers/pci_assign.c $(SIMULATION)
 HOST_TEST_pci_hotplug := $(PCI) drivers/pci_hotplug.c $(SIMULATION)
 HOST_TEST_pci_interrupt := $(PCI) drivers/pci_interrupt.c $(SIMULATION)
 HOST_TEST_virtio_net_interrupt := $(WIRE_BENCH)
-HOST_TEST_wakeup := drivers/virtqueue_packed.c drivers/virtqueue_in_order.c $(SIMULATION) # the test includes drivers/virtqueue.c itself, with atomics of its own
+HOST_TEST_wakeup := drivers/virtqueue_packed.c $(SIMULATION) # the test includes drivers/virtqueue.c itself, with atomics of its own
 HOST_TEST_lane := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
 HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c net/memory_port.c \
 	$(SIMULATION)
@@ -449,8 +451,8 @@ BENCH_SOURCES := tests/bench/native.c tests/bench/ring_device.c $(DRIVERS_SOURCE
 	$(SIMULATED_DEVICE) $(SIMULATION)
 
 # The kernel's own flags, so that what is measured is what the kernel runs. In the kernel a physical
-# address is a pointer, so here it is one too.
-BENCH_FLAGS = $(MACHINE_FLAGS) -g -fno-strict-aliasing $(WARNINGS) -DPHYSICAL_OFFSET=0
+# address is a pointer, so here it is one too. What stands around the data path computes with doubles.
+BENCH_FLAGS = $(filter-out $(if $(filter tests/%,$<),-mgeneral-regs-only),$(MACHINE_FLAGS)) -g -fno-strict-aliasing $(WARNINGS) -DPHYSICAL_OFFSET=0
 
 $(OUT)/bench/obj/%.c.o: %.c $(OUT)/bench/flags | packages
 	@mkdir -p $(@D)

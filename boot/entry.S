@@ -15,22 +15,18 @@
 
 #define CPUID_1_EDX_TSC (1 << 4)
 #define CPUID_1_EDX_PAE (1 << 6)
-#define CPUID_1_EDX_FXSR (1 << 24)
-#define CPUID_1_EDX_SSE2 (1 << 26)
 #define CPUID_EXTENDED 0x80000000
 #define CPUID_EXTENDED_FEATURES 0x80000001
 #define CPUID_EXTENDED_EDX_NX (1 << 20)
 #define CPUID_EXTENDED_EDX_LM (1 << 29)
 
 #define CR0_PE (1 << 0)
-#define CR0_MP (1 << 1)
+#define CR0_EM (1 << 2)
 #define CR0_ET (1 << 4)
 #define CR0_NE (1 << 5)
 #define CR0_WP (1 << 16)
 #define CR0_PG (1 << 31)
 #define CR4_PAE (1 << 5)
-#define CR4_OSFXSR (1 << 9)
-#define CR4_OSXMMEXCPT (1 << 10)
 
 #define MSR_EFER 0xC0000080
 #define EFER_LME (1 << 8)
@@ -43,8 +39,6 @@
 #define PAGE_LARGE (1 << 7)
 #define LARGE_PAGE_SIZE 0x200000
 #define START_GIB 4 /* so much is mapped: everything a 32-bit loader can point to */
-
-#define MXCSR_DEFAULT 0x1F80 /* all exceptions masked, round to nearest */
 
 #define COM1 0x3F8
 #define UART_DLL 0
@@ -117,10 +111,6 @@ boot_start:
 
     testl $CPUID_1_EDX_PAE, %ecx
     jz boot_fail_edi
-    movl $message_sse2, %edi
-    andl $(CPUID_1_EDX_FXSR | CPUID_1_EDX_SSE2), %ecx
-    cmpl $(CPUID_1_EDX_FXSR | CPUID_1_EDX_SSE2), %ecx
-    jne boot_fail_edi
 
     movl $message_long_mode, %edi
     movl $CPUID_EXTENDED, %eax
@@ -168,7 +158,7 @@ boot_start:
     loop 1b
 
     /* Intel SDM 3 §9.8.5 "Initializing IA-32e Mode": PAE, CR3, EFER.LME, then paging on. */
-    movl $(CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT), %eax
+    movl $CR4_PAE, %eax
     movl %eax, %cr4
     movl $start_pml4, %eax
     movl %eax, %cr3
@@ -176,7 +166,8 @@ boot_start:
     movl $(EFER_LME | EFER_NXE), %eax
     xorl %edx, %edx
     wrmsr
-    movl $(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE), %eax
+    /* EM: the kernel has no x87 and no vector registers; an instruction that uses one is an exception. */
+    movl $(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_EM | CR0_PE), %eax
     movl %eax, %cr0
     lgdt start_gdt_pointer
     ljmp $BOOT_CODE_SELECTOR, $boot_start64
@@ -235,8 +226,6 @@ boot_start64:
     movl %eax, %ss
     xorl %eax, %eax
     lldt %ax
-    fninit
-    ldmxcsr start_mxcsr
 
     movl $__stack_top, %esp
     movl %ebp, %edi
@@ -260,10 +249,6 @@ start_gdt_pointer:
     .short start_gdt_pointer - start_gdt - 1
     .long start_gdt
 
-    .balign 4
-start_mxcsr:
-    .long MXCSR_DEFAULT
-
 #define ERROR "\r\nerror t=0.000000 reason="
 #define REMEDY_CPU " remedy=\"use a 64-bit processor with NX, as qemu -cpu qemu64 or -cpu max\"\r\n"
 
@@ -275,8 +260,6 @@ message_long_mode:
     .asciz ERROR "no-long-mode" REMEDY_CPU
 message_nx:
     .asciz ERROR "no-nx" REMEDY_CPU
-message_sse2:
-    .asciz ERROR "no-sse2" REMEDY_CPU
 
 /* In .data, because it is written before .bss is cleared. */
     .section .data.boot, "aw"

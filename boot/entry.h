@@ -18,8 +18,8 @@
 #include <stdint.h>
 
 /*
- * Where C begins (kernel/main.c): called once, in long mode, on the kernel's stack, with SSE on,
- * interrupts off and the first 4 GiB identity-mapped. `start` is the physical address of the
+ * Where C begins (kernel/main.c): called once, in long mode, on the kernel's stack, with interrupts
+ * off and the first 4 GiB identity-mapped. `start` is the physical address of the
  * structure that came with `protocol` (enum boot_protocol). Must not return.
  */
 _Noreturn void boot_main(uint32_t protocol, uint64_t start);

@@ -13,6 +13,10 @@ _Static_assert(PACKET_HEADROOM / CACHE_LINE == (PACKET_HEADROOM - VIRTIO_NET_HDR
                "header and Ethernet header share a cache line");
 _Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can hold");
 
+/* Buffers that go to the rx ring, and come back from the tx ring, at a time: two bursts, so that what
+ * that costs besides, a full fence among it, is paid half as often. */
+#define REFILL (2 * BURST)
+
 /* ---- rx ---- */
 
 /* Buffers of the pool that the device may have: not those for tables. */
@@ -28,8 +32,8 @@ static uint32_t rx_spare(const struct virtio_net_queue *rx)
 static bool rx_refill(struct virtio_net_queue *rx)
 {
     const uint32_t missing = rx->posted - virtqueue_outstanding(&rx->queue);
-    const uint32_t n =
-        virtqueue_smaller(virtqueue_smaller(missing, rx_spare(rx)), virtqueue_room(&rx->queue));
+    const uint32_t n = virtqueue_smaller(virtqueue_smaller(missing, rx_spare(rx)),
+                                         virtqueue_side_by_side(&rx->queue, rx->queue.avail_idx));
 
     return n != 0 && virtqueue_add(&rx->queue, pool_take(rx->pool, n), NULL, n);
 }
@@ -47,8 +51,8 @@ bool virtio_net_wants_refill(const struct virtio_net_queue *rx)
 
 void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max)
 {
-    net->rx.queue.span =
-        virtqueue_smaller(payload_max, net->rx.pool->frame_max - ETHERNET_HEADER_SIZE);
+    virtqueue_set_span(&net->rx.queue, virtqueue_smaller(payload_max, net->rx.pool->frame_max -
+                                                                          ETHERNET_HEADER_SIZE));
 }
 
 void virtio_net_fill_rx(struct virtio_net *net)
@@ -66,8 +70,8 @@ void virtio_net_fill_rx(struct virtio_net *net)
     virtqueue_set_buffers(&rx->queue, &buffers);
     virtio_net_set_payload_max(net, setup->payload_max);
     rx->posted = virtqueue_smaller(setup->buffers, virtqueue_free(&rx->queue));
-    /* By the burst, but so that the device is not left without any where there are few. */
-    rx->low_water = rx->posted - virtqueue_smaller(BURST, (rx->posted + 1) / 2);
+    /* The device is not left without any where there are few. */
+    rx->low_water = rx->posted - virtqueue_smaller(REFILL, (rx->posted + 1) / 2);
     rx->chained = virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF);
     /* With fewer than a frame may need the device might wait for ever. */
     if (rx->chained && rx->low_water < netdev_chain_max(setup->pool->frame_max))
@@ -194,11 +198,11 @@ uint32_t virtio_net_rx_batch_merged(struct netdev *dev, unsigned queue_number, s
 
 /* ---- tx ---- */
 
-/* A burst of buffers goes back to its pool; returns how many there were. */
+/* Finished buffers go back to their pool; returns how many there were. */
 static inline __attribute__((always_inline)) uint32_t reclaim(struct virtio_net_queue *tx)
 {
     void **const free = (void **)&tx->pool->free[tx->pool->count];
-    const uint32_t n = virtqueue_reclaim(&tx->queue, free, VIRTQUEUE_BURST);
+    const uint32_t n = virtqueue_reclaim(&tx->queue, free, REFILL);
 
     tx->pool->count += n;
     if (__builtin_expect(tx->chained, 0))
@@ -234,7 +238,7 @@ uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t 
         uint32_t count;
         do
             count = reclaim(tx);
-        while (count != 0 && (count < VIRTQUEUE_BURST || tx->queue.packed || tx_is_short(tx, n)));
+        while (count != 0 && (tx->queue.packed || tx_is_short(tx, n)));
         virtqueue_park(&tx->queue);
         if (__builtin_expect(tx->queue.breach != VIRTQUEUE_SOUND, 0)) {
             virtio_net_breach(net, &tx->queue);
@@ -324,8 +328,8 @@ tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths,
     struct virtqueue *const queue = &net->tx.queue;
     const struct virtqueue_sight sight = virtqueue_put(queue, buffers, lengths, n);
 
-    if ((sight.headers | sight.header_ends) != 0) {
-        if (sight.headers != 0 || !tx_has_num_buffers(net))
+    if (!virtqueue_sight_clean(&sight)) {
+        if (!virtqueue_sight_nearly_clean(&sight) || !tx_has_num_buffers(net))
             return tx_add_each(net, buffers, lengths, n);
         tx_clear_each(buffers, n);
     }
@@ -338,14 +342,14 @@ tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths,
 static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const struct batch *batch)
 {
     struct netdev *const dev = &net->netdev;
-    const uint32_t room = virtqueue_room(&net->tx.queue);
+    const uint32_t side_by_side = virtqueue_side_by_side(&net->tx.queue, net->tx.queue.avail_idx);
 
     if (__builtin_expect(batch->count > dev->tx_ready, 0)) /* nobody has asked for so much room */
         dev->tx_ready = virtqueue_free(&net->tx.queue);
     const uint32_t n = virtqueue_smaller(batch->count, dev->tx_ready);
     if (n == 0)
         return 0;
-    const bool wants_doorbell = __builtin_expect(n > room, 0)
+    const bool wants_doorbell = __builtin_expect(n > side_by_side, 0)
                                     ? tx_add_each(net, batch->buffers, batch->lengths, n)
                                     : tx_add(net, batch->buffers, batch->lengths, n);
     return wants_doorbell ? tx_kick(net, n) : n;
@@ -377,8 +381,8 @@ static __attribute__((noinline)) uint32_t tx_lone_marked(struct virtio_net *net,
 {
     struct virtqueue_sight sight = {0};
 
-    virtqueue_see(&sight, virtqueue_header(&net->tx.queue, batch->buffers[0]));
-    if (sight.headers != 0 || !tx_has_num_buffers(net))
+    virtqueue_see(&sight, batch->buffers[0]);
+    if (!virtqueue_sight_nearly_clean(&sight) || !tx_has_num_buffers(net))
         return tx_give(net, batch);
     tx_clear_num_buffers(batch->buffers[0]);
     return net->tx.queue.straight ? tx_send_lone(net, batch, false)
@@ -391,8 +395,8 @@ tx_lone(struct virtio_net *net, const struct batch *batch, bool packed)
 {
     struct virtqueue_sight sight = {0};
 
-    virtqueue_see(&sight, virtqueue_header(&net->tx.queue, batch->buffers[0]));
-    if ((sight.headers | sight.header_ends) != 0)
+    virtqueue_see(&sight, batch->buffers[0]);
+    if (!virtqueue_sight_clean(&sight))
         return tx_lone_marked(net, batch);
     return tx_send_lone(net, batch, packed);
 }

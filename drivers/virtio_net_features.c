@@ -72,7 +72,7 @@ static const struct feature {
     [VIRTIO_F_VERSION_1] = {"VERSION_1", true, 0, 0},
     [VIRTIO_F_ACCESS_PLATFORM] = {"ACCESS_PLATFORM", true, 0, 0},
     [VIRTIO_F_RING_PACKED] = {"RING_PACKED", true, 0, 0},
-    [VIRTIO_F_IN_ORDER] = {"IN_ORDER", true, 0, 0},
+    [VIRTIO_F_IN_ORDER] = {"IN_ORDER", false, 0, 0},
     [VIRTIO_F_ORDER_PLATFORM] = {"ORDER_PLATFORM", true, 0, 0},
     [VIRTIO_F_SR_IOV] = {"SR_IOV", false, 0, 0},
     [VIRTIO_F_NOTIFICATION_DATA] = {"NOTIFICATION_DATA", false, 0, 0},

@@ -77,7 +77,6 @@ static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t
         .chain = chain,
         .packed = virtio_has(&net->virtio, VIRTIO_F_RING_PACKED),
         .event_idx = virtio_has(&net->virtio, VIRTIO_F_EVENT_IDX),
-        .in_order = virtio_has(&net->virtio, VIRTIO_F_IN_ORDER),
     };
 
     /* §2.8: a packed ring may have any size, and its driver may choose a smaller one (§4.1.5.1.3). */
@@ -125,7 +124,6 @@ bool virtio_net_renew_control(struct virtio_net *net)
         .chain = queue->chain,
         .packed = queue->packed,
         .event_idx = queue->event_idx,
-        .in_order = queue->in_order,
     };
 
     memset(queue->desc, 0, ring_bytes(shape.size));

@@ -5,9 +5,8 @@
 
 #include <machine/panic.h>
 
-#include "drivers/virtqueue_four.h"
-#include "drivers/virtqueue_in_order.h"
 #include "drivers/virtqueue_packed.h"
+#include "drivers/virtqueue_pair.h"
 
 bool virtqueue_size_valid(uint32_t size)
 {
@@ -84,9 +83,8 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         .index = shape->index,
         .packed = shape->packed,
         .event_idx = shape->event_idx,
-        .in_order = shape->in_order,
-        .straight = !shape->packed && !shape->in_order && chain == 1,
-        .straight_packed = shape->packed && !shape->in_order,
+        .straight = !shape->packed && chain == 1,
+        .straight_packed = shape->packed,
     };
     make_slots(queue);
 
@@ -100,13 +98,20 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         queue->avail->flags = VIRTQ_AVAIL_F_NO_INTERRUPT;
 }
 
+void virtqueue_set_span(struct virtqueue *queue, uint32_t span)
+{
+    queue->span = span;
+    queue->below = -pair_of(queue->shortest);
+    queue->above = pair_of(INT32_MAX - queue->shortest - span);
+}
+
 void virtqueue_set_buffers(struct virtqueue *queue, const struct virtqueue_buffers *buffers)
 {
     queue->start = buffers->start;
     queue->header = buffers->header;
     queue->room = buffers->room;
     queue->shortest = buffers->shortest;
-    queue->span = buffers->span;
+    virtqueue_set_span(queue, buffers->span);
 }
 
 void virtqueue_break(struct virtqueue *queue, enum virtqueue_breach breach, uint32_t value)
@@ -141,41 +146,52 @@ uint32_t virtqueue_unfinished(const struct virtqueue *queue)
 
 /* ---- adding ---- */
 
-/* A split ring where chains have changed their slots, or where the header has a descriptor of its
- * own. */
-static __attribute__((noinline)) struct virtqueue_sight
-split_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
+/* One buffer, `ahead` slots behind the next one. `length` is of what follows the header. */
+static void split_put(struct virtqueue *queue, const uint8_t *buffer, uint32_t length,
+                      uint16_t flags, uint32_t ahead)
+{
+    const uint32_t id = queue->ids[virtqueue_slot(queue, queue->avail_idx + ahead)];
+    const uint32_t header = queue->header;
+    const uint64_t addr = io_physical(buffer) + queue->start;
+    struct virtq_desc *const desc = &queue->desc[id];
+
+    if (queue->chain == 1) {
+        virtqueue_describe(desc, addr, virtqueue_split_rest(header + length, flags, 0));
+        return;
+    }
+    virtqueue_describe(desc, addr,
+                       virtqueue_split_rest(header, VIRTQ_DESC_F_NEXT | flags, (uint16_t)(id + 1)));
+    virtqueue_describe(desc + 1, addr + header, virtqueue_split_rest(length, flags, 0));
+}
+
+__attribute__((noinline)) struct virtqueue_sight
+virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
+                   uint32_t done, uint32_t n, struct virtqueue_sight sight)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
     const uint16_t flags = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
-    const uint32_t header = queue->header;
-    struct virtqueue_sight sight = {0};
 
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t id = queue->ids[slot + i],
-                       length = lengths == NULL ? queue->room : lengths[i];
-        const uint64_t addr = io_physical(buffers[i]) + queue->start;
-        struct virtq_desc *const desc = &queue->desc[id];
+    for (uint32_t i = done; i < n; i++) {
+        const uint32_t length = lengths == NULL ? queue->room : lengths[i];
         queue->tokens[slot + i] = buffers[i];
-        if (lengths != NULL) {
-            sight.bytes += length;
-            virtqueue_see(&sight, virtqueue_header(queue, buffers[i]));
-        }
-        if (queue->chain == 1) {
-            virtqueue_describe(desc, addr, header + length, flags, 0);
+        if (queue->packed)
+            virtqueue_packed_put(queue, buffers[i], length, flags, i);
+        else
+            split_put(queue, buffers[i], length, flags, i);
+        if (lengths == NULL)
             continue;
-        }
-        virtqueue_describe(desc, addr, header, VIRTQ_DESC_F_NEXT | flags, (uint16_t)(id + 1));
-        virtqueue_describe(desc + 1, addr + header, length, flags, 0);
+        sight.bytes += length;
+        virtqueue_see(&sight, buffers[i]);
     }
+    if (queue->packed)
+        virtqueue_packed_note_put(queue, n, flags);
     return sight;
 }
 
 struct virtqueue_sight virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
                                          const uint32_t *lengths, uint32_t n)
 {
-    return queue->packed ? virtqueue_packed_put(queue, buffers, lengths, n)
-                         : split_put(queue, buffers, lengths, n);
+    return virtqueue_put_more(queue, buffers, lengths, 0, n, (struct virtqueue_sight){0});
 }
 
 bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
@@ -192,9 +208,10 @@ bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *p
     for (unsigned i = 0; i < count; i++) {
         const uint32_t id = queue->ids[slot] + i;
         const uint16_t link = i + 1 < count ? VIRTQ_DESC_F_NEXT : 0;
-        virtqueue_describe(&queue->desc[id], io_physical(parts[i].start), parts[i].length,
-                           (parts[i].write ? VIRTQ_DESC_F_WRITE : 0) | link,
-                           link != 0 ? (uint16_t)(id + 1) : 0);
+        const uint16_t flags = (parts[i].write ? VIRTQ_DESC_F_WRITE : 0) | link;
+        virtqueue_describe(
+            &queue->desc[id], io_physical(parts[i].start),
+            virtqueue_split_rest(parts[i].length, flags, link != 0 ? (uint16_t)(id + 1) : 0));
     }
     return virtqueue_publish(queue, 1);
 }
@@ -209,11 +226,13 @@ static void split_lay_indirect(struct virtqueue *queue, uint32_t ahead,
 
     for (uint32_t i = 0; i < count; i++) {
         const bool last = i + 1 == count;
-        virtqueue_describe(&table[i], io_physical(parts[i].start), parts[i].length,
-                           last ? 0 : VIRTQ_DESC_F_NEXT, last ? 0 : (uint16_t)(i + 1));
+        virtqueue_describe(&table[i], io_physical(parts[i].start),
+                           virtqueue_split_rest(parts[i].length, last ? 0 : VIRTQ_DESC_F_NEXT,
+                                                last ? 0 : (uint16_t)(i + 1)));
     }
-    virtqueue_describe(&queue->desc[queue->ids[slot]], io_physical(table),
-                       count * (uint32_t)sizeof(*table), VIRTQ_DESC_F_INDIRECT, 0);
+    virtqueue_describe(
+        &queue->desc[queue->ids[slot]], io_physical(table),
+        virtqueue_split_rest(count * (uint32_t)sizeof(*table), VIRTQ_DESC_F_INDIRECT, 0));
 }
 
 void virtqueue_lay_indirect(struct virtqueue *queue, uint32_t ahead,
@@ -261,26 +280,37 @@ bool virtqueue_bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahea
     return true;
 }
 
-/*
- * A split ring whose device keeps no order. Each word of the used ring is read once, since the device
- * may change it at any time.
- */
-static __attribute__((noinline)) struct virtqueue_burst
-split_pop(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n)
+/* What the device says of the chain `i` slots behind used_idx: each word is read once, since the device
+ * may change it at any time. False if it has not finished it. */
+static bool said(const struct virtqueue *queue, uint32_t i, uint32_t *id, uint32_t *length)
+{
+    if (queue->packed)
+        return virtqueue_packed_said_at(queue, queue->used_idx + i, id, length);
+    const uint64_t word =
+        *(const virtqueue_used_word *)&queue->used->ring[(queue->used_idx + i) & (queue->size - 1)];
+    *id = (uint32_t)word;
+    *length = (uint32_t)(word >> 32);
+    return true;
+}
+
+__attribute__((noinline)) struct virtqueue_burst virtqueue_pop_more(struct virtqueue *queue,
+                                                                    void **tokens,
+                                                                    uint32_t *lengths, uint32_t n,
+                                                                    struct virtqueue_burst burst)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const volatile struct virtq_used_elem *const used =
-        &queue->used->ring[queue->used_idx & (queue->size - 1)];
-    struct virtqueue_burst burst = {0};
+    uint32_t id, length;
 
-    n = virtqueue_smaller(virtqueue_pending(queue), n);
-    n = virtqueue_smaller(n, queue->capacity - slot);
-    for (uint32_t i = 0; i < n && virtqueue_bring_forward(queue, used[i].id, i); i++) {
+    if (queue->packed && virtqueue_packed_is_idle(queue))
+        return burst;
+    for (uint32_t i = burst.count; i < n; i++) {
+        if (!said(queue, i, &id, &length) || !virtqueue_bring_forward(queue, id, i))
+            break;
         tokens[i] = queue->tokens[slot + i];
         burst.count++;
         if (lengths == NULL)
             continue;
-        lengths[i] = used[i].len - queue->header;
+        lengths[i] = length - queue->header;
         burst.bytes += lengths[i];
         burst.odd |= virtqueue_is_odd(queue, lengths[i]);
     }
@@ -290,9 +320,6 @@ split_pop(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n)
 struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **tokens, uint32_t *lengths,
                                          uint32_t n)
 {
-    if (queue->in_order)
-        return virtqueue_in_order_pop(queue, tokens, lengths, n);
-    if (queue->packed)
-        return virtqueue_packed_pop(queue, tokens, lengths, n);
-    return split_pop(queue, tokens, lengths, n);
+    return virtqueue_pop_more(queue, tokens, lengths, virtqueue_at_most(queue, n),
+                              (struct virtqueue_burst){0});
 }

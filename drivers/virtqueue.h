@@ -5,7 +5,7 @@
  * The device may write anything anywhere into the shared part at any time, so nothing of ours is
  * ever read back from it: which chains are out, with which buffer, and how far both rings have been
  * followed is kept in private memory. What the device writes is checked where it is read, here and
- * in virtqueue.c, virtqueue_packed.c and virtqueue_in_order.c; a queue that finds a breach stays
+ * in virtqueue.c and virtqueue_packed.c; a queue that finds a breach stays
  * broken until it is made anew.
  *
  * What is added goes into slots, one after the other and round and round. A device that finishes
@@ -27,10 +27,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <machine/io.h>
 
 #include "drivers/virtio_spec.h"
+#include "net/batch.h"
+
+/* 64 bits of a used ring, where elements are aligned to 4 bytes only, and of the bytes in front of a
+ * frame. */
+typedef const volatile uint64_t __attribute__((aligned(4), may_alias)) virtqueue_used_word;
+typedef uint64_t __attribute__((may_alias)) virtqueue_aligned_word;
 
 #define VIRTQUEUE_BURST 32    /* chains that virtqueue_pop takes back at a time */
 #define VIRTQUEUE_PARTS_MAX 4 /* of a chain that is added in parts */
@@ -85,6 +92,10 @@ struct virtqueue {
     uint32_t room;     /* bytes behind it that the device may write; 0: it is to read */
     uint32_t shortest; /* a length is odd if it is less than this, */
     uint32_t span;     /* or more by more than this */
+    /* The same for two lengths side by side, each below 2^31: added to them, `below` sets the sign bit
+     * of one that is less, and `above` that of one that is more. What carries into or borrows from its
+     * neighbour is itself odd. */
+    uint64_t below, above;
 
     uint32_t capacity;            /* slots: size ÷ chain */
     enum virtqueue_breach breach; /* the first one */
@@ -92,7 +103,6 @@ struct virtqueue {
     bool straight_packed; /* packed, in any order, and slot i has id i */
     bool packed;          /* VIRTIO_F_RING_PACKED was negotiated */
     bool event_idx;       /* VIRTIO_F_EVENT_IDX was negotiated */
-    bool in_order;        /* VIRTIO_F_IN_ORDER was negotiated */
     uint32_t parked;      /* used_idx when used_event was last moved */
     _Atomic uint16_t *avail_event; /* split: the device's, when to be notified */
 
@@ -106,8 +116,6 @@ struct virtqueue {
     uint32_t laid;                /* packed: slots from avail_idx on that were laid and not shown
                                      yet, and look available but for the first; */
     uint32_t laid_word;           /* and what shows them: id and flags for the first */
-    uint32_t told;                /* in_order: chains that the device has told of already, */
-    uint32_t told_length;         /* and the length of the last of them */
 };
 
 /* What a queue is made of. */
@@ -117,7 +125,6 @@ struct virtqueue_shape {
     uint16_t chain; /* descriptors a chain; counts in a split ring */
     bool packed;
     bool event_idx;
-    bool in_order;
 };
 
 /* The layout for `size` descriptors: split with the ring parts aligned as the legacy interface has
@@ -149,6 +156,9 @@ struct virtqueue_buffers {
     uint32_t span;
 };
 void virtqueue_set_buffers(struct virtqueue *queue, const struct virtqueue_buffers *buffers);
+
+/* Sets the span alone. */
+void virtqueue_set_span(struct virtqueue *queue, uint32_t span);
 
 /* "used-idx", …: reason= of the error event. */
 const char *virtqueue_breach_name(enum virtqueue_breach breach);
@@ -185,25 +195,34 @@ static inline uint32_t virtqueue_smaller(uint32_t a, uint32_t b)
 
 /* ---- adding ---- */
 
+/* How many slots lie side by side from that of either index on, up to the end of the ring. */
+static inline uint32_t virtqueue_side_by_side(const struct virtqueue *queue, uint32_t idx)
+{
+    return queue->capacity - virtqueue_slot(queue, idx);
+}
+
 /* How many chains can be added at once: free slots that lie side by side. */
 static inline uint32_t virtqueue_room(const struct virtqueue *queue)
 {
-    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
-
-    return virtqueue_smaller(virtqueue_free(queue), queue->capacity - slot);
+    return virtqueue_smaller(virtqueue_free(queue),
+                             virtqueue_side_by_side(queue, queue->avail_idx));
 }
 
 /*
- * Writes a descriptor of a split ring, whole: so whatever the device may have scribbled over it is
- * gone. All but the address goes by one store.
+ * Writes a descriptor of either format, whole: so whatever the device may have scribbled over it is
+ * gone. `rest` is all but the address, which goes by one store: the length in the lower half, what
+ * the format has there in the upper half.
  */
-static inline void virtqueue_describe(struct virtq_desc *desc, uint64_t addr, uint32_t len,
-                                      uint16_t flags, uint16_t next)
+static inline void virtqueue_describe(void *desc, uint64_t addr, uint64_t rest)
 {
-    const uint64_t rest = (uint64_t)next << 48 | (uint64_t)flags << 32 | len;
+    memcpy(desc, &addr, sizeof(addr));
+    memcpy((uint8_t *)desc + sizeof(addr), &rest, sizeof(rest));
+}
 
-    desc->addr = addr;
-    __builtin_memcpy((uint8_t *)desc + offsetof(struct virtq_desc, len), &rest, sizeof(rest));
+/* `rest` of a split ring's descriptor. */
+static inline uint64_t virtqueue_split_rest(uint32_t length, uint16_t flags, uint16_t next)
+{
+    return (uint64_t)next << 48 | (uint64_t)flags << 32 | length;
 }
 
 /* Shows the device the chains in the next `n` slots of a split ring, and returns whether it wants to
@@ -231,28 +250,37 @@ static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
 
 /*
  * What virtqueue_put_any has seen of buffers that the device is to read: the 16 bytes that end with
- * the device's header, all buffers' or-ed together. The last two of them are looked at apart: in
- * the long form of the header they are num_buffers.
+ * the device's header, all buffers' or-ed together.
  */
 struct virtqueue_sight {
-    uint64_t headers;     /* 0 if the first 14 are zero in each */
-    uint32_t header_ends; /* 0 if the last two are */
-    uint32_t bytes;       /* the sum of their lengths */
+    uint64_t headers[2];
+    uint32_t bytes; /* the sum of their lengths */
 };
 
-static inline void virtqueue_see(struct virtqueue_sight *sight, const void *header)
-{
-    uint64_t words[2];
+/* Of `headers` the last two bytes: in the long form of the header they are num_buffers. */
+#define VIRTQUEUE_SIGHT_NUM_BUFFERS 0xffff000000000000ull
 
-    __builtin_memcpy(words, header, sizeof(words));
-    sight->headers |= words[0] | words[1] << 16;
-    sight->header_ends |= (uint32_t)(words[1] >> 48);
+/* 8 bytes in front of a frame, aligned. */
+static inline uint64_t virtqueue_word(const uint8_t *at)
+{
+    return *(const virtqueue_aligned_word *)at;
 }
 
-/* Where these bytes begin. */
-static inline const uint8_t *virtqueue_header(const struct virtqueue *queue, const uint8_t *buffer)
+static inline void virtqueue_see(struct virtqueue_sight *sight, const uint8_t *buffer)
 {
-    return buffer + queue->start + queue->header - 16;
+    sight->headers[0] |= virtqueue_word(buffer + PACKET_HEADROOM - 2 * sizeof(uint64_t));
+    sight->headers[1] |= virtqueue_word(buffer + PACKET_HEADROOM - sizeof(uint64_t));
+}
+
+/* True if the headers are all zero, and true if they are but for num_buffers. */
+static inline bool virtqueue_sight_clean(const struct virtqueue_sight *sight)
+{
+    return (sight->headers[0] | sight->headers[1]) == 0;
+}
+
+static inline bool virtqueue_sight_nearly_clean(const struct virtqueue_sight *sight)
+{
+    return (sight->headers[0] | (sight->headers[1] & ~VIRTQUEUE_SIGHT_NUM_BUFFERS)) == 0;
 }
 
 /*
@@ -264,6 +292,12 @@ static inline const uint8_t *virtqueue_header(const struct virtqueue *queue, con
  */
 struct virtqueue_sight virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
                                          const uint32_t *lengths, uint32_t n);
+
+/* Goes on with a virtqueue_put_any that has laid the first `done` of the `n` buffers and seen
+ * `sight`. */
+struct virtqueue_sight virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers,
+                                          const uint32_t *lengths, uint32_t done, uint32_t n,
+                                          struct virtqueue_sight sight);
 
 /* virtqueue_show of a packed ring. */
 bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n);
@@ -283,7 +317,8 @@ static inline void virtqueue_put_lone(struct virtqueue *queue, uint8_t *buffer, 
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
     const uint64_t addr = io_physical(buffer) + queue->start;
 
-    virtqueue_describe(&queue->desc[slot], addr, queue->header + length, 0, 0);
+    virtqueue_describe(&queue->desc[slot], addr,
+                       virtqueue_split_rest(queue->header + length, 0, 0));
     queue->tokens[slot] = buffer;
 }
 
@@ -336,12 +371,14 @@ static inline bool virtqueue_is_odd(const struct virtqueue *queue, uint32_t leng
 /* How many chains a split ring's device has finished. 0 if none, or on a breach. */
 static inline uint32_t virtqueue_pending(struct virtqueue *queue)
 {
+    /* Read first: what is read behind the acquire is read again. */
+    const uint32_t used_idx = queue->used_idx, outstanding = virtqueue_outstanding(queue);
     /* Acquire: the index before the entries and buffers behind it. Partner: the device's release of
      * used.idx after it has written them (§2.7.8.2). */
-    uint16_t idx = atomic_load_explicit(&queue->used->idx, memory_order_acquire);
-    uint32_t pending = (uint16_t)(idx - queue->used_idx);
+    const uint16_t idx = atomic_load_explicit(&queue->used->idx, memory_order_acquire);
+    const uint32_t pending = (uint16_t)(idx - used_idx);
 
-    if (__builtin_expect(pending > virtqueue_outstanding(queue), 0)) {
+    if (__builtin_expect(pending > outstanding, 0)) {
         virtqueue_break(queue, VIRTQUEUE_USED_IDX, idx);
         return 0;
     }
@@ -368,16 +405,21 @@ static inline uint32_t virtqueue_packed_load(const struct pvirtq_desc *desc)
     return atomic_load_explicit((const _Atomic uint32_t *)&desc->id, memory_order_acquire);
 }
 
+/* True if the device has finished what is in the slot of `idx`, whichever id that has. */
+static inline bool virtqueue_packed_is_used(const struct virtqueue *queue, uint32_t idx)
+{
+    const uint32_t word = virtqueue_packed_load(&queue->packed_desc[virtqueue_slot(queue, idx)]);
+
+    return (word & VIRTQUEUE_PACKED_FLAGS) == virtqueue_packed_used(queue, idx, 0);
+}
+
 /* True if the device has finished something; or has broken a rule, as virtqueue_pop will tell. */
 static inline bool virtqueue_has_finished(const struct virtqueue *queue)
 {
-    if (!queue->packed)
-        return atomic_load_explicit(&queue->used->idx, memory_order_relaxed) !=
-               (uint16_t)queue->used_idx;
-    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const uint32_t word = virtqueue_packed_load(&queue->packed_desc[slot]);
-    return queue->told != 0 ||
-           (word & VIRTQUEUE_PACKED_FLAGS) == virtqueue_packed_used(queue, queue->used_idx, 0);
+    if (queue->packed)
+        return virtqueue_packed_is_used(queue, queue->used_idx);
+    return atomic_load_explicit(&queue->used->idx, memory_order_relaxed) !=
+           (uint16_t)queue->used_idx;
 }
 
 /*
@@ -389,6 +431,20 @@ static inline bool virtqueue_has_finished(const struct virtqueue *queue)
  */
 struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **tokens, uint32_t *lengths,
                                          uint32_t n);
+
+/* Of `n` chains, how many there may be to take back at once: those that lie side by side, and that the
+ * device has finished; in a packed ring, where each descriptor tells for itself, those that it has. */
+static inline uint32_t virtqueue_at_most(struct virtqueue *queue, uint32_t n)
+{
+    n = virtqueue_smaller(n, virtqueue_side_by_side(queue, queue->used_idx));
+    return virtqueue_smaller(n, queue->packed ? virtqueue_outstanding(queue)
+                                              : virtqueue_pending(queue));
+}
+
+/* Goes on with a virtqueue_pop_any that has taken `burst` so far: to at most `n` chains, as
+ * virtqueue_at_most says. */
+struct virtqueue_burst virtqueue_pop_more(struct virtqueue *queue, void **tokens, uint32_t *lengths,
+                                          uint32_t n, struct virtqueue_burst burst);
 
 /* What virtqueue_pop_lone has found. */
 enum virtqueue_lone {

@@ -2,114 +2,139 @@
  * Bursts of the data path, inline, for whatever queue. As virtqueue.h says of the functions in it, and
  * buffers are owned as there.
  *
- * Nearly all queues are straight: split, chains of one descriptor, and slot i has descriptor i, since
- * the device has kept the order so far; or straight_packed. For these there are loops of their own,
- * those of packed rings in virtqueue_packed_burst.h, and what they find stays in registers. Who is not
- * in a hurry calls virtqueue_put_any and virtqueue_pop_any.
+ * Nearly all queues are straight: chains of one descriptor, and slot i has id i, since the device has
+ * kept the order so far. For these there is one loop to add and one to take back, of four chains at a
+ * time; `packed` tells them the ring's format by a constant. What is left over, and whatever is not as
+ * expected, goes to the plain loops of virtqueue.c.
  */
 #ifndef DRIVERS_VIRTQUEUE_BURST_H
 #define DRIVERS_VIRTQUEUE_BURST_H
 
 #include "drivers/virtqueue.h"
-#include "drivers/virtqueue_four.h"
 #include "drivers/virtqueue_packed_burst.h"
+#include "drivers/virtqueue_pair.h"
+
+#define VIRTQUEUE_FOURS(n) ((n) & ~3u)
 
 /* ---- adding ---- */
 
 /*
- * virtqueue_put_any of buffers to be read. The headers are looked at here, where their addresses
- * are at hand: a line of memory that nobody else needs is touched for them, and once is enough.
+ * virtqueue_put_any of `n` buffers, a multiple of four and not 0. `lengths` is NULL or not by a
+ * constant. A packed ring's first descriptor must not be available yet: it shows the burst.
+ *
+ * The headers are looked at here, where their addresses are at hand: a line of memory that nobody else
+ * needs is touched for them, and once is enough.
  */
-static inline struct virtqueue_sight virtqueue_straight_put_read(struct virtqueue *queue,
-                                                                 uint8_t *const *buffers,
-                                                                 const uint32_t *lengths,
-                                                                 uint32_t n)
+static inline __attribute__((always_inline)) struct virtqueue_sight
+virtqueue_straight_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
+                       uint32_t n, bool packed)
 {
-    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
-    struct virtq_desc *const desc = &queue->desc[slot];
-    void **const tokens = &queue->tokens[slot];
+    const uint32_t idx = queue->avail_idx, slot = virtqueue_slot(queue, idx);
+    const uint32_t write = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
+    const uint32_t word =
+        packed ? virtqueue_packed_available(queue, idx, slot) | write << 16 : write;
     const uint64_t start = queue->start;
-    const uint32_t header = queue->header;
-    const uint64_t last = start + header - sizeof(four);
-    struct virtqueue_sight sight = {0};
-    uint64_t bytes = 0; /* headers included */
-    four headers = {0};
+    struct virtq_desc *desc = &queue->desc[slot];
+    void **tokens = &queue->tokens[slot];
+    uint8_t *const *const end = buffers + n;
+    /* A descriptor's second half, but for the length of a frame; and what hides the first one. */
+    uint64_t rest = ((uint64_t)word << 32) + queue->header + (lengths == NULL ? queue->room : 0);
+    uint64_t hidden = packed ? (uint64_t)VIRTQ_DESC_F_AVAIL << 48 : 0;
+    struct virtqueue_sight sight = {.bytes = 0};
+    uint64_t bytes = 0;
 
-    FOUR_AT_A_TIME(i, 0, n, {
-        uint8_t *const buffer = buffers[i];
-        const uint32_t length = header + lengths[i];
-        headers |= *(const four *)(buffer + last);
-        bytes += length;
-        tokens[i] = buffer;
-        virtqueue_describe(&desc[i], io_physical(buffer) + start, length, 0, 0);
-    });
-    sight.bytes = (uint32_t)bytes - n * header;
-    virtqueue_see(&sight, &headers);
+    do {
+#pragma GCC unroll 4
+        for (unsigned i = 0; i < 4; i++) {
+            uint8_t *const buffer = buffers[i];
+            const uint64_t length = lengths == NULL ? 0 : lengths[i];
+            if (lengths != NULL)
+                virtqueue_see(&sight, buffer);
+            tokens[i] = buffer;
+            virtqueue_describe(&desc[i], io_physical(buffer) + start,
+                               packed && i == 0 ? (rest ^ hidden) + length : rest + length);
+            if (packed)
+                rest += 1ull << 32; /* the next id */
+        }
+        if (lengths != NULL) {
+            bytes += pair_load(lengths) + pair_load(lengths + 2);
+            lengths += 4;
+        }
+        hidden = 0;
+        buffers += 4;
+        tokens += 4;
+        desc += 4;
+    } while (buffers != end);
+    if (packed)
+        virtqueue_packed_note(queue, n, word);
+    sight.bytes = pair_sum(bytes);
     return sight;
-}
-
-/* The same for buffers to be written. */
-static inline void virtqueue_straight_put_write(struct virtqueue *queue, uint8_t *const *buffers,
-                                                uint32_t n)
-{
-    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
-    struct virtq_desc *const desc = &queue->desc[slot];
-    void **const tokens = &queue->tokens[slot];
-    const uint64_t start = queue->start;
-    const uint32_t length = queue->header + queue->room;
-
-    FOUR_AT_A_TIME(i, 0, n, {
-        tokens[i] = buffers[i];
-        virtqueue_describe(&desc[i], io_physical(buffers[i]) + start, length, VIRTQ_DESC_F_WRITE,
-                           0);
-    });
 }
 
 /* ---- taking back ---- */
 
 /*
- * virtqueue_pop_any where the device has finished `n` chains that lie side by side. If one of them is
- * not the expected one the count is 0: what was read of the used ring until then does not count.
+ * What the device says of a chain, by one load: the length that it has written in the upper half; in
+ * the lower half the id, in a packed ring with the flags that tell of use. `ring` is the used ring's
+ * element, or the packed descriptor.
+ */
+static inline __attribute__((always_inline)) uint64_t virtqueue_straight_said(const uint8_t *ring,
+                                                                              bool packed)
+{
+    return packed ? virtqueue_packed_said((const struct pvirtq_desc *)ring)
+                  : *(const virtqueue_used_word *)ring;
+}
+
+/*
+ * virtqueue_pop_any of `n` chains, a multiple of four and not 0, from used_idx on, which is slot `slot`. Takes
+ * them by fours, up to the first four that are not all finished, each with the expected id: these
+ * have no consequence.
  */
 static inline __attribute__((always_inline)) struct virtqueue_burst
-virtqueue_straight_pop(const struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n,
-                       bool with_lengths)
+virtqueue_straight_pop(const struct virtqueue *queue, void **tokens, uint32_t *lengths,
+                       uint32_t slot, uint32_t n, bool with_lengths, bool packed)
 {
-    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const volatile struct virtq_used_elem *const used = &queue->used->ring[slot];
-    void *const *const given = &queue->tokens[slot];
-    const uint32_t header = queue->header;
-    const struct four_bounds bounds = four_bounds(header + queue->shortest, queue->span);
-    four expected = four_of(slot) + (four){0, 1, 2, 3};
-    four sum = {0}, odd = {0}, wrong = {0};
-    uint64_t i;
+    const uint8_t *ring = packed ? (const uint8_t *)&queue->packed_desc[slot]
+                                 : (const uint8_t *)&queue->used->ring[slot];
+    const size_t step = packed ? sizeof(struct pvirtq_desc) : sizeof(struct virtq_used_elem);
+    void *const *const first_given = &queue->tokens[slot], *const *given = first_given;
+    void *const *const end = given + n;
+    /* Added to what the device says of chain i: with - i it leaves nothing in the lower half, and the
+     * length behind the header in the upper half. */
+    uint64_t offset = (with_lengths ? -((uint64_t)queue->header << 32) : 0) -
+                      (packed ? virtqueue_packed_used(queue, queue->used_idx, slot) : slot);
+    const uint64_t below = queue->below, above = queue->above;
+    uint64_t sum = 0, signs = 0;
 
-    for (i = 0; i + 4 <= n; i += 4) {
-        const four low = four_load(&used[i]), high = four_load(&used[i + 2]);
-        wrong |= __builtin_shufflevector(low, high, 0, 2, 4, 6) ^ expected;
-        expected += 4;
-        memcpy(&tokens[i], &given[i], 4 * sizeof(*tokens));
+    do {
+        const uint64_t first = virtqueue_straight_said(ring, packed) + offset;
+        const uint64_t second = virtqueue_straight_said(ring + step, packed) + offset - 1;
+        const uint64_t third = virtqueue_straight_said(ring + 2 * step, packed) + offset - 2;
+        const uint64_t fourth = virtqueue_straight_said(ring + 3 * step, packed) + offset - 3;
+        const uint64_t any = first | second | third | fourth;
+        if (__builtin_expect((uint32_t)any != 0, 0))
+            break;
+        memcpy(tokens, given, 4 * sizeof(*tokens));
+        given += 4;
+        tokens += 4;
+        ring += 4 * step;
+        offset -= 4;
         if (!with_lengths)
             continue;
-        const four length = __builtin_shufflevector(low, high, 1, 3, 5, 7);
-        odd |= four_outside(length, bounds);
-        sum += length - header;
-        four_store(&lengths[i], length - header);
-    }
-    struct virtqueue_burst burst = {four_sum(sum), n, four_or(odd) != 0};
-    uint64_t other = four_or(wrong);
-    for (; i < n; i++) {
-        other |= used[i].id ^ (slot + (uint32_t)i);
-        tokens[i] = given[i];
-        if (!with_lengths)
-            continue;
-        lengths[i] = used[i].len - header;
-        burst.bytes += lengths[i];
-        burst.odd |= virtqueue_is_odd(queue, lengths[i]);
-    }
-    if (__builtin_expect(other != 0, 0))
-        burst.count = 0;
-    return burst;
+        const uint64_t low = first >> 32 | second, high = third >> 32 | fourth;
+        pair_store(lengths, low);
+        pair_store(lengths + 2, high);
+        lengths += 4;
+        sum += low;
+        sum += high;
+        signs |= (low + below) | (low + above) | (high + below) | (high + above);
+    } while (given != end);
+    const uint32_t count = (uint32_t)(given - first_given);
+    return (struct virtqueue_burst){
+        .bytes = pair_sum(sum),
+        .count = count,
+        .odd = (signs & PAIR_SIGNS) != 0,
+    };
 }
 
 /* ---- any queue ---- */
@@ -118,15 +143,14 @@ virtqueue_straight_pop(const struct virtqueue *queue, void **tokens, uint32_t *l
 static inline __attribute__((always_inline)) struct virtqueue_sight
 virtqueue_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
-    if (queue->straight) {
-        if (lengths != NULL)
-            return virtqueue_straight_put_read(queue, buffers, lengths, n);
-        virtqueue_straight_put_write(queue, buffers, n);
-        return (struct virtqueue_sight){0};
-    }
-    if (__builtin_expect(queue->straight_packed, 1))
-        return virtqueue_packed_straight_put(queue, buffers, lengths, n);
-    return virtqueue_put_any(queue, buffers, lengths, n);
+    const uint32_t fours = VIRTQUEUE_FOURS(n);
+    struct virtqueue_sight sight = {0};
+
+    if (fours == 0 || !(queue->straight || queue->straight_packed))
+        return virtqueue_put_any(queue, buffers, lengths, n);
+    sight = queue->straight ? virtqueue_straight_put(queue, buffers, lengths, fours, false)
+                            : virtqueue_straight_put(queue, buffers, lengths, fours, true);
+    return fours == n ? sight : virtqueue_put_more(queue, buffers, lengths, fours, n, sight);
 }
 
 /* virtqueue_put, and virtqueue_show at once. */
@@ -142,21 +166,22 @@ static inline __attribute__((always_inline)) struct virtqueue_burst
 virtqueue_pop_either(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n,
                      bool with_lengths)
 {
-    if (__builtin_expect(queue->straight, 1)) {
-        const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-        const uint32_t pending = virtqueue_smaller(virtqueue_pending(queue), n);
-        const uint32_t here = virtqueue_smaller(pending, queue->capacity - slot);
-        const struct virtqueue_burst burst =
-            virtqueue_straight_pop(queue, tokens, lengths, here, with_lengths);
-        if (__builtin_expect(burst.count == here, 1))
-            return burst;
-    } else if (__builtin_expect(queue->straight_packed, 1)) {
-        const struct virtqueue_burst burst = virtqueue_packed_straight_pop(
-            queue, tokens, lengths, virtqueue_packed_at_most(queue, n), with_lengths);
-        if (__builtin_expect(burst.count != 0, 1))
-            return burst;
-    }
-    return virtqueue_pop_any(queue, tokens, lengths, n);
+    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
+    const uint32_t most = virtqueue_at_most(queue, n), fours = VIRTQUEUE_FOURS(most);
+
+    if (!with_lengths)
+        lengths = NULL;
+    if (fours == 0 || !(queue->straight || queue->straight_packed))
+        return virtqueue_pop_more(queue, tokens, lengths, most, (struct virtqueue_burst){0});
+    const struct virtqueue_burst burst =
+        queue->straight
+            ? virtqueue_straight_pop(queue, tokens, lengths, slot, fours, with_lengths, false)
+            : virtqueue_straight_pop(queue, tokens, lengths, slot, fours, with_lengths, true);
+    /* As a rule a packed ring's device has just not finished the rest yet. */
+    if (burst.count == most ||
+        (queue->packed && !virtqueue_packed_is_used(queue, queue->used_idx + burst.count)))
+        return burst;
+    return virtqueue_pop_more(queue, tokens, lengths, most, burst);
 }
 
 /* As virtqueue_pop_any, where the device has written: `lengths` is not NULL. */

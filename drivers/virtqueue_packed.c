@@ -1,7 +1,6 @@
 /* The packed virtqueue. */
 #include "drivers/virtqueue_packed.h"
 
-#include "drivers/virtqueue_in_order.h"
 #include "drivers/virtqueue_packed_burst.h"
 
 struct virtqueue_layout virtqueue_packed_layout(uint32_t size)
@@ -17,34 +16,12 @@ struct virtqueue_layout virtqueue_packed_layout(uint32_t size)
     return layout;
 }
 
-bool virtqueue_packed_is_used(const struct virtqueue *queue, uint32_t idx)
-{
-    const struct pvirtq_desc *const desc = &queue->packed_desc[virtqueue_slot(queue, idx)];
-
-    return (virtqueue_packed_load(desc) & VIRTQUEUE_PACKED_FLAGS) ==
-           virtqueue_packed_used(queue, idx, 0);
-}
-
-/* How many chains from `idx` on are told of by the used descriptor there; 0 if it tells nonsense. */
-static uint32_t told_at(const struct virtqueue *queue, uint32_t idx)
-{
-    const uint16_t id =
-        (uint16_t)virtqueue_packed_load(&queue->packed_desc[virtqueue_slot(queue, idx)]);
-
-    if (!queue->in_order)
-        return 1;
-    const uint32_t told = virtqueue_in_order_told(queue, idx, id);
-    return told <= queue->avail_idx - idx ? told : 0;
-}
-
 uint32_t virtqueue_packed_unfinished(const struct virtqueue *queue)
 {
-    uint32_t idx = queue->used_idx + queue->told, told = 1;
+    uint32_t idx = queue->used_idx;
 
-    while (told != 0 && idx != queue->avail_idx && virtqueue_packed_is_used(queue, idx)) {
-        told = told_at(queue, idx);
-        idx += told;
-    }
+    while (idx != queue->avail_idx && virtqueue_packed_is_used(queue, idx))
+        idx++;
     return queue->avail_idx - idx;
 }
 
@@ -56,30 +33,30 @@ static void write_word(struct pvirtq_desc *desc, uint32_t word)
     atomic_store_explicit((_Atomic uint32_t *)&desc->id, word, memory_order_relaxed);
 }
 
-/* Where chains have changed their slots: their ids have gone with them. */
-struct virtqueue_sight virtqueue_packed_put(struct virtqueue *queue, uint8_t *const *buffers,
-                                            const uint32_t *lengths, uint32_t n)
+/* Id and flags of the chain `ahead` slots behind the next one, once it is available. */
+static uint32_t word_at(const struct virtqueue *queue, uint32_t ahead, uint16_t flags)
 {
-    const uint32_t idx = queue->avail_idx, slot = virtqueue_slot(queue, idx);
-    const uint32_t write = lengths == NULL ? (uint32_t)VIRTQ_DESC_F_WRITE << 16 : 0;
-    const uint32_t flags = virtqueue_packed_available(queue, idx, 0) | write;
-    struct virtqueue_sight sight = {0};
+    const uint32_t idx = queue->avail_idx + ahead;
 
-    for (uint32_t i = 0; i < n; i++) {
-        struct pvirtq_desc *const desc = &queue->packed_desc[slot + i];
-        const uint32_t length = lengths == NULL ? queue->room : lengths[i];
-        queue->tokens[slot + i] = buffers[i];
-        desc->addr = io_physical(buffers[i]) + queue->start;
-        desc->len = queue->header + length;
-        if (i != 0) /* the first one's flags show the burst */
-            write_word(desc, flags | queue->ids[slot + i]);
-        if (lengths == NULL)
-            continue;
-        sight.bytes += length;
-        virtqueue_see(&sight, virtqueue_header(queue, buffers[i]));
-    }
-    virtqueue_packed_note(queue, n, flags | queue->ids[slot]);
-    return sight;
+    return virtqueue_packed_available(queue, idx, queue->ids[virtqueue_slot(queue, idx)]) |
+           (uint32_t)flags << 16;
+}
+
+void virtqueue_packed_put(struct virtqueue *queue, const uint8_t *buffer, uint32_t length,
+                          uint16_t flags, uint32_t ahead)
+{
+    struct pvirtq_desc *const desc =
+        &queue->packed_desc[virtqueue_slot(queue, queue->avail_idx + ahead)];
+
+    desc->addr = io_physical(buffer) + queue->start;
+    desc->len = queue->header + length;
+    if (ahead != 0) /* the first one's flags show the burst */
+        write_word(desc, word_at(queue, ahead, flags));
+}
+
+void virtqueue_packed_note_put(struct virtqueue *queue, uint32_t n, uint16_t flags)
+{
+    virtqueue_packed_note(queue, n, word_at(queue, 0, flags));
 }
 
 /* Slots behind those that are shown: they were laid, and are not to be available now. Such flags a
@@ -134,7 +111,7 @@ void virtqueue_packed_lay_indirect(struct virtqueue *queue, uint32_t ahead,
                           (uint32_t)VIRTQ_DESC_F_INDIRECT << 16;
 
     for (uint32_t i = 0; i < count; i++)
-        virtqueue_packed_describe(&table[i], io_physical(parts[i].start), parts[i].length);
+        virtqueue_describe(&table[i], io_physical(parts[i].start), parts[i].length);
     desc->addr = io_physical(table);
     desc->len = count * (uint32_t)sizeof(*table);
     if (ahead == 0)
@@ -162,29 +139,12 @@ __attribute__((noinline)) bool virtqueue_packed_is_idle(struct virtqueue *queue)
     return true;
 }
 
-struct virtqueue_burst virtqueue_packed_pop(struct virtqueue *queue, void **tokens,
-                                            uint32_t *lengths, uint32_t n)
+bool virtqueue_packed_said_at(const struct virtqueue *queue, uint32_t idx, uint32_t *id,
+                              uint32_t *length)
 {
-    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const struct pvirtq_desc *const desc = &queue->packed_desc[slot];
-    const uint32_t flags = virtqueue_packed_used(queue, queue->used_idx, 0);
-    struct virtqueue_burst burst = {0};
+    const uint64_t word = virtqueue_packed_said(&queue->packed_desc[virtqueue_slot(queue, idx)]);
 
-    if (virtqueue_packed_is_idle(queue))
-        return burst;
-    n = virtqueue_packed_at_most(queue, n);
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t word = virtqueue_packed_load(&desc[i]);
-        if ((word & VIRTQUEUE_PACKED_FLAGS) != flags ||
-            !virtqueue_bring_forward(queue, (uint16_t)word, i))
-            break;
-        tokens[i] = queue->tokens[slot + i];
-        burst.count++;
-        if (lengths == NULL)
-            continue;
-        lengths[i] = *(const volatile uint32_t *)&desc[i].len - queue->header;
-        burst.bytes += lengths[i];
-        burst.odd |= virtqueue_is_odd(queue, lengths[i]);
-    }
-    return burst;
+    *id = (uint16_t)word;
+    *length = (uint32_t)(word >> 32);
+    return (word & VIRTQUEUE_PACKED_FLAGS) == virtqueue_packed_used(queue, idx, 0);
 }

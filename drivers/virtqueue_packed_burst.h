@@ -1,14 +1,12 @@
 /*
- * Bursts and lone frames of a packed ring (virtio 1.2 §2.8), inline, for a queue that is
+ * The format of a packed ring (virtio 1.2 §2.8), inline, and lone frames of a queue that is
  * straight_packed: slot i has id i, so that the id in a descriptor is known from its place. As
- * virtqueue.h says of the functions without `packed` in their names. What a queue of any packed kind
- * needs of the format stands here, too.
+ * virtqueue.h says of the functions without `packed` in their names.
  */
 #ifndef DRIVERS_VIRTQUEUE_PACKED_BURST_H
 #define DRIVERS_VIRTQUEUE_PACKED_BURST_H
 
 #include "drivers/virtqueue.h"
-#include "drivers/virtqueue_four.h"
 
 /* ---- adding ---- */
 
@@ -28,57 +26,6 @@ static inline void virtqueue_packed_note(struct virtqueue *queue, uint32_t n, ui
     if (queue->laid < n)
         queue->laid = n;
     queue->laid_word = word;
-}
-
-/* Length, id and flags go by one store; but not the flags of the first, which show the burst. */
-static inline void virtqueue_packed_describe(struct pvirtq_desc *desc, uint64_t addr, uint64_t rest)
-{
-    desc->addr = addr;
-    memcpy(&desc->len, &rest, sizeof(rest));
-}
-
-/*
- * virtqueue_put_any, both directions: `lengths` is NULL, or not, by a constant. Of the first
- * descriptor id and flags are left as they are: they show the burst.
- */
-static inline __attribute__((always_inline)) struct virtqueue_sight
-virtqueue_packed_straight_put(struct virtqueue *queue, uint8_t *const *buffers,
-                              const uint32_t *lengths, uint32_t n)
-{
-    const uint32_t idx = queue->avail_idx, slot = virtqueue_slot(queue, idx);
-    const uint32_t write = lengths == NULL ? (uint32_t)VIRTQ_DESC_F_WRITE << 16 : 0;
-    const uint32_t word = virtqueue_packed_available(queue, idx, slot) | write;
-    struct pvirtq_desc *const desc = &queue->packed_desc[slot];
-    void **const tokens = &queue->tokens[slot];
-    const uint64_t start = queue->start;
-    const uint32_t header = queue->header, room = header + queue->room;
-    const uint64_t last = start + header - sizeof(four);
-    const uint32_t first = lengths == NULL ? room : header + lengths[0];
-    uint64_t upper = (uint64_t)word << 32; /* of a descriptor's upper half: id and flags */
-    struct virtqueue_sight sight = {0};
-    uint64_t bytes = first; /* headers included */
-    four headers = {0};
-
-    desc->addr = io_physical(buffers[0]) + start;
-    desc->len = first;
-    tokens[0] = buffers[0];
-    if (lengths != NULL)
-        headers = *(const four *)(buffers[0] + last);
-    FOUR_AT_A_TIME(i, 1, n, {
-        uint8_t *const buffer = buffers[i];
-        const uint32_t length = lengths == NULL ? room : header + lengths[i];
-        if (lengths != NULL) {
-            headers |= *(const four *)(buffer + last);
-            bytes += length;
-        }
-        tokens[i] = buffer;
-        upper += 1ull << 32;
-        virtqueue_packed_describe(&desc[i], io_physical(buffer) + start, upper + length);
-    });
-    virtqueue_packed_note(queue, n, word);
-    sight.bytes = (uint32_t)bytes - n * header;
-    virtqueue_see(&sight, &headers);
-    return sight;
 }
 
 /* virtqueue_put_lone, where nothing is laid that was not shown. */
@@ -138,78 +85,16 @@ static inline bool virtqueue_packed_publish(struct virtqueue *queue, uint32_t n)
 /* ---- taking back ---- */
 
 /*
- * The upper halves of four descriptors: lengths, and ids with flags. Acquire, as in
- * virtqueue_packed_load: on x86 a load is one, and a half, which is aligned to its 8 bytes, is read at
- * once, so that a length belongs to the flags beside it.
+ * What the device says in a descriptor, by one load, so that a length belongs to the flags beside it:
+ * the length in the upper half, id and flags in the lower half, but only the flags that tell of use.
+ * Acquire, as in virtqueue_packed_load.
  */
-static inline four virtqueue_packed_load_four(const struct pvirtq_desc *desc, four *lengths)
+static inline uint64_t virtqueue_packed_said(const struct pvirtq_desc *desc)
 {
-    const four a = four_load(&desc[0]), b = four_load(&desc[1]);
-    const four c = four_load(&desc[2]), d = four_load(&desc[3]);
-    const four low = __builtin_shufflevector(a, b, 2, 3, 6, 7);
-    const four high = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+    const uint64_t half =
+        atomic_load_explicit((const _Atomic uint64_t *)&desc->len, memory_order_acquire);
 
-    *lengths = __builtin_shufflevector(low, high, 0, 2, 4, 6);
-    return __builtin_shufflevector(low, high, 1, 3, 5, 7);
-}
-
-/* Of `n` chains, how many the device has, up to the end, where the wrap counter changes. */
-static inline uint32_t virtqueue_packed_at_most(const struct virtqueue *queue, uint32_t n)
-{
-    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-
-    n = virtqueue_smaller(n, virtqueue_outstanding(queue));
-    return virtqueue_smaller(n, queue->capacity - slot);
-}
-
-/*
- * virtqueue_pop_any of the `n` slots (0 to all that are outstanding) from used_idx on, which lie side
- * by side. The count is 0 if nothing is finished, and also if something is that was not expected:
- * what was read until then does not count.
- */
-static inline __attribute__((always_inline)) struct virtqueue_burst
-virtqueue_packed_straight_pop(const struct virtqueue *queue, void **tokens, uint32_t *lengths,
-                              uint32_t n, bool with_lengths)
-{
-    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const struct pvirtq_desc *const desc = &queue->packed_desc[slot];
-    void *const *const given = &queue->tokens[slot];
-    const uint32_t header = queue->header;
-    const uint32_t first = virtqueue_packed_used(queue, queue->used_idx, slot);
-    const struct four_bounds bounds = four_bounds(header + queue->shortest, queue->span);
-    four expected = four_of(first) + (four){0, 1, 2, 3};
-    four sum = {0}, odd = {0};
-    uint64_t i;
-
-    for (i = 0; i + 4 <= n; i += 4) {
-        four length;
-        const four word = virtqueue_packed_load_four(&desc[i], &length) & VIRTQUEUE_PACKED_MASK;
-        if (!four_equal(word, expected))
-            break;
-        expected += 4;
-        memcpy(&tokens[i], &given[i], 4 * sizeof(*tokens));
-        if (!with_lengths)
-            continue;
-        odd |= four_outside(length, bounds);
-        sum += length - header;
-        four_store(&lengths[i], length - header);
-    }
-    struct virtqueue_burst burst = {four_sum(sum), 0, four_or(odd) != 0};
-    for (; i < n; i++) {
-        const uint32_t other = virtqueue_packed_load(&desc[i]) ^ (first + (uint32_t)i);
-        if ((other & VIRTQUEUE_PACKED_FLAGS) != 0)
-            break;
-        if (__builtin_expect((uint16_t)other != 0, 0))
-            return burst;
-        tokens[i] = given[i];
-        if (!with_lengths)
-            continue;
-        lengths[i] = *(const volatile uint32_t *)&desc[i].len - header;
-        burst.bytes += lengths[i];
-        burst.odd |= virtqueue_is_odd(queue, lengths[i]);
-    }
-    burst.count = (uint32_t)i;
-    return burst;
+    return (half << 32 | half >> 32) & ((uint64_t)UINT32_MAX << 32 | VIRTQUEUE_PACKED_MASK);
 }
 
 /* virtqueue_pop_lone. The last slot of the ring is for virtqueue_pop: behind it another round begins. */

@@ -81,11 +81,6 @@ static void timer_set(uint64_t now, uint64_t until)
     lapic_timer_start(until - now);
 }
 
-/* Handlers are functions like any other and may use these, which trap.S does not keep. */
-#define VECTOR_REGISTERS                                                                           \
-    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",       \
-        "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
-
 unsigned interrupt_wait(uint64_t until)
 {
     const uint64_t now = clock_cycles();
@@ -96,9 +91,9 @@ unsigned interrupt_wait(uint64_t until)
         timer_set(now, until);
         /* Interrupts are let in only behind the instruction after sti, which is the halt itself: one
          * that is pending already ends it, so none can slip in between and leave us asleep. */
-        __asm__ volatile("sti\n\thlt\n\tcli" : : : "memory", VECTOR_REGISTERS);
+        __asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
     } else {
-        __asm__ volatile("sti\n\tnop\n\tcli" : : : "memory", VECTOR_REGISTERS);
+        __asm__ volatile("sti\n\tnop\n\tcli" : : : "memory");
     }
     return came;
 }

@@ -19,7 +19,7 @@ static struct {
     size_t bytes;
     access_seen *seen;
     uint8_t *address; /* of the access that is under way */
-    bool vector;
+    unsigned width;
     bool write;
     struct sigaction old_fault, old_step;
 } watch;
@@ -32,21 +32,12 @@ static void protect(int how)
     }
 }
 
-/*
- * True for the instructions that move 16 bytes between memory and an XMM register: 0F 10, 11, 28 or 29
- * without a prefix but 66, and 0F 6F or 7F with 66 or F3. A REX prefix may stand before 0F.
- */
-static bool moves_vector(const uint8_t *code)
+/* Bytes that an instruction on general registers moves: 8 if a REX prefix says so, else at most 4. */
+static unsigned width_of(const uint8_t *code)
 {
-    const uint8_t prefix = *code == 0x66 || *code == 0xf3 ? *code++ : 0;
-
-    if ((*code & 0xf0) == 0x40)
+    while (*code == 0x66 || *code == 0xf0 || *code == 0xf2 || *code == 0xf3)
         code++;
-    if (code[0] != 0x0f)
-        return false;
-    if (code[1] == 0x6f || code[1] == 0x7f)
-        return prefix != 0;
-    return prefix != 0xf3 && ((code[1] & 0xfe) == 0x10 || (code[1] & 0xfe) == 0x28);
+    return (*code & 0xf8) == 0x48 ? 8 : 4;
 }
 
 /* The access is let through, and we come back behind the instruction that makes it. */
@@ -61,7 +52,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
         return;
     }
     watch.address = address;
-    watch.vector = moves_vector((const uint8_t *)registers[REG_RIP]);
+    watch.width = width_of((const uint8_t *)registers[REG_RIP]);
     watch.write = (registers[REG_ERR] & FAULT_WAS_WRITE) != 0;
     protect(PROT_READ | PROT_WRITE);
     registers[REG_EFL] |= TRAP_FLAG;
@@ -72,7 +63,7 @@ static void on_step(int signal, siginfo_t *info, void *context)
 {
     (void)signal;
     (void)info;
-    watch.seen(watch.address, watch.vector, watch.write);
+    watch.seen(watch.address, watch.width, watch.write);
     protect(PROT_NONE);
     ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 }

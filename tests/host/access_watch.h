@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* `address` is where the access begins: 16 bytes if `vector`, else at most 8. It has been made, and
- * the pages can be used meanwhile. */
-typedef void access_seen(uint8_t *address, bool vector, bool write);
+/* `address` is where the access begins, which is one of 8 `bytes`, or of at most 4. It has been made,
+ * and the pages can be used meanwhile. */
+typedef void access_seen(uint8_t *address, unsigned bytes, bool write);
 
 /* Watches the pages in which [start, end) lies; one piece at a time. Nobody else may use them, so
  * no system call may be given a pointer to them. */

@@ -71,22 +71,17 @@ static uint64_t features_of(uint8_t choice)
 static enum adversary_rings rings_of(uint8_t choice)
 {
     static const enum adversary_rings kinds[] = {
-        ADVERSARY_LEGACY, ADVERSARY_LEGACY, ADVERSARY_SPLIT,  ADVERSARY_IN_ORDER,
-        ADVERSARY_PACKED, ADVERSARY_PACKED, ADVERSARY_PACKED, ADVERSARY_PACKED_IN_ORDER};
+        ADVERSARY_LEGACY, ADVERSARY_LEGACY, ADVERSARY_SPLIT,  ADVERSARY_SPLIT,
+        ADVERSARY_PACKED, ADVERSARY_PACKED, ADVERSARY_PACKED, ADVERSARY_PACKED};
 
     return kinds[choice >> 4 & 7];
 }
 
 static void add_interface(struct sim_virtio_net *sim, enum adversary_rings rings, unsigned port)
 {
-    static const uint64_t features[ADVERSARY_RINGS] = {[ADVERSARY_IN_ORDER] = SIM_F(IN_ORDER),
-                                                       [ADVERSARY_PACKED] = SIM_F(RING_PACKED),
-                                                       [ADVERSARY_PACKED_IN_ORDER] =
-                                                           SIM_F(RING_PACKED) | SIM_F(IN_ORDER)};
-
     if (rings == ADVERSARY_LEGACY)
         return;
-    sim->features |= features[rings];
+    sim->features |= rings == ADVERSARY_PACKED ? SIM_F(RING_PACKED) : 0;
     sim_virtio_net_modernise(sim, MODERN_BASE + port * SIM_MODERN_BYTES, true);
 }
 
@@ -323,24 +318,6 @@ static void finish(struct referee_ring *ring, struct input *input, bool in_order
             break;
         put_element(ring, id, work_on(ring, chain, input), chain->slots);
     }
-    show(ring);
-}
-
-/* Where the order was negotiated: one element for several chains, the last of which it tells of. */
-static void finish_batch(struct referee_ring *ring, struct input *input)
-{
-    const uint8_t choice = input_8(input);
-    uint32_t last = 0, length = 0, slots = 0;
-
-    for (unsigned n = choice % 8 + 1; n > 0; n--) {
-        struct referee_chain *chain = choose(ring, 0, &last);
-        if (chain == NULL)
-            break;
-        length = work_on(ring, chain, input);
-        slots += chain->slots;
-    }
-    if (slots != 0)
-        put_element(ring, last, length, slots);
     show(ring);
 }
 
@@ -623,11 +600,8 @@ static void act_on_memory(enum act act, struct referee_ring *ring, struct input 
     case FINISH:
         finish(ring, input, true);
         break;
-    case FINISH_SHUFFLED: /* or by the batch, where the order counts */
-        if (ring->queue->in_order)
-            finish_batch(ring, input);
-        else
-            finish(ring, input, false);
+    case FINISH_SHUFFLED:
+        finish(ring, input, false);
         break;
     case FINISH_WRONGLY:
         finish_wrongly(ring, input);

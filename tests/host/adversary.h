@@ -16,9 +16,7 @@
 enum adversary_rings {
     ADVERSARY_LEGACY, /* split, behind the legacy interface; the others have the modern one */
     ADVERSARY_SPLIT,
-    ADVERSARY_IN_ORDER,
     ADVERSARY_PACKED,
-    ADVERSARY_PACKED_IN_ORDER,
     ADVERSARY_RINGS
 };
 

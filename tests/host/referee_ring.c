@@ -25,7 +25,6 @@ void referee_ring_forget(struct referee_ring *ring)
 {
     memset(ring->chains, 0, sizeof(ring->chains));
     ring->order_count = 0;
-    ring->told = 0;
     ring->avail_spoiled = false;
 }
 
@@ -122,27 +121,12 @@ static void judge_length(const struct referee_ring *ring, struct referee_said *s
         said->breach = VIRTQUEUE_LENGTH_LONG;
 }
 
-/* In the middle of a batch whose last chain was told of before: nothing is read again. */
-static struct referee_said known(const struct referee_ring *ring)
-{
-    struct referee_said said = {.anything = true, .id = ring->order[0]};
-
-    said.length = ring->told == 1 ? ring->told_length : ring->header + ring->room;
-    judge_length(ring, &said);
-    return said;
-}
-
 struct referee_said referee_ring_said(const struct referee_ring *ring)
 {
     struct referee_said said = heard(ring);
     const struct virtq_used_elem element = element_of(ring);
 
-    if (said.breach != VIRTQUEUE_SOUND)
-        return said;
-    if (ring->told != 0 &&
-        (said.anything || ring->queue->packed)) /* an index counts all the same */
-        return known(ring);
-    if (!said.anything)
+    if (said.breach != VIRTQUEUE_SOUND || !said.anything)
         return said;
     said.id = said.value = element.id;
     said.length = element.len;
@@ -150,30 +134,12 @@ struct referee_said referee_ring_said(const struct referee_ring *ring)
         said.breach = VIRTQUEUE_ID_RANGE;
     else if (!ring->chains[element.id].out)
         said.breach = VIRTQUEUE_ID_NOT_OUT;
-    else if (ring->queue->in_order && age_of(ring, element.id) >= pending(ring))
-        said.breach = VIRTQUEUE_ID_NOT_OUT;
-    else if (ring->queue->in_order && age_of(ring, element.id) > 0) {
-        said.id = ring->order[0];
-        said.length = ring->header + ring->room;
-    } else
+    else
         judge_length(ring, &said);
     return said;
 }
 
 /* --- what the driver takes --- */
-
-static void note_batch(struct referee_ring *ring)
-{
-    const struct virtq_used_elem element = element_of(ring);
-
-    if (!ring->queue->in_order)
-        return;
-    if (ring->told == 0) {
-        ring->told = age_of(ring, element.id) + 1;
-        ring->told_length = element.len;
-    }
-    ring->told--;
-}
 
 static void remove_from_order(struct referee_ring *ring, uint32_t id)
 {
@@ -190,7 +156,6 @@ void referee_ring_take(struct referee_ring *ring, const struct referee_said *sai
     struct referee_load *load = &ring->taken[ring->taken_count++];
 
     ensure(chain->out);
-    note_batch(ring);
     *load = chain->load;
     if (ring->index == SIM_RX)
         load->length = said->length - ring->header;

@@ -39,7 +39,6 @@ struct referee_ring {
     uint32_t avail_idx;
     uint16_t shown;                                /* split: used.idx then */
     struct pvirtq_desc copy[REFEREE_RING_MAX];     /* packed: all descriptors then */
-    uint32_t told, told_length;                    /* in order: what the driver knows of a batch */
     struct referee_chain chains[REFEREE_RING_MAX]; /* by id */
     uint32_t order[REFEREE_RING_MAX];              /* ids of those that are out, oldest first */
     unsigned order_count;

@@ -377,20 +377,6 @@ static void our_own_event_suppression_is_never_read(void **state)
 
 /* --- what only order has --- */
 
-/* The id is that of a chain which the device has, but not of one that the index counts. */
-static void an_id_that_jumps_ahead_of_the_index_is_found_out(void **state)
-{
-    new_wires(state, SIM_FEATURES_USUAL);
-    lie_on_rx(SIM_USED_ID_JUMP);
-    assert_recovers("used-id-not-outstanding");
-    wires_settle(true);
-
-    new_wires(state, SIM_FEATURES_USUAL);
-    lie_on_tx(SIM_USED_ID_JUMP);
-    assert_recovers("used-id-not-outstanding");
-    wires_settle(false);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, wires_setup, bench_teardown)
 
 int main(void)
@@ -411,15 +397,9 @@ int main(void)
         TEST(nonsense_in_the_event_suppression_costs_doorbells_at_most),
         TEST(our_own_event_suppression_is_never_read),
     };
-    const struct CMUnitTest in_order[] = {
-        TEST(an_id_that_jumps_ahead_of_the_index_is_found_out),
-    };
 
     return cmocka_run_group_tests_name("hostile_ring, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("hostile_ring, modern", tests, bench_modern, NULL) +
-           BENCH_RUN_RINGS("hostile_ring", tests) +
-           cmocka_run_group_tests_name("hostile_ring, packed", packed, bench_packed, NULL) +
-           cmocka_run_group_tests_name("hostile_ring, packed, in order", packed,
-                                       bench_packed_in_order, NULL) +
-           cmocka_run_group_tests_name("hostile_ring, in order", in_order, bench_in_order, NULL);
+           cmocka_run_group_tests_name("hostile_ring, packed", tests, bench_packed, NULL) +
+           cmocka_run_group_tests_name("hostile_ring, packed", packed, bench_packed, NULL);
 }

@@ -317,7 +317,5 @@ int main(void)
 
     return cmocka_run_group_tests_name("hostile_time, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("hostile_time, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("hostile_time, packed", rings, bench_packed, NULL) +
-           cmocka_run_group_tests_name("hostile_time, packed, in order", rings,
-                                       bench_packed_in_order, NULL);
+           cmocka_run_group_tests_name("hostile_time, packed", rings, bench_packed, NULL);
 }

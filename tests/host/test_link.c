@@ -255,7 +255,5 @@ int main(void)
                                         bench_teardown),
     };
     return cmocka_run_group_tests_name("link", tests, NULL, NULL) +
-           cmocka_run_group_tests_name("link, packed", tests, bench_packed, NULL) +
-           cmocka_run_group_tests_name("link, packed, in order", tests, bench_packed_in_order,
-                                       NULL);
+           cmocka_run_group_tests_name("link, packed", tests, bench_packed, NULL);
 }

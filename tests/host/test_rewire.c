@@ -330,7 +330,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_buffer_is_lost_in_many_rewirings, setup, bench_teardown),
     };
     return cmocka_run_group_tests_name("rewire", tests, NULL, NULL) +
-           cmocka_run_group_tests_name("rewire, packed", tests, bench_packed, NULL) +
-           cmocka_run_group_tests_name("rewire, packed, in order", tests, bench_packed_in_order,
-                                       NULL);
+           cmocka_run_group_tests_name("rewire, packed", tests, bench_packed, NULL);
 }

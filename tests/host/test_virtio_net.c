@@ -571,7 +571,7 @@ int main(void)
 
     return cmocka_run_group_tests_name("virtio_net, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("virtio_net, modern", tests, bench_modern, NULL) +
-           BENCH_RUN_RINGS("virtio_net", tests) +
+           cmocka_run_group_tests_name("virtio_net, packed", tests, bench_packed, NULL) +
            cmocka_run_group_tests_name("virtio_net, packed", packed_only, bench_packed, NULL) +
            cmocka_run_group_tests_name("virtio_net, legacy", legacy_only, bench_legacy, NULL);
 }

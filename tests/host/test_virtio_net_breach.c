@@ -232,32 +232,6 @@ static void an_answer_for_the_second_part_of_a_command_resets_the_port(void **st
     assert_reset(&row, SIM_CONTROL);
 }
 
-/*
- * In order, a packed ring's device may call any chain the last of a batch, and nothing tells
- * whether it has worked on the others. So they count as written to the last byte, which is more
- * than may leave.
- */
-static void a_batch_of_all_that_is_out_is_taken_at_its_word(void **state)
-{
-    struct batch batch;
-
-    start_two(state, SIM_FEATURES_USUAL, 64);
-    benches[0].payload_max = 0;
-    one->net->queues[SIM_RX].fault = SIM_USED_ID_JUMP;
-    bench_deliver(one, 1);
-    for (unsigned taken = 0; taken < 100; taken += batch.count) {
-        assert_true(bench_receive(one, &batch) > 0);
-        for (uint32_t i = 0; i < batch.count; i++) {
-            assert_int_equal(batch.lengths[i], taken + i == 99 ? BENCH_FRAME : one->dev->frame_max);
-            pool_put(&one->pool, batch.buffers[i]);
-        }
-    }
-    assert_int_equal(machine_log_count("error", ""), 0);
-    assert_no_leak();
-    bench_forward(one, 300);
-    assert_no_leak();
-}
-
 static void an_id_of_a_second_descriptor_resets_the_port(void **state)
 {
     static const struct breach_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
@@ -360,9 +334,6 @@ int main(void)
     const struct CMUnitTest legacy_only[] = {
         TEST(an_id_of_a_second_descriptor_resets_the_port),
     };
-    const struct CMUnitTest packed_in_order_only[] = {
-        TEST(a_batch_of_all_that_is_out_is_taken_at_its_word),
-    };
     const struct CMUnitTest packed_only[] = {
         TEST(a_descriptor_that_is_used_and_was_never_given_resets_the_port),
         TEST(flags_of_another_round_say_nothing),
@@ -370,13 +341,9 @@ int main(void)
     };
     return cmocka_run_group_tests_name("virtio_net_breach, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("virtio_net_breach, modern", tests, bench_modern, NULL) +
-           BENCH_RUN_RINGS("virtio_net_breach", tests) +
+           cmocka_run_group_tests_name("virtio_net_breach, packed", tests, bench_packed, NULL) +
            cmocka_run_group_tests_name("virtio_net_breach, legacy", legacy_only, bench_legacy,
                                        NULL) +
            cmocka_run_group_tests_name("virtio_net_breach, packed", packed_only, bench_packed,
-                                       NULL) +
-           cmocka_run_group_tests_name("virtio_net_breach, packed, in order", packed_only,
-                                       bench_packed_in_order, NULL) +
-           cmocka_run_group_tests_name("virtio_net_breach, packed, in order", packed_in_order_only,
-                                       bench_packed_in_order, NULL);
+                                       NULL);
 }

@@ -306,8 +306,9 @@ int main(void)
 
     return cmocka_run_group_tests_name("virtio_net_filter, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("virtio_net_filter, modern", tests, bench_modern, NULL) +
-           BENCH_RUN_RINGS("virtio_net_filter", tests) +
+           cmocka_run_group_tests_name("virtio_net_filter, packed", tests, bench_packed, NULL) +
            cmocka_run_group_tests_name("virtio_net_filter, modern", modern_only, bench_modern,
                                        NULL) +
-           BENCH_RUN_RINGS("virtio_net_filter", modern_only);
+           cmocka_run_group_tests_name("virtio_net_filter, packed", modern_only, bench_packed,
+                                       NULL);
 }

@@ -340,5 +340,5 @@ int main(void)
 
     return cmocka_run_group_tests_name("virtio_net_interrupt, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("virtio_net_interrupt, modern", tests, bench_modern, NULL) +
-           BENCH_RUN_RINGS("virtio_net_interrupt", tests);
+           cmocka_run_group_tests_name("virtio_net_interrupt, packed", tests, bench_packed, NULL);
 }

@@ -320,8 +320,9 @@ int main(void)
 
     return cmocka_run_group_tests_name("virtio_net_multiqueue, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("virtio_net_multiqueue, modern", tests, bench_modern, NULL) +
-           BENCH_RUN_RINGS("virtio_net_multiqueue", tests) +
+           cmocka_run_group_tests_name("virtio_net_multiqueue, packed", tests, bench_packed, NULL) +
            cmocka_run_group_tests_name("virtio_net_multiqueue, modern", modern_only, bench_modern,
                                        NULL) +
-           BENCH_RUN_RINGS("virtio_net_multiqueue", modern_only);
+           cmocka_run_group_tests_name("virtio_net_multiqueue, packed", modern_only, bench_packed,
+                                       NULL);
 }

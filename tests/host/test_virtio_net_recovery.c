@@ -425,8 +425,9 @@ int main(void)
     };
     return cmocka_run_group_tests_name("virtio_net_recovery, legacy", tests, bench_legacy, NULL) +
            cmocka_run_group_tests_name("virtio_net_recovery, modern", tests, bench_modern, NULL) +
-           BENCH_RUN_RINGS("virtio_net_recovery", tests) +
+           cmocka_run_group_tests_name("virtio_net_recovery, packed", tests, bench_packed, NULL) +
            cmocka_run_group_tests_name("virtio_net_recovery, modern", modern_only, bench_modern,
                                        NULL) +
-           BENCH_RUN_RINGS("virtio_net_recovery", modern_only);
+           cmocka_run_group_tests_name("virtio_net_recovery, packed", modern_only, bench_packed,
+                                       NULL);
 }

@@ -186,7 +186,8 @@ static void every_chain_can_be_offered_once(void **state)
 
 static void a_header_of_its_own_is_linked_to_the_rest(void **state)
 {
-    static uint8_t *const given[] = {&buffers[100], &buffers[200]};
+    static _Alignas(16) uint8_t frames[2][PACKET_HEADROOM];
+    static uint8_t *const given[] = {frames[0], frames[1]};
     static const uint32_t lengths[] = {60, 61};
 
     (void)state;
@@ -328,6 +329,9 @@ static void a_burst_ends_where_the_slots_end(void **state)
     assert_int_equal(pop_many(popped, NULL, 8), 0);
 }
 
+static const struct virtqueue_buffers ethernet = {
+    .start = PACKET_HEADROOM - 10, .header = 10, .room = 1600, .shortest = 14, .span = 1500};
+
 /* Every number of chains at once, so that four at a time and the rest are each seen. */
 static void bursts_of_every_length_bring_tokens_and_lengths(void **state)
 {
@@ -336,9 +340,7 @@ static void bursts_of_every_length_bring_tokens_and_lengths(void **state)
 
     (void)state;
     make(64, 1, false);
-    queue.header = 10;
-    queue.shortest = 14;
-    queue.span = 1500;
+    virtqueue_set_buffers(&queue, &ethernet);
     for (uint16_t n = 1, at = 0; n <= VIRTQUEUE_BURST; at = (uint16_t)(at + n++)) {
         uint32_t bytes = 0;
         offer(n);
@@ -377,9 +379,7 @@ static void one_odd_length_makes_a_burst_odd(void **state)
             void *popped[8];
             uint32_t lengths[8];
             make(8, 1, false);
-            queue.header = 10;
-            queue.shortest = 14;
-            queue.span = 1500;
+            virtqueue_set_buffers(&queue, &ethernet);
             offer(7);
             for (uint16_t i = 0; i < 7; i++)
                 use(i, i, i == odd ? rows[row].length : 24);

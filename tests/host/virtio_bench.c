@@ -45,26 +45,9 @@ int bench_packed(void **state)
     return choose(true, SIM_F(RING_PACKED));
 }
 
-int bench_in_order(void **state)
-{
-    (void)state;
-    return choose(true, SIM_F(IN_ORDER));
-}
-
-int bench_packed_in_order(void **state)
-{
-    (void)state;
-    return choose(true, SIM_F(RING_PACKED) | SIM_F(IN_ORDER));
-}
-
 bool bench_is_packed(void)
 {
     return (rings & SIM_F(RING_PACKED)) != 0;
-}
-
-bool bench_is_in_order(void)
-{
-    return (rings & SIM_F(IN_ORDER)) != 0;
 }
 
 bool bench_is_modern(void)

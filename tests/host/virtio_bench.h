@@ -20,10 +20,10 @@
 /* The features that the driver has a use for; the legacy interface can carry the lower half. */
 #define WANTED                                                                                     \
     (SIM_F(MQ) | SIM_F(VERSION_1) | SIM_F(ACCESS_PLATFORM) | SIM_F(RING_PACKED) |                  \
-     SIM_F(IN_ORDER) | SIM_F(ORDER_PLATFORM) | SIM_F(RING_RESET) | SIM_F(NOTIF_CONFIG_DATA) |      \
-     SIM_F(SPEED_DUPLEX) | SIM_F(CTRL_GUEST_OFFLOADS) | SIM_F(MTU) | SIM_F(MAC) | SIM_F(STATUS) |  \
-     SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(GUEST_ANNOUNCE) |              \
-     SIM_F(CTRL_MAC_ADDR) | SIM_F(ANY_LAYOUT) | SIM_F(EVENT_IDX))
+     SIM_F(ORDER_PLATFORM) | SIM_F(RING_RESET) | SIM_F(NOTIF_CONFIG_DATA) | SIM_F(SPEED_DUPLEX) |  \
+     SIM_F(CTRL_GUEST_OFFLOADS) | SIM_F(MTU) | SIM_F(MAC) | SIM_F(STATUS) | SIM_F(CTRL_VQ) |       \
+     SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) | SIM_F(GUEST_ANNOUNCE) | SIM_F(CTRL_MAC_ADDR) |        \
+     SIM_F(ANY_LAYOUT) | SIM_F(EVENT_IDX))
 
 /* One device with its port; rx and tx share the pool, as in a lane that sends where it receives. */
 struct bench {
@@ -38,24 +38,14 @@ extern struct bench benches[BENCHES_MAX];
 extern struct bench *const one; /* the first of them */
 
 /* Setups of a group of tests: its devices have the legacy interface alone, or the modern one alone
- * and VERSION_1 among their features, and those that say so RING_PACKED, IN_ORDER or both, whatever
+ * and VERSION_1 among their features, and those that say so RING_PACKED, whatever
  * else bench_add is told. */
 int bench_legacy(void **state);
 int bench_modern(void **state);
 int bench_packed(void **state);
-int bench_in_order(void **state);
-int bench_packed_in_order(void **state);
-
-/* Runs a group of tests with each kind of ring that the modern interface has besides the ordinary one;
- * returns how many failed. */
-#define BENCH_RUN_RINGS(name, tests)                                                               \
-    (cmocka_run_group_tests_name(name ", packed", tests, bench_packed, NULL) +                     \
-     cmocka_run_group_tests_name(name ", in order", tests, bench_in_order, NULL) +                 \
-     cmocka_run_group_tests_name(name ", packed, in order", tests, bench_packed_in_order, NULL))
 
 bool bench_is_modern(void);
 bool bench_is_packed(void);
-bool bench_is_in_order(void);
 
 /* `features` as they come through the interface: with VERSION_1 and what the group has of rings, or
  * the lower half of them. */
