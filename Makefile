@@ -240,14 +240,14 @@ $(OUT)/capture.pcap: tools/make-capture | packages
 	$(Q)tools/make-capture $@
 
 # ---- Host tests -------------------------------------------------------------------------------
-# Units on Linux, under ASAN and UBSAN. tests/host/machine/ takes the place of the kernel's half of
+# Units on Linux, under ASAN and UBSAN. tests/host/sim/machine/ takes the place of the kernel's half of
 # the seam by standing first in the include path. HOST_TEST_name lists what tests/host/test_name.c
 # is linked with.
 
-SIMULATION := tests/host/machine.c tests/host/operator.c tests/host/sim_bus.c
-SIMULATED_DEVICE := tests/host/sim_virtio_net.c tests/host/sim_virtio_legacy.c \
-	tests/host/sim_virtio_modern.c tests/host/sim_virtio_interrupt.c tests/host/sim_virtqueue.c \
-	tests/host/sim_split.c tests/host/sim_packed.c
+SIMULATION := tests/host/sim/machine.c tests/host/sim/operator.c tests/host/sim/bus.c
+SIMULATED_DEVICE := tests/host/sim/virtio_net.c tests/host/sim/virtio_legacy.c \
+	tests/host/sim/virtio_modern.c tests/host/sim/virtio_interrupt.c tests/host/sim/virtqueue.c \
+	tests/host/sim/split.c tests/host/sim/packed.c
 
 HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed virtio_net virtio_modern virtio_net_data virtio_net_offload virtio_net_chain \
 	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_multiqueue virtio_net_filter \
@@ -255,16 +255,16 @@ HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed v
 	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring \
 	loop monitor \
 	config log history json editor console clock calibrate acpi power string
-HOST_TEST_boot_info := boot/boot_info.c tests/host/boot/physical.c
+HOST_TEST_boot_info := boot/boot_info.c tests/host/sim/boot/physical.c
 HOST_TEST_memory := kernel/memory.c
 HOST_TEST_paging := kernel/paging.c
 HOST_TEST_backtrace := kernel/backtrace.c
 HOST_TEST_config := kernel/config.c $(SIMULATION)
 CONSOLE := kernel/console.c kernel/channel.c kernel/editor.c kernel/json.c kernel/uart.c \
-	tests/host/sim_uart.c
+	tests/host/sim/uart.c
 HOST_TEST_log := kernel/log.c kernel/history.c $(CONSOLE)
 HOST_TEST_history := kernel/history.c $(SIMULATION)
-HOST_TEST_editor := kernel/editor.c tests/host/terminal.c
+HOST_TEST_editor := kernel/editor.c tests/host/sim/terminal.c
 HOST_TEST_json := kernel/json.c
 HOST_TEST_console := kernel/log.c kernel/history.c $(CONSOLE)
 HOST_TEST_clock := kernel/clock.c
@@ -277,7 +277,7 @@ HOST_TEST_virtqueue := $(filter drivers/virtqueue%,$(DRIVERS_SOURCES)) $(SIMULAT
 HOST_TEST_virtqueue_packed := $(HOST_TEST_virtqueue)
 # ports.c knows the assembly, and so all of net/
 DRIVERS_ALONE := $(filter-out drivers/ports.c,$(DRIVERS_SOURCES))
-VIRTIO_BENCH := $(DRIVERS_ALONE) net/pool.c tests/host/virtio_bench.c $(SIMULATED_DEVICE) \
+VIRTIO_BENCH := $(DRIVERS_ALONE) net/pool.c tests/host/fixture/virtio_bench.c $(SIMULATED_DEVICE) \
 	$(SIMULATION)
 HOST_TEST_virtio_net := $(VIRTIO_BENCH)
 HOST_TEST_virtio_modern := $(VIRTIO_BENCH)
@@ -287,19 +287,19 @@ HOST_TEST_virtio_net_recovery := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_control := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_multiqueue := $(VIRTIO_BENCH)
 HOST_TEST_virtio_net_filter := $(VIRTIO_BENCH)
-WIRE_BENCH := $(VIRTIO_BENCH) drivers/ports.c tests/host/wire_bench.c $(filter-out net/pool.c,$(NET_SOURCES))
+WIRE_BENCH := $(VIRTIO_BENCH) drivers/ports.c tests/host/fixture/wire_bench.c $(filter-out net/pool.c,$(NET_SOURCES))
 HOST_TEST_hostile_ring := $(WIRE_BENCH)
-HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/access_watch.c
+HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/fixture/access_watch.c
 HOST_TEST_hostile_device := $(WIRE_BENCH)
 HOST_TEST_hostile_time := $(WIRE_BENCH)
-OFFLOAD_BENCH := $(WIRE_BENCH) tests/host/offload_bench.c
+OFFLOAD_BENCH := $(WIRE_BENCH) tests/host/fixture/offload_bench.c
 HOST_TEST_virtio_net_offload := $(OFFLOAD_BENCH)
 HOST_TEST_virtio_net_chain := $(OFFLOAD_BENCH)
 HOST_TEST_rewire := $(WIRE_BENCH)
 HOST_TEST_link := $(WIRE_BENCH)
 HOST_TEST_ports := $(WIRE_BENCH)
-ADVERSARY := tests/host/adversary.c tests/host/adversary_ring.c tests/host/adversary_frame.c \
-	tests/host/referee.c tests/host/referee_ring.c tests/host/referee_header.c $(DRIVERS_ALONE) \
+ADVERSARY := $(addprefix tests/host/fixture/,adversary.c adversary_ring.c adversary_frame.c) \
+	$(addprefix tests/host/oracle/,referee.c referee_ring.c referee_header.c) $(DRIVERS_ALONE) \
 	net/pool.c net/lane.c net/forward.c $(SIMULATED_DEVICE) $(SIMULATION)
 HOST_TEST_adversary := $(ADVERSARY)
 HOST_TEST_idle := $(NET_SOURCES) net/memory_port.c $(SIMULATION)
@@ -319,7 +319,7 @@ HOST_TEST_monitor := $(HOST_TEST_loop)
 
 HOST_FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARNINGS)
-HOST_INCLUDES := -Itests/host -I. -Ikernel
+HOST_INCLUDES := -Itests/host/sim -I. -Ikernel
 HOST_SOURCES = $(sort $(foreach t,$(HOST_TESTS),tests/host/test_$(t).c $(HOST_TEST_$(t))) \
 	tests/fuzz/replay.c $(FUZZ_SOURCES))
 HOST_OBJECTS = $(HOST_SOURCES:%=$(OUT)/host/%.o)
@@ -347,8 +347,8 @@ $(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t))))
 
 FUZZ_TARGETS := ring transport pci frames header boot cmdline wiring acpi console
 FUZZ_TARGET_ring := $(ADVERSARY)
-FUZZ_TARGET_transport := tests/host/adversary_frame.c tests/host/referee_header.c \
-	$(filter-out tests/host/adversary% tests/host/referee%,$(ADVERSARY))
+FUZZ_TARGET_transport := tests/host/fixture/adversary_frame.c tests/host/oracle/referee_header.c \
+	$(filter-out tests/host/fixture/% tests/host/oracle/%,$(ADVERSARY))
 FUZZ_TARGET_pci := $(PCI) $(SIMULATION)
 FUZZ_TARGET_frames := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
 FUZZ_TARGET_header := drivers/virtio_net_header.c $(SIMULATION)
@@ -356,7 +356,7 @@ FUZZ_TARGET_boot := $(HOST_TEST_boot_info) $(SIMULATION)
 FUZZ_TARGET_cmdline := $(HOST_TEST_config)
 FUZZ_TARGET_wiring := $(HOST_TEST_wiring)
 FUZZ_TARGET_acpi := $(HOST_TEST_acpi)
-FUZZ_TARGET_console := kernel/editor.c kernel/json.c tests/host/terminal.c $(HOST_TEST_loop)
+FUZZ_TARGET_console := kernel/editor.c kernel/json.c tests/host/sim/terminal.c $(HOST_TEST_loop)
 FUZZ_SOURCES = $(sort $(foreach t,$(FUZZ_TARGETS),tests/fuzz/fuzz_$(t).c $(FUZZ_TARGET_$(t))))
 
 -include $(FUZZ_SOURCES:%=$(OUT)/host/%.d)
@@ -371,8 +371,7 @@ $(foreach t,$(FUZZ_TARGETS),$(eval $(call replay_program,$(t))))
 
 # The engine watches which branches are taken, but those of the simulated machine tell it nothing.
 FUZZ_CC := clang
-FUZZ_WATCH = $(if $(filter $(SIMULATION) tests/host/sim_% tests/host/referee% \
-	tests/host/terminal.c,$<),,fuzzer-no-link,)
+FUZZ_WATCH = $(if $(filter tests/host/sim/% tests/host/oracle/%,$<),,fuzzer-no-link,)
 FUZZ_OBJECTS = $(FUZZ_SOURCES:%=$(OUT)/fuzz/obj/%.o)
 
 $(OUT)/fuzz/obj/%.c.o: %.c $(OUT)/fuzz/flags | packages
@@ -509,7 +508,7 @@ bench-idle: $(OUT)/barewire.elf ## Processor share without traffic, latency of a
 .PHONY: check check-reproducible conformance format
 
 C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers/*.[ch] net/*.[ch] \
-	tests/host/*.[ch] tests/host/*/*.h tests/fuzz/*.[ch] tests/bench/*.[ch] \
+	tests/host/*.[ch] tests/host/*/*.[ch] tests/host/*/*/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch] \
 	tests/bench/*/*.[ch]))
 KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
 ALL_SOURCES = $(sort $(IMAGE_SOURCES) $(HOST_SOURCES) $(BENCH_SOURCES) $(LARGE_SOURCES) \

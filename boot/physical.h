@@ -2,7 +2,7 @@
  * The one way by which boot_info.c reaches what a boot loader left in memory.
  *
  * The include path chooses between this version (the kernel's: RAM as it is) and
- * tests/host/boot/physical.h (a simulated memory), so that the parser runs under a fuzzer.
+ * tests/host/sim/boot/physical.h (a simulated memory), so that the parser runs under a fuzzer.
  */
 #ifndef BOOT_PHYSICAL_H
 #define BOOT_PHYSICAL_H

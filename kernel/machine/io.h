@@ -2,7 +2,7 @@
  * The seam, 1 of 7: port I/O, device memory and physical addresses.
  *
  * drivers/ and net/ reach the machine only through the headers of this folder. The include path
- * chooses between this version (the kernel's: real instructions) and tests/host/machine/io.h (a
+ * chooses between this version (the kernel's: real instructions) and tests/host/sim/machine/io.h (a
  * simulated bus). Everything here may be called in the data path, but a port access is an exit to
  * the hypervisor (a microsecond), so the data path does it once a burst at most.
  */

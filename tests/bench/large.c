@@ -16,8 +16,8 @@
 
 #include "net/assembly.h"
 #include "drivers/virtio_net.h"
-#include "tests/host/machine.h"
-#include "tests/host/sim_virtio_net.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/virtio_net.h"
 
 #define LENGTH_MIN 60
 #define LENGTH_MAX 65549

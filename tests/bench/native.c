@@ -25,8 +25,8 @@
 #include "drivers/virtio_net_internal.h"
 #include "net/assembly.h"
 #include "tests/bench/ring_device.h"
-#include "tests/host/machine.h"
-#include "tests/host/sim_virtio_net.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/virtio_net.h"
 
 #define RING_SIZE 256
 #define BURST_MAX RING_SIZE

@@ -15,7 +15,7 @@
 
 #include "kernel/acpi.h"
 #include "tests/fuzz/input.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 #define RSDP_SIZE 36
 #define HEADER_SIZE 36

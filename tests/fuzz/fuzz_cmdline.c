@@ -8,7 +8,7 @@
 #include "boot/boot_info.h"
 #include "kernel/config.h"
 #include "kernel/fault.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 /* The kernel's faults are not the host's. */
 bool fault_known(const char *name)

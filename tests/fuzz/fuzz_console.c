@@ -16,9 +16,9 @@
 #include "kernel/json.h"
 #include "net/memory_port.h"
 #include "net/monitor.h"
-#include "tests/host/machine.h"
-#include "tests/host/operator.h"
-#include "tests/host/terminal.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/operator.h"
+#include "tests/host/sim/terminal.h"
 
 #define PORTS 3
 #define EVENT 0xfe

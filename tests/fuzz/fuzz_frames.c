@@ -16,7 +16,7 @@
 #include "net/lane.h"
 #include "net/memory_port.h"
 #include "tests/fuzz/input.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 #define FRAME_MAX 2048
 #define FRAMES_MAX 64 /* at a time */

@@ -21,10 +21,10 @@
 #include "net/lane.h"
 #include "net/forward.h"
 #include "tests/fuzz/input.h"
-#include "tests/host/adversary_frame.h"
-#include "tests/host/machine.h"
-#include "tests/host/referee_header.h"
-#include "tests/host/sim_virtio_net.h"
+#include "tests/host/fixture/adversary_frame.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/oracle/referee_header.h"
+#include "tests/host/sim/virtio_net.h"
 
 #define CLOCK_STEP_NS CLOCK_NS_PER_MS /* so that a device that never answers is soon given up */
 #define RING_MAX 1024                 /* larger ones only cost time */

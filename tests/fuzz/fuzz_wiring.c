@@ -13,7 +13,7 @@
 #include "net/memory_port.h"
 #include "net/wiring.h"
 #include "tests/fuzz/input.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 static struct memory_port memory_ports[NETDEV_PORTS_MAX];
 static struct netdev *ports[NETDEV_PORTS_MAX];

@@ -10,7 +10,7 @@
 #include <machine/memory.h>
 
 #include "kernel/acpi.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 #define HEADER 36
 #define FADT_LENGTH 276

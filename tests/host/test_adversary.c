@@ -1,6 +1,6 @@
 /*
  * A million completions by a device that keeps no rule. What it does is drawn by lot, but the lots
- * are always the same; the referee and the sanitizers watch (tests/host/adversary.h), and this here
+ * are always the same; the referee and the sanitizers watch (tests/host/fixture/adversary.h), and this here
  * sees to it that all of it has happened.
  */
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "tests/host/adversary.h"
+#include "tests/host/fixture/adversary.h"
 
 #define COMPLETIONS 1000000
 #define PLAY_BYTES 20000 /* of lots for one pair of devices, then others take their place */

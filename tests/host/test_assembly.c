@@ -10,7 +10,7 @@
 #include "net/assembly.h"
 #include "net/forward.h"
 #include "net/memory_port.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 #define PORTS 5
 #define FRAME 60

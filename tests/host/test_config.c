@@ -10,7 +10,7 @@
 
 #include "kernel/config.h"
 #include "kernel/fault.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 static struct config config;
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "kernel/editor.h"
-#include "tests/host/terminal.h"
+#include "tests/host/sim/terminal.h"
 
 #define LEFT "\x1b[D"
 #define RIGHT "\x1b[C"

@@ -11,7 +11,7 @@
 #include <machine/log.h>
 
 #include "kernel/history.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 static int setup(void **state)
 {

@@ -12,9 +12,9 @@
 
 #include <machine/clock.h>
 
-#include "tests/host/access_watch.h"
-#include "tests/host/machine.h"
-#include "tests/host/virtio_bench.h"
+#include "tests/host/fixture/access_watch.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/virtio_bench.h"
 
 #define ELEMENT_AT 4 /* in the used ring, behind flags and index */
 #define LEGACY_HEADER 10

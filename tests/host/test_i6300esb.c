@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "drivers/i6300esb.h"
-#include "tests/host/machine.h"
-#include "tests/host/sim_bus.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/bus.h"
 
 #define CONFIG 0x60
 #define LOCK 0x68

@@ -11,8 +11,8 @@
 #include "net/forward.h"
 #include "net/loop.h"
 #include "net/memory_port.h"
-#include "tests/host/machine.h"
-#include "tests/host/operator.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/operator.h"
 
 #define BUFFERS (2 * MEMORY_PORT_RING + BURST)
 #define LONG_NS CLOCK_NS_PER_S

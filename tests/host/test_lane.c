@@ -9,7 +9,7 @@
 
 #include "net/forward.h"
 #include "net/memory_port.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 #define FRAME_BYTES 2048
 #define BUFFERS (2 * MEMORY_PORT_RING + BURST)

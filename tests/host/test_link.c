@@ -8,8 +8,8 @@
 
 #include <machine/clock.h>
 
-#include "tests/host/machine.h"
-#include "tests/host/wire_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/wire_bench.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
 #define SEEN_NS (12 * CLOCK_NS_PER_MS) /* the bound that README states, and a round or two */

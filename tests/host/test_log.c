@@ -16,7 +16,7 @@
 
 #include "kernel/console.h"
 #include "kernel/log.h"
-#include "tests/host/sim_uart.h"
+#include "tests/host/sim/uart.h"
 
 #define RING (64 * 1024)
 

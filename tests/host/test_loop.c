@@ -13,7 +13,7 @@
 #include "net/forward.h"
 #include "net/loop.h"
 #include "net/memory_port.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 #define BUFFERS (2 * MEMORY_PORT_RING + BURST)
 

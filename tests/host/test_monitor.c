@@ -14,8 +14,8 @@
 
 #include "net/memory_port.h"
 #include "net/monitor.h"
-#include "tests/host/machine.h"
-#include "tests/host/operator.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/operator.h"
 
 #define PORTS 4
 

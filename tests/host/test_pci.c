@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "drivers/pci.h"
-#include "tests/host/machine.h"
-#include "tests/host/sim_bus.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/bus.h"
 
 #define DEVICES_MAX 64
 #define CLASS_HOST_BRIDGE 0x060000

@@ -9,8 +9,8 @@
 
 #include "drivers/pci_hotplug.h"
 #include "drivers/pci_spec.h"
-#include "tests/host/machine.h"
-#include "tests/host/sim_bus.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/bus.h"
 
 #define FUNCTIONS_MAX 256
 #define CONTROL 0x18

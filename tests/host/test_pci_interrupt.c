@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "drivers/pci_interrupt.h"
-#include "tests/host/machine.h"
-#include "tests/host/sim_bus.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/bus.h"
 
 #define BAR 1
 #define BAR_BASE 0xfeb00000u

@@ -17,8 +17,8 @@
 #include "drivers/ports.h"
 #include "drivers/virtio_net.h"
 #include "net/loop.h"
-#include "tests/host/machine.h"
-#include "tests/host/sim_virtio_net.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/virtio_net.h"
 
 #define BLOCK 0xae00
 #define SLOTS 8

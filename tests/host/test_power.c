@@ -12,8 +12,8 @@
 #include "kernel/acpi.h"
 #include "kernel/console.h"
 #include "kernel/power.h"
-#include "tests/host/machine.h"
-#include "tests/host/sim_bus.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/bus.h"
 
 #define PM1_PORTS 0x600 /* status, enable, control, two bytes each */
 #define PM1_STATUS 0

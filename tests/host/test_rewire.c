@@ -12,8 +12,8 @@
 #include <machine/clock.h>
 
 #include "net/forward.h"
-#include "tests/host/machine.h"
-#include "tests/host/wire_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/wire_bench.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
 #define DRAIN_NS (100 * CLOCK_NS_PER_MS) /* the promise of net/netdev.h */

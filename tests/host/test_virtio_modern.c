@@ -12,8 +12,8 @@
 #include <machine/io.h>
 #include <machine/memory.h>
 
-#include "tests/host/machine.h"
-#include "tests/host/virtio_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/virtio_bench.h"
 
 #define BASE 0xe000000000ULL
 #define PORTS 0xd000

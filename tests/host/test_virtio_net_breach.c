@@ -9,8 +9,8 @@
 
 #include <machine/clock.h>
 
-#include "tests/host/machine.h"
-#include "tests/host/virtio_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/virtio_bench.h"
 
 struct breach_row {
     enum sim_fault fault;

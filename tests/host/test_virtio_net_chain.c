@@ -13,8 +13,8 @@
 
 #include <machine/clock.h>
 
-#include "tests/host/machine.h"
-#include "tests/host/offload_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/offload_bench.h"
 
 #define LITTLE (4 * MIB) /* for two pools: buffers of 1600 bytes */
 #define MORE (20 * MIB)  /* of 9022 */

@@ -10,8 +10,8 @@
 
 #include <machine/clock.h>
 
-#include "tests/host/machine.h"
-#include "tests/host/virtio_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/virtio_bench.h"
 
 static void promiscuous_mode_goes_on_off_and_on_again(void **state)
 {

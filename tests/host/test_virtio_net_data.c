@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "tests/host/machine.h"
-#include "tests/host/virtio_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/virtio_bench.h"
 
 static void frames_come_in_and_go_out_byte_for_byte_in_order(void **state)
 {

@@ -13,8 +13,8 @@
 #include <machine/clock.h>
 
 #include "drivers/virtio_net_internal.h"
-#include "tests/host/machine.h"
-#include "tests/host/virtio_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/virtio_bench.h"
 
 #define STEP_NS (10 * CLOCK_NS_PER_MS)
 

@@ -10,9 +10,9 @@
 #include <machine/clock.h>
 #include <machine/interrupt.h>
 
-#include "tests/host/machine.h"
-#include "tests/host/sim_bus.h"
-#include "tests/host/wire_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/sim/bus.h"
+#include "tests/host/fixture/wire_bench.h"
 
 #define NO_VECTOR 0xffff
 

@@ -12,8 +12,8 @@
 
 #include <machine/clock.h>
 
-#include "tests/host/machine.h"
-#include "tests/host/virtio_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/virtio_bench.h"
 
 #define SEVERAL (SIM_FEATURES_USUAL | SIM_F(MQ))
 #define CLASS_MQ 4

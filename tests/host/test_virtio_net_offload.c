@@ -15,8 +15,8 @@
 #include <machine/clock.h>
 
 #include "net/stats.h"
-#include "tests/host/machine.h"
-#include "tests/host/offload_bench.h"
+#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/offload_bench.h"
 
 static uint64_t taken(unsigned i)
 {

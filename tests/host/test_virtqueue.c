@@ -9,7 +9,7 @@
 #include <machine/memory.h>
 
 #include "drivers/virtqueue_burst.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 #define CHAINS_MAX 32768
 

@@ -15,7 +15,7 @@
 #include <machine/memory.h>
 
 #include "drivers/virtqueue_burst.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 #define SIZE 8
 #define WRITE 2

@@ -32,7 +32,7 @@ static void model_fence(void);
 
 #include <machine/memory.h>
 
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 #define SIZE 4
 #define FRAMES_MAX 3

@@ -11,7 +11,7 @@
 #include "net/forward.h"
 #include "net/memory_port.h"
 #include "net/wiring.h"
-#include "tests/host/machine.h"
+#include "tests/host/sim/machine.h"
 
 #define PORTS 6
 

@@ -1,0 +1,364 @@
+/* The books over two ports and the lanes between them. */
+#include "tests/host/oracle/referee.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <machine/io.h>
+#include <machine/panic.h>
+
+#include "tests/host/sim/machine.h"
+#include "tests/host/oracle/referee_header.h"
+#include "tests/host/sim/virtio_net.h"
+
+#define VLAN_TAGS_ROOM 8 /* bytes that may come on top of a payload */
+#define BUFFERS_MAX 256
+
+/* --- books --- */
+
+static const struct virtqueue *queue_of(const struct virtio_net *net, unsigned index)
+{
+    return index == SIM_RX   ? &net->rx.queue
+           : index == SIM_TX ? &net->tx.queue
+                             : &net->control.queue;
+}
+
+/* The lane whose buffers lie in this ring. */
+static struct referee_lane *owner_of(struct referee *referee, const struct referee_port *port,
+                                     unsigned index)
+{
+    const size_t at = (size_t)(port - referee->ports);
+
+    return &referee->lanes[index == SIM_RX || referee->reflects ? at : at ^ 1];
+}
+
+static struct referee_port *tx_of(struct referee *referee, const struct referee_lane *lane)
+{
+    const size_t at = (size_t)(lane - referee->lanes);
+
+    return &referee->ports[referee->reflects ? at : at ^ 1];
+}
+
+static uint64_t breaches_of(const struct virtio_net *net)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++)
+        sum += net->breaches[i];
+    return sum;
+}
+
+/* A new pool's buffers lie side by side, the lowest one to be taken first. */
+void referee_note_lane(struct referee_lane *lane, struct lane *watched)
+{
+    const struct pool *pool = &watched->pool;
+
+    ensure(pool->count == pool->capacity && pool->capacity <= BUFFERS_MAX);
+    lane->lane = watched;
+    lane->buffers = pool->free[pool->count - 1];
+    lane->stride = (size_t)(pool->free[pool->count - 2] - lane->buffers);
+}
+
+static uint32_t number_of(const struct referee_lane *lane, const uint8_t *buffer)
+{
+    const size_t offset = (size_t)(buffer - lane->buffers);
+
+    ensure(buffer >= lane->buffers && offset % lane->stride == 0);
+    ensure(offset / lane->stride < lane->lane->pool.capacity);
+    return (uint32_t)(offset / lane->stride);
+}
+
+/* --- no buffer is lost, none is there twice --- */
+
+static void see(const struct referee_lane *lane, bool seen[BUFFERS_MAX], const uint8_t *buffer)
+{
+    const uint32_t number = number_of(lane, buffer);
+
+    ensure(!seen[number]);
+    seen[number] = true;
+}
+
+static uint32_t see_ring(const struct referee_lane *lane, bool seen[BUFFERS_MAX],
+                         const struct virtqueue *queue)
+{
+    for (uint32_t idx = queue->used_idx; idx != queue->avail_idx; idx++)
+        see(lane, seen, queue->tokens[virtqueue_slot(queue, idx)]);
+    return virtqueue_outstanding(queue);
+}
+
+static void judge_buffers(struct referee *referee, const struct referee_lane *lane)
+{
+    const struct pool *pool = &lane->lane->pool;
+    const struct virtio_net *rx = referee->ports[lane - referee->lanes].net;
+    const struct virtio_net *tx = tx_of(referee, lane)->net;
+    bool seen[BUFFERS_MAX] = {false};
+    uint32_t count = pool->count;
+
+    ensure(pool->count <= pool->capacity);
+    for (uint32_t i = 0; i < pool->count; i++)
+        see(lane, seen, pool->free[i]);
+    count += see_ring(lane, seen, &rx->rx.queue);
+    count += see_ring(lane, seen, &tx->tx.queue);
+    ensure(count == pool->capacity);
+}
+
+/* --- what the driver took back, and what it offered --- */
+
+static void judge_taken(struct referee_ring *ring)
+{
+    ring->taken_count = 0;
+    while (ring->used_idx != ring->queue->used_idx) {
+        const struct referee_said said = referee_ring_said(ring);
+
+        ensure(said.anything && said.breach == VIRTQUEUE_SOUND);
+        ensure(ring->queue->used_idx - ring->used_idx >= ring->chains[said.id].slots);
+        referee_ring_take(ring, &said);
+    }
+}
+
+static void judge_load(const struct virtio_net *net, const struct referee_ring *ring,
+                       const struct referee_lane *owner, const struct referee_load *load)
+{
+    number_of(owner, load->buffer);
+    if (ring->index == SIM_RX) {
+        ensure(load->length == owner->lane->pool.frame_max);
+        return;
+    }
+    ensure(load->length >= ETHERNET_HEADER_SIZE && load->length <= owner->lane->pool.frame_max);
+    const uint8_t *frame = load->buffer + PACKET_HEADROOM;
+    referee_header_judge_sent(net, frame - ring->header, frame, load->length);
+}
+
+static void judge_offered(const struct virtio_net *net, struct referee_ring *ring,
+                          const struct referee_lane *owner)
+{
+    const struct virtqueue *queue = ring->queue;
+
+    ring->offered_count = 0;
+    if (ring->avail_idx == queue->avail_idx)
+        return;
+    while (ring->avail_idx != queue->avail_idx) {
+        ensure(queue->avail_idx - ring->avail_idx <= queue->capacity);
+        referee_ring_offer(ring);
+        if (ring->index != SIM_CONTROL)
+            judge_load(net, ring, owner, &ring->offered[ring->offered_count - 1]);
+    }
+    ensure(virtqueue_outstanding(queue) <= queue->capacity);
+    if (!queue->packed)
+        ensure(atomic_load(&queue->avail->idx) == (uint16_t)ring->avail_idx);
+}
+
+/* --- a stop has a reason, and it is the right one --- */
+
+/* All that was sound in front of it has been taken. */
+static void judge_breach(const struct referee_ring *ring)
+{
+    const struct referee_said said = referee_ring_said(ring);
+
+    ensure(said.anything && said.breach == ring->queue->breach);
+    ensure(said.value == ring->queue->breach_value);
+}
+
+/* The event that tells it. The log was empty before the step. */
+static bool told(const struct virtio_net *net)
+{
+    char reason[64];
+
+    for (unsigned i = 0; i < REFEREE_QUEUES; i++) {
+        const enum virtqueue_breach breach = queue_of(net, i)->breach;
+        snprintf(reason, sizeof(reason), "reason=%s queue=%u value=%u ",
+                 virtqueue_breach_name(breach), queue_of(net, i)->index,
+                 queue_of(net, i)->breach_value);
+        if (breach != VIRTQUEUE_SOUND && machine_log_count("error", reason) == 1)
+            return true;
+    }
+    return false;
+}
+
+/* It had to be reset so that its frames want less. */
+static bool was_cut(const struct referee_port *port)
+{
+    return port->cut && strcmp(port->net->recovery.reason, "offloads") == 0;
+}
+
+static void judge_stop(const struct referee_port *port)
+{
+    const struct virtio_net *net = port->net;
+    const bool stopped = port->state == NETDEV_RUNNING && net->netdev.state != NETDEV_RUNNING;
+    const uint64_t breaches = breaches_of(net) - port->breaches;
+
+    if (!stopped) {
+        ensure(breaches == 0);
+        if (net->netdev.state == NETDEV_RUNNING)
+            for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+                ensure(queue_of(net, i)->breach == VIRTQUEUE_SOUND);
+        return;
+    }
+    ensure(port->hostile &&
+           (breaches == 1 || (breaches == 0 && (port->status_lies || was_cut(port)))));
+    ensure(breaches == 0 || told(net));
+    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+        if (queue_of(net, i)->breach != VIRTQUEUE_SOUND)
+            judge_breach(&port->rings[i]);
+}
+
+/* --- a frame that comes in leaves as it came, or is counted --- */
+
+/* By the lane, and for their headers by the port that it leads to. */
+static uint64_t drops_of(struct referee *referee, const struct referee_lane *watched)
+{
+    const struct lane *lane = watched->lane;
+    const struct virtio_net *tx = tx_of(referee, watched)->net;
+    uint64_t sum = tx->tx_bad_offload + tx->tx_no_offload;
+
+    for (unsigned i = 0; i < DROP_REASONS; i++)
+        sum += lane->drops[i];
+    return sum;
+}
+
+static bool may_be_dropped(const struct lane *lane, uint32_t length)
+{
+    return length < ETHERNET_HEADER_SIZE || length - ETHERNET_HEADER_SIZE > lane->payload_max;
+}
+
+static bool may_pass(const struct lane *lane, uint32_t length)
+{
+    return length >= ETHERNET_HEADER_SIZE &&
+           length - ETHERNET_HEADER_SIZE <= (uint64_t)lane->payload_max + VLAN_TAGS_ROOM;
+}
+
+/* Of a frame that is to be cut the pieces count. */
+static void judge_frame(struct referee *referee, const struct referee_lane *lane,
+                        const struct referee_load *in, const struct referee_load *out)
+{
+    const uint8_t *frame = out->buffer + PACKET_HEADROOM;
+    const struct virtio_net *tx = tx_of(referee, lane)->net;
+
+    ensure(in->length == out->length);
+    ensure(may_pass(lane->lane, in->length) ||
+           may_pass(lane->lane, referee_header_piece(tx, frame, in->length)));
+    if (in->stamped && !referee->reflects)
+        ensure(memcmp(frame, in->stamp, REFEREE_STAMP) == 0);
+}
+
+/* The header is still what it was, as nothing was to be sent. */
+static void judge_drop(struct referee *referee, const struct referee_lane *lane,
+                       const struct referee_load *in, uint64_t *counted)
+{
+    ensure(may_be_dropped(lane->lane, in->length) ||
+           !referee_header_passes(referee->ports[lane - referee->lanes].net,
+                                  tx_of(referee, lane)->net, in->buffer + PACKET_HEADROOM,
+                                  in->length));
+    ensure(*counted > 0);
+    --*counted;
+}
+
+static void judge_lane(struct referee *referee, struct referee_lane *lane)
+{
+    const struct referee_ring *rx = &referee->ports[lane - referee->lanes].rings[SIM_RX];
+    const struct referee_ring *tx = &tx_of(referee, lane)->rings[SIM_TX];
+    const bool sends = tx_of(referee, lane)->net->netdev.state == NETDEV_RUNNING;
+    uint64_t drops = drops_of(referee, lane) - lane->drops;
+    unsigned sent = 0;
+
+    lane->drops += drops;
+    for (unsigned i = 0; i < rx->taken_count; i++) {
+        const struct referee_load *in = &rx->taken[i];
+        if (sent < tx->offered_count && tx->offered[sent].buffer == in->buffer)
+            judge_frame(referee, lane, in, &tx->offered[sent++]);
+        else if (sends) /* else it was swallowed: where it was to go, nothing goes now */
+            judge_drop(referee, lane, in, &drops);
+    }
+    ensure(sent == tx->offered_count && (drops == 0 || !sends));
+}
+
+/* What is there has to be taken or objected to; where it is not even possible, by a lane that
+ * waits. */
+static void judge_progress(struct referee *referee, const struct referee_lane *lane)
+{
+    const struct referee_port *port = &referee->ports[lane - referee->lanes];
+
+    if (port->state != NETDEV_RUNNING || port->net->netdev.state != NETDEV_RUNNING)
+        return;
+    ensure(lane->rx_said.breach != VIRTQUEUE_USED_IDX);
+    if (lane->tx_waits || tx_of(referee, lane)->net->netdev.state == NETDEV_RESETTING)
+        return;
+    ensure(!lane->rx_said.anything || port->rings[SIM_RX].taken_count > 0);
+}
+
+/* --- before and after --- */
+
+static void look_at_port(struct referee_port *port)
+{
+    port->state = port->net->netdev.state;
+    port->breaches = breaches_of(port->net);
+    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+        referee_ring_look(&port->rings[i]);
+}
+
+void referee_before(struct referee *referee)
+{
+    machine_log_forget();
+    for (unsigned i = 0; i < REFEREE_PORTS; i++)
+        look_at_port(&referee->ports[i]);
+    for (unsigned i = 0; i < REFEREE_PORTS; i++) {
+        const struct referee_port *tx = tx_of(referee, &referee->lanes[i]);
+        referee->lanes[i].tx_waits =
+            tx->state == NETDEV_RESETTING || virtqueue_free(&tx->net->tx.queue) == 0;
+        referee->lanes[i].rx_said = referee_ring_said(&referee->ports[i].rings[SIM_RX]);
+    }
+}
+
+/* After a reset the rings are new ones, or at least empty. */
+static void renew(struct referee_port *port)
+{
+    for (unsigned i = 0; i < REFEREE_QUEUES; i++) {
+        struct referee_ring *ring = &port->rings[i];
+        if (ring->used_idx == ring->queue->used_idx && ring->avail_idx == ring->queue->avail_idx &&
+            port->net->netdev.state != NETDEV_RUNNING)
+            continue; /* given up: the device has them still */
+        referee_ring_forget(ring);
+        ring->used_idx = ring->queue->used_idx;
+        ring->avail_idx = ring->used_idx;
+    }
+}
+
+static void judge_port(struct referee *referee, struct referee_port *port)
+{
+    if (port->state == NETDEV_RESETTING && port->net->netdev.state != NETDEV_RESETTING)
+        renew(port);
+    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+        if (port->rings[i].exists)
+            judge_taken(&port->rings[i]);
+    judge_stop(port);
+    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+        if (port->rings[i].exists)
+            judge_offered(port->net, &port->rings[i], owner_of(referee, port, i));
+}
+
+void referee_after(struct referee *referee, const struct lane *step)
+{
+    for (unsigned i = 0; i < REFEREE_PORTS; i++)
+        judge_port(referee, &referee->ports[i]);
+    for (unsigned i = 0; i < REFEREE_PORTS; i++) {
+        judge_buffers(referee, &referee->lanes[i]);
+        if (referee->lanes[i].lane != step)
+            continue;
+        judge_lane(referee, &referee->lanes[i]);
+        judge_progress(referee, &referee->lanes[i]);
+    }
+}
+
+void referee_open(struct referee *referee)
+{
+    for (unsigned i = 0; i < REFEREE_PORTS; i++) {
+        struct referee_port *port = &referee->ports[i];
+        for (unsigned ring = 0; ring < REFEREE_QUEUES; ring++)
+            referee_ring_open(&port->rings[ring], queue_of(port->net, ring), ring);
+        look_at_port(port);
+        /* A start-up command has gone through the control queue already. */
+        port->rings[SIM_CONTROL].used_idx = port->rings[SIM_CONTROL].avail_idx =
+            port->net->control.queue.used_idx;
+    }
+    referee_after(referee, NULL);
+}

@@ -1,0 +1,39 @@
+/*
+ * The operator of the machine on the host: what is typed on the console, whom events are addressed
+ * to, and which settings were changed. The other side of machine/console.h and machine/settings.h;
+ * machine_reset resets it too.
+ */
+#ifndef TESTS_HOST_SIM_OPERATOR_H
+#define TESTS_HOST_SIM_OPERATOR_H
+
+#include <stdbool.h>
+
+#include <machine/settings.h>
+
+#define OPERATOR_ALL (-1)
+
+/* Types `line` on `channel`; lines are taken in this order, one a call of console_take_line. */
+void operator_type(unsigned channel, const char *line);
+
+/* Nobody reads `channel` (on), so that it has no room. */
+void operator_away(unsigned channel, bool on);
+
+/* The channel that events go to now, or OPERATOR_ALL. */
+int operator_addressed(void);
+
+bool operator_has_json(unsigned channel);
+
+/* How often console_expect_input was called. */
+unsigned operator_expected(void);
+
+/* True if Tab completes `phrase`. */
+bool operator_knows_phrase(const char *phrase);
+
+/* What settings_change was last called with and took, "" if nothing; it takes "good=1" and whatever
+ * begins with stats=, promisc=, allmulti= or idle=, whose values it understands, or mac=PORT, which
+ * is 02:00:00:00:00:09. */
+const char *operator_changed(void);
+
+void operator_reset(void);
+
+#endif
