@@ -302,19 +302,20 @@ ADVERSARY := $(addprefix tests/host/fixture/,adversary.c adversary_ring.c advers
 	$(addprefix tests/host/oracle/,referee.c referee_ring.c referee_header.c) $(DRIVERS_ALONE) \
 	net/pool.c net/lane.c net/forward.c $(SIMULATED_DEVICE) $(SIMULATION)
 HOST_TEST_adversary := $(ADVERSARY)
-HOST_TEST_idle := $(NET_SOURCES) net/memory_port.c $(SIMULATION)
+HOST_TEST_idle := $(NET_SOURCES) tests/host/fixture/memory_port.c $(SIMULATION)
 HOST_TEST_i6300esb := $(PCI) drivers/i6300esb.c $(SIMULATION)
 HOST_TEST_pci_assign := $(PCI) drivers/pci_assign.c $(SIMULATION)
 HOST_TEST_pci_hotplug := $(PCI) drivers/pci_hotplug.c $(SIMULATION)
 HOST_TEST_pci_interrupt := $(PCI) drivers/pci_interrupt.c $(SIMULATION)
 HOST_TEST_virtio_net_interrupt := $(WIRE_BENCH)
 HOST_TEST_wakeup := drivers/virtqueue_packed.c $(SIMULATION) # the test includes drivers/virtqueue.c itself, with atomics of its own
-HOST_TEST_lane := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
-HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c net/memory_port.c \
+HOST_TEST_lane := net/lane.c net/forward.c net/pool.c tests/host/fixture/memory_port.c $(SIMULATION)
+HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c \
+	tests/host/fixture/memory_port.c \
 	$(SIMULATION)
 HOST_TEST_assembly := net/assembly.c net/allot.c net/wiring.c net/lane.c net/forward.c net/pool.c \
-	net/memory_port.c $(SIMULATION)
-HOST_TEST_loop := $(NET_SOURCES) net/memory_port.c $(SIMULATION)
+	tests/host/fixture/memory_port.c $(SIMULATION)
+HOST_TEST_loop := $(NET_SOURCES) tests/host/fixture/memory_port.c $(SIMULATION)
 HOST_TEST_monitor := $(HOST_TEST_loop)
 
 HOST_FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing \
@@ -350,7 +351,7 @@ FUZZ_TARGET_ring := $(ADVERSARY)
 FUZZ_TARGET_transport := tests/host/fixture/adversary_frame.c tests/host/oracle/referee_header.c \
 	$(filter-out tests/host/fixture/% tests/host/oracle/%,$(ADVERSARY))
 FUZZ_TARGET_pci := $(PCI) $(SIMULATION)
-FUZZ_TARGET_frames := net/lane.c net/forward.c net/pool.c net/memory_port.c $(SIMULATION)
+FUZZ_TARGET_frames := net/lane.c net/forward.c net/pool.c tests/host/fixture/memory_port.c $(SIMULATION)
 FUZZ_TARGET_header := drivers/virtio_net_header.c $(SIMULATION)
 FUZZ_TARGET_boot := $(HOST_TEST_boot_info) $(SIMULATION)
 FUZZ_TARGET_cmdline := $(HOST_TEST_config)

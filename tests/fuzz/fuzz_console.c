@@ -14,7 +14,7 @@
 
 #include "kernel/editor.h"
 #include "kernel/json.h"
-#include "net/memory_port.h"
+#include "tests/host/fixture/memory_port.h"
 #include "net/monitor.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/operator.h"

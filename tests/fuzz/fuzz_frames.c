@@ -14,7 +14,7 @@
 
 #include "net/forward.h"
 #include "net/lane.h"
-#include "net/memory_port.h"
+#include "tests/host/fixture/memory_port.h"
 #include "tests/fuzz/input.h"
 #include "tests/host/sim/machine.h"
 

@@ -10,7 +10,7 @@
 #include <machine/panic.h>
 
 #include "kernel/config.h"
-#include "net/memory_port.h"
+#include "tests/host/fixture/memory_port.h"
 #include "net/wiring.h"
 #include "tests/fuzz/input.h"
 #include "tests/host/sim/machine.h"

@@ -9,7 +9,7 @@
 
 #include "net/assembly.h"
 #include "net/forward.h"
-#include "net/memory_port.h"
+#include "tests/host/fixture/memory_port.h"
 #include "tests/host/sim/machine.h"
 
 #define PORTS 5

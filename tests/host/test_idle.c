@@ -10,7 +10,7 @@
 
 #include "net/forward.h"
 #include "net/loop.h"
-#include "net/memory_port.h"
+#include "tests/host/fixture/memory_port.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/operator.h"
 

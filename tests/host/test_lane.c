@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "net/forward.h"
-#include "net/memory_port.h"
+#include "tests/host/fixture/memory_port.h"
 #include "tests/host/sim/machine.h"
 
 #define FRAME_BYTES 2048

@@ -12,7 +12,7 @@
 
 #include "net/forward.h"
 #include "net/loop.h"
-#include "net/memory_port.h"
+#include "tests/host/fixture/memory_port.h"
 #include "tests/host/sim/machine.h"
 
 #define BUFFERS (2 * MEMORY_PORT_RING + BURST)

@@ -12,7 +12,7 @@
 #include <machine/clock.h>
 #include <machine/power.h>
 
-#include "net/memory_port.h"
+#include "tests/host/fixture/memory_port.h"
 #include "net/monitor.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/operator.h"
