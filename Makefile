@@ -203,17 +203,10 @@ $(OUT)/barewire.iso: $(OUT)/barewire.elf $(OUT)/grub.cfg $(OUT)/NOTICES tools/im
 	$(Q)tools/image $@ $(OUT)/barewire.elf $(OUT)/grub.cfg $(OUT)/NOTICES
 
 # ---- Packages ---------------------------------------------------------------------------------
-# The goals that do something with the kernel may install what is missing; building never does.
-
-PURPOSES := run top test test-virtio debug demo check bench fuzz coverage
-INSTALLING := deps run top debug demo fuzz coverage soak $(filter test% check% bench%,$(MAKECMDGOALS))
 
 .PHONY: packages deps
 packages:
-	@tools/deps $(if $(filter $(INSTALLING),$(MAKECMDGOALS)),install,check) build \
-		$(if $(filter deps,$(MAKECMDGOALS)),$(PURPOSES),\
-			$(foreach p,$(PURPOSES),$(if $(filter $(p)%,$(MAKECMDGOALS)),$(p))) \
-			$(if $(filter soak,$(MAKECMDGOALS)),test))
+	@tools/deps $(MAKECMDGOALS)
 
 deps: packages ## Install every package that any of this needs; YES=1 asks nothing
 
