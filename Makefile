@@ -42,9 +42,8 @@ KERNEL_SOURCES := \
 	kernel/syscalls.c kernel/string.c
 
 # drivers: PCI and virtio
-PCI := drivers/pci.c drivers/pci_scan.c
 DRIVERS_SOURCES := \
-	$(PCI) drivers/pci_interrupt.c drivers/i6300esb.c \
+	drivers/pci.c drivers/pci_scan.c drivers/pci_interrupt.c drivers/i6300esb.c \
 	drivers/virtqueue.c drivers/virtqueue_packed.c \
 	drivers/virtio.c drivers/virtio_pci_region.c \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
@@ -232,189 +231,116 @@ $(OUT)/capture.pcap: tools/make-capture | packages
 	$(say) PCAP $@
 	$(Q)tools/make-capture $@
 
-# ---- Host tests -------------------------------------------------------------------------------
-# Units on Linux, under ASAN and UBSAN. tests/host/sim/machine/ takes the place of the kernel's half of
-# the seam by standing first in the include path. HOST_TEST_name lists what tests/host/test_name.c
-# is linked with.
+# ---- Programs for this machine ----------------------------------------------------------------
+# Tests, fuzzers and benchmarks come in four flavours:
+#   host      units, and fuzz targets that go through their corpora; under ASAN and UBSAN
+#   fuzz      fuzz targets with libFuzzer
+#   coverage  the programs of host again, with counts of branches
+#   bench     what the benchmarks measure, with the kernel's flags
+# A flavour compiles each source once. Every program is linked with the whole simulation and with what
+# it calls out of one archive.
 
-SIMULATION := tests/host/sim/machine.c tests/host/sim/operator.c tests/host/sim/bus.c
-SIMULATED_DEVICE := tests/host/sim/virtio_net.c tests/host/sim/virtio_legacy.c \
-	tests/host/sim/virtio_modern.c tests/host/sim/virtio_interrupt.c tests/host/sim/virtqueue.c \
-	tests/host/sim/split.c tests/host/sim/packed.c
+# tests/host/sim/machine/ takes the place of the kernel's half of the seam by standing first in the
+# include path. sim/uart.c is another machine, for the tests that call it.
+HOST_INCLUDES := -Itests/host/sim -I. -Ikernel
+SIMULATION := $(filter-out tests/host/sim/uart.c,$(wildcard tests/host/sim/*.c tests/host/sim/boot/*.c))
 
-HOST_TESTS := boot_info memory paging backtrace pci virtqueue virtqueue_packed virtio_net virtio_modern virtio_net_data virtio_net_offload virtio_net_chain \
-	virtio_net_breach virtio_net_recovery virtio_net_control virtio_net_multiqueue virtio_net_filter \
-	virtio_net_interrupt pci_interrupt pci_assign pci_hotplug i6300esb wakeup idle \
-	hostile_ring hostile_shared hostile_device hostile_time adversary rewire link ports lane assembly wiring \
-	loop monitor \
-	config log history json editor console clock calibrate acpi power string
-HOST_TEST_boot_info := boot/boot_info.c tests/host/sim/boot/physical.c
-HOST_TEST_memory := kernel/memory.c
-HOST_TEST_paging := kernel/paging.c
-HOST_TEST_backtrace := kernel/backtrace.c
-HOST_TEST_config := kernel/config.c $(SIMULATION)
-CONSOLE := kernel/console.c kernel/channel.c kernel/editor.c kernel/json.c kernel/uart.c \
-	tests/host/sim/uart.c
-HOST_TEST_log := kernel/log.c kernel/history.c $(CONSOLE)
-HOST_TEST_history := kernel/history.c $(SIMULATION)
-HOST_TEST_editor := kernel/editor.c tests/host/sim/terminal.c
-HOST_TEST_json := kernel/json.c
-HOST_TEST_console := kernel/log.c kernel/history.c $(CONSOLE)
-HOST_TEST_clock := kernel/clock.c
-HOST_TEST_calibrate := kernel/calibrate.c
-HOST_TEST_acpi := kernel/acpi.c $(SIMULATION)
-HOST_TEST_power := kernel/power.c kernel/button.c $(SIMULATION)
-HOST_TEST_string := # the test includes kernel/string.c itself, under other names
-HOST_TEST_pci := $(PCI) $(SIMULATION)
-HOST_TEST_virtqueue := $(filter drivers/virtqueue%,$(DRIVERS_SOURCES)) $(SIMULATION)
-HOST_TEST_virtqueue_packed := $(HOST_TEST_virtqueue)
-# ports.c knows the assembly, and so all of net/
-DRIVERS_ALONE := $(filter-out drivers/ports.c,$(DRIVERS_SOURCES))
-VIRTIO_BENCH := $(DRIVERS_ALONE) net/pool.c tests/host/fixture/virtio_bench.c $(SIMULATED_DEVICE) \
-	$(SIMULATION)
-HOST_TEST_virtio_net := $(VIRTIO_BENCH)
-HOST_TEST_virtio_modern := $(VIRTIO_BENCH)
-HOST_TEST_virtio_net_data := $(VIRTIO_BENCH)
-HOST_TEST_virtio_net_breach := $(VIRTIO_BENCH)
-HOST_TEST_virtio_net_recovery := $(VIRTIO_BENCH)
-HOST_TEST_virtio_net_control := $(VIRTIO_BENCH)
-HOST_TEST_virtio_net_multiqueue := $(VIRTIO_BENCH)
-HOST_TEST_virtio_net_filter := $(VIRTIO_BENCH)
-WIRE_BENCH := $(VIRTIO_BENCH) drivers/ports.c tests/host/fixture/wire_bench.c $(filter-out net/pool.c,$(NET_SOURCES))
-HOST_TEST_hostile_ring := $(WIRE_BENCH)
-HOST_TEST_hostile_shared := $(VIRTIO_BENCH) tests/host/fixture/access_watch.c
-HOST_TEST_hostile_device := $(WIRE_BENCH)
-HOST_TEST_hostile_time := $(WIRE_BENCH)
-OFFLOAD_BENCH := $(WIRE_BENCH) tests/host/fixture/offload_bench.c
-HOST_TEST_virtio_net_offload := $(OFFLOAD_BENCH)
-HOST_TEST_virtio_net_chain := $(OFFLOAD_BENCH)
-HOST_TEST_rewire := $(WIRE_BENCH)
-HOST_TEST_link := $(WIRE_BENCH)
-HOST_TEST_ports := $(WIRE_BENCH)
-ADVERSARY := $(addprefix tests/host/fixture/,adversary.c adversary_ring.c adversary_frame.c) \
-	$(addprefix tests/host/oracle/,referee.c referee_ring.c referee_header.c) $(DRIVERS_ALONE) \
-	net/pool.c net/lane.c net/forward.c $(SIMULATED_DEVICE) $(SIMULATION)
-HOST_TEST_adversary := $(ADVERSARY)
-HOST_TEST_idle := $(NET_SOURCES) tests/host/fixture/memory_port.c $(SIMULATION)
-HOST_TEST_i6300esb := $(PCI) drivers/i6300esb.c $(SIMULATION)
-HOST_TEST_pci_assign := $(PCI) drivers/pci_assign.c $(SIMULATION)
-HOST_TEST_pci_hotplug := $(PCI) drivers/pci_hotplug.c $(SIMULATION)
-HOST_TEST_pci_interrupt := $(PCI) drivers/pci_interrupt.c $(SIMULATION)
-HOST_TEST_virtio_net_interrupt := $(WIRE_BENCH)
-HOST_TEST_wakeup := drivers/virtqueue_packed.c $(SIMULATION) # the test includes drivers/virtqueue.c itself, with atomics of its own
-HOST_TEST_lane := net/lane.c net/forward.c net/pool.c tests/host/fixture/memory_port.c $(SIMULATION)
-HOST_TEST_wiring := net/wiring.c net/allot.c net/lane.c net/forward.c net/pool.c \
-	tests/host/fixture/memory_port.c \
-	$(SIMULATION)
-HOST_TEST_assembly := net/assembly.c net/allot.c net/wiring.c net/lane.c net/forward.c net/pool.c \
-	tests/host/fixture/memory_port.c $(SIMULATION)
-HOST_TEST_loop := $(NET_SOURCES) tests/host/fixture/memory_port.c $(SIMULATION)
-HOST_TEST_monitor := $(HOST_TEST_loop)
+# Without the parts that are instructions of a bare machine.
+KERNEL_ON_HOST := boot/boot_info.c $(addprefix kernel/,memory.c paging.c backtrace.c config.c \
+	clock.c calibrate.c acpi.c power.c button.c uart.c json.c channel.c editor.c console.c log.c history.c)
+BENCH_PARTS := $(DRIVERS_SOURCES) $(NET_SOURCES)
+HOST_PARTS := $(BENCH_PARTS) $(KERNEL_ON_HOST) tests/host/sim/uart.c \
+	$(wildcard tests/host/fixture/*.c tests/host/oracle/*.c)
+FUZZ_PARTS := $(HOST_PARTS)
+COV_PARTS := $(HOST_PARTS)
 
+# test_NAME is tests/host/test_NAME.c. Each tests/fuzz/fuzz_NAME.c becomes fuzz_NAME for `make fuzz`, and
+# replay_NAME for `make test`, which goes through the corpus once.
+TESTS_ON_HOST := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_OWN := $(FUZZ_TARGETS:%=tests/fuzz/fuzz_%.c)
+HOST_OWN := $(TESTS_ON_HOST:%=tests/host/%.c) tests/fuzz/replay.c $(FUZZ_OWN)
+COV_OWN := $(HOST_OWN)
+BENCH_OWN := $(addprefix tests/bench/,native.c ring_device.c large.c)
+
+HOST_PROGRAMS := $(TESTS_ON_HOST:%=$(OUT)/host/%) $(FUZZ_TARGETS:%=$(OUT)/host/replay_%)
+COV_PROGRAMS := $(HOST_PROGRAMS:$(OUT)/host/%=$(OUT)/coverage/%)
+FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(OUT)/fuzz/fuzz_%)
+BENCH_PROGRAMS := $(OUT)/bench/native $(OUT)/bench/large
+
+HOST_CC = $(CC)
 HOST_FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(WARNINGS)
-HOST_INCLUDES := -Itests/host/sim -I. -Ikernel
-HOST_SOURCES = $(sort $(foreach t,$(HOST_TESTS),tests/host/test_$(t).c $(HOST_TEST_$(t))) \
-	tests/fuzz/replay.c $(FUZZ_SOURCES))
-HOST_OBJECTS = $(HOST_SOURCES:%=$(OUT)/host/%.o)
-HOST_PROGRAMS = $(HOST_TESTS:%=$(OUT)/host/test_%) $(FUZZ_TARGETS:%=$(OUT)/host/replay_%)
-
-$(OUT)/host/%.c.o: %.c $(OUT)/host/flags | packages
-	@mkdir -p $(@D)
-	$(say) HOSTCC $<
-	$(Q)$(CC) $(HOST_FLAGS) $(HOST_INCLUDES) -MMD -MP -c $< -o $@
-
-$(OUT)/host/flags: FORCE
-	@printf '%s\n' '$(CC) $(HOST_FLAGS)' | { $(update); }
-
-define host_program
-$(OUT)/host/test_$(1): $(patsubst %,$(OUT)/host/%.o,tests/host/test_$(1).c $(HOST_TEST_$(1)))
-	$$(say) HOSTLD $$@
-	$$(Q)$$(CC) $$(HOST_FLAGS) $$^ -lcmocka -o $$@
-endef
-$(foreach t,$(HOST_TESTS),$(eval $(call host_program,$(t))))
-
-# ---- Fuzzing ----------------------------------------------------------------------------------
-# FUZZ_TARGET_name lists what tests/fuzz/fuzz_name.c is linked with. Each becomes a program twice: by
-# clang with libFuzzer for `make fuzz`, by gcc for `make test`, where it goes through its corpus once.
-.PHONY: fuzz coverage
-
-FUZZ_TARGETS := ring transport pci frames header boot cmdline wiring acpi console
-FUZZ_TARGET_ring := $(ADVERSARY)
-FUZZ_TARGET_transport := tests/host/fixture/adversary_frame.c tests/host/oracle/referee_header.c \
-	$(filter-out tests/host/fixture/% tests/host/oracle/%,$(ADVERSARY))
-FUZZ_TARGET_pci := $(PCI) $(SIMULATION)
-FUZZ_TARGET_frames := net/lane.c net/forward.c net/pool.c tests/host/fixture/memory_port.c $(SIMULATION)
-FUZZ_TARGET_header := drivers/virtio_net_header.c $(SIMULATION)
-FUZZ_TARGET_boot := $(HOST_TEST_boot_info) $(SIMULATION)
-FUZZ_TARGET_cmdline := $(HOST_TEST_config)
-FUZZ_TARGET_wiring := $(HOST_TEST_wiring)
-FUZZ_TARGET_acpi := $(HOST_TEST_acpi)
-FUZZ_TARGET_console := kernel/editor.c kernel/json.c tests/host/sim/terminal.c $(HOST_TEST_loop)
-FUZZ_SOURCES = $(sort $(foreach t,$(FUZZ_TARGETS),tests/fuzz/fuzz_$(t).c $(FUZZ_TARGET_$(t))))
-
--include $(FUZZ_SOURCES:%=$(OUT)/host/%.d)
-
-define replay_program
-$(OUT)/host/replay_$(1): $(patsubst %,$(OUT)/host/%.o,tests/fuzz/replay.c tests/fuzz/fuzz_$(1).c \
-		$(FUZZ_TARGET_$(1)))
-	$$(say) HOSTLD $$@
-	$$(Q)$$(CC) $$(HOST_FLAGS) $$^ -o $$@
-endef
-$(foreach t,$(FUZZ_TARGETS),$(eval $(call replay_program,$(t))))
+HOST_LINK = $(HOST_FLAGS)
+HOST_LIBS := -lcmocka
 
 # The engine watches which branches are taken, but those of the simulated machine tell it nothing.
 FUZZ_CC := clang
 FUZZ_WATCH = $(if $(filter tests/host/sim/% tests/host/oracle/%,$<),,fuzzer-no-link,)
-FUZZ_OBJECTS = $(FUZZ_SOURCES:%=$(OUT)/fuzz/obj/%.o)
+FUZZ_FLAGS = $(HOST_FLAGS) -fsanitize=$(FUZZ_WATCH)address
+FUZZ_LINK = $(HOST_FLAGS) -fsanitize=fuzzer
 
-$(OUT)/fuzz/obj/%.c.o: %.c $(OUT)/fuzz/flags | packages
-	@mkdir -p $(@D)
-	$(say) FUZZCC $<
-	$(Q)$(FUZZ_CC) $(HOST_FLAGS) $(HOST_INCLUDES) -fsanitize=$(FUZZ_WATCH)address -MMD -MP -c $< -o $@
+COV_CC := clang
+COV_FLAGS := -std=gnu11 -O1 -g -fno-strict-aliasing -fprofile-instr-generate -fcoverage-mapping $(WARNINGS)
+COV_LINK = $(COV_FLAGS)
+COV_LIBS := -lcmocka
 
-$(OUT)/fuzz/flags: FORCE
-	@printf '%s\n' '$(FUZZ_CC) $(HOST_FLAGS)' | { $(update); }
+# The kernel's own flags, so that what is measured is what the kernel runs. In the kernel a physical
+# address is a pointer, so here it is one too.
+#   -no-pie                    addresses are fixed, so that native.py can find variables in a trace
+#   --wrap=io_write16          native.c answers doorbells in the simulated bus's place
+BENCH_CC = $(CC)
+BENCH_FLAGS = $(MACHINE_FLAGS) -g -fno-strict-aliasing $(WARNINGS) -DPHYSICAL_OFFSET=0 $(FILE_FLAGS_$<)
+BENCH_LINK = -no-pie
+$(OUT)/bench/native: BENCH_LINK += -pthread -Wl,--wrap=io_write16
 
-define fuzz_program
-$(OUT)/fuzz/fuzz_$(1): $(patsubst %,$(OUT)/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $(FUZZ_TARGET_$(1)))
-	$$(say) FUZZLD $$@
-	$$(Q)$$(FUZZ_CC) $$(HOST_FLAGS) -fsanitize=fuzzer $$^ -o $$@
+# $(call flavour,FOLDER,NAME): how the sources NAME_PARTS and NAME_OWN become NAME_PROGRAMS in $(OUT)/FOLDER
+define flavour
+$(OUT)/$(1)/obj/%.c.o: %.c $(OUT)/$(1)/flags | packages
+	@mkdir -p $$(@D)
+	$$(say) $(2)CC $$<
+	$$(Q)$$($(2)_CC) $$($(2)_FLAGS) $$(HOST_INCLUDES) -MMD -MP -c $$< -o $$@
+
+$(OUT)/$(1)/flags: FORCE
+	@printf '%s\n' '$$($(2)_CC) $$($(2)_FLAGS) $$(foreach s,$$($(2)_PARTS),$$(FILE_FLAGS_$$(s)))' | { $$(update); }
+
+$(OUT)/$(1)/parts.a: $($(2)_PARTS:%=$(OUT)/$(1)/obj/%.o)
+	@rm -f $$@
+	$$(Q)$$(AR) rcsT $$@ $$^
+
+$($(2)_PROGRAMS): $(SIMULATION:%=$(OUT)/$(1)/obj/%.o) $(OUT)/$(1)/parts.a
+	$$(say) $(2)LD $$@
+	$$(Q)$$($(2)_CC) $$($(2)_LINK) $$(filter %.o,$$^) $$(filter %.a,$$^) $$($(2)_LIBS) -o $$@
+
+-include $(patsubst %,$(OUT)/$(1)/obj/%.d,$(SIMULATION) $($(2)_PARTS) $($(2)_OWN))
 endef
-$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_program,$(t))))
+$(eval $(call flavour,host,HOST))
+$(eval $(call flavour,fuzz,FUZZ))
+$(eval $(call flavour,coverage,COV))
+$(eval $(call flavour,bench,BENCH))
 
--include $(FUZZ_OBJECTS:.o=.d) $(HOST_OBJECTS:.o=.d)
+# $(call own,FOLDER): which objects of their own the programs there have
+define own
+$(TESTS_ON_HOST:%=$(OUT)/$(1)/%): $(OUT)/$(1)/%: $(OUT)/$(1)/obj/tests/host/%.c.o
+$(FUZZ_TARGETS:%=$(OUT)/$(1)/replay_%): $(OUT)/$(1)/replay_%: $(OUT)/$(1)/obj/tests/fuzz/fuzz_%.c.o \
+	$(OUT)/$(1)/obj/tests/fuzz/replay.c.o
+endef
+$(eval $(call own,host))
+$(eval $(call own,coverage))
+$(FUZZ_PROGRAMS): $(OUT)/fuzz/%: $(OUT)/fuzz/obj/tests/fuzz/%.c.o
+$(BENCH_PROGRAMS): $(OUT)/bench/%: $(OUT)/bench/obj/tests/bench/%.c.o
+$(OUT)/bench/native: $(OUT)/bench/obj/tests/bench/ring_device.c.o
+
+# ---- Fuzzing and coverage -----------------------------------------------------------------------
+.PHONY: fuzz coverage
 
 TARGET ?= $(FUZZ_TARGETS)
 
 fuzz: $(TARGET:%=$(OUT)/fuzz/fuzz_%) ## Fuzz each target, or TARGET=ring, for TIME=60 seconds
 	@tests/fuzz/run $(OUT)/fuzz $(or $(TIME),60) $(TARGET)
 
-# Counts of branches, by clang: what the units and the corpora of the fuzz targets reach.
-COVERAGE_FLAGS = -std=gnu11 -O1 -g -fno-strict-aliasing \
-	-fprofile-instr-generate -fcoverage-mapping $(WARNINGS) $(HOST_INCLUDES)
-COVERAGE_PROGRAMS = $(HOST_PROGRAMS:$(OUT)/host/%=$(OUT)/coverage/%)
-
-$(OUT)/coverage/obj/%.c.o: %.c | packages
-	@mkdir -p $(@D)
-	$(say) COVCC $<
-	$(Q)$(FUZZ_CC) $(COVERAGE_FLAGS) -MMD -MP -c $< -o $@
-
-# Linked from the same files as its namesake among the host programs.
-define coverage_program
-$(OUT)/coverage/$(notdir $(1)): $(patsubst %,$(OUT)/coverage/obj/%.o,$(2))
-	$$(say) COVLD $$@
-	$$(Q)$$(FUZZ_CC) $$(COVERAGE_FLAGS) $$^ -lcmocka -o $$@
-endef
-$(foreach t,$(HOST_TESTS),$(eval $(call coverage_program,test_$(t),\
-	tests/host/test_$(t).c $(HOST_TEST_$(t)))))
-$(foreach t,$(FUZZ_TARGETS),$(eval $(call coverage_program,replay_$(t),\
-	tests/fuzz/replay.c tests/fuzz/fuzz_$(t).c $(FUZZ_TARGET_$(t)))))
-
--include $(HOST_SOURCES:%=$(OUT)/coverage/obj/%.d)
-
-coverage: $(COVERAGE_PROGRAMS) ## Branches of drivers/ and net/ that units and fuzz corpora take
-	@tools/coverage $(OUT)/coverage $(OUT)/fuzz $(COVERAGE_PROGRAMS)
+coverage: $(COV_PROGRAMS) ## Branches of drivers/ and net/ that units and fuzz corpora take
+	@tools/coverage $(OUT)/coverage $(OUT)/fuzz $(COV_PROGRAMS)
 
 # ---- Tests ------------------------------------------------------------------------------------
 .PHONY: test test-host test-qemu test-virtio soak
@@ -422,8 +348,11 @@ coverage: $(COVERAGE_PROGRAMS) ## Branches of drivers/ and net/ that units and f
 test: $(HOST_PROGRAMS) all $(OUT)/capture.pcap ## Units and system tests; ends with 'N passed, N failed'
 	@PYTHON='$(PYTHON)' tools/test $(OUT) $(HOST_PROGRAMS) --system $(TESTS)
 
-test-host: $(HOST_PROGRAMS) ## Only the units, on this machine; a few seconds
-	@tools/test $(OUT) $(HOST_PROGRAMS)
+# TEST=lane is test_lane, TEST=replay_ring a corpus; several if it has several words.
+CHOSEN := $(if $(TEST),$(filter $(TEST:%=$(OUT)/host/%) $(TEST:%=$(OUT)/host/test_%),$(HOST_PROGRAMS)),$(HOST_PROGRAMS))
+
+test-host: $(CHOSEN) ## Only the units, on this machine; TEST=lane for those of tests/host/test_lane.c
+	@tools/test $(OUT) $(CHOSEN)
 
 test-qemu: all $(OUT)/capture.pcap ## Only the system tests; TESTS='-k pvh' goes to pytest
 	@PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
@@ -440,41 +369,11 @@ soak: all ## Links, cards, resets, orders, lone frames for DURATION=600 seconds,
 # Nothing is asserted. Instructions and cache lines are exact; times depend on the machine.
 .PHONY: bench bench-peers
 
-BENCH_SOURCES := tests/bench/native.c tests/bench/ring_device.c $(DRIVERS_SOURCES) $(NET_SOURCES) \
-	$(SIMULATED_DEVICE) $(SIMULATION)
-
-# The kernel's own flags, so that what is measured is what the kernel runs. In the kernel a physical
-# address is a pointer, so here it is one too. What stands around the data path computes with doubles.
-BENCH_FLAGS = $(filter-out $(if $(filter tests/%,$<),-mgeneral-regs-only),$(MACHINE_FLAGS)) -g -fno-strict-aliasing $(WARNINGS) -DPHYSICAL_OFFSET=0
-
-$(OUT)/bench/obj/%.c.o: %.c $(OUT)/bench/flags | packages
-	@mkdir -p $(@D)
-	$(say) BENCHCC $<
-	$(Q)$(CC) $(BENCH_FLAGS) $(FILE_FLAGS_$<) $(HOST_INCLUDES) -MMD -MP -c $< -o $@
-
-$(OUT)/bench/flags: FORCE
-	@printf '%s\n' '$(CC) $(BENCH_FLAGS) $(foreach s,$(BENCH_SOURCES),$(FILE_FLAGS_$(s)))' | \
-		{ $(update); }
-
-#   --wrap=io_write16          native.c answers doorbells in the simulated bus's place
-#   -no-pie                    addresses are fixed, so that native.py can find variables in a trace
-$(OUT)/bench/native: $(BENCH_SOURCES:%=$(OUT)/bench/obj/%.o)
-	$(say) BENCHLD $@
-	$(Q)$(CC) -no-pie -pthread -Wl,--wrap=io_write16 $^ -o $@
-
-LARGE_SOURCES := tests/bench/large.c $(filter-out tests/bench/%,$(BENCH_SOURCES))
-$(OUT)/bench/large: $(LARGE_SOURCES:%=$(OUT)/bench/obj/%.o)
-	$(say) BENCHLD $@
-	$(Q)$(CC) -no-pie $^ -o $@
-
--include $(BENCH_SOURCES:%=$(OUT)/bench/obj/%.d) $(OUT)/bench/obj/tests/bench/large.c.d
-
 # What runs beside and inside QEMU to measure the whole of it.
 BED_SOURCES := $(addprefix tests/bench/bed/,bed.c phases.c meter.c traffic.c vhost_user.c \
 	device_queue.c split_queue.c packed_queue.c guest_memory.c)
 ICOUNT_SOURCES := tests/bench/bed/icount.c
 BED_PROGRAMS := $(OUT)/bench/bed $(OUT)/bench/icount.so
-BENCH_PROGRAMS := $(OUT)/bench/native $(OUT)/bench/large $(BED_PROGRAMS)
 BED_FLAGS = -std=gnu11 -O2 -g $(WARNINGS) -I.
 
 $(OUT)/bench/bed: $(BED_SOURCES) $(wildcard tests/bench/bed/*.h) drivers/virtio_spec.h | packages
@@ -487,7 +386,7 @@ $(OUT)/bench/icount.so: $(ICOUNT_SOURCES) $(wildcard tests/bench/bed/*.h) | pack
 	$(say) BENCHLD $@
 	$(Q)$(CC) $(BED_FLAGS) -fPIC -shared $(ICOUNT_SOURCES) -o $@
 
-bench: $(BENCH_PROGRAMS) elf ## Count what a frame costs; build/bench.json has all
+bench: $(BENCH_PROGRAMS) $(BED_PROGRAMS) elf ## Count what a frame costs; build/bench.json has all
 	@PYTHONPATH=tools $(PYTHON) tests/bench/bench $(OUT)
 
 bench-peers: $(BED_PROGRAMS) elf ## The same in QEMU beside a Linux bridge and DPDK, as ratios
@@ -505,12 +404,11 @@ C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers
 	tests/host/*.[ch] tests/host/*/*.[ch] tests/host/*/*/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch] \
 	tests/bench/*/*.[ch]))
 KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
-ALL_SOURCES = $(sort $(IMAGE_SOURCES) $(HOST_SOURCES) $(BENCH_SOURCES) $(LARGE_SOURCES) \
-	$(BED_SOURCES) 	$(ICOUNT_SOURCES))
+LISTED_SOURCES = $(sort $(IMAGE_SOURCES) $(BENCH_OWN) $(BED_SOURCES) $(ICOUNT_SOURCES))
 
 check: check-format check-layers check-headers check-newlib check-readme check-conformance \
 	check-tidy check-cppcheck $(HOST_PROGRAMS) \
-	$(BENCH_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README, conformance
+	$(BENCH_PROGRAMS) $(BED_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README, conformance
 	@echo 'check: all passed'
 
 .PHONY: check-format check-layers check-headers check-newlib check-readme check-conformance \
@@ -522,7 +420,7 @@ check-format: | packages
 
 check-layers: | packages
 	$(say) CHECK 'layers, top level, lists of sources'
-	$(Q)tools/check-layers $(ALL_SOURCES)
+	$(Q)tools/check-layers $(LISTED_SOURCES)
 
 # Each header must be enough by itself. The kernel's are compiled as the kernel is.
 check-headers: $(NEWLIB_KEY) $(OUT)/include/version.h

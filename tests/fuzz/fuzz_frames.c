@@ -14,8 +14,8 @@
 
 #include "net/forward.h"
 #include "net/lane.h"
-#include "tests/host/fixture/memory_port.h"
 #include "tests/fuzz/input.h"
+#include "tests/host/fixture/memory_port.h"
 #include "tests/host/sim/machine.h"
 
 #define FRAME_MAX 2048

@@ -11,8 +11,8 @@
 
 #include "drivers/pci.h"
 #include "tests/fuzz/input.h"
-#include "tests/host/sim/machine.h"
 #include "tests/host/sim/bus.h"
+#include "tests/host/sim/machine.h"
 
 #define FUNCTIONS_MAX 12
 #define KEPT_MAX 8 /* so that there may be more than there is room for */

@@ -22,8 +22,8 @@
 #include "net/forward.h"
 #include "tests/fuzz/input.h"
 #include "tests/host/fixture/adversary_frame.h"
-#include "tests/host/sim/machine.h"
 #include "tests/host/oracle/referee_header.h"
+#include "tests/host/sim/machine.h"
 #include "tests/host/sim/virtio_net.h"
 
 #define CLOCK_STEP_NS CLOCK_NS_PER_MS /* so that a device that never answers is soon given up */

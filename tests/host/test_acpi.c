@@ -1,15 +1,10 @@
 /* kernel/acpi.c over tables made by hand, good ones and hostile ones. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <machine/memory.h>
 
 #include "kernel/acpi.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
 #define HEADER 36
@@ -110,6 +105,8 @@ static int setup(void **state)
     return 0;
 }
 
+TEST_FIXTURE(.setup = setup);
+
 static const struct acpi_power *init(size_t warnings)
 {
     acpi_init(&info);
@@ -126,9 +123,8 @@ static void assert_nothing_known(const struct acpi_power *power)
     assert_memory_equal(power, &nothing, sizeof(nothing));
 }
 
-static void usual_machine_is_understood(void **state)
+TEST(usual_machine_is_understood)
 {
-    (void)state;
     const struct acpi_power *power = init(0);
 
     assert_true(power->s5_known);
@@ -146,35 +142,31 @@ static void usual_machine_is_understood(void **state)
     assert_int_equal(power->sleep_control.space, ACPI_NONE);
 }
 
-static void copy_of_the_root_pointer_does_as_well(void **state)
+TEST(copy_of_the_root_pointer_does_as_well)
 {
-    (void)state;
     memcpy(info.rsdp_copy, rsdp, 36);
     info.rsdp_copied = true;
     info.rsdp = 0;
     assert_true(init(0)->s5_known);
 }
 
-static void first_revision_has_an_rsdt_only(void **state)
+TEST(first_revision_has_an_rsdt_only)
 {
-    (void)state;
     rsdp[15] = 0;
     memset(rsdp + 20, 0xaa, 16); /* what lies behind a short root pointer is none of it */
     seal(rsdp, 20, 8);
     assert_int_equal(init(0)->pm1a_control, 0x604);
 }
 
-static void xsdt_goes_before_the_rsdt(void **state)
+TEST(xsdt_goes_before_the_rsdt)
 {
-    (void)state;
     put(rsdp + 16, 0, 4);
     seal_rsdp(rsdp);
     assert_int_equal(init(0)->pm1a_control, 0x604);
 }
 
-static void xsdt_above_4_gib_leaves_the_rsdt(void **state)
+TEST(xsdt_above_4_gib_leaves_the_rsdt)
 {
-    (void)state;
     put(rsdp + 24, 0x100000000, 8);
     seal_rsdp(rsdp);
     assert_int_equal(init(1)->pm1a_control, 0x604);
@@ -183,9 +175,8 @@ static void xsdt_above_4_gib_leaves_the_rsdt(void **state)
         1);
 }
 
-static void reset_register_counts_when_the_flag_is_set(void **state)
+TEST(reset_register_counts_when_the_flag_is_set)
 {
-    (void)state;
     fadt[116] = 1;
     put(fadt + 120, 0xcf9, 8);
     fadt[128] = 0x0f;
@@ -200,9 +191,8 @@ static void reset_register_counts_when_the_flag_is_set(void **state)
     assert_int_equal(power->reset_value, 0x0f);
 }
 
-static void register_in_a_space_we_do_not_know_is_none(void **state)
+TEST(register_in_a_space_we_do_not_know_is_none)
 {
-    (void)state;
     put(fadt + 112, 1 << 10, 4);
     fadt[116] = 2; /* PCI configuration space */
     put(fadt + 120, 0xcf9, 8);
@@ -214,9 +204,8 @@ static void register_in_a_space_we_do_not_know_is_none(void **state)
     assert_int_equal(init(0)->reset.space, ACPI_NONE);
 }
 
-static void hardware_reduced_machine_has_a_sleep_register(void **state)
+TEST(hardware_reduced_machine_has_a_sleep_register)
 {
-    (void)state;
     put(fadt + 112, 1 << 20 | 1 << 10, 4);
     put(fadt + 120, 0xfea00202, 8);
     fadt[128] = 0x42;
@@ -229,9 +218,8 @@ static void hardware_reduced_machine_has_a_sleep_register(void **state)
     assert_int_equal(power->pm1a_control, 0);
 }
 
-static void button_that_is_no_pm1_register_is_not_looked_for_there(void **state)
+TEST(button_that_is_no_pm1_register_is_not_looked_for_there)
 {
-    (void)state;
     put(fadt + 112, 1 << 4, 4); /* a control method's button: AML would tell where */
     seal_table(fadt, FADT_LENGTH);
     assert_int_equal(init(0)->pm1a_event, 0);
@@ -260,9 +248,8 @@ static void microvm_make(const char *oem, const char *hid)
     seal_table(dsdt, (uint32_t)(HEADER + 6 + strlen(hid) + 1));
 }
 
-static void event_device_lies_below_the_sleep_register_in_qemus_tables_only(void **state)
+TEST(event_device_lies_below_the_sleep_register_in_qemus_tables_only)
 {
-    (void)state;
     microvm_make("BOCHS ", "ACPI0013");
     assert_int_equal(init(0)->event_selector.space, ACPI_MEMORY);
     assert_true(acpi_power()->event_selector.address == 0xfea00000);
@@ -276,9 +263,8 @@ static void event_device_lies_below_the_sleep_register_in_qemus_tables_only(void
     assert_int_equal(init(0)->event_selector.space, ACPI_NONE);
 }
 
-static void extended_pm1_registers_go_before_the_short_ones(void **state)
+TEST(extended_pm1_registers_go_before_the_short_ones)
 {
-    (void)state;
     put(fadt + 68, 0x700, 4);
     fadt[148] = 1;
     put(fadt + 152, 0xb000, 8);
@@ -291,9 +277,8 @@ static void extended_pm1_registers_go_before_the_short_ones(void **state)
     assert_int_equal(power->pm1a_event, 0xb000);
 }
 
-static void short_fadt_lacks_what_lies_behind_its_end(void **state)
+TEST(short_fadt_lacks_what_lies_behind_its_end)
 {
-    (void)state;
     fadt = table_make("FACP", 116); /* the first revision's length */
     put(fadt + 40, address_of(dsdt), 4);
     put(fadt + 64, 0x404, 4);
@@ -307,9 +292,8 @@ static void short_fadt_lacks_what_lies_behind_its_end(void **state)
     assert_true(power->s5_known);
 }
 
-static void s5_is_read_in_each_of_its_spellings(void **state)
+TEST(s5_is_read_in_each_of_its_spellings)
 {
-    (void)state;
     static const struct {
         uint8_t length;
         uint8_t aml[24];
@@ -332,9 +316,8 @@ static void s5_is_read_in_each_of_its_spellings(void **state)
     }
 }
 
-static void s5_that_is_none_is_unknown(void **state)
+TEST(s5_that_is_none_is_unknown)
 {
-    (void)state;
     static const struct {
         uint8_t length;
         uint8_t aml[16];
@@ -357,9 +340,8 @@ static void s5_that_is_none_is_unknown(void **state)
     }
 }
 
-static void aml_cut_off_anywhere_is_never_read_beyond_its_end(void **state)
+TEST(aml_cut_off_anywhere_is_never_read_beyond_its_end)
 {
-    (void)state;
     static const uint8_t aml[] = {0x08, 0x5c, '_', 'S', '5',  '_', 0x12, 0xc8,
                                   0,    0,    0,   2,   0x0a, 5,   0x0a, 6};
     for (size_t length = 0; length < sizeof(aml); length++) {
@@ -370,26 +352,23 @@ static void aml_cut_off_anywhere_is_never_read_beyond_its_end(void **state)
     assert_true(init(0)->s5_known);
 }
 
-static void machine_without_acpi_is_no_reason_to_warn(void **state)
+TEST(machine_without_acpi_is_no_reason_to_warn)
 {
-    (void)state;
     put(rsdp + 16, 0, 4);
     put(rsdp + 24, 0, 8);
     seal_rsdp(rsdp);
     assert_nothing_known(init(0));
 }
 
-static void broken_root_pointer_is_told(void **state)
+TEST(broken_root_pointer_is_told)
 {
-    (void)state;
     rsdp[10]++;
     assert_nothing_known(init(1));
     assert_int_equal(machine_log_count("warn", "reason=acpi-table-broken table=RSDP"), 1);
 }
 
-static void root_pointer_out_of_reach_is_told(void **state)
+TEST(root_pointer_out_of_reach_is_told)
 {
-    (void)state;
     static const uint64_t addresses[] = {0xfffffff0, 0x100000000, UINT64_MAX, UINT64_MAX - 40};
     for (size_t i = 0; i < 4; i++) {
         info.rsdp = addresses[i];
@@ -397,9 +376,8 @@ static void root_pointer_out_of_reach_is_told(void **state)
     }
 }
 
-static void tables_with_wrong_sums_are_told_and_not_used(void **state)
+TEST(tables_with_wrong_sums_are_told_and_not_used)
 {
-    (void)state;
     fadt[64]++;
     assert_nothing_known(init(1));
     assert_int_equal(machine_log_count("warn", "reason=acpi-table-broken table=FACP"), 1);
@@ -409,9 +387,8 @@ static void tables_with_wrong_sums_are_told_and_not_used(void **state)
     assert_int_equal(machine_log_count("warn", "reason=acpi-table-broken table=DSDT"), 1);
 }
 
-static void hostile_lengths_are_refused(void **state)
+TEST(hostile_lengths_are_refused)
 {
-    (void)state;
     static const uint32_t lengths[] = {0, 1, 35, 0x00100001, 0x7fffffff, 0xffffffff};
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
         setup(NULL);
@@ -427,9 +404,8 @@ static void hostile_lengths_are_refused(void **state)
     }
 }
 
-static void root_tables_with_odd_lengths_and_wild_entries_are_survived(void **state)
+TEST(root_tables_with_odd_lengths_and_wild_entries_are_survived)
 {
-    (void)state;
     xsdt = table_make("XSDT", HEADER + 8 * 4 + 5);
     put(xsdt + HEADER, 0, 8);
     put(xsdt + HEADER + 8, UINT64_MAX, 8);
@@ -447,9 +423,8 @@ static void root_tables_with_odd_lengths_and_wild_entries_are_survived(void **st
     assert_nothing_known(init(0));
 }
 
-static void scan_finds_a_valid_root_pointer_at_16_byte_steps(void **state)
+TEST(scan_finds_a_valid_root_pointer_at_16_byte_steps)
 {
-    (void)state;
     uint8_t *area = memory_alloc(1024, 16);
 
     assert_true(acpi_scan_rsdp(address_of(area), 1024) == 0);
@@ -461,35 +436,4 @@ static void scan_finds_a_valid_root_pointer_at_16_byte_steps(void **state)
     assert_true(acpi_scan_rsdp(address_of(area), 1024) == address_of(area + 976));
     /* One that sticks out of the area is not even looked at. */
     assert_true(acpi_scan_rsdp(address_of(area), 976 + 32) == 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(usual_machine_is_understood, setup),
-        cmocka_unit_test_setup(copy_of_the_root_pointer_does_as_well, setup),
-        cmocka_unit_test_setup(first_revision_has_an_rsdt_only, setup),
-        cmocka_unit_test_setup(xsdt_goes_before_the_rsdt, setup),
-        cmocka_unit_test_setup(xsdt_above_4_gib_leaves_the_rsdt, setup),
-        cmocka_unit_test_setup(reset_register_counts_when_the_flag_is_set, setup),
-        cmocka_unit_test_setup(register_in_a_space_we_do_not_know_is_none, setup),
-        cmocka_unit_test_setup(hardware_reduced_machine_has_a_sleep_register, setup),
-        cmocka_unit_test_setup(button_that_is_no_pm1_register_is_not_looked_for_there, setup),
-        cmocka_unit_test_setup(event_device_lies_below_the_sleep_register_in_qemus_tables_only,
-                               setup),
-        cmocka_unit_test_setup(extended_pm1_registers_go_before_the_short_ones, setup),
-        cmocka_unit_test_setup(short_fadt_lacks_what_lies_behind_its_end, setup),
-        cmocka_unit_test_setup(s5_is_read_in_each_of_its_spellings, setup),
-        cmocka_unit_test_setup(s5_that_is_none_is_unknown, setup),
-        cmocka_unit_test_setup(aml_cut_off_anywhere_is_never_read_beyond_its_end, setup),
-        cmocka_unit_test_setup(machine_without_acpi_is_no_reason_to_warn, setup),
-        cmocka_unit_test_setup(broken_root_pointer_is_told, setup),
-        cmocka_unit_test_setup(root_pointer_out_of_reach_is_told, setup),
-        cmocka_unit_test_setup(tables_with_wrong_sums_are_told_and_not_used, setup),
-        cmocka_unit_test_setup(hostile_lengths_are_refused, setup),
-        cmocka_unit_test_setup(root_tables_with_odd_lengths_and_wild_entries_are_survived, setup),
-        cmocka_unit_test_setup(scan_finds_a_valid_root_pointer_at_16_byte_steps, setup),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,16 +1,10 @@
 /*
  * A million completions by a device that keeps no rule. What it does is drawn by lot, but the lots
- * are always the same; the referee and the sanitizers watch (tests/host/fixture/adversary.h), and this here
- * sees to it that all of it has happened.
+ * are always the same; the referee and the sanitizers watch (tests/host/fixture/adversary.h), and
+ * this here sees to it that all of it has happened.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "tests/host/fixture/adversary.h"
+#include "tests/host/fixture/test.h"
 
 #define COMPLETIONS 1000000
 #define PLAY_BYTES 20000 /* of lots for one pair of devices, then others take their place */
@@ -49,13 +43,12 @@ static void add(struct adversary_account *sum, const struct adversary_account *p
         sum->by_rings[i] += part->by_rings[i];
 }
 
-static void a_million_adversarial_completions_break_nothing(void **state)
+TEST(a_million_adversarial_completions_break_nothing)
 {
     static uint8_t lots[PLAY_BYTES];
     struct adversary_account sum = {0};
     uint64_t seed = 1;
 
-    (void)state;
     while (sum.completions < COMPLETIONS) {
         struct input input = {lots, sizeof(lots)};
         draw_all(&seed, lots);
@@ -86,13 +79,4 @@ static void a_million_adversarial_completions_break_nothing(void **state)
         assert_true(sum.breaches[i] > 100); /* of frames in several buffers there are none here */
     for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
         assert_true(sum.by_rings[i] > COMPLETIONS / 20);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_million_adversarial_completions_break_nothing),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,15 +1,10 @@
 /* Ports and lanes put together, on ports in memory: net/assembly.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include "net/assembly.h"
 #include "net/forward.h"
 #include "tests/host/fixture/memory_port.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
 #define PORTS 5
@@ -31,6 +26,8 @@ static int setup(void **state)
     }
     return 0;
 }
+
+TEST_FIXTURE(.setup = setup);
 
 static void assemble(unsigned count, const char *wire, bool reflect)
 {
@@ -65,9 +62,8 @@ static int source_of_frame_at(unsigned port)
     return memory_port_collect(&ports[port], out, sizeof(out)) == FRAME ? out[11] : -1;
 }
 
-static void pairs_forward_to_each_other_and_the_odd_port_swallows(void **state)
+TEST(pairs_forward_to_each_other_and_the_odd_port_swallows)
 {
-    (void)state;
     assemble(5, "", false);
     send_from_each();
     assert_int_equal(source_of_frame_at(0), 1);
@@ -80,18 +76,16 @@ static void pairs_forward_to_each_other_and_the_odd_port_swallows(void **state)
     assert_int_equal(assembly_usable(&assembly), 5);
 }
 
-static void wire_words_choose_the_pairs(void **state)
+TEST(wire_words_choose_the_pairs)
 {
-    (void)state;
     assemble(4, "0-3,1-2", false);
     send_from_each();
     for (int i = 0; i < 4; i++)
         assert_int_equal(source_of_frame_at((unsigned)i), 3 - i);
 }
 
-static void reflection_leads_every_port_back_to_itself(void **state)
+TEST(reflection_leads_every_port_back_to_itself)
 {
-    (void)state;
     assemble(3, "", true);
     send_from_each();
     for (unsigned i = 0; i < 3; i++) {
@@ -100,9 +94,8 @@ static void reflection_leads_every_port_back_to_itself(void **state)
     }
 }
 
-static void a_port_that_failed_before_leaves_its_partner_idle(void **state)
+TEST(a_port_that_failed_before_leaves_its_partner_idle)
 {
-    (void)state;
     ports[1].netdev.state = NETDEV_FAILED;
     assemble(4, "", false);
     send_from_each();
@@ -114,9 +107,8 @@ static void a_port_that_failed_before_leaves_its_partner_idle(void **state)
     assert_int_equal(assembly_usable(&assembly), 3);
 }
 
-static void a_port_that_fails_at_the_start_leaves_its_partner_idle(void **state)
+TEST(a_port_that_fails_at_the_start_leaves_its_partner_idle)
 {
-    (void)state;
     assembly.port_count = 4;
     assembly_plan(&assembly, "", false);
     assembly_allot(&assembly, UINT64_MAX);
@@ -130,17 +122,15 @@ static void a_port_that_fails_at_the_start_leaves_its_partner_idle(void **state)
     assert_int_equal(machine_log_count("warn", "port=0 reason=idle"), 1);
 }
 
-static void no_ports_make_no_lanes(void **state)
+TEST(no_ports_make_no_lanes)
 {
-    (void)state;
     assemble(0, "", false);
     assert_int_equal(assembly_usable(&assembly), 0);
 }
 
 /* Buffers of one lane sit in its rx ring and in its partner's tx ring; none may stay behind. */
-static void every_buffer_comes_back_to_its_own_lane(void **state)
+TEST(every_buffer_comes_back_to_its_own_lane)
 {
-    (void)state;
     assemble(2, "", false);
     for (unsigned round = 0; round < 1000; round++) {
         send_from_each();
@@ -154,11 +144,10 @@ static void every_buffer_comes_back_to_its_own_lane(void **state)
 }
 
 /* The frames that wait at a port are those of the lane that led there before. */
-static void rewiring_leads_frames_elsewhere_and_buffers_back_to_their_own_lane(void **state)
+TEST(rewiring_leads_frames_elsewhere_and_buffers_back_to_their_own_lane)
 {
     static const char *const wires[] = {"0-1,2-3", "0-2,1-3", "0-3", "1-2,0-3"};
 
-    (void)state;
     assemble(4, "", false);
     for (unsigned round = 0; round < 100; round++) {
         send_from_each();
@@ -178,9 +167,8 @@ static void rewiring_leads_frames_elsewhere_and_buffers_back_to_their_own_lane(v
     assert_int_equal(machine_log_count("warn", "port=1 reason=idle"), 25);
 }
 
-static void a_failed_port_stays_out_of_every_rewiring(void **state)
+TEST(a_failed_port_stays_out_of_every_rewiring)
 {
-    (void)state;
     ports[1].netdev.state = NETDEV_FAILED;
     assemble(4, "", false);
     assembly_rewire(&assembly, "0-1,2-3", false);
@@ -193,21 +181,4 @@ static void a_failed_port_stays_out_of_every_rewiring(void **state)
     assert_int_equal(source_of_frame_at(0), 3);
     assert_int_equal(source_of_frame_at(3), 2); /* from before */
     assert_int_equal(source_of_frame_at(3), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(pairs_forward_to_each_other_and_the_odd_port_swallows, setup),
-        cmocka_unit_test_setup(wire_words_choose_the_pairs, setup),
-        cmocka_unit_test_setup(reflection_leads_every_port_back_to_itself, setup),
-        cmocka_unit_test_setup(a_port_that_failed_before_leaves_its_partner_idle, setup),
-        cmocka_unit_test_setup(a_port_that_fails_at_the_start_leaves_its_partner_idle, setup),
-        cmocka_unit_test_setup(no_ports_make_no_lanes, setup),
-        cmocka_unit_test_setup(every_buffer_comes_back_to_its_own_lane, setup),
-        cmocka_unit_test_setup(rewiring_leads_frames_elsewhere_and_buffers_back_to_their_own_lane,
-                               setup),
-        cmocka_unit_test_setup(a_failed_port_stays_out_of_every_rewiring, setup),
-    };
-    return cmocka_run_group_tests_name("assembly", tests, NULL, NULL);
 }

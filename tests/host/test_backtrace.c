@@ -1,18 +1,13 @@
 /* kernel/backtrace.c over a stack made by hand. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <machine/log.h>
 
 #include "kernel/backtrace.h"
 #include "kernel/image.h"
 #include "kernel/symbols.h"
+#include "tests/host/fixture/test.h"
 
 #define LINES_MAX 64
 
@@ -60,6 +55,8 @@ static int setup(void **state)
     return 0;
 }
 
+TEST_FIXTURE(.setup = setup);
+
 /* Puts a frame at words[index] whose caller's frame lies at words[above]; 0: outermost. */
 static void frame_put(unsigned index, unsigned above, uint64_t return_address)
 {
@@ -72,9 +69,8 @@ static struct trap_frame exception_at(uint64_t rip, unsigned index)
     return (struct trap_frame){.vector = 6, .rip = rip, .rbp = (uintptr_t)&words[index]};
 }
 
-static void each_frame_is_a_line_from_inside_out(void **state)
+TEST(each_frame_is_a_line_from_inside_out)
 {
-    (void)state;
     struct trap_frame frame = exception_at(0x100210, 10);
 
     frame_put(10, 20, 0x100120);
@@ -86,9 +82,8 @@ static void each_frame_is_a_line_from_inside_out(void **state)
     assert_string_equal(lines[2], "frame=2 rip=0x100030 symbol=first+0x30");
 }
 
-static void call_at_the_end_of_a_function_names_that_function(void **state)
+TEST(call_at_the_end_of_a_function_names_that_function)
 {
-    (void)state;
     struct trap_frame frame = exception_at(0x100200, 10);
 
     frame_put(10, 20, 0x100200); /* returns to where the next function begins */
@@ -99,9 +94,8 @@ static void call_at_the_end_of_a_function_names_that_function(void **state)
     assert_string_equal(lines[2], "frame=2 rip=0x100300 symbol=third+0x100");
 }
 
-static void captured_frame_is_a_return_address(void **state)
+TEST(captured_frame_is_a_return_address)
 {
-    (void)state;
     struct trap_frame frame = exception_at(0x100200, 10);
 
     frame.vector = TRAP_NONE;
@@ -109,9 +103,8 @@ static void captured_frame_is_a_return_address(void **state)
     assert_string_equal(lines[0], "frame=0 rip=0x100200 symbol=second+0x100");
 }
 
-static void addresses_outside_the_text_have_no_name(void **state)
+TEST(addresses_outside_the_text_have_no_name)
 {
-    (void)state;
     struct trap_frame frame = exception_at(0xfffff, 10);
 
     frame_put(10, 20, 0x100301);
@@ -122,9 +115,8 @@ static void addresses_outside_the_text_have_no_name(void **state)
     assert_string_equal(lines[2], "frame=2 rip=0xffffffffffffffff symbol=none");
 }
 
-static void jump_into_nowhere_shows_who_jumped(void **state)
+TEST(jump_into_nowhere_shows_who_jumped)
 {
-    (void)state;
     struct trap_frame frame = exception_at(0x5000, 10);
 
     frame.vector = TRAP_PAGE_FAULT;
@@ -138,9 +130,8 @@ static void jump_into_nowhere_shows_who_jumped(void **state)
     assert_string_equal(lines[2], "frame=2 rip=0x100030 symbol=first+0x30");
 }
 
-static void recursion_is_one_line_with_a_count(void **state)
+TEST(recursion_is_one_line_with_a_count)
 {
-    (void)state;
     struct trap_frame frame = exception_at(0x100210, 2);
 
     for (unsigned i = 2; i < 82; i += 2)
@@ -152,9 +143,8 @@ static void recursion_is_one_line_with_a_count(void **state)
     assert_string_equal(lines[2], "frame=2 rip=0x100030 symbol=first+0x30");
 }
 
-static void mutual_recursion_ends_after_32_lines(void **state)
+TEST(mutual_recursion_ends_after_32_lines)
 {
-    (void)state;
     struct trap_frame frame = exception_at(0x100210, 2);
 
     for (unsigned i = 2; i < 122; i += 2)
@@ -163,7 +153,7 @@ static void mutual_recursion_ends_after_32_lines(void **state)
     assert_int_equal(line_count, 32);
 }
 
-static void broken_chains_end_the_trace(void **state)
+TEST(broken_chains_end_the_trace)
 {
     uint64_t here = (uintptr_t)words;
     const uint64_t broken[] = {
@@ -189,29 +179,11 @@ static void broken_chains_end_the_trace(void **state)
     }
 }
 
-static void wild_frame_pointer_at_the_fault_still_gives_one_line(void **state)
+TEST(wild_frame_pointer_at_the_fault_still_gives_one_line)
 {
-    (void)state;
     struct trap_frame frame = exception_at(0x100210, 10);
 
     frame.rbp = 0x10;
     backtrace_report(&frame);
     assert_int_equal(line_count, 1);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(each_frame_is_a_line_from_inside_out, setup),
-        cmocka_unit_test_setup(call_at_the_end_of_a_function_names_that_function, setup),
-        cmocka_unit_test_setup(captured_frame_is_a_return_address, setup),
-        cmocka_unit_test_setup(addresses_outside_the_text_have_no_name, setup),
-        cmocka_unit_test_setup(jump_into_nowhere_shows_who_jumped, setup),
-        cmocka_unit_test_setup(recursion_is_one_line_with_a_count, setup),
-        cmocka_unit_test_setup(mutual_recursion_ends_after_32_lines, setup),
-        cmocka_unit_test_setup(broken_chains_end_the_trace, setup),
-        cmocka_unit_test_setup(wild_frame_pointer_at_the_fault_still_gives_one_line, setup),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,20 +2,15 @@
  * boot_info.c against structures made by hand: what good loaders hand over, and what a broken or
  * hostile one might.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "boot/boot_info.h"
 #include "boot/multiboot.h"
 #include "boot/multiboot2.h"
 #include "boot/physical.h"
 #include "boot/pvh.h"
+#include "tests/host/fixture/test.h"
 
 #define BASE 0x10000ULL
 #define SIZE 0x10000
@@ -38,6 +33,8 @@ static int setup(void **state)
     memset(&info, 0xa5, sizeof(info));
     return 0;
 }
+
+TEST_FIXTURE(.setup = setup);
 
 /* Writes into the simulated memory and returns the address behind it. */
 static uint64_t put(uint64_t address, const void *bytes, size_t size)
@@ -99,7 +96,7 @@ static const char *parse_mb1(const struct multiboot_info *multiboot)
     return reason;
 }
 
-static void multiboot1_gives_map_cmdline_and_modules(void **state)
+TEST(multiboot1_gives_map_cmdline_and_modules)
 {
     struct multiboot_info multiboot = {
         .flags = MULTIBOOT_INFO_CMDLINE | MULTIBOOT_INFO_MODS | MULTIBOOT_INFO_MEM_MAP,
@@ -111,7 +108,6 @@ static void multiboot1_gives_map_cmdline_and_modules(void **state)
     struct multiboot_mod_list modules[2] = {{0x200000, 0x200800, 0, 0}, {0x300000, 0x300001, 0, 0}};
     uint64_t end = TABLE;
 
-    (void)state;
     end = put_mb1_entry(end, 20, 0, 0x9fc00, 1);
     end = put_mb1_entry(end, 20, 0x9fc00, 0x400, RESERVED);
     end = put_mb1_entry(end, 20, MIB, 63 * MIB, 1);
@@ -135,7 +131,7 @@ static void multiboot1_gives_map_cmdline_and_modules(void **state)
     assert_int_equal(physical_refused(), 0);
 }
 
-static void multiboot1_fields_without_their_flag_are_not_read(void **state)
+TEST(multiboot1_fields_without_their_flag_are_not_read)
 {
     struct multiboot_info multiboot = {
         .flags = MULTIBOOT_INFO_MEMORY,
@@ -147,19 +143,17 @@ static void multiboot1_fields_without_their_flag_are_not_read(void **state)
         .mmap_addr = 1,
     };
 
-    (void)state;
     assert_null(parse_mb1(&multiboot));
     assert_string_equal(info.cmdline, "");
     assert_int_equal(info.module_count + info.modules_lost, 0);
     assert_int_equal(physical_refused(), 0);
 }
 
-static void multiboot1_entries_may_be_larger_than_known(void **state)
+TEST(multiboot1_entries_may_be_larger_than_known)
 {
     struct multiboot_info multiboot = {.flags = MULTIBOOT_INFO_MEM_MAP, .mmap_addr = TABLE};
     uint64_t end = TABLE;
 
-    (void)state;
     end = put_mb1_entry(end, 28, MIB, MIB, 1);
     end = put_mb1_entry(end, 20, 4 * MIB, MIB, 1);
     multiboot.mmap_length = (uint32_t)(end - TABLE);
@@ -169,7 +163,7 @@ static void multiboot1_entries_may_be_larger_than_known(void **state)
     assert_int_equal(info.memory_lost, 0);
 }
 
-static void multiboot1_falls_back_to_the_two_sizes(void **state)
+TEST(multiboot1_falls_back_to_the_two_sizes)
 {
     struct multiboot_info multiboot = {
         .flags = MULTIBOOT_INFO_MEMORY,
@@ -177,18 +171,16 @@ static void multiboot1_falls_back_to_the_two_sizes(void **state)
         .mem_upper = 0xffffffff,
     };
 
-    (void)state;
     assert_null(parse_mb1(&multiboot));
     assert_int_equal(info.memory_count, 2);
     assert_range(&info.memory[0], 0, 639 * 1024);
     assert_range(&info.memory[1], MIB, 0xffffffffULL * 1024);
 }
 
-static void multiboot1_without_any_memory_information_is_refused(void **state)
+TEST(multiboot1_without_any_memory_information_is_refused)
 {
     struct multiboot_info multiboot = {.flags = MULTIBOOT_INFO_CMDLINE, .cmdline = TEXT};
 
-    (void)state;
     put_text(TEXT, "log=debug");
     assert_string_equal(parse_mb1(&multiboot), "no memory map");
     assert_string_equal(info.cmdline, "log=debug");
@@ -196,12 +188,11 @@ static void multiboot1_without_any_memory_information_is_refused(void **state)
     assert_string_equal(parse_mb1(&multiboot), "no memory map");
 }
 
-static void multiboot1_entry_of_size_zero_ends_the_walk(void **state)
+TEST(multiboot1_entry_of_size_zero_ends_the_walk)
 {
     struct multiboot_info multiboot = {.flags = MULTIBOOT_INFO_MEM_MAP, .mmap_addr = TABLE};
     uint64_t end = TABLE;
 
-    (void)state;
     end = put_mb1_entry(end, 20, MIB, MIB, 1);
     put_mb1_entry(end, 0, 4 * MIB, MIB, 1);
     multiboot.mmap_length = 1024;
@@ -211,12 +202,11 @@ static void multiboot1_entry_of_size_zero_ends_the_walk(void **state)
     assert_true(physical_reads() < 10);
 }
 
-static void multiboot1_half_an_entry_at_the_end_is_not_read(void **state)
+TEST(multiboot1_half_an_entry_at_the_end_is_not_read)
 {
     struct multiboot_info multiboot = {.flags = MULTIBOOT_INFO_MEM_MAP, .mmap_addr = TABLE};
     uint64_t end = TABLE;
 
-    (void)state;
     end = put_mb1_entry(end, 20, MIB, MIB, 1);
     put_mb1_entry(end, 20, 4 * MIB, MIB, 1);
     multiboot.mmap_length = (uint32_t)(end - TABLE) + 23;
@@ -225,11 +215,10 @@ static void multiboot1_half_an_entry_at_the_end_is_not_read(void **state)
     assert_int_equal(info.memory_lost, 1);
 }
 
-static void multiboot1_entry_that_reaches_past_the_map_is_the_last(void **state)
+TEST(multiboot1_entry_that_reaches_past_the_map_is_the_last)
 {
     struct multiboot_info multiboot = {.flags = MULTIBOOT_INFO_MEM_MAP, .mmap_addr = TABLE};
 
-    (void)state;
     put_mb1_entry(TABLE, 20, MIB, MIB, 1);
     memset(memory + (TABLE - BASE), 0xff, sizeof(uint32_t));
     multiboot.mmap_length = 240;
@@ -237,7 +226,7 @@ static void multiboot1_entry_that_reaches_past_the_map_is_the_last(void **state)
     assert_int_equal(info.memory_count, 1);
 }
 
-static void multiboot1_map_that_is_too_large_is_refused(void **state)
+TEST(multiboot1_map_that_is_too_large_is_refused)
 {
     struct multiboot_info multiboot = {
         .flags = MULTIBOOT_INFO_MEM_MAP,
@@ -245,11 +234,10 @@ static void multiboot1_map_that_is_too_large_is_refused(void **state)
         .mmap_addr = TABLE,
     };
 
-    (void)state;
     assert_string_equal(parse_mb1(&multiboot), "memory map larger than 1 MiB");
 }
 
-static void multiboot1_pointers_out_of_reach_are_survived(void **state)
+TEST(multiboot1_pointers_out_of_reach_are_survived)
 {
     struct multiboot_info multiboot = {
         .flags = MULTIBOOT_INFO_CMDLINE | MULTIBOOT_INFO_MODS | MULTIBOOT_INFO_MEM_MAP,
@@ -260,7 +248,6 @@ static void multiboot1_pointers_out_of_reach_are_survived(void **state)
         .mmap_addr = 0xfffffff0,
     };
 
-    (void)state;
     assert_string_equal(parse_mb1(&multiboot), "no usable memory in the memory map");
     assert_true(info.cmdline_cut);
     assert_int_equal(info.modules_lost, 0xffffffff);
@@ -268,7 +255,7 @@ static void multiboot1_pointers_out_of_reach_are_survived(void **state)
                         "boot information out of reach");
 }
 
-static void modules_beyond_the_limit_and_senseless_ones_are_counted(void **state)
+TEST(modules_beyond_the_limit_and_senseless_ones_are_counted)
 {
     struct multiboot_info multiboot = {
         .flags = MULTIBOOT_INFO_MODS | MULTIBOOT_INFO_MEMORY,
@@ -278,7 +265,6 @@ static void modules_beyond_the_limit_and_senseless_ones_are_counted(void **state
     };
     uint64_t end = TABLE;
 
-    (void)state;
     for (uint32_t i = 0; i < multiboot.mods_count; i++) {
         struct multiboot_mod_list module = {0x1000 * i + 0x1000, 0x1000 * i + 0x1010, 0, 0};
 
@@ -294,7 +280,7 @@ static void modules_beyond_the_limit_and_senseless_ones_are_counted(void **state
     assert_range(&info.modules[0], 0x3000, 0x10);
 }
 
-static void module_lists_are_walked_for_a_bounded_time(void **state)
+TEST(module_lists_are_walked_for_a_bounded_time)
 {
     static uint8_t large[4 * MIB];
     struct multiboot_info multiboot = {
@@ -311,7 +297,6 @@ static void module_lists_are_walked_for_a_bounded_time(void **state)
         .memmap_paddr = BASE + 0x1000,
     };
 
-    (void)state;
     memcpy(large, &multiboot, sizeof(multiboot));
     physical_window(BASE, large, sizeof(large));
     boot_info_parse(&info, BOOT_MULTIBOOT1, BASE);
@@ -381,7 +366,7 @@ static const char *mb2_parse(void)
     return mb2_parse_sized((uint32_t)(tag_end - BASE));
 }
 
-static void multiboot2_gives_map_cmdline_modules_and_rsdp(void **state)
+TEST(multiboot2_gives_map_cmdline_modules_and_rsdp)
 {
     struct {
         uint32_t mod_start, mod_end;
@@ -389,7 +374,6 @@ static void multiboot2_gives_map_cmdline_modules_and_rsdp(void **state)
     } module = {0x200000, 0x200800, "a module"};
     char rsdp[36] = "RSD PTR ";
 
-    (void)state;
     rsdp[15] = 2;
     rsdp[35] = 0x77;
     mb2_begin();
@@ -410,7 +394,7 @@ static void multiboot2_gives_map_cmdline_modules_and_rsdp(void **state)
     assert_int_equal(physical_refused(), 0);
 }
 
-static void multiboot2_newer_rsdp_wins_in_either_order(void **state)
+TEST(multiboot2_newer_rsdp_wins_in_either_order)
 {
     static const uint8_t old[20] = "RSD PTR old";
     static const uint8_t new[36] = "RSD PTR new";
@@ -430,12 +414,11 @@ static void multiboot2_newer_rsdp_wins_in_either_order(void **state)
     }
 }
 
-static void multiboot2_old_rsdp_alone_is_copied(void **state)
+TEST(multiboot2_old_rsdp_alone_is_copied)
 {
     static const uint8_t old[24] = "RSD PTR old RSDP of ACPI";
     static const uint8_t behind[16];
 
-    (void)state;
     mb2_begin();
     mb2_good_map_tag();
     mb2_tag_of(MULTIBOOT2_TAG_TYPE_ACPI_OLD, old, sizeof(old));
@@ -446,11 +429,10 @@ static void multiboot2_old_rsdp_alone_is_copied(void **state)
     assert_memory_equal(info.rsdp_copy + 20, behind, sizeof(behind));
 }
 
-static void multiboot2_short_rsdp_is_left_out(void **state)
+TEST(multiboot2_short_rsdp_is_left_out)
 {
     static const uint8_t bytes[36] = "RSD PTR ";
 
-    (void)state;
     mb2_begin();
     mb2_good_map_tag();
     mb2_tag_of(MULTIBOOT2_TAG_TYPE_ACPI_OLD, bytes, 19);
@@ -459,9 +441,8 @@ static void multiboot2_short_rsdp_is_left_out(void **state)
     assert_false(info.rsdp_copied);
 }
 
-static void multiboot2_cmdline_without_nul_ends_with_its_tag(void **state)
+TEST(multiboot2_cmdline_without_nul_ends_with_its_tag)
 {
-    (void)state;
     mb2_begin();
     mb2_tag_of(MULTIBOOT2_TAG_TYPE_CMDLINE, "stats=12345678", 8);
     mb2_good_map_tag();
@@ -470,11 +451,10 @@ static void multiboot2_cmdline_without_nul_ends_with_its_tag(void **state)
     assert_false(info.cmdline_cut);
 }
 
-static void multiboot2_falls_back_to_the_two_sizes(void **state)
+TEST(multiboot2_falls_back_to_the_two_sizes)
 {
     static const uint32_t sizes[2] = {640, 1024};
 
-    (void)state;
     mb2_begin();
     mb2_tag_of(MULTIBOOT2_TAG_TYPE_BASIC_MEMINFO, sizes, sizeof(sizes));
     assert_null(mb2_parse());
@@ -482,11 +462,10 @@ static void multiboot2_falls_back_to_the_two_sizes(void **state)
     assert_range(&info.memory[1], MIB, MIB);
 }
 
-static void multiboot2_map_is_preferred_to_the_two_sizes(void **state)
+TEST(multiboot2_map_is_preferred_to_the_two_sizes)
 {
     static const uint32_t sizes[2] = {640, 1024};
 
-    (void)state;
     mb2_begin();
     mb2_good_map_tag();
     mb2_tag_of(MULTIBOOT2_TAG_TYPE_BASIC_MEMINFO, sizes, sizeof(sizes));
@@ -495,9 +474,8 @@ static void multiboot2_map_is_preferred_to_the_two_sizes(void **state)
     assert_range(&info.memory[0], MIB, 63 * MIB);
 }
 
-static void multiboot2_without_map_is_refused(void **state)
+TEST(multiboot2_without_map_is_refused)
 {
-    (void)state;
     mb2_begin();
     mb2_tag_of(MULTIBOOT2_TAG_TYPE_BASIC_MEMINFO, "1234", 4);
     mb2_tag_of(MULTIBOOT2_TAG_TYPE_MMAP, "1234567", 7);
@@ -506,7 +484,7 @@ static void multiboot2_without_map_is_refused(void **state)
     assert_int_equal(info.modules_lost, 1);
 }
 
-static void multiboot2_entry_size_is_the_step(void **state)
+TEST(multiboot2_entry_size_is_the_step)
 {
     struct {
         uint32_t entry_size, entry_version;
@@ -516,7 +494,6 @@ static void multiboot2_entry_size_is_the_step(void **state)
         uint64_t more_again;
     } map = {32, 1, {MIB, MIB, 1, 0}, 0, {4 * MIB, MIB, 1, 0}, 0};
 
-    (void)state;
     mb2_begin();
     mb2_tag_of(MULTIBOOT2_TAG_TYPE_MMAP, &map, sizeof(map));
     assert_null(mb2_parse());
@@ -525,7 +502,7 @@ static void multiboot2_entry_size_is_the_step(void **state)
     assert_int_equal(info.memory_lost, 0);
 }
 
-static void multiboot2_entry_size_below_an_entry_is_refused(void **state)
+TEST(multiboot2_entry_size_below_an_entry_is_refused)
 {
     struct mb2_map map = mb2_good_map;
 
@@ -537,7 +514,7 @@ static void multiboot2_entry_size_below_an_entry_is_refused(void **state)
     }
 }
 
-static void multiboot2_tag_of_senseless_size_ends_the_walk(void **state)
+TEST(multiboot2_tag_of_senseless_size_ends_the_walk)
 {
     static const uint32_t sizes[] = {0, 1, 7, SIZE, 0x7fffffff, 0xfffffff8, 0xffffffff};
 
@@ -554,9 +531,8 @@ static void multiboot2_tag_of_senseless_size_ends_the_walk(void **state)
     }
 }
 
-static void multiboot2_missing_end_tag_ends_at_total_size(void **state)
+TEST(multiboot2_missing_end_tag_ends_at_total_size)
 {
-    (void)state;
     mb2_begin();
     mb2_good_map_tag();
     mb2_tag_of(MULTIBOOT2_TAG_TYPE_CMDLINE, "abcdefg", 8);
@@ -567,11 +543,10 @@ static void multiboot2_missing_end_tag_ends_at_total_size(void **state)
 }
 
 /* Every cut through a good structure: nothing behind the cut is ever read. */
-static void multiboot2_truncated_structure_is_not_read_past_its_end(void **state)
+TEST(multiboot2_truncated_structure_is_not_read_past_its_end)
 {
     uint64_t full;
 
-    (void)state;
     mb2_begin();
     mb2_tag_of(MULTIBOOT2_TAG_TYPE_CMDLINE, "stats=1", 8);
     mb2_good_map_tag();
@@ -585,9 +560,8 @@ static void multiboot2_truncated_structure_is_not_read_past_its_end(void **state
     }
 }
 
-static void multiboot2_total_size_is_bounded(void **state)
+TEST(multiboot2_total_size_is_bounded)
 {
-    (void)state;
     mb2_begin();
     mb2_good_map_tag();
     assert_string_equal(mb2_parse_sized(0x100001), "boot information larger than 1 MiB");
@@ -622,7 +596,7 @@ static struct hvm_start_info pvh_with(const struct hvm_memmap_table_entry *entri
     return pvh;
 }
 
-static void pvh_gives_map_cmdline_modules_and_rsdp(void **state)
+TEST(pvh_gives_map_cmdline_modules_and_rsdp)
 {
     static const struct hvm_memmap_table_entry map[] = {
         {0, 0x9fc00, 1, 0},
@@ -633,7 +607,6 @@ static void pvh_gives_map_cmdline_modules_and_rsdp(void **state)
     static const struct hvm_modlist_entry modules[] = {{5 * GIB, 4096, 0, 0}, {0, 0, 0, 0}};
     struct hvm_start_info pvh = pvh_with(map, 4);
 
-    (void)state;
     put_text(TEXT, "mode=reflect");
     put(TEXT + 0x100, modules, sizeof(modules));
     pvh.cmdline_paddr = TEXT;
@@ -654,12 +627,11 @@ static void pvh_gives_map_cmdline_modules_and_rsdp(void **state)
     assert_int_equal(physical_refused(), 0);
 }
 
-static void pvh_version_zero_has_no_memory_map(void **state)
+TEST(pvh_version_zero_has_no_memory_map)
 {
     static const struct hvm_memmap_table_entry map[] = {{MIB, MIB, 1, 0}};
     struct hvm_start_info pvh = pvh_with(map, 1);
 
-    (void)state;
     pvh.version = 0;
     assert_string_equal(parse_pvh(&pvh), "no memory map");
     /* It ends after rsdp_paddr: not a byte further is read. */
@@ -668,11 +640,10 @@ static void pvh_version_zero_has_no_memory_map(void **state)
     assert_int_equal(physical_refused(), 0);
 }
 
-static void pvh_with_wrong_magic_is_refused(void **state)
+TEST(pvh_with_wrong_magic_is_refused)
 {
     struct hvm_start_info pvh = {.magic = 0x336ec579, .version = 1};
 
-    (void)state;
     assert_string_equal(parse_pvh(&pvh), "boot information isn't PVH's: wrong magic");
     pvh.magic = XEN_HVM_START_MAGIC_VALUE;
     assert_string_equal(parse_pvh(&pvh), "no memory map");
@@ -680,13 +651,12 @@ static void pvh_with_wrong_magic_is_refused(void **state)
                         "boot information out of reach");
 }
 
-static void pvh_senseless_pointers_and_counts_are_survived(void **state)
+TEST(pvh_senseless_pointers_and_counts_are_survived)
 {
     static const struct hvm_memmap_table_entry map[] = {{MIB, MIB, 1, 0}};
     static const struct hvm_modlist_entry module = {UINT64_MAX - 1, 4, 0, 0};
     struct hvm_start_info pvh = pvh_with(map, 1);
 
-    (void)state;
     put(TEXT, &module, sizeof(module));
     pvh.nr_modules = 1;
     pvh.modlist_paddr = TEXT;
@@ -707,7 +677,7 @@ static void pvh_senseless_pointers_and_counts_are_survived(void **state)
 
 /* --- ranges: the same code for all three, shown through PVH's simple table --- */
 
-static void reserved_beats_usable_wherever_it_overlaps(void **state)
+TEST(reserved_beats_usable_wherever_it_overlaps)
 {
     static const struct {
         struct hvm_memmap_table_entry reserved;
@@ -744,7 +714,7 @@ static void reserved_beats_usable_wherever_it_overlaps(void **state)
     }
 }
 
-static void usable_ranges_that_touch_or_overlap_become_one(void **state)
+TEST(usable_ranges_that_touch_or_overlap_become_one)
 {
     static const struct hvm_memmap_table_entry map[] = {
         {0x30000, 0x1000, 1, 0}, {0x10000, 0x1000, 1, 0}, {0x11000, 0x1000, 1, 0},
@@ -752,7 +722,6 @@ static void usable_ranges_that_touch_or_overlap_become_one(void **state)
     };
     struct hvm_start_info pvh = pvh_with(map, 6);
 
-    (void)state;
     assert_null(parse_pvh(&pvh));
     assert_int_equal(info.memory_count, 3);
     assert_range(&info.memory[0], 0x10000, 0x2000);
@@ -761,7 +730,7 @@ static void usable_ranges_that_touch_or_overlap_become_one(void **state)
     assert_int_equal(info.memory_lost, 0);
 }
 
-static void ranges_that_wrap_or_cannot_be_mapped_are_counted(void **state)
+TEST(ranges_that_wrap_or_cannot_be_mapped_are_counted)
 {
     static const struct hvm_memmap_table_entry map[] = {
         {MIB, MIB, 1, 0},
@@ -776,7 +745,6 @@ static void ranges_that_wrap_or_cannot_be_mapped_are_counted(void **state)
     };
     struct hvm_start_info pvh = pvh_with(map, 9);
 
-    (void)state;
     assert_null(parse_pvh(&pvh));
     assert_int_equal(info.memory_count, 2);
     assert_range(&info.memory[0], MIB, MIB);
@@ -784,21 +752,19 @@ static void ranges_that_wrap_or_cannot_be_mapped_are_counted(void **state)
     assert_int_equal(info.memory_lost, 5);
 }
 
-static void only_reserved_memory_is_refused(void **state)
+TEST(only_reserved_memory_is_refused)
 {
     static const struct hvm_memmap_table_entry map[] = {{MIB, MIB, RESERVED, 0}};
     struct hvm_start_info pvh = pvh_with(map, 1);
 
-    (void)state;
     assert_string_equal(parse_pvh(&pvh), "no usable memory in the memory map");
 }
 
-static void too_many_ranges_lose_the_smallest(void **state)
+TEST(too_many_ranges_lose_the_smallest)
 {
     static struct hvm_memmap_table_entry map[BOOT_MEMORY_MAX + 10];
     struct hvm_start_info pvh;
 
-    (void)state;
     for (size_t i = 0; i < BOOT_MEMORY_MAX + 10; i++) {
         map[i] = (struct hvm_memmap_table_entry){MIB * (2 * i + 2), 4096 * (i % 7 + 1), 1, 0};
     }
@@ -811,12 +777,11 @@ static void too_many_ranges_lose_the_smallest(void **state)
     assert_int_equal(info.memory[BOOT_MEMORY_MAX - 1].length, 8 * GIB);
 }
 
-static void many_ranges_that_touch_lose_nothing(void **state)
+TEST(many_ranges_that_touch_lose_nothing)
 {
     static struct hvm_memmap_table_entry map[4 * BOOT_MEMORY_MAX];
     struct hvm_start_info pvh;
 
-    (void)state;
     for (size_t i = 0; i < 4 * BOOT_MEMORY_MAX; i++)
         map[i] = (struct hvm_memmap_table_entry){MIB * (i + 1), MIB, 1, 0};
     pvh = pvh_with(map, 4 * BOOT_MEMORY_MAX);
@@ -827,12 +792,11 @@ static void many_ranges_that_touch_lose_nothing(void **state)
 }
 
 /* Holes punched into one range until the table overflows: what is left is still free of holes. */
-static void holes_are_kept_out_even_when_the_table_overflows(void **state)
+TEST(holes_are_kept_out_even_when_the_table_overflows)
 {
     static struct hvm_memmap_table_entry map[2 * BOOT_MEMORY_MAX + 1];
     struct hvm_start_info pvh;
 
-    (void)state;
     map[0] = (struct hvm_memmap_table_entry){MIB, GIB, 1, 0};
     for (size_t i = 1; i <= 2 * BOOT_MEMORY_MAX; i++)
         map[i] = (struct hvm_memmap_table_entry){MIB + MIB * (i * 37 % 1000), 4096, 2, 0};
@@ -857,7 +821,7 @@ static uint32_t random_next(void)
 }
 
 /* The same question answered page by page, over maps of any overlap. */
-static void random_maps_agree_with_a_page_by_page_count(void **state)
+TEST(random_maps_agree_with_a_page_by_page_count)
 {
     enum { PAGES = 64, ENTRIES = 12 };
 
@@ -890,7 +854,7 @@ static void random_maps_agree_with_a_page_by_page_count(void **state)
     }
 }
 
-static void random_bytes_are_survived(void **state)
+TEST(random_bytes_are_survived)
 {
     for (int round = 0; round < 3000; round++) {
         enum boot_protocol protocol = (enum boot_protocol)(round % 3);
@@ -911,7 +875,7 @@ static void random_bytes_are_survived(void **state)
 
 /* --- command line, names --- */
 
-static void cmdline_of_the_longest_length_is_whole_and_one_more_is_cut(void **state)
+TEST(cmdline_of_the_longest_length_is_whole_and_one_more_is_cut)
 {
     struct multiboot_info multiboot = {
         .flags = MULTIBOOT_INFO_CMDLINE | MULTIBOOT_INFO_MEMORY,
@@ -919,7 +883,6 @@ static void cmdline_of_the_longest_length_is_whole_and_one_more_is_cut(void **st
         .cmdline = TEXT,
     };
 
-    (void)state;
     memset(memory + (TEXT - BASE), 'x', BOOT_CMDLINE_MAX - 1);
     assert_null(parse_mb1(&multiboot));
     assert_int_equal(strlen(info.cmdline), BOOT_CMDLINE_MAX - 1);
@@ -930,7 +893,7 @@ static void cmdline_of_the_longest_length_is_whole_and_one_more_is_cut(void **st
     assert_true(info.cmdline_cut);
 }
 
-static void cmdline_without_nul_ends_where_memory_does(void **state)
+TEST(cmdline_without_nul_ends_where_memory_does)
 {
     struct multiboot_info multiboot = {
         .flags = MULTIBOOT_INFO_CMDLINE | MULTIBOOT_INFO_MEMORY,
@@ -938,70 +901,18 @@ static void cmdline_without_nul_ends_where_memory_does(void **state)
         .cmdline = BASE + SIZE - 3,
     };
 
-    (void)state;
     memset(memory + SIZE - 3, 'x', 3);
     assert_null(parse_mb1(&multiboot));
     assert_string_equal(info.cmdline, "xxx");
     assert_true(info.cmdline_cut);
 }
 
-static void protocols_have_names_and_unknown_ones_are_refused(void **state)
+TEST(protocols_have_names_and_unknown_ones_are_refused)
 {
-    (void)state;
     assert_string_equal(boot_protocol_name(BOOT_MULTIBOOT1), "multiboot1");
     assert_string_equal(boot_protocol_name(BOOT_MULTIBOOT2), "multiboot2");
     assert_string_equal(boot_protocol_name(BOOT_PVH), "pvh");
     assert_string_equal(boot_protocol_name((enum boot_protocol)3), "unknown");
     assert_string_equal(boot_info_parse(&info, (enum boot_protocol)3, BASE),
                         "unknown boot protocol");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(multiboot1_gives_map_cmdline_and_modules, setup),
-        cmocka_unit_test_setup(multiboot1_fields_without_their_flag_are_not_read, setup),
-        cmocka_unit_test_setup(multiboot1_entries_may_be_larger_than_known, setup),
-        cmocka_unit_test_setup(multiboot1_falls_back_to_the_two_sizes, setup),
-        cmocka_unit_test_setup(multiboot1_without_any_memory_information_is_refused, setup),
-        cmocka_unit_test_setup(multiboot1_entry_of_size_zero_ends_the_walk, setup),
-        cmocka_unit_test_setup(multiboot1_half_an_entry_at_the_end_is_not_read, setup),
-        cmocka_unit_test_setup(multiboot1_entry_that_reaches_past_the_map_is_the_last, setup),
-        cmocka_unit_test_setup(multiboot1_map_that_is_too_large_is_refused, setup),
-        cmocka_unit_test_setup(multiboot1_pointers_out_of_reach_are_survived, setup),
-        cmocka_unit_test_setup(modules_beyond_the_limit_and_senseless_ones_are_counted, setup),
-        cmocka_unit_test_setup(module_lists_are_walked_for_a_bounded_time, setup),
-        cmocka_unit_test_setup(multiboot2_gives_map_cmdline_modules_and_rsdp, setup),
-        cmocka_unit_test_setup(multiboot2_newer_rsdp_wins_in_either_order, setup),
-        cmocka_unit_test_setup(multiboot2_old_rsdp_alone_is_copied, setup),
-        cmocka_unit_test_setup(multiboot2_short_rsdp_is_left_out, setup),
-        cmocka_unit_test_setup(multiboot2_cmdline_without_nul_ends_with_its_tag, setup),
-        cmocka_unit_test_setup(multiboot2_falls_back_to_the_two_sizes, setup),
-        cmocka_unit_test_setup(multiboot2_map_is_preferred_to_the_two_sizes, setup),
-        cmocka_unit_test_setup(multiboot2_without_map_is_refused, setup),
-        cmocka_unit_test_setup(multiboot2_entry_size_is_the_step, setup),
-        cmocka_unit_test_setup(multiboot2_entry_size_below_an_entry_is_refused, setup),
-        cmocka_unit_test_setup(multiboot2_tag_of_senseless_size_ends_the_walk, setup),
-        cmocka_unit_test_setup(multiboot2_missing_end_tag_ends_at_total_size, setup),
-        cmocka_unit_test_setup(multiboot2_truncated_structure_is_not_read_past_its_end, setup),
-        cmocka_unit_test_setup(multiboot2_total_size_is_bounded, setup),
-        cmocka_unit_test_setup(pvh_gives_map_cmdline_modules_and_rsdp, setup),
-        cmocka_unit_test_setup(pvh_version_zero_has_no_memory_map, setup),
-        cmocka_unit_test_setup(pvh_with_wrong_magic_is_refused, setup),
-        cmocka_unit_test_setup(pvh_senseless_pointers_and_counts_are_survived, setup),
-        cmocka_unit_test_setup(reserved_beats_usable_wherever_it_overlaps, setup),
-        cmocka_unit_test_setup(usable_ranges_that_touch_or_overlap_become_one, setup),
-        cmocka_unit_test_setup(ranges_that_wrap_or_cannot_be_mapped_are_counted, setup),
-        cmocka_unit_test_setup(only_reserved_memory_is_refused, setup),
-        cmocka_unit_test_setup(too_many_ranges_lose_the_smallest, setup),
-        cmocka_unit_test_setup(many_ranges_that_touch_lose_nothing, setup),
-        cmocka_unit_test_setup(holes_are_kept_out_even_when_the_table_overflows, setup),
-        cmocka_unit_test_setup(random_maps_agree_with_a_page_by_page_count, setup),
-        cmocka_unit_test_setup(random_bytes_are_survived, setup),
-        cmocka_unit_test_setup(cmdline_of_the_longest_length_is_whole_and_one_more_is_cut, setup),
-        cmocka_unit_test_setup(cmdline_without_nul_ends_where_memory_does, setup),
-        cmocka_unit_test_setup(protocols_have_names_and_unknown_ones_are_refused, setup),
-    };
-
-    return cmocka_run_group_tests_name("boot_info", tests, NULL, NULL);
 }

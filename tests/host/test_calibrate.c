@@ -1,17 +1,12 @@
 /* kernel/calibrate.c: the measurement against a simulated 8254, undisturbed and disturbed. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <machine/clock.h>
 #include <machine/io.h>
 
 #include "kernel/calibrate.h"
+#include "tests/host/fixture/test.h"
 
 #define TSC_HZ 2345678901ULL
 #define PIT_HZ 1193182ULL
@@ -97,17 +92,15 @@ static void assert_rate(uint64_t rate_hz, uint64_t parts)
                  (unsigned long long)TSC_HZ);
 }
 
-static void quiet_machine_is_measured_to_a_thousandth(void **state)
+TEST(quiet_machine_is_measured_to_a_thousandth)
 {
-    (void)state;
     reset();
     assert_rate(calibrate_pit(), 1000);
     assert_true(pit.now_ns < 50 * CLOCK_NS_PER_MS);
 }
 
-static void pauses_of_the_host_spoil_single_windows_only(void **state)
+TEST(pauses_of_the_host_spoil_single_windows_only)
 {
-    (void)state;
     static const uint64_t pauses_ns[] = {10000, 300000, 5000000, 40000000, 54925415, 60000000};
     for (size_t i = 0; i < sizeof(pauses_ns) / sizeof(pauses_ns[0]); i++)
         for (unsigned every = 4001; every < 6000; every += 97) {
@@ -118,18 +111,16 @@ static void pauses_of_the_host_spoil_single_windows_only(void **state)
         }
 }
 
-static void counter_that_stands_still_is_given_up(void **state)
+TEST(counter_that_stands_still_is_given_up)
 {
-    (void)state;
     reset();
     pit.counts = false;
     assert_true(calibrate_pit() == 0);
     assert_true(pit.accesses < 1000000);
 }
 
-static void machine_without_a_pit_is_given_up(void **state)
+TEST(machine_without_a_pit_is_given_up)
 {
-    (void)state;
     reset();
     pit.present = false;
     assert_true(calibrate_pit() == 0);
@@ -137,9 +128,8 @@ static void machine_without_a_pit_is_given_up(void **state)
 }
 
 /* By KVM's rule, a second's worth of cycles must come out as a second. */
-static void rate_of_kvms_clock_follows_from_its_rule(void **state)
+TEST(rate_of_kvms_clock_follows_from_its_rule)
 {
-    (void)state;
     static const struct {
         uint32_t mul;
         int8_t shift;
@@ -156,17 +146,4 @@ static void rate_of_kvms_clock_follows_from_its_rule(void **state)
     assert_true(calibrate_pvclock_hz(0, 0) == 0);
     assert_true(calibrate_pvclock_hz(0x80000000, 32) == 0);
     assert_true(calibrate_pvclock_hz(0x80000000, -128) == 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(quiet_machine_is_measured_to_a_thousandth),
-        cmocka_unit_test(pauses_of_the_host_spoil_single_windows_only),
-        cmocka_unit_test(counter_that_stands_still_is_given_up),
-        cmocka_unit_test(machine_without_a_pit_is_given_up),
-        cmocka_unit_test(rate_of_kvms_clock_follows_from_its_rule),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

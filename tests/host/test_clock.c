@@ -1,16 +1,11 @@
 /* kernel/clock.c: the arithmetic behind the time stamps, and the order of the sources. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <machine/log.h>
 
 #include "kernel/calibrate.h"
 #include "kernel/clock.h"
+#include "tests/host/fixture/test.h"
 
 static uint64_t now_cycles;
 static uint64_t kvmclock_hz, cpuid_hz, pit_hz;
@@ -65,18 +60,16 @@ static const uint64_t rates[] = {
 };
 #define RATES (sizeof(rates) / sizeof(rates[0]))
 
-static void before_the_start_time_is_zero_and_the_rate_is_not(void **state)
+TEST(before_the_start_time_is_zero_and_the_rate_is_not)
 {
-    (void)state;
     now_cycles = 123456789;
     assert_int_equal(clock_ns(), 0);
     assert_true(clock_hz() > 0);
     assert_true(clock_cycles_of_ns(CLOCK_NS_PER_S) == clock_hz());
 }
 
-static void scale_never_drifts(void **state)
+TEST(scale_never_drifts)
 {
-    (void)state;
     for (size_t i = 0; i < RATES; i++) {
         struct clock_scale scale = clock_scale_of(rates[i]);
         assert_true(scale.shift <= 64);
@@ -95,9 +88,8 @@ static void scale_never_drifts(void **state)
     }
 }
 
-static void scale_uses_the_whole_range_of_the_counter(void **state)
+TEST(scale_uses_the_whole_range_of_the_counter)
 {
-    (void)state;
     for (size_t i = 0; i < RATES; i++) {
         if (rates[i] < CLOCK_NS_PER_S)
             continue; /* 2^64 cycles are more nanoseconds than 64 bits hold */
@@ -107,9 +99,8 @@ static void scale_uses_the_whole_range_of_the_counter(void **state)
     }
 }
 
-static void time_runs_from_the_entry_on(void **state)
+TEST(time_runs_from_the_entry_on)
 {
-    (void)state;
     kvmclock_hz = cpuid_hz = 0;
     pit_hz = 2500000000;
     now_cycles = 7000000000;
@@ -119,9 +110,8 @@ static void time_runs_from_the_entry_on(void **state)
     assert_int_equal(clock_ns(), 800000000);
 }
 
-static void cycles_are_rounded_up_and_saturate(void **state)
+TEST(cycles_are_rounded_up_and_saturate)
 {
-    (void)state;
     init(0, 0, 2500000000);
     assert_int_equal(clock_cycles_of_ns(0), 0);
     assert_int_equal(clock_cycles_of_ns(1), 3);
@@ -133,9 +123,8 @@ static void cycles_are_rounded_up_and_saturate(void **state)
     assert_int_equal(clock_cycles_of_ns(999999999), 9999999990);
 }
 
-static void surest_source_is_taken(void **state)
+TEST(surest_source_is_taken)
 {
-    (void)state;
     assert_string_equal(init(2000000000, 2100000000, 2200000000), "kvmclock");
     assert_true(clock_hz() == 2000000000);
     assert_string_equal(init(0, 2100000000, 2200000000), "cpuid");
@@ -145,34 +134,16 @@ static void surest_source_is_taken(void **state)
     assert_int_equal(warnings, 0);
 }
 
-static void absurd_rates_are_not_believed(void **state)
+TEST(absurd_rates_are_not_believed)
 {
-    (void)state;
     assert_string_equal(init(99999999, 10000000001, 2200000000), "pit");
     assert_string_equal(init(UINT64_MAX, 1, 100000000), "pit");
     assert_int_equal(warnings, 0);
 }
 
-static void no_source_at_all_is_told(void **state)
+TEST(no_source_at_all_is_told)
 {
-    (void)state;
     assert_string_equal(init(0, 0, 0), "assumed");
     assert_int_equal(warnings, 1);
     assert_true(clock_hz() > 1000000000);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(before_the_start_time_is_zero_and_the_rate_is_not),
-        cmocka_unit_test(scale_never_drifts),
-        cmocka_unit_test(scale_uses_the_whole_range_of_the_counter),
-        cmocka_unit_test(time_runs_from_the_entry_on),
-        cmocka_unit_test(cycles_are_rounded_up_and_saturate),
-        cmocka_unit_test(surest_source_is_taken),
-        cmocka_unit_test(absurd_rates_are_not_believed),
-        cmocka_unit_test(no_source_at_all_is_told),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,15 +1,10 @@
 /* kernel/config.c: every key with what it takes and what it refuses, and who gets told. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "kernel/config.h"
 #include "kernel/fault.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
 static struct config config;
@@ -72,18 +67,16 @@ static void assert_refused(const char *const *words, const char *accepted)
     }
 }
 
-static void empty_line_gives_the_defaults(void **state)
+TEST(empty_line_gives_the_defaults)
 {
-    (void)state;
     parse("", 0);
     assert_defaults();
     parse(" \t  ", 0);
     assert_defaults();
 }
 
-static void mode_takes_wire_and_reflect(void **state)
+TEST(mode_takes_wire_and_reflect)
 {
-    (void)state;
     parse("mode=reflect", 0);
     assert_int_equal(config.mode, MODE_REFLECT);
     parse("mode=wire", 0);
@@ -92,9 +85,8 @@ static void mode_takes_wire_and_reflect(void **state)
                    "wire|reflect");
 }
 
-static void offload_is_on_unless_switched_off(void **state)
+TEST(offload_is_on_unless_switched_off)
 {
-    (void)state;
     parse("", 0);
     assert_true(config.offload);
     parse("offload=off", 0);
@@ -104,9 +96,8 @@ static void offload_is_on_unless_switched_off(void **state)
     assert_refused((const char *const[]){"offload=", "offload=yes", "offload=ON", NULL}, "on|off");
 }
 
-static void buffers_are_merged_where_memory_is_short_unless_told_otherwise(void **state)
+TEST(buffers_are_merged_where_memory_is_short_unless_told_otherwise)
 {
-    (void)state;
     parse("", 0);
     assert_int_equal(config.mergeable, MERGEABLE_AUTO);
     parse("mergeable=on", 0);
@@ -117,9 +108,8 @@ static void buffers_are_merged_where_memory_is_short_unless_told_otherwise(void 
                    "auto|on|off");
 }
 
-static void transport_takes_the_two_interfaces_and_auto(void **state)
+TEST(transport_takes_the_two_interfaces_and_auto)
 {
-    (void)state;
     parse("transport=legacy", 0);
     assert_int_equal(config.transport, TRANSPORT_LEGACY);
     parse("transport=modern", 0);
@@ -130,9 +120,8 @@ static void transport_takes_the_two_interfaces_and_auto(void **state)
                    "auto|legacy|modern");
 }
 
-static void wire_is_kept_as_given_up_to_its_longest(void **state)
+TEST(wire_is_kept_as_given_up_to_its_longest)
 {
-    (void)state;
     char word[CONFIG_WIRE_MAX + 16] = "wire=";
 
     parse("wire=0-3,00:03.0-52:54:00:12:34:56", 0);
@@ -146,9 +135,8 @@ static void wire_is_kept_as_given_up_to_its_longest(void **state)
     assert_refused((const char *const[]){"wire=", NULL}, "\"A-B");
 }
 
-static void wire_takes_every_port_by_its_mac(void **state)
+TEST(wire_takes_every_port_by_its_mac)
 {
-    (void)state;
     char word[CONFIG_WIRE_MAX + 16] = "wire=";
 
     for (unsigned i = 0; i < CONFIG_PORTS_MAX; i++)
@@ -161,9 +149,8 @@ static void wire_takes_every_port_by_its_mac(void **state)
     assert_string_equal(config.wire, word + strlen("wire="));
 }
 
-static void stats_takes_seconds_from_0_to_86400(void **state)
+TEST(stats_takes_seconds_from_0_to_86400)
 {
-    (void)state;
     parse("stats=0", 0);
     assert_int_equal(config.stats_seconds, 0);
     parse("stats=86400", 0);
@@ -177,9 +164,8 @@ static void stats_takes_seconds_from_0_to_86400(void **state)
                    "\"seconds from 0 (off) to 86400\"");
 }
 
-static void log_takes_the_four_levels(void **state)
+TEST(log_takes_the_four_levels)
 {
-    (void)state;
     parse("log=error", 0);
     assert_int_equal(config.log, LOG_ERROR);
     parse("log=warn", 0);
@@ -192,9 +178,8 @@ static void log_takes_the_four_levels(void **state)
                    "error|warn|info|debug");
 }
 
-static void switches_take_on_and_off(void **state)
+TEST(switches_take_on_and_off)
 {
-    (void)state;
     parse("promisc=off allmulti=on", 0);
     assert_false(config.promisc);
     assert_true(config.allmulti);
@@ -204,9 +189,8 @@ static void switches_take_on_and_off(void **state)
     assert_refused((const char *const[]){"promisc=1", "promisc=", "allmulti=yes", NULL}, "on|off");
 }
 
-static void panic_takes_the_three_actions(void **state)
+TEST(panic_takes_the_three_actions)
 {
-    (void)state;
     parse("panic=halt", 0);
     assert_int_equal(config.panic, PANIC_HALT);
     parse("panic=poweroff", 0);
@@ -216,9 +200,8 @@ static void panic_takes_the_three_actions(void **state)
     assert_refused((const char *const[]){"panic=reset", "panic=", NULL}, "reboot|halt|poweroff");
 }
 
-static void idle_takes_the_two_ways(void **state)
+TEST(idle_takes_the_two_ways)
 {
-    (void)state;
     parse("idle=poll", 0);
     assert_true(config.idle_poll);
     parse("idle=adaptive", 0);
@@ -226,9 +209,8 @@ static void idle_takes_the_two_ways(void **state)
     assert_refused((const char *const[]){"idle=on", "idle=", NULL}, "adaptive|poll");
 }
 
-static void watchdog_takes_seconds_from_0_to_1800(void **state)
+TEST(watchdog_takes_seconds_from_0_to_1800)
 {
-    (void)state;
     parse("", 0);
     assert_int_equal(config.watchdog_seconds, 30);
     parse("watchdog=0", 0);
@@ -239,9 +221,8 @@ static void watchdog_takes_seconds_from_0_to_1800(void **state)
                    "\"seconds from 0 (off) to 1800\"");
 }
 
-static void mac_takes_a_port_and_a_unicast_address(void **state)
+TEST(mac_takes_a_port_and_a_unicast_address)
 {
-    (void)state;
     parse("mac=0/52:54:00:AB:cd:0f mac=31/02:00:00:00:00:01", 0);
     assert_int_equal(config.mac_count, 2);
     assert_int_equal(config.macs[0].port, 0);
@@ -250,9 +231,8 @@ static void mac_takes_a_port_and_a_unicast_address(void **state)
     assert_memory_equal(config.macs[1].address, "\x02\0\0\0\0\1", 6);
 }
 
-static void mac_refuses_what_no_port_can_have(void **state)
+TEST(mac_refuses_what_no_port_can_have)
 {
-    (void)state;
     assert_refused((const char *const[]){"mac=",
                                          "mac=0",
                                          "mac=0/",
@@ -276,9 +256,8 @@ static void mac_refuses_what_no_port_can_have(void **state)
                    "\"PORT/xx:xx:xx:xx:xx:xx (port 0 to 31, unicast, not zero)\"");
 }
 
-static void mac_of_one_port_given_twice_counts_the_last_time(void **state)
+TEST(mac_of_one_port_given_twice_counts_the_last_time)
 {
-    (void)state;
     parse("mac=3/02:00:00:00:00:01 mac=4/02:00:00:00:00:02 mac=3/02:00:00:00:00:03", 1);
     assert_int_equal(
         machine_log_count("warn", "reason=repeated-word word=\"mac=3/02:00:00:00:00:03\""), 1);
@@ -288,9 +267,8 @@ static void mac_of_one_port_given_twice_counts_the_last_time(void **state)
     assert_int_equal(config.macs[1].port, 4);
 }
 
-static void every_port_may_have_a_mac(void **state)
+TEST(every_port_may_have_a_mac)
 {
-    (void)state;
     char line[CONFIG_MACS_MAX * 32] = "";
 
     for (unsigned port = 0; port < CONFIG_MACS_MAX; port++) {
@@ -303,9 +281,8 @@ static void every_port_may_have_a_mac(void **state)
     assert_int_equal(config.macs[CONFIG_MACS_MAX - 1].address[5], CONFIG_MACS_MAX - 1);
 }
 
-static void accept_takes_stations_and_groups_often(void **state)
+TEST(accept_takes_stations_and_groups_often)
 {
-    (void)state;
     char line[(CONFIG_ACCEPTS_MAX + 1) * 32] = "";
 
     for (unsigned i = 0; i < CONFIG_ACCEPTS_MAX; i++)
@@ -325,9 +302,8 @@ static void accept_takes_stations_and_groups_often(void **state)
                    "\"PORT/xx:xx:xx:xx:xx:xx (port 0 to 31, not zero, not broadcast), 64 times\"");
 }
 
-static void vlan_takes_ids_of_a_port_often(void **state)
+TEST(vlan_takes_ids_of_a_port_often)
 {
-    (void)state;
     char line[(CONFIG_VLANS_MAX + 1) * 16] = "";
 
     for (unsigned i = 0; i < CONFIG_VLANS_MAX; i++)
@@ -344,9 +320,8 @@ static void vlan_takes_ids_of_a_port_often(void **state)
                    "\"PORT/ID (port 0 to 31, id 0 to 4094), 64 times\"");
 }
 
-static void debug_words_are_checked_like_the_others(void **state)
+TEST(debug_words_are_checked_like_the_others)
 {
-    (void)state;
     parse("buffers=high fault=divide", 0);
     assert_true(config.buffers_high);
     assert_string_equal(config.fault, "divide");
@@ -356,9 +331,8 @@ static void debug_words_are_checked_like_the_others(void **state)
     assert_refused((const char *const[]){"buffers=", "buffers=top", NULL}, "low|high");
 }
 
-static void unknown_words_are_named_with_what_would_be_known(void **state)
+TEST(unknown_words_are_named_with_what_would_be_known)
 {
-    (void)state;
     static const char *const words[] = {
         "idel=poll", "offloads=on", "transports=modern", "quiet",   "=",
         "=on",       "stat=1",      "stats =1",          "STATS=1", NULL};
@@ -375,18 +349,16 @@ static void unknown_words_are_named_with_what_would_be_known(void **state)
     }
 }
 
-static void good_words_count_beside_bad_ones(void **state)
+TEST(good_words_count_beside_bad_ones)
 {
-    (void)state;
     parse("foo stats=5 mode=none\tlog=warn\nbar=1", 3);
     assert_int_equal(config.stats_seconds, 5);
     assert_int_equal(config.log, LOG_WARN);
     assert_int_equal(config.mode, MODE_WIRE);
 }
 
-static void path_is_passed_over_as_first_word_only(void **state)
+TEST(path_is_passed_over_as_first_word_only)
 {
-    (void)state;
     parse("/boot/barewire.elf stats=1", 0);
     assert_int_equal(config.stats_seconds, 1);
     parse("  barewire.elf", 0);
@@ -397,9 +369,8 @@ static void path_is_passed_over_as_first_word_only(void **state)
     assert_string_equal(config.wire, "00:03.0-1");
 }
 
-static void key_given_twice_counts_the_last_time_with_a_warning(void **state)
+TEST(key_given_twice_counts_the_last_time_with_a_warning)
 {
-    (void)state;
     parse("stats=1 mode=reflect stats=2", 1);
     assert_int_equal(machine_log_count("warn", "reason=repeated-word word=\"stats=2\""), 1);
     assert_int_equal(config.stats_seconds, 2);
@@ -409,9 +380,8 @@ static void key_given_twice_counts_the_last_time_with_a_warning(void **state)
     assert_int_equal(config.stats_seconds, 1);
 }
 
-static void monstrous_words_are_refused_whole(void **state)
+TEST(monstrous_words_are_refused_whole)
 {
-    (void)state;
     static char line[4096];
 
     memset(line, 'x', sizeof(line) - 1);
@@ -424,7 +394,7 @@ static void monstrous_words_are_refused_whole(void **state)
     assert_int_equal(config.stats_seconds, 10);
 }
 
-static void words_that_may_change_are_taken_while_running_and_others_are_not(void **state)
+TEST(words_that_may_change_are_taken_while_running_and_others_are_not)
 {
     static const char *const wrong[] = {"mode=reflect",
                                         "wire=0-1",
@@ -436,7 +406,6 @@ static void words_that_may_change_are_taken_while_running_and_others_are_not(voi
                                         "",
                                         "="};
 
-    (void)state;
     parse("", 0);
     assert_null(config_change(&config, "stats=3"));
     assert_null(config_change(&config, "stats=4")); /* again is no repetition here */
@@ -465,38 +434,4 @@ static void words_that_may_change_are_taken_while_running_and_others_are_not(voi
         assert_non_null(strstr(config_change(&config, wrong[i]), "stats=SECONDS"));
     assert_memory_equal(&config, &before, sizeof(config));
     assert_int_equal(machine_log_count("warn", ""), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(empty_line_gives_the_defaults),
-        cmocka_unit_test(mode_takes_wire_and_reflect),
-        cmocka_unit_test(transport_takes_the_two_interfaces_and_auto),
-        cmocka_unit_test(offload_is_on_unless_switched_off),
-        cmocka_unit_test(buffers_are_merged_where_memory_is_short_unless_told_otherwise),
-        cmocka_unit_test(wire_is_kept_as_given_up_to_its_longest),
-        cmocka_unit_test(wire_takes_every_port_by_its_mac),
-        cmocka_unit_test(stats_takes_seconds_from_0_to_86400),
-        cmocka_unit_test(log_takes_the_four_levels),
-        cmocka_unit_test(switches_take_on_and_off),
-        cmocka_unit_test(panic_takes_the_three_actions),
-        cmocka_unit_test(idle_takes_the_two_ways),
-        cmocka_unit_test(watchdog_takes_seconds_from_0_to_1800),
-        cmocka_unit_test(mac_takes_a_port_and_a_unicast_address),
-        cmocka_unit_test(mac_refuses_what_no_port_can_have),
-        cmocka_unit_test(mac_of_one_port_given_twice_counts_the_last_time),
-        cmocka_unit_test(every_port_may_have_a_mac),
-        cmocka_unit_test(accept_takes_stations_and_groups_often),
-        cmocka_unit_test(vlan_takes_ids_of_a_port_often),
-        cmocka_unit_test(debug_words_are_checked_like_the_others),
-        cmocka_unit_test(unknown_words_are_named_with_what_would_be_known),
-        cmocka_unit_test(good_words_count_beside_bad_ones),
-        cmocka_unit_test(path_is_passed_over_as_first_word_only),
-        cmocka_unit_test(key_given_twice_counts_the_last_time_with_a_warning),
-        cmocka_unit_test(monstrous_words_are_refused_whole),
-        cmocka_unit_test(words_that_may_change_are_taken_while_running_and_others_are_not),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,20 +2,15 @@
  * The console's channels: what is typed, what comes back, and that neither channel is anything to the
  * other. kernel/console.c and all below it, on two simulated serial ports.
  */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <machine/clock.h>
 
 #include "kernel/console.h"
 #include "kernel/log.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/uart.h"
 
 #define com1 (sim_machine.uarts[0])
@@ -45,6 +40,8 @@ static int setup(void **state)
     return 0;
 }
 
+TEST_FIXTURE(.setup = setup);
+
 /* Housekeeping for a while; true as soon as a line has been typed. */
 static bool run(unsigned channel, unsigned rounds)
 {
@@ -68,9 +65,8 @@ static void expect_line(unsigned channel, const char *text)
     assert_string_equal(line, text);
 }
 
-static void ports_are_found_and_set_up(void **state)
+TEST(ports_are_found_and_set_up)
 {
-    (void)state;
     for (unsigned i = 0; i < SIM_UARTS; i++) {
         const struct sim_uart *uart = &sim_machine.uarts[i];
         assert_int_equal(uart->dll, 1);
@@ -81,9 +77,8 @@ static void ports_are_found_and_set_up(void **state)
     }
 }
 
-static void a_second_port_that_is_none_costs_nothing(void **state)
+TEST(a_second_port_that_is_none_costs_nothing)
 {
-    (void)state;
     begin(false);
     log_event(LOG_REPORT, "warn", "a=1");
     assert_false(run(1, 100));
@@ -91,9 +86,8 @@ static void a_second_port_that_is_none_costs_nothing(void **state)
     assert_string_equal(sim_uart_text(&com1), "warn t=0.000000 a=1\r\n");
 }
 
-static void a_register_that_holds_bytes_is_no_serial_port(void **state)
+TEST(a_register_that_holds_bytes_is_no_serial_port)
 {
-    (void)state;
     sim_uart_reset();
     com2.scratch_only = true;
     console_init();
@@ -103,9 +97,8 @@ static void a_register_that_holds_bytes_is_no_serial_port(void **state)
     assert_true(com2.accesses == 0);
 }
 
-static void events_go_to_all_channels_and_answers_to_one(void **state)
+TEST(events_go_to_all_channels_and_answers_to_one)
 {
-    (void)state;
     log_event(LOG_REPORT, "stats", "port=0");
     console_address(1);
     log_event(LOG_REPORT, "stats", "port=1");
@@ -122,9 +115,8 @@ static void events_go_to_all_channels_and_answers_to_one(void **state)
                         "stats t=0.000000 port=3\r\n");
 }
 
-static void a_channel_nobody_reads_takes_nothing_from_the_other(void **state)
+TEST(a_channel_nobody_reads_takes_nothing_from_the_other)
 {
-    (void)state;
     com2.stuck = true;
     for (unsigned i = 0; i < 5000; i++) {
         log_event(LOG_REPORT, "stats", "port=%u", i);
@@ -141,9 +133,8 @@ static void a_channel_nobody_reads_takes_nothing_from_the_other(void **state)
     assert_null(strstr(com2.output, "port=4999\r\n"));
 }
 
-static void a_channel_in_json_has_objects_and_no_echo(void **state)
+TEST(a_channel_in_json_has_objects_and_no_echo)
 {
-    (void)state;
     console_set_json(1, true);
     type(&com2, "stats\r");
     expect_line(1, "stats");
@@ -155,9 +146,8 @@ static void a_channel_in_json_has_objects_and_no_echo(void **state)
     assert_null(strchr(com2.output, '>'));
 }
 
-static void a_gap_is_told_in_the_channels_own_form(void **state)
+TEST(a_gap_is_told_in_the_channels_own_form)
 {
-    (void)state;
     console_set_json(1, true);
     com1.stuck = com2.stuck = true;
     for (unsigned i = 0; i < 5000; i++)
@@ -170,9 +160,8 @@ static void a_gap_is_told_in_the_channels_own_form(void **state)
     assert_non_null(strstr(com2.output, ",\"lost_lines\":"));
 }
 
-static void what_is_typed_is_echoed_behind_a_prompt(void **state)
+TEST(what_is_typed_is_echoed_behind_a_prompt)
 {
-    (void)state;
     type(&com1, "statx");
     assert_false(run(0, 100));
     type(&com1, "\bs");
@@ -186,11 +175,10 @@ static void what_is_typed_is_echoed_behind_a_prompt(void **state)
     assert_int_equal(com2.length, strlen("stats t=0.000000 port=0\r\n"));
 }
 
-static void an_event_starts_a_line_of_its_own_and_what_was_typed_follows(void **state)
+TEST(an_event_starts_a_line_of_its_own_and_what_was_typed_follows)
 {
     char expected[128];
 
-    (void)state;
     type(&com1, "sta");
     assert_false(run(0, 20));
     log_event(LOG_REPORT, "warn", "a=1");
@@ -204,9 +192,8 @@ static void an_event_starts_a_line_of_its_own_and_what_was_typed_follows(void **
     expect_line(0, "stats");
 }
 
-static void empty_lines_send_nothing(void **state)
+TEST(empty_lines_send_nothing)
 {
-    (void)state;
     type(&com1, "\r\n\r\n\n");
     expect_line(0, "");
     expect_line(0, "");
@@ -215,9 +202,8 @@ static void empty_lines_send_nothing(void **state)
     assert_int_equal(com1.length, 0);
 }
 
-static void each_channel_edits_a_line_of_its_own(void **state)
+TEST(each_channel_edits_a_line_of_its_own)
 {
-    (void)state;
     type(&com1, "po");
     type(&com2, "stats\r");
     expect_line(1, "stats");
@@ -229,9 +215,8 @@ static void each_channel_edits_a_line_of_its_own(void **state)
     assert_string_equal(sim_uart_text(&com2), "> stats\r\n");
 }
 
-static void tab_shows_what_there_is_to_choose_from_to_whoever_pressed_it(void **state)
+TEST(tab_shows_what_there_is_to_choose_from_to_whoever_pressed_it)
 {
-    (void)state;
     type(&com1, "x");
     assert_false(run(0, 20));
     type(&com2, "p\to\t\r");
@@ -241,9 +226,8 @@ static void tab_shows_what_there_is_to_choose_from_to_whoever_pressed_it(void **
     assert_string_equal(sim_uart_text(&com1), "> x");
 }
 
-static void a_program_that_reads_objects_is_shown_no_choices(void **state)
+TEST(a_program_that_reads_objects_is_shown_no_choices)
 {
-    (void)state;
     console_set_json(0, true);
     type(&com1, "p\t\r");
     expect_line(0, "p");
@@ -251,9 +235,8 @@ static void a_program_that_reads_objects_is_shown_no_choices(void **state)
     assert_int_equal(com1.length, 0);
 }
 
-static void damaged_bytes_are_dropped_and_a_break_forgets_the_line(void **state)
+TEST(damaged_bytes_are_dropped_and_a_break_forgets_the_line)
 {
-    (void)state;
     type(&com1, "por");
     sim_uart_type(&com1, "xyz", 3, SIM_UART_FRAMING);
     sim_uart_type(&com1, "q", 1, SIM_UART_PARITY);
@@ -264,9 +247,8 @@ static void damaged_bytes_are_dropped_and_a_break_forgets_the_line(void **state)
     expect_line(0, "stats");
 }
 
-static void looking_for_input_is_seldom_and_taking_it_is_bounded(void **state)
+TEST(looking_for_input_is_seldom_and_taking_it_is_bounded)
 {
-    (void)state;
     assert_false(run(0, 4000)); /* a second */
     assert_in_range(com1.accesses, 90, 110);
     type(&com1, "x"); /* whoever types goes on, and is looked at more often for a while */
@@ -302,9 +284,8 @@ static unsigned take_stats(void)
     return count;
 }
 
-static void what_an_interrupt_has_announced_is_taken_at_once(void **state)
+TEST(what_an_interrupt_has_announced_is_taken_at_once)
 {
-    (void)state;
     assert_false(run(0, 41)); /* it has just been looked */
     type(&com1, "stats\r");
     assert_false(run(0, 1));
@@ -313,12 +294,11 @@ static void what_an_interrupt_has_announced_is_taken_at_once(void **state)
     assert_string_equal(line, "stats");
 }
 
-static void a_megabyte_without_a_line_end_costs_no_event(void **state)
+TEST(a_megabyte_without_a_line_end_costs_no_event)
 {
     static char junk[1024 * 1024];
     unsigned events = 0, shown = 0;
 
-    (void)state;
     for (size_t i = 0; i < sizeof(junk); i++) {
         junk[i] = (char)(i * 2654435761u >> 13);
         if (junk[i] == '\r' || junk[i] == '\n')
@@ -341,11 +321,10 @@ static void a_megabyte_without_a_line_end_costs_no_event(void **state)
     expect_line(0, "stats");
 }
 
-static void typing_takes_no_more_than_its_part_of_a_ring_that_nobody_empties(void **state)
+TEST(typing_takes_no_more_than_its_part_of_a_ring_that_nobody_empties)
 {
     unsigned lines = 0;
 
-    (void)state;
     com1.stuck = true;
     for (unsigned i = 0; i < 200; i++) /* each time the whole line is shown anew */
         type(&com1, "a long line, so that much is to be shown\x01\x0b");
@@ -362,9 +341,8 @@ static void typing_takes_no_more_than_its_part_of_a_ring_that_nobody_empties(voi
     assert_null(strstr(sim_uart_text(&com1), "lost_lines"));
 }
 
-static void an_overlong_line_comes_as_a_full_one(void **state)
+TEST(an_overlong_line_comes_as_a_full_one)
 {
-    (void)state;
     for (unsigned i = 0; i < 300; i++)
         type(&com1, "x");
     type(&com1, "\r");
@@ -372,9 +350,8 @@ static void an_overlong_line_comes_as_a_full_one(void **state)
     assert_int_equal(strlen(line), CONSOLE_LINE_MAX - 1);
 }
 
-static void a_port_that_vanishes_gives_no_input(void **state)
+TEST(a_port_that_vanishes_gives_no_input)
 {
-    (void)state;
     com1.vanished = true;
     for (unsigned i = 0; i < 1000; i++) {
         const uint64_t before = com1.accesses;
@@ -383,11 +360,10 @@ static void a_port_that_vanishes_gives_no_input(void **state)
     }
 }
 
-static void room_is_said_to_be_there_only_where_the_longest_line_fits(void **state)
+TEST(room_is_said_to_be_there_only_where_the_longest_line_fits)
 {
     unsigned lines = 0;
 
-    (void)state;
     com2.stuck = true;
     console_set_json(1, true);
     for (; console_has_room(1); lines++) {
@@ -403,9 +379,8 @@ static void room_is_said_to_be_there_only_where_the_longest_line_fits(void **sta
     assert_null(strstr(sim_uart_text(&com2), "lost_lines"));
 }
 
-static void the_console_is_pending_while_it_writes_and_while_somebody_types(void **state)
+TEST(the_console_is_pending_while_it_writes_and_while_somebody_types)
 {
-    (void)state;
     assert_false(console_pending());
     log_event(LOG_REPORT, "warn", "a=1");
     assert_true(console_pending());
@@ -428,9 +403,8 @@ static void the_console_is_pending_while_it_writes_and_while_somebody_types(void
     assert_true(console_pending());
 }
 
-static void last_words_reach_both_and_a_stuck_second_takes_no_time_from_the_first(void **state)
+TEST(last_words_reach_both_and_a_stuck_second_takes_no_time_from_the_first)
 {
-    (void)state;
     type(&com1, "half");
     assert_false(run(0, 20));
     console_address(1);
@@ -443,37 +417,4 @@ static void last_words_reach_both_and_a_stuck_second_takes_no_time_from_the_firs
     assert_true(sim_machine.now_ns - start < 4 * CLOCK_NS_PER_S + CLOCK_NS_PER_S / 10);
     assert_non_null(strstr(sim_uart_text(&com1), "> half\r\nregs t="));
     assert_non_null(strstr(com1.output, "i=99 "));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(ports_are_found_and_set_up, setup),
-        cmocka_unit_test_setup(a_second_port_that_is_none_costs_nothing, setup),
-        cmocka_unit_test_setup(a_register_that_holds_bytes_is_no_serial_port, setup),
-        cmocka_unit_test_setup(events_go_to_all_channels_and_answers_to_one, setup),
-        cmocka_unit_test_setup(a_channel_nobody_reads_takes_nothing_from_the_other, setup),
-        cmocka_unit_test_setup(a_channel_in_json_has_objects_and_no_echo, setup),
-        cmocka_unit_test_setup(a_gap_is_told_in_the_channels_own_form, setup),
-        cmocka_unit_test_setup(what_is_typed_is_echoed_behind_a_prompt, setup),
-        cmocka_unit_test_setup(an_event_starts_a_line_of_its_own_and_what_was_typed_follows, setup),
-        cmocka_unit_test_setup(empty_lines_send_nothing, setup),
-        cmocka_unit_test_setup(each_channel_edits_a_line_of_its_own, setup),
-        cmocka_unit_test_setup(tab_shows_what_there_is_to_choose_from_to_whoever_pressed_it, setup),
-        cmocka_unit_test_setup(a_program_that_reads_objects_is_shown_no_choices, setup),
-        cmocka_unit_test_setup(damaged_bytes_are_dropped_and_a_break_forgets_the_line, setup),
-        cmocka_unit_test_setup(looking_for_input_is_seldom_and_taking_it_is_bounded, setup),
-        cmocka_unit_test_setup(what_an_interrupt_has_announced_is_taken_at_once, setup),
-        cmocka_unit_test_setup(a_megabyte_without_a_line_end_costs_no_event, setup),
-        cmocka_unit_test_setup(typing_takes_no_more_than_its_part_of_a_ring_that_nobody_empties,
-                               setup),
-        cmocka_unit_test_setup(an_overlong_line_comes_as_a_full_one, setup),
-        cmocka_unit_test_setup(a_port_that_vanishes_gives_no_input, setup),
-        cmocka_unit_test_setup(room_is_said_to_be_there_only_where_the_longest_line_fits, setup),
-        cmocka_unit_test_setup(the_console_is_pending_while_it_writes_and_while_somebody_types,
-                               setup),
-        cmocka_unit_test_setup(
-            last_words_reach_both_and_a_stuck_second_takes_no_time_from_the_first, setup),
-    };
-    return cmocka_run_group_tests_name("console", tests, NULL, NULL);
 }

@@ -1,15 +1,10 @@
 /* The line editor, seen through a plain terminal: kernel/editor.c. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "kernel/editor.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/terminal.h"
 
 #define LEFT "\x1b[D"
@@ -27,6 +22,8 @@ static int setup(void **state)
     memset(&terminal, 0, sizeof(terminal));
     return 0;
 }
+
+TEST_FIXTURE(.setup = setup);
 
 /* The text after the prompt, blanks at the end taken off; the prompt itself must be there. */
 static const char *visible(void)
@@ -100,12 +97,11 @@ static void enter(const char *line)
     editor_was_hidden(&editor);
 }
 
-static void nothing_is_sent_before_something_printable_is_typed(void **state)
+TEST(nothing_is_sent_before_something_printable_is_typed)
 {
     static const char keys[] =
         "\x01\x02\x05\x06\x08\x0b\x10\x15\x17\x7f\t" LEFT RIGHT UP DOWN "\x1bOH";
 
-    (void)state;
     type(keys);
     assert_int_equal(terminal.above_length, 0);
     assert_string_equal(terminal.line, "");
@@ -113,13 +109,12 @@ static void nothing_is_sent_before_something_printable_is_typed(void **state)
     assert_string_equal(terminal.line, "> x");
 }
 
-static void a_line_ends_with_return_or_line_feed_or_both(void **state)
+TEST(a_line_ends_with_return_or_line_feed_or_both)
 {
     static const char keys[] = "a\rb\nc\r\nd\n\n";
     static const char *const lines[] = {"a", "b", "c", "d", ""};
     unsigned count = 0;
 
-    (void)state;
     for (const char *key = keys; *key != '\0'; key++) {
         if (!editor_feed(&editor, (uint8_t)*key))
             continue;
@@ -129,9 +124,8 @@ static void a_line_ends_with_return_or_line_feed_or_both(void **state)
     assert_int_equal(count, 5);
 }
 
-static void characters_are_inserted_and_removed_where_the_cursor_is(void **state)
+TEST(characters_are_inserted_and_removed_where_the_cursor_is)
 {
-    (void)state;
     type("sttsx" LEFT LEFT LEFT "a");
     assert_string_equal(visible(), "statsx");
     type("\x05\x7f");
@@ -142,21 +136,19 @@ static void characters_are_inserted_and_removed_where_the_cursor_is(void **state
     assert_string_equal(visible(), "no sats 1");
 }
 
-static void keys_at_the_ends_do_nothing(void **state)
+TEST(keys_at_the_ends_do_nothing)
 {
-    (void)state;
     type("ab" RIGHT "\x06\x04\x0b");
     assert_string_equal(visible(), "ab");
     type(LEFT LEFT LEFT "\x02\x08\x15\x17");
     assert_string_equal(visible(), "ab");
 }
 
-static void home_and_end_are_known_in_all_their_forms(void **state)
+TEST(home_and_end_are_known_in_all_their_forms)
 {
     static const char *const homes[] = {"\x01", "\x1b[H", "\x1bOH", "\x1b[1~", "\x1b[7~"};
     static const char *const ends[] = {"\x05", "\x1b[F", "\x1bOF", "\x1b[4~", "\x1b[8~"};
 
-    (void)state;
     type("abc");
     for (unsigned i = 0; i < 5; i++) {
         type(homes[i]);
@@ -167,9 +159,8 @@ static void home_and_end_are_known_in_all_their_forms(void **state)
     assert_string_equal(visible(), "abc");
 }
 
-static void words_and_parts_of_the_line_are_removed_at_once(void **state)
+TEST(words_and_parts_of_the_line_are_removed_at_once)
 {
-    (void)state;
     type("set log=debug  \x17");
     assert_string_equal(editor.line.text, "set ");
     type("\x17\x17");
@@ -183,9 +174,8 @@ static void words_and_parts_of_the_line_are_removed_at_once(void **state)
     assert_string_equal(visible(), "");
 }
 
-static void history_brings_lines_back_and_keeps_the_one_being_typed(void **state)
+TEST(history_brings_lines_back_and_keeps_the_one_being_typed)
 {
-    (void)state;
     enter("stats");
     enter("ports");
     enter("ports"); /* once is enough */
@@ -204,11 +194,10 @@ static void history_brings_lines_back_and_keeps_the_one_being_typed(void **state
     assert_string_equal(visible(), "stats clear");
 }
 
-static void history_keeps_the_last_lines_only(void **state)
+TEST(history_keeps_the_last_lines_only)
 {
     char line[] = "line a";
 
-    (void)state;
     for (unsigned i = 0; i < EDITOR_HISTORY + 5; i++) {
         line[5] = (char)('a' + i);
         enter(line);
@@ -218,13 +207,12 @@ static void history_keeps_the_last_lines_only(void **state)
     assert_string_equal(visible(), "line f");
 }
 
-static void tab_completes_as_far_as_all_agree_and_no_further_than_a_word(void **state)
+TEST(tab_completes_as_far_as_all_agree_and_no_further_than_a_word)
 {
     static const char *const phrases[] = {"poweroff",      "ports",     "set log=debug",
                                           "set log=error", "set idle=", "stats",
                                           "lanes",         "json on",   NULL};
 
-    (void)state;
     type("po\t");
     assert_string_equal(editor.line.text, "po"); /* no phrases yet */
     editor.phrases = phrases;
@@ -268,13 +256,12 @@ static const char *above(void)
     return text;
 }
 
-static void tab_that_cannot_go_on_shows_the_choices_and_the_line_again(void **state)
+TEST(tab_that_cannot_go_on_shows_the_choices_and_the_line_again)
 {
     static const char *const phrases[] = {
         "ports",         "poweroff",     "pci",       "stats",     "stats clear",
         "set log=debug", "set log=info", "set idle=", "mode wire", NULL};
 
-    (void)state;
     editor.phrases = phrases;
     type("p\t");
     assert_string_equal(above(), "> p\n>   ports  poweroff  pci\n");
@@ -295,12 +282,11 @@ static void tab_that_cannot_go_on_shows_the_choices_and_the_line_again(void **st
     assert_string_equal(above(), "");
 }
 
-static void more_choices_than_a_line_has_room_for_are_cut(void **state)
+TEST(more_choices_than_a_line_has_room_for_are_cut)
 {
     static char words[40][40];
     static const char *phrases[41];
 
-    (void)state;
     for (unsigned i = 0; i < 40; i++) {
         memset(words[i], 'a', 30);
         words[i][1] = (char)('A' + i);
@@ -313,9 +299,8 @@ static void more_choices_than_a_line_has_room_for_are_cut(void **state)
     assert_string_equal(visible(), "a");
 }
 
-static void a_full_line_takes_no_more_and_still_ends(void **state)
+TEST(a_full_line_takes_no_more_and_still_ends)
 {
-    (void)state;
     for (unsigned i = 0; i < 1000; i++)
         type("x");
     assert_int_equal(editor.line.length, CONSOLE_LINE_MAX - 1);
@@ -325,17 +310,15 @@ static void a_full_line_takes_no_more_and_still_ends(void **state)
     assert_true(editor_feed(&editor, '\n'));
 }
 
-static void foreign_bytes_and_sequences_are_passed_over(void **state)
+TEST(foreign_bytes_and_sequences_are_passed_over)
 {
-    (void)state;
     type("a\x1b[1;5Cb\x1b[200~c\x1b[?25hd\xc3\xa4\xff\x80"
          "e\x1bxf\x1b[99999999999999~g\x1b[5~h");
     assert_string_equal(visible(), "abcdefgh");
 }
 
-static void a_line_that_an_event_interrupted_comes_again_whole(void **state)
+TEST(a_line_that_an_event_interrupted_comes_again_whole)
 {
-    (void)state;
     type("stats" LEFT LEFT);
     assert_true(terminal_take(&terminal, "\r\nwarn t=1.0 x=1\r\n", 18));
     editor_was_hidden(&editor);
@@ -345,13 +328,12 @@ static void a_line_that_an_event_interrupted_comes_again_whole(void **state)
     assert_string_equal(terminal.above, "> stats\nwarn t=1.0 x=1\n");
 }
 
-static void whatever_is_typed_the_terminal_shows_what_the_editor_has(void **state)
+TEST(whatever_is_typed_the_terminal_shows_what_the_editor_has)
 {
     static const char *const phrases[] = {"aaa bbb", "aab", "abc", NULL};
     static const char keys[] =
         "aaabbb \b\x7f\t\x01\x02\x03\x04\x05\x06\x0b\x0e\x10\x15\x17\r\x1b[ABCDHF~13;O";
 
-    (void)state;
     editor.phrases = phrases;
     srand(7);
     for (unsigned i = 0; i < 200000; i++) {
@@ -367,26 +349,4 @@ static void whatever_is_typed_the_terminal_shows_what_the_editor_has(void **stat
         if (rand() % 3 == 0)
             show(); /* not after each byte: several come at once */
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(nothing_is_sent_before_something_printable_is_typed, setup),
-        cmocka_unit_test_setup(a_line_ends_with_return_or_line_feed_or_both, setup),
-        cmocka_unit_test_setup(characters_are_inserted_and_removed_where_the_cursor_is, setup),
-        cmocka_unit_test_setup(keys_at_the_ends_do_nothing, setup),
-        cmocka_unit_test_setup(home_and_end_are_known_in_all_their_forms, setup),
-        cmocka_unit_test_setup(words_and_parts_of_the_line_are_removed_at_once, setup),
-        cmocka_unit_test_setup(history_brings_lines_back_and_keeps_the_one_being_typed, setup),
-        cmocka_unit_test_setup(history_keeps_the_last_lines_only, setup),
-        cmocka_unit_test_setup(tab_completes_as_far_as_all_agree_and_no_further_than_a_word, setup),
-        cmocka_unit_test_setup(tab_that_cannot_go_on_shows_the_choices_and_the_line_again, setup),
-        cmocka_unit_test_setup(more_choices_than_a_line_has_room_for_are_cut, setup),
-        cmocka_unit_test_setup(a_full_line_takes_no_more_and_still_ends, setup),
-        cmocka_unit_test_setup(foreign_bytes_and_sequences_are_passed_over, setup),
-        cmocka_unit_test_setup(a_line_that_an_event_interrupted_comes_again_whole, setup),
-        cmocka_unit_test_setup(whatever_is_typed_the_terminal_shows_what_the_editor_has, setup),
-    };
-    return cmocka_run_group_tests_name("editor", tests, NULL, NULL);
 }

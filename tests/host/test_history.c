@@ -1,16 +1,11 @@
 /* The last events before a panic: kernel/history.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <machine/log.h>
 
 #include "kernel/history.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
 static int setup(void **state)
@@ -19,6 +14,8 @@ static int setup(void **state)
     machine_reset();
     return 0;
 }
+
+TEST_FIXTURE(.setup = setup);
 
 static void keep(const char *line)
 {
@@ -35,9 +32,8 @@ static void keep_numbered(unsigned first, unsigned count)
     }
 }
 
-static void fewer_events_than_there_is_room_for_are_all_there(void **state)
+TEST(fewer_events_than_there_is_room_for_are_all_there)
 {
-    (void)state;
     history_report();
     assert_int_equal(machine_log_count("history", ""), 0);
     keep_numbered(0, 3);
@@ -46,9 +42,8 @@ static void fewer_events_than_there_is_room_for_are_all_there(void **state)
     assert_int_equal(machine_log_count("history", "line=\"stats t=0.1 n=0.\""), 1);
 }
 
-static void only_the_last_ones_are_kept(void **state)
+TEST(only_the_last_ones_are_kept)
 {
-    (void)state;
     keep_numbered(100, 3 * HISTORY_LINES + 7);
     history_report();
     assert_int_equal(machine_log_count("history", ""), HISTORY_LINES);
@@ -59,11 +54,10 @@ static void only_the_last_ones_are_kept(void **state)
     }
 }
 
-static void every_text_stays_one_value(void **state)
+TEST(every_text_stays_one_value)
 {
     char line[LOG_LINE_MAX];
 
-    (void)state;
     keep("warn t=1.0 word=\"a \\\"b\\\\\"");
     history_report();
     assert_int_equal(machine_log_count("history", "word=\\\"a \\\\\\\"b\\\\\\\\\\\"\""), 1);
@@ -76,23 +70,11 @@ static void every_text_stays_one_value(void **state)
 }
 
 /* Last: there is no way back. */
-static void what_a_panic_says_itself_is_no_history(void **state)
+TEST(what_a_panic_says_itself_is_no_history)
 {
-    (void)state;
     keep("boot t=1.0 kept");
     history_freeze();
     keep_numbered(0, HISTORY_LINES);
     history_report();
     assert_int_equal(machine_log_count("history", "boot t=1.0 kept"), 1);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(fewer_events_than_there_is_room_for_are_all_there, setup),
-        cmocka_unit_test_setup(only_the_last_ones_are_kept, setup),
-        cmocka_unit_test_setup(every_text_stays_one_value, setup),
-        cmocka_unit_test_setup(what_a_panic_says_itself_is_no_history, setup),
-    };
-    return cmocka_run_group_tests_name("history", tests, NULL, NULL);
 }

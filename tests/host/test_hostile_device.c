@@ -2,19 +2,14 @@
  * A device that goes wrong as a whole, beside three that don't: its status, its queues, its
  * features, its control queue, and resets that it does not do. On two wires under the loop.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <machine/clock.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wire_bench.h"
+#include "tests/host/sim/machine.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
 #define PAUSE_NS (60 * CLOCK_NS_PER_S)
@@ -56,8 +51,11 @@ static void assert_forwards_again(void)
     assert_true(wires.flows[0].arrived > out + 100 && wires.flows[1].arrived > in + 100);
 }
 
+TEST_FIXTURE(.setup = wires_setup, .teardown = bench_teardown, .variants = bench_variants,
+             .run_on = BENCH_LEGACY | BENCH_MODERN | BENCH_PACKED);
+
 /* The device's rings go on as if nothing were: only the watch over the status can tell. */
-static void a_status_that_is_bad_while_running_costs_one_reset(void **state)
+TEST(a_status_that_is_bad_while_running_costs_one_reset)
 {
     static const uint8_t statuses[] = {0, 0x80, 0x87, 0x47, 0xff};
 
@@ -77,7 +75,7 @@ static void a_status_that_is_bad_while_running_costs_one_reset(void **state)
 }
 
 /* As when it was pulled out: registers read as ones, its rings stand still. */
-static void a_device_that_is_gone_is_retired_until_it_is_back(void **state)
+TEST(a_device_that_is_gone_is_retired_until_it_is_back)
 {
     new_wires(state);
     bad->gone = true;
@@ -96,7 +94,7 @@ static void a_device_that_is_gone_is_retired_until_it_is_back(void **state)
 
 /* --- resets that are not done --- */
 
-static void a_device_that_is_never_reset_writes_into_nobodys_frames(void **state)
+TEST(a_device_that_is_never_reset_writes_into_nobodys_frames)
 {
     new_wires(state);
     wires_run(WARM_UP_NS);
@@ -129,7 +127,7 @@ static void a_device_that_is_never_reset_writes_into_nobodys_frames(void **state
 
 /* Waiting is right as long as the port may come back at once, and wrong when it will not: frames for
  * it would fill the other port's rx ring, and its owner would take that port for broken. */
-static void who_sends_to_a_retired_port_is_not_held_up(void **state)
+TEST(who_sends_to_a_retired_port_is_not_held_up)
 {
     new_wires(state);
     bad->reset_stuck = true;
@@ -158,7 +156,7 @@ static void who_sends_to_a_retired_port_is_not_held_up(void **state)
 }
 
 /* As often as allowed, each is one line; then one more that says what is going on; then silence. */
-static void ten_resets_within_a_minute_retire_one_port_for_a_pause(void **state)
+TEST(ten_resets_within_a_minute_retire_one_port_for_a_pause)
 {
     new_wires(state);
     for (unsigned i = 1; i <= VIRTIO_NET_RESETS_MAX; i++) {
@@ -183,7 +181,7 @@ static void ten_resets_within_a_minute_retire_one_port_for_a_pause(void **state)
 }
 
 /* Ten of them take a little more than a minute, for as long as it goes on. */
-static void resets_that_are_rare_never_retire_a_port(void **state)
+TEST(resets_that_are_rare_never_retire_a_port)
 {
     new_wires(state);
     for (unsigned i = 0; i < 3 * VIRTIO_NET_RESETS_MAX; i++) {
@@ -198,7 +196,7 @@ static void resets_that_are_rare_never_retire_a_port(void **state)
 /* --- what it offers after a reset --- */
 
 /* The rings' memory was given out for one size, at start-up, and nothing is allocated later. */
-static void sizes_that_change_at_a_reset_retire_it_until_they_are_right(void **state)
+TEST(sizes_that_change_at_a_reset_retire_it_until_they_are_right)
 {
     static const uint16_t sizes[] = {0, 1, 3, 128, 65535, 512, 32768};
     /* Of a larger ring, the modern interface lets us use as much as before. */
@@ -228,7 +226,7 @@ static void sizes_that_change_at_a_reset_retire_it_until_they_are_right(void **s
 }
 
 /* The first look is whether the control queue can be used at all, the second makes the ring. */
-static void a_size_that_changes_between_two_looks_is_judged_again(void **state)
+TEST(a_size_that_changes_between_two_looks_is_judged_again)
 {
     static const uint16_t sizes[] = {3, 65535, 2};
 
@@ -244,7 +242,7 @@ static void a_size_that_changes_between_two_looks_is_judged_again(void **state)
 
 /* Fewer, none, or all that there are: the simulated device complains of a bit that it did not offer
  * and of a configuration field whose feature it does not have. */
-static void features_that_change_at_a_reset_are_taken_as_they_are(void **state)
+TEST(features_that_change_at_a_reset_are_taken_as_they_are)
 {
     static const uint64_t features[] = {0, SIM_F(MAC), SIM_F(EVENT_IDX), SIM_F(ANY_LAYOUT),
                                         0xffffffff & ~SIM_F(MTU)};
@@ -262,7 +260,7 @@ static void features_that_change_at_a_reset_are_taken_as_they_are(void **state)
 }
 
 /* Rings that were made for one feature set serve the other one, back and forth. */
-static void features_that_come_and_go_with_each_reset_lose_no_buffer(void **state)
+TEST(features_that_come_and_go_with_each_reset_lose_no_buffer)
 {
     new_wires(state);
     bad->reset_delay_ns = CLOCK_NS_PER_MS;
@@ -277,7 +275,7 @@ static void features_that_come_and_go_with_each_reset_lose_no_buffer(void **stat
 }
 
 /* It is found out after the buffers were posted, so these are the device's until the next reset. */
-static void a_status_that_does_not_take_driver_ok_after_a_reset_retires_the_port(void **state)
+TEST(a_status_that_does_not_take_driver_ok_after_a_reset_retires_the_port)
 {
     new_wires(state);
     bad->reset_delay_ns = CLOCK_NS_PER_MS;
@@ -293,27 +291,4 @@ static void a_status_that_does_not_take_driver_ok_after_a_reset_retires_the_port
     let_pass(PAUSE_NS + CLOCK_NS_PER_S);
     assert_forwards_again();
     wires_settle(true);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, wires_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_status_that_is_bad_while_running_costs_one_reset),
-        TEST(a_device_that_is_gone_is_retired_until_it_is_back),
-        TEST(a_device_that_is_never_reset_writes_into_nobodys_frames),
-        TEST(who_sends_to_a_retired_port_is_not_held_up),
-        TEST(ten_resets_within_a_minute_retire_one_port_for_a_pause),
-        TEST(resets_that_are_rare_never_retire_a_port),
-        TEST(sizes_that_change_at_a_reset_retire_it_until_they_are_right),
-        TEST(a_size_that_changes_between_two_looks_is_judged_again),
-        TEST(features_that_change_at_a_reset_are_taken_as_they_are),
-        TEST(features_that_come_and_go_with_each_reset_lose_no_buffer),
-        TEST(a_status_that_does_not_take_driver_ok_after_a_reset_retires_the_port),
-    };
-
-    return cmocka_run_group_tests_name("hostile_device, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("hostile_device, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("hostile_device, packed", tests, bench_packed, NULL);
 }

@@ -2,19 +2,14 @@
  * A device that lies in its rings, with three others beside it that don't: each lie is told under
  * its own name and costs one reset of that one port, and nobody else a frame.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <machine/clock.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wire_bench.h"
+#include "tests/host/sim/machine.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
 #define RESET_NS (5 * CLOCK_NS_PER_MS)
@@ -105,8 +100,10 @@ static void lie_on_rx(enum sim_fault fault)
     wires.flows[0].per_round = 2;
 }
 
+TEST_FIXTURE(.setup = wires_setup, .teardown = bench_teardown, .variants = bench_variants);
+
 /* With the header in the frame's descriptor and in one of its own: both have code of their own. */
-static void lies_on_the_rx_ring(void **state)
+TEST(lies_on_the_rx_ring)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
 
@@ -142,7 +139,7 @@ static void lie_on_tx(enum sim_fault fault)
     device->transmit_at_once = true;
 }
 
-static void lies_on_the_tx_ring(void **state)
+TEST(lies_on_the_tx_ring)
 {
     for (unsigned i = 0; i < ring_lie_count(); i++) {
         new_wires(state, SIM_FEATURES_USUAL);
@@ -154,7 +151,7 @@ static void lies_on_the_tx_ring(void **state)
 }
 
 /* Frames that were sent before the reset are not lost: wherever in the ring they lie. */
-static void only_frames_that_were_not_sent_count_as_lost(void **state)
+TEST(only_frames_that_were_not_sent_count_as_lost)
 {
     for (unsigned before = 0; before < 256; before += 51) {
         struct sim_virtio_net *device;
@@ -178,9 +175,8 @@ static void only_frames_that_were_not_sent_count_as_lost(void **state)
 }
 
 /* An empty frame is the device's right, so it costs the frame and nothing else. */
-static void a_header_and_no_frame_is_a_runt_and_no_breach(void **state)
+TEST(a_header_and_no_frame_is_a_runt_and_no_breach)
 {
-    (void)state;
     wires_run(WARM_UP_NS);
     wires_spoil_first();
     lie_on_rx(SIM_LENGTH_HEADER);
@@ -211,12 +207,11 @@ static void assert_shows_only(const struct sim_frame *frame, unsigned port)
  * others depends on who had the buffer before: it was zero at first, and later another frame of the
  * very same lane. Port 3 is busy all the time, and none of its bytes turn up.
  */
-static void a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none(void **state)
+TEST(a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none)
 {
     uint8_t full[ETHERNET_MTU], frame[BENCH_FRAME];
     bool older = false;
 
-    (void)state;
     for (unsigned n = 0; n < 300 * WIRE_PORTS; n++) { /* through some of the buffers, not all */
         memset(full, 0xa0 + (int)(n % WIRE_PORTS), sizeof(full));
         sim_virtio_net_deliver(wires_device(n % WIRE_PORTS), full, sizeof(full));
@@ -246,7 +241,7 @@ static void a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none(void 
 
 /* All that was out counts as sent, since nothing else can be known; then comes what was never
  * given. */
-static void what_is_used_and_was_never_given_is_found_out(void **state)
+TEST_ON(what_is_used_and_was_never_given_is_found_out, BENCH_PACKED)
 {
     new_wires(state, SIM_FEATURES_USUAL);
     lie_on_tx(SIM_USED_FLAGS_AHEAD);
@@ -286,7 +281,7 @@ static void assert_reset_when_it_asks_for_it(void)
     wires_settle(false);
 }
 
-static void flags_of_another_round_on_the_rx_ring_say_nothing(void **state)
+TEST_ON(flags_of_another_round_on_the_rx_ring_say_nothing, BENCH_PACKED)
 {
     static const enum sim_fault faults[] = {SIM_USED_FLAGS_WRAP, SIM_USED_FLAGS_HALF};
 
@@ -299,7 +294,7 @@ static void flags_of_another_round_on_the_rx_ring_say_nothing(void **state)
 }
 
 /* Here it is told, as any tx ring that does not move. */
-static void flags_of_another_round_on_the_tx_ring_are_a_stall(void **state)
+TEST_ON(flags_of_another_round_on_the_tx_ring_are_a_stall, BENCH_PACKED)
 {
     new_wires(state, SIM_FEATURES_USUAL);
     wires_device(0)->queues[SIM_TX].fault = SIM_USED_FLAGS_WRAP;
@@ -311,7 +306,7 @@ static void flags_of_another_round_on_the_tx_ring_are_a_stall(void **state)
 }
 
 /* Ones over everything make every second round's descriptors used, by an id that is none. */
-static void ones_over_the_descriptors_are_found_out(void **state)
+TEST_ON(ones_over_the_descriptors_are_found_out, BENCH_PACKED)
 {
     struct sim_queue *queue;
 
@@ -330,7 +325,7 @@ static void ones_over_the_descriptors_are_found_out(void **state)
 
 /* The device's event suppression, written by itself: a reserved value, bits that are reserved, a
  * descriptor that is none. It costs doorbells or saves them, and no frame where the device looks. */
-static void nonsense_in_the_event_suppression_costs_doorbells_at_most(void **state)
+TEST_ON(nonsense_in_the_event_suppression_costs_doorbells_at_most, BENCH_PACKED)
 {
     static const struct {
         uint16_t flags;
@@ -362,7 +357,7 @@ static void nonsense_in_the_event_suppression_costs_doorbells_at_most(void **sta
 }
 
 /* Ours, written over by the device: we never look there. */
-static void our_own_event_suppression_is_never_read(void **state)
+TEST_ON(our_own_event_suppression_is_never_read, BENCH_PACKED)
 {
     new_wires(state, SIM_FEATURES_USUAL);
     for (unsigned round = 0; round < 300; round++) {
@@ -373,33 +368,4 @@ static void our_own_event_suppression_is_never_read(void **state)
     assert_int_equal(machine_log_count("error", ""), 0);
     assert_int_equal(wires.flows[0].missing + wires.flows[1].missing, 0);
     wires_settle(true);
-}
-
-/* --- what only order has --- */
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, wires_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(lies_on_the_rx_ring),
-        TEST(lies_on_the_tx_ring),
-        TEST(only_frames_that_were_not_sent_count_as_lost),
-        TEST(a_header_and_no_frame_is_a_runt_and_no_breach),
-        TEST(a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none),
-    };
-
-    const struct CMUnitTest packed[] = {
-        TEST(what_is_used_and_was_never_given_is_found_out),
-        TEST(flags_of_another_round_on_the_rx_ring_say_nothing),
-        TEST(flags_of_another_round_on_the_tx_ring_are_a_stall),
-        TEST(ones_over_the_descriptors_are_found_out),
-        TEST(nonsense_in_the_event_suppression_costs_doorbells_at_most),
-        TEST(our_own_event_suppression_is_never_read),
-    };
-
-    return cmocka_run_group_tests_name("hostile_ring, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("hostile_ring, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("hostile_ring, packed", tests, bench_packed, NULL) +
-           cmocka_run_group_tests_name("hostile_ring, packed", packed, bench_packed, NULL);
 }

@@ -2,19 +2,14 @@
  * A device that writes into what both sides share, at any time: the driver reads each word that the
  * device wrote once, or judges it as it was read last, and nothing of its own at all.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include <machine/clock.h>
 
 #include "tests/host/fixture/access_watch.h"
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/sim/machine.h"
 
 #define ELEMENT_AT 4 /* in the used ring, behind flags and index */
 #define LEGACY_HEADER 10
@@ -132,9 +127,11 @@ static void receive_watched(uint64_t features, enum sim_order order, bool spoil,
     assert_int_equal(seen.own_reads, 0);
 }
 
+TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+
 /* In both layouts; and where chains come back in another order than the one expected, in that with a
  * header of its own, which is looked at one by one. */
-static void what_changes_after_it_was_read_is_not_read_again(void **state)
+TEST(what_changes_after_it_was_read_is_not_read_again)
 {
     static const struct {
         uint64_t features;
@@ -165,8 +162,9 @@ static void what_changes_after_it_was_read_is_not_read_again(void **state)
 /*
  * Where the chains of a whole burst are looked at at once, and one is not the expected one, all of
  * them are looked at again. What they say then is judged; what they said before has no consequence.
+ * In order, nothing is ever read again.
  */
-static void what_is_read_again_is_judged_again(void **state)
+TEST_ON(what_is_read_again_is_judged_again, BENCH_LEGACY | BENCH_MODERN | BENCH_PACKED)
 {
     for (unsigned i = 0; i < 2; i++) {
         const bool spoil = i != 0;
@@ -184,13 +182,12 @@ static void what_is_read_again_is_judged_again(void **state)
 
 /* Their way through the driver is another one than that of ordinary lengths. Four frames, since of a
  * packed ring's so many are read at once: fewer are looked at twice, and doubted twice. */
-static void odd_lengths_are_judged_and_used_as_they_were_first_read(void **state)
+TEST(odd_lengths_are_judged_and_used_as_they_were_first_read)
 {
     static const uint32_t lengths[] = {3, 1600, 64, 64};
     static const uint8_t frame[1600];
     struct batch batch;
 
-    (void)state;
     start_quietly(SIM_FEATURES_USUAL);
     for (unsigned i = 0; i < 4; i++)
         assert_true(sim_virtio_net_deliver(one->net, frame, lengths[i]));
@@ -205,11 +202,10 @@ static void odd_lengths_are_judged_and_used_as_they_were_first_read(void **state
 
 /* The device says nothing about a frame that it has sent but which: its length is not looked at, or
  * has no meaning where it comes along with an id. */
-static void finished_tx_chains_are_read_once_whatever_their_length(void **state)
+TEST(finished_tx_chains_are_read_once_whatever_their_length)
 {
     struct batch batch;
 
-    (void)state;
     start_quietly(SIM_FEATURES_USUAL);
     bench_deliver(one, BURST);
     assert_int_equal(bench_receive(one, &batch), BURST);
@@ -231,7 +227,7 @@ static void finished_tx_chains_are_read_once_whatever_their_length(void **state)
 /* --- written over --- */
 
 /* What is in a ring of ours is for the device; it may spoil it, and has only its memory then. */
-static void a_ring_that_is_written_over_does_not_mislead_the_driver(void **state)
+TEST_ON(a_ring_that_is_written_over_does_not_mislead_the_driver, BENCH_ALL)
 {
     for (unsigned what = 0; what < SIM_SCRIBBLES; what++) {
         struct sim_queue *rx, *tx;
@@ -273,7 +269,7 @@ static void a_ring_that_is_written_over_does_not_mislead_the_driver(void **state
 
 /* Nothing was negotiated that would give the header a meaning, so it has none, and what is sent
  * does not carry it on: whichever of its bytes is set. */
-static void garbage_in_the_header_goes_no_further(void **state)
+TEST_ON(garbage_in_the_header_goes_no_further, BENCH_ALL)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
     static const uint8_t values[] = {1, 0x80, 0xff};
@@ -288,22 +284,4 @@ static void garbage_in_the_header_goes_no_further(void **state)
         for (unsigned sent = 0; sent < one->net->sent_count; sent++)
             assert_int_equal(one->net->sent[sent].length, BENCH_FRAME);
     }
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(what_changes_after_it_was_read_is_not_read_again),
-        TEST(what_is_read_again_is_judged_again),
-        TEST(odd_lengths_are_judged_and_used_as_they_were_first_read),
-        TEST(finished_tx_chains_are_read_once_whatever_their_length),
-        TEST(a_ring_that_is_written_over_does_not_mislead_the_driver),
-        TEST(garbage_in_the_header_goes_no_further),
-    };
-
-    return cmocka_run_group_tests_name("hostile_shared, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("hostile_shared, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("hostile_shared, packed", tests, bench_packed, NULL);
 }

@@ -2,19 +2,14 @@
  * A device that takes its time: a tx ring that stalls, settings that are not answered after a
  * reset, and a clock that jumps because the whole machine stood still. On two wires under the loop.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <machine/clock.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wire_bench.h"
+#include "tests/host/sim/machine.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
 #define JUMP_NS (10 * CLOCK_NS_PER_S)
@@ -30,6 +25,10 @@ static int setup(void **state)
     wires_spoil_first();
     return 0;
 }
+
+/* What has nothing to do with rings, or takes long, says that it runs on fewer. */
+TEST_FIXTURE(.setup = setup, .teardown = bench_teardown, .variants = bench_variants,
+             .run_on = BENCH_LEGACY | BENCH_MODERN | BENCH_PACKED);
 
 static void break_the_rules(void)
 {
@@ -60,9 +59,8 @@ static void assert_nothing_was_told(void)
 
 /* It is told after a second and once, and it is no breach: a host that is overloaded looks the
  * same. */
-static void a_stall_holds_up_the_lane_that_leads_there_and_nobody_else(void **state)
+TEST_ON(a_stall_holds_up_the_lane_that_leads_there_and_nobody_else, BENCH_LEGACY | BENCH_MODERN)
 {
-    (void)state;
     slow->transmit_at_once = false;
     wires_run(9 * CLOCK_NS_PER_S / 10);
     assert_nothing_was_told();
@@ -89,9 +87,8 @@ static void a_stall_holds_up_the_lane_that_leads_there_and_nobody_else(void **st
 }
 
 /* It sleeps and asks for no doorbell. A link that was down for less than a look does that to QEMU. */
-static void a_stalled_device_that_wants_no_doorbell_gets_one_and_goes_on(void **state)
+TEST(a_stalled_device_that_wants_no_doorbell_gets_one_and_goes_on)
 {
-    (void)state;
     sim_virtio_net_suppress(slow, SIM_TX, true);
     const uint64_t doorbells = slow->queues[SIM_TX].doorbells;
     wires_run(6 * CLOCK_NS_PER_S / 5);
@@ -105,9 +102,8 @@ static void a_stalled_device_that_wants_no_doorbell_gets_one_and_goes_on(void **
 }
 
 /* Slow is not stalled: a frame a time, with most of a second between. */
-static void a_ring_that_moves_is_not_stalled(void **state)
+TEST_ON(a_ring_that_moves_is_not_stalled, BENCH_LEGACY | BENCH_MODERN)
 {
-    (void)state;
     slow->transmit_at_once = false;
     for (unsigned i = 0; i < 10; i++) {
         wires_run(8 * CLOCK_NS_PER_S / 10);
@@ -118,11 +114,10 @@ static void a_ring_that_moves_is_not_stalled(void **state)
 
 /* What was sent before it stalled is not lost, so it is not counted: `waiting` is the rest. One frame
  * more may have been on its way into the ring. */
-static void a_stalled_device_whose_status_is_bad_is_reset(void **state)
+TEST(a_stalled_device_whose_status_is_bad_is_reset)
 {
     static const uint8_t failed = 0x87;
 
-    (void)state;
     slow->transmit_at_once = false;
     wires_run(3 * CLOCK_NS_PER_S / 2);
     assert_int_equal(machine_log_count("warn", "reason=stall"), 1);
@@ -140,9 +135,8 @@ static void a_stalled_device_whose_status_is_bad_is_reset(void **state)
 }
 
 /* The end of the machine waits for what is in flight, but for no device that will not have it. */
-static void a_device_that_takes_nothing_holds_the_end_up_for_a_second(void **state)
+TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second)
 {
-    (void)state;
     slow->transmit_at_once = false;
     wires_device(2)->transmit_at_once = false;
     wires_run(1); /* frames for both, one round's */
@@ -164,9 +158,8 @@ static void a_device_that_takes_nothing_holds_the_end_up_for_a_second(void **sta
 
 /* Paused, migrated or starved of its processor: a machine cannot know why its clock has jumped, but
  * only that its devices had no more time than it had itself. */
-static void a_jump_of_the_clock_is_no_stall(void **state)
+TEST_ON(a_jump_of_the_clock_is_no_stall, BENCH_LEGACY | BENCH_MODERN)
 {
-    (void)state;
     slow->transmit_at_once = false;
     for (unsigned i = 0; i < 20; i++) {
         wires_run(9 * CLOCK_NS_PER_S / 10);
@@ -187,9 +180,8 @@ static void a_jump_of_the_clock_is_no_stall(void **state)
 }
 
 /* By the clock the device has had ten seconds, of which it was running for two milliseconds. */
-static void a_jump_in_the_middle_of_a_reset_gives_nobody_up(void **state)
+TEST_ON(a_jump_in_the_middle_of_a_reset_gives_nobody_up, BENCH_LEGACY | BENCH_MODERN)
 {
-    (void)state;
     slow->reset_delay_ns = 10 * CLOCK_NS_PER_MS;
     break_the_rules();
     wires_run(2 * CLOCK_NS_PER_MS);
@@ -206,9 +198,8 @@ static void a_jump_in_the_middle_of_a_reset_gives_nobody_up(void **state)
 }
 
 /* A promiscuous mode that got lost would leave a port that looks well and receives next to nothing. */
-static void a_jump_while_settings_are_given_again_loses_none(void **state)
+TEST_ON(a_jump_while_settings_are_given_again_loses_none, BENCH_LEGACY | BENCH_MODERN)
 {
-    (void)state;
     assert_true(benches[0].dev->ops->set_promisc(benches[0].dev, false));
     assert_true(benches[0].dev->ops->set_allmulti(benches[0].dev, true));
     slow->answer = SIM_ANSWER_LATE;
@@ -227,11 +218,10 @@ static void a_jump_while_settings_are_given_again_loses_none(void **state)
 /* --- settings after a reset --- */
 
 /* The simulated device forgets them at a reset, as real ones do. */
-static void settings_are_given_again_while_frames_flow(void **state)
+TEST(settings_are_given_again_while_frames_flow)
 {
     struct netdev *dev = benches[0].dev;
 
-    (void)state;
     assert_true(dev->ops->set_mac_addr(dev, mac));
     assert_true(dev->ops->set_promisc(dev, false));
     assert_true(dev->ops->set_allmulti(dev, true));
@@ -251,9 +241,8 @@ static void settings_are_given_again_while_frames_flow(void **state)
     wires_settle(true);
 }
 
-static void settings_that_are_never_answered_again_cost_no_frame(void **state)
+TEST(settings_that_are_never_answered_again_cost_no_frame)
 {
-    (void)state;
     assert_true(benches[0].dev->ops->set_promisc(benches[0].dev, true));
     slow->answer = SIM_ANSWER_NEVER;
     break_the_rules();
@@ -271,9 +260,8 @@ static void settings_that_are_never_answered_again_cost_no_frame(void **state)
     assert_true(slow->promisc);
 }
 
-static void a_second_answer_after_a_reset_is_a_breach_as_ever(void **state)
+TEST(a_second_answer_after_a_reset_is_a_breach_as_ever)
 {
-    (void)state;
     assert_true(benches[0].dev->ops->set_promisc(benches[0].dev, false));
     slow->answer = SIM_ANSWER_TWICE;
     break_the_rules();
@@ -285,37 +273,4 @@ static void a_second_answer_after_a_reset_is_a_breach_as_ever(void **state)
     assert_int_equal(machine_log_count("error", "reason=retired cause=used-idx"), 1);
     slow->answer = SIM_ANSWER_OK;
     wires_settle(true);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_stall_holds_up_the_lane_that_leads_there_and_nobody_else),
-        TEST(a_stalled_device_that_wants_no_doorbell_gets_one_and_goes_on),
-        TEST(a_ring_that_moves_is_not_stalled),
-        TEST(a_stalled_device_whose_status_is_bad_is_reset),
-        TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second),
-        TEST(a_jump_of_the_clock_is_no_stall),
-        TEST(a_jump_in_the_middle_of_a_reset_gives_nobody_up),
-        TEST(a_jump_while_settings_are_given_again_loses_none),
-        TEST(settings_are_given_again_while_frames_flow),
-        TEST(settings_that_are_never_answered_again_cost_no_frame),
-        TEST(a_second_answer_after_a_reset_is_a_breach_as_ever),
-    };
-
-    /* What has to do with rings, and is quickly done. */
-    const struct CMUnitTest rings[] = {
-        TEST(a_stalled_device_that_wants_no_doorbell_gets_one_and_goes_on),
-        TEST(a_stalled_device_whose_status_is_bad_is_reset),
-        TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second),
-        TEST(settings_are_given_again_while_frames_flow),
-        TEST(settings_that_are_never_answered_again_cost_no_frame),
-        TEST(a_second_answer_after_a_reset_is_a_breach_as_ever),
-    };
-
-    return cmocka_run_group_tests_name("hostile_time, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("hostile_time, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("hostile_time, packed", rings, bench_packed, NULL);
 }

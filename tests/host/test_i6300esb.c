@@ -1,15 +1,10 @@
 /* The watchdog: drivers/i6300esb.c against one that takes nothing that was not unlocked. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "drivers/i6300esb.h"
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/bus.h"
+#include "tests/host/sim/machine.h"
 
 #define CONFIG 0x60
 #define LOCK 0x68
@@ -78,9 +73,10 @@ static int setup(void **state)
     return 0;
 }
 
-static void it_is_set_up_in_two_halves_and_enabled_last(void **state)
+TEST_FIXTURE(.setup = setup);
+
+TEST(it_is_set_up_in_two_halves_and_enabled_last)
 {
-    (void)state;
     struct watchdog *watchdog = i6300esb_start(&device, 30);
 
     assert_non_null(watchdog);
@@ -98,16 +94,14 @@ static void it_is_set_up_in_two_halves_and_enabled_last(void **state)
     assert_int_equal(dog.reloads, 2);
 }
 
-static void the_longest_time_fits_into_its_timers(void **state)
+TEST(the_longest_time_fits_into_its_timers)
 {
-    (void)state;
     assert_non_null(i6300esb_start(&device, I6300ESB_SECONDS_MAX));
     assert_in_range(dog.timers[0], 1, 0xfffff);
 }
 
-static void only_its_own_identity_is_taken_for_it(void **state)
+TEST(only_its_own_identity_is_taken_for_it)
 {
-    (void)state;
     device.device_id = 0x25ac;
     assert_false(i6300esb_matches(&device));
     device.device_id = 0x25ab;
@@ -115,9 +109,8 @@ static void only_its_own_identity_is_taken_for_it(void **state)
     assert_false(i6300esb_matches(&device));
 }
 
-static void one_that_cannot_be_used_is_told_and_left_alone(void **state)
+TEST(one_that_cannot_be_used_is_told_and_left_alone)
 {
-    (void)state;
     function->writable[LOCK] = 0; /* firmware has locked it, running */
     function->config[LOCK] = 0x03;
     assert_null(i6300esb_start(&device, 30));
@@ -146,15 +139,4 @@ static void one_that_cannot_be_used_is_told_and_left_alone(void **state)
     assert_null(i6300esb_start(&device, 30));
     assert_int_equal(machine_log_count("warn", "reason=watchdog"), 1);
     assert_int_equal(machine_log_count("watchdog", ""), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(it_is_set_up_in_two_halves_and_enabled_last, setup),
-        cmocka_unit_test_setup(the_longest_time_fits_into_its_timers, setup),
-        cmocka_unit_test_setup(only_its_own_identity_is_taken_for_it, setup),
-        cmocka_unit_test_setup(one_that_cannot_be_used_is_told_and_left_alone, setup),
-    };
-    return cmocka_run_group_tests_name("i6300esb", tests, NULL, NULL);
 }

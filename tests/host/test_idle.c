@@ -1,16 +1,10 @@
 /* When the loop sleeps and what wakes it: net/idle.c, and the sleeping half of net/loop.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <machine/clock.h>
 
 #include "net/forward.h"
 #include "net/loop.h"
 #include "tests/host/fixture/memory_port.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/operator.h"
 
@@ -52,6 +46,8 @@ static int setup(void **state)
     assert_true(idle_set_adaptive(&loop.idle, true));
     return 0;
 }
+
+TEST_FIXTURE(.setup = setup);
 
 /* A frame comes in at port `i`, whose device interrupts if it was asked to. */
 static void deliver(unsigned i)
@@ -130,9 +126,8 @@ static void deliver_then_interrupt_late(void)
     after(100 * CLOCK_NS_PER_MS, machine_interrupt); /* the tick comes before */
 }
 
-static void idle_poll_never_sleeps(void **state)
+TEST(idle_poll_never_sleeps)
 {
-    (void)state;
     assert_true(idle_set_adaptive(&loop.idle, false));
     run_for(10 * CLOCK_NS_PER_MS);
     assert_int_equal(machine_waits(), 0);
@@ -142,9 +137,8 @@ static void idle_poll_never_sleeps(void **state)
     assert_int_equal(loop.idle.halts, 0);
 }
 
-static void a_core_that_nothing_wakes_stays_awake(void **state)
+TEST(a_core_that_nothing_wakes_stays_awake)
 {
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 0);
     machine_can_wait(false);
     assert_false(idle_set_adaptive(&loop.idle, true));
@@ -153,9 +147,8 @@ static void a_core_that_nothing_wakes_stays_awake(void **state)
     assert_int_equal(machine_waits(), 0);
 }
 
-static void it_spins_before_it_sleeps(void **state)
+TEST(it_spins_before_it_sleeps)
 {
-    (void)state;
     deliver(0);
     loop_round(&loop);
     const uint64_t busy = machine_clock_now();
@@ -166,9 +159,8 @@ static void it_spins_before_it_sleeps(void **state)
                     210 * CLOCK_NS_PER_US);
 }
 
-static void without_traffic_it_wakes_ten_times_a_second(void **state)
+TEST(without_traffic_it_wakes_ten_times_a_second)
 {
-    (void)state;
     run_for(10 * LONG_NS);
     assert_in_range(machine_waits(), 99, 102);
     assert_in_range(loop.idle.timer_wakes, 99, 102);
@@ -176,9 +168,8 @@ static void without_traffic_it_wakes_ten_times_a_second(void **state)
     assert_true(loop.idle.slept > 99 * MACHINE_CLOCK_HZ / 10);
 }
 
-static void a_frame_wakes_it_at_once_and_leaves_in_the_next_round(void **state)
+TEST(a_frame_wakes_it_at_once_and_leaves_in_the_next_round)
 {
-    (void)state;
     run_until_sleep();
     after(30 * CLOCK_NS_PER_MS, deliver_first);
     const uint64_t start = machine_clock_now();
@@ -191,18 +182,16 @@ static void a_frame_wakes_it_at_once_and_leaves_in_the_next_round(void **state)
     assert_int_equal(loop.idle.timer_rescues, 0);
 }
 
-static void awake_it_wants_no_interrupts(void **state)
+TEST(awake_it_wants_no_interrupts)
 {
-    (void)state;
     run_until_sleep();
     assert_false(memory_ports[0].rx_armed || memory_ports[1].rx_armed);
     assert_false(memory_ports[0].tx_armed || memory_ports[1].tx_armed);
 }
 
 /* The frame comes between the last round and the request for an interrupt. */
-static void work_found_by_the_last_look_keeps_it_awake(void **state)
+TEST(work_found_by_the_last_look_keeps_it_awake)
 {
-    (void)state;
     machine_clock_step(0);
     loop_round(&loop);
     machine_clock_advance(CLOCK_NS_PER_MS);
@@ -215,9 +204,8 @@ static void work_found_by_the_last_look_keeps_it_awake(void **state)
     assert_int_equal(loop.idle.halts, 0);
 }
 
-static void frames_at_short_intervals_teach_it_patience_and_at_long_ones_haste(void **state)
+TEST(frames_at_short_intervals_teach_it_patience_and_at_long_ones_haste)
 {
-    (void)state;
     run_for(LONG_NS);
     assert_int_equal(loop.idle.quiet_max, loop.idle.quiet_low);
     run_until_sleep();
@@ -237,9 +225,8 @@ static void frames_at_short_intervals_teach_it_patience_and_at_long_ones_haste(v
     assert_int_equal(loop.idle.timer_rescues, 0);
 }
 
-static void a_frame_that_no_interrupt_announces_is_a_rescue(void **state)
+TEST(a_frame_that_no_interrupt_announces_is_a_rescue)
 {
-    (void)state;
     run_until_sleep();
     after(30 * CLOCK_NS_PER_MS, deliver_in_silence);
     run_until_sleep();
@@ -258,9 +245,8 @@ static void a_frame_that_no_interrupt_announces_is_a_rescue(void **state)
     assert_int_equal(machine_log_count("warn", ""), 1);
 }
 
-static void somebody_who_types_wakes_it_and_is_looked_after_at_once(void **state)
+TEST(somebody_who_types_wakes_it_and_is_looked_after_at_once)
 {
-    (void)state;
     run_until_sleep();
     assert_int_equal(operator_expected(), 0);
     after(30 * CLOCK_NS_PER_MS, machine_console_interrupt);
@@ -275,9 +261,8 @@ static void somebody_who_types_wakes_it_and_is_looked_after_at_once(void **state
     assert_int_equal(loop.idle.timer_rescues, 0);
 }
 
-static void an_interrupt_that_comes_late_is_no_rescue(void **state)
+TEST(an_interrupt_that_comes_late_is_no_rescue)
 {
-    (void)state;
     run_until_sleep();
     after(30 * CLOCK_NS_PER_MS, deliver_then_interrupt_late);
     run_until_sleep();
@@ -287,9 +272,8 @@ static void an_interrupt_that_comes_late_is_no_rescue(void **state)
     assert_int_equal(collect(1), 1);
 }
 
-static void a_port_that_announces_nothing_is_looked_after_every_millisecond(void **state)
+TEST(a_port_that_announces_nothing_is_looked_after_every_millisecond)
 {
-    (void)state;
     ports[0]->announces = false;
     run_until_sleep();
     after(30 * CLOCK_NS_PER_MS, deliver_in_silence);
@@ -314,9 +298,8 @@ static void collect_one_and_interrupt(void)
 }
 
 /* Frames that wait for room are no work: it is the room that is waited for. */
-static void a_lane_that_waits_for_room_sleeps_until_there_is_some(void **state)
+TEST(a_lane_that_waits_for_room_sleeps_until_there_is_some)
 {
-    (void)state;
     for (unsigned i = 0; i < MEMORY_PORT_RING + 1; i++) {
         deliver(0);
         loop_round(&loop);
@@ -332,9 +315,8 @@ static void a_lane_that_waits_for_room_sleeps_until_there_is_some(void **state)
     assert_int_equal(loop.idle.timer_rescues, 0);
 }
 
-static void what_it_did_is_told_with_the_stats(void **state)
+TEST(what_it_did_is_told_with_the_stats)
 {
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 1);
     assert_true(idle_set_adaptive(&loop.idle, true));
     run_for(LONG_NS + LONG_NS / 5);
@@ -345,27 +327,4 @@ static void what_it_did_is_told_with_the_stats(void **state)
     run_for(2 * LONG_NS);
     assert_int_equal(machine_log_count("idle", ""), 1);
     assert_int_equal(machine_log_count("stats", ""), 6);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(idle_poll_never_sleeps, setup),
-        cmocka_unit_test_setup(a_core_that_nothing_wakes_stays_awake, setup),
-        cmocka_unit_test_setup(it_spins_before_it_sleeps, setup),
-        cmocka_unit_test_setup(without_traffic_it_wakes_ten_times_a_second, setup),
-        cmocka_unit_test_setup(a_frame_wakes_it_at_once_and_leaves_in_the_next_round, setup),
-        cmocka_unit_test_setup(awake_it_wants_no_interrupts, setup),
-        cmocka_unit_test_setup(work_found_by_the_last_look_keeps_it_awake, setup),
-        cmocka_unit_test_setup(frames_at_short_intervals_teach_it_patience_and_at_long_ones_haste,
-                               setup),
-        cmocka_unit_test_setup(a_frame_that_no_interrupt_announces_is_a_rescue, setup),
-        cmocka_unit_test_setup(somebody_who_types_wakes_it_and_is_looked_after_at_once, setup),
-        cmocka_unit_test_setup(an_interrupt_that_comes_late_is_no_rescue, setup),
-        cmocka_unit_test_setup(a_port_that_announces_nothing_is_looked_after_every_millisecond,
-                               setup),
-        cmocka_unit_test_setup(a_lane_that_waits_for_room_sleeps_until_there_is_some, setup),
-        cmocka_unit_test_setup(what_it_did_is_told_with_the_stats, setup),
-    };
-    return cmocka_run_group_tests_name("idle", tests, NULL, NULL);
 }

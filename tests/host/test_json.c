@@ -1,14 +1,9 @@
 /* Event lines as JSON: kernel/json.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "kernel/json.h"
+#include "tests/host/fixture/test.h"
 
 static char object[JSON_LINE_MAX + 1];
 
@@ -21,23 +16,21 @@ static const char *json(const char *line)
     return object;
 }
 
-static void event_and_time_come_first_and_the_keys_keep_their_order(void **state)
+TEST(event_and_time_come_first_and_the_keys_keep_their_order)
 {
-    (void)state;
     assert_string_equal(
         json("stats t=12.034567 port=0 rx_packets=18446744073709551615 z=a a=z\r\n"),
         "{\"event\":\"stats\",\"t\":12.034567,\"port\":0,"
         "\"rx_packets\":18446744073709551615,\"z\":\"a\",\"a\":\"z\"}\r\n");
 }
 
-static void only_plain_decimal_numbers_are_numbers(void **state)
+TEST(only_plain_decimal_numbers_are_numbers)
 {
     static const char *const numbers[] = {"0", "-1", "10", "0.5", "-0.25", "12.000000"};
     static const char *const texts[] = {"",    "-",  "00",  "01",  "1.",    ".5",      "1e5",
                                         "0x1", "+1", "1-2", "1,2", "1.2.3", "00:03.0", "--1"};
     char line[64], expected[64];
 
-    (void)state;
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         snprintf(line, sizeof(line), "e v=%s", numbers[i]);
         snprintf(expected, sizeof(expected), "{\"event\":\"e\",\"v\":%s}\r\n", numbers[i]);
@@ -51,9 +44,8 @@ static void only_plain_decimal_numbers_are_numbers(void **state)
     assert_string_equal(json("e v=\"5\""), "{\"event\":\"e\",\"v\":\"5\"}\r\n");
 }
 
-static void quoted_values_are_resolved_and_escaped_anew(void **state)
+TEST(quoted_values_are_resolved_and_escaped_anew)
 {
-    (void)state;
     assert_string_equal(json("warn t=0.1 word=\"say \\\"hi\\\" \\\\ a=b\" next=1"),
                         "{\"event\":\"warn\",\"t\":0.1,\"word\":\"say \\\"hi\\\" \\\\ a=b\","
                         "\"next\":1}\r\n");
@@ -65,16 +57,14 @@ static void quoted_values_are_resolved_and_escaped_anew(void **state)
     assert_string_equal(json("e a=x\\x0d"), "{\"event\":\"e\",\"a\":\"x\\\\x0d\"}\r\n");
 }
 
-static void bytes_that_json_cannot_hold_are_numbered(void **state)
+TEST(bytes_that_json_cannot_hold_are_numbered)
 {
-    (void)state;
     assert_string_equal(json("e a=\x01\x7f\xe4"),
                         "{\"event\":\"e\",\"a\":\"\\u0001\\u007f\\u00e4\"}\r\n");
 }
 
-static void lines_without_shape_still_give_an_object(void **state)
+TEST(lines_without_shape_still_give_an_object)
 {
-    (void)state;
     assert_string_equal(json("\r\n"), "{\"event\":\"\"}\r\n");
     assert_string_equal(json("bye"), "{\"event\":\"bye\"}\r\n");
     assert_string_equal(json("bye t=1.0 \r\n"), "{\"event\":\"bye\",\"t\":1.0}\r\n");
@@ -83,11 +73,10 @@ static void lines_without_shape_still_give_an_object(void **state)
     assert_string_equal(json("e a=\"cut\\"), "{\"event\":\"e\",\"a\":\"cut\\\\\"}\r\n");
 }
 
-static void what_does_not_fit_is_left_out_whole_and_told(void **state)
+TEST(what_does_not_fit_is_left_out_whole_and_told)
 {
     char line[LOG_LINE_MAX + 1] = "e first=1 long=";
 
-    (void)state;
     memset(line + strlen(line), 0xff, LOG_LINE_MAX - strlen(line));
     assert_string_equal(json(line), "{\"event\":\"e\",\"first\":1,\"cut\":true}\r\n");
     memset(line, 0xff, LOG_LINE_MAX);
@@ -95,9 +84,8 @@ static void what_does_not_fit_is_left_out_whole_and_told(void **state)
     assert_string_equal(object + strlen(object) - 4, "\"}\r\n");
 }
 
-static void every_length_of_a_line_of_plain_text_fits(void **state)
+TEST(every_length_of_a_line_of_plain_text_fits)
 {
-    (void)state;
     for (size_t length = 0; length <= LOG_LINE_MAX; length++) {
         char line[LOG_LINE_MAX + 1];
         for (size_t i = 0; i < length; i++)
@@ -107,18 +95,4 @@ static void every_length_of_a_line_of_plain_text_fits(void **state)
         assert_null(strstr(object, "\"cut\""));
         assert_string_equal(object + strlen(object) - 3, "}\r\n");
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(event_and_time_come_first_and_the_keys_keep_their_order),
-        cmocka_unit_test(only_plain_decimal_numbers_are_numbers),
-        cmocka_unit_test(quoted_values_are_resolved_and_escaped_anew),
-        cmocka_unit_test(bytes_that_json_cannot_hold_are_numbered),
-        cmocka_unit_test(lines_without_shape_still_give_an_object),
-        cmocka_unit_test(what_does_not_fit_is_left_out_whole_and_told),
-        cmocka_unit_test(every_length_of_a_line_of_plain_text_fits),
-    };
-    return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

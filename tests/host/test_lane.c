@@ -1,14 +1,9 @@
 /* Lanes and forwarding functions on ports in memory: net/lane.c, net/forward.c, net/pool.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include "net/forward.h"
 #include "tests/host/fixture/memory_port.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
 #define FRAME_BYTES 2048
@@ -46,6 +41,8 @@ static int setup(void **state)
     return 0;
 }
 
+TEST_FIXTURE(.setup = setup);
+
 /* A frame of `length` bytes whose content tells its number. */
 static void make_frame(uint8_t *frame, uint32_t length, unsigned number)
 {
@@ -79,9 +76,8 @@ static void assert_no_leak(void)
     assert_int_equal(lane.pool.count + posted, BUFFERS);
 }
 
-static void wire_passes_every_size_unchanged_and_in_order(void **state)
+TEST(wire_passes_every_size_unchanged_and_in_order)
 {
-    (void)state;
     start_lane(&b, forward_wire);
     for (uint32_t length = 14; length <= FRAME_BYTES; length += 113) {
         inject(length, length);
@@ -93,9 +89,8 @@ static void wire_passes_every_size_unchanged_and_in_order(void **state)
     assert_no_leak();
 }
 
-static void a_round_takes_at_most_one_burst(void **state)
+TEST(a_round_takes_at_most_one_burst)
 {
-    (void)state;
     start_lane(&b, forward_wire);
     for (unsigned i = 0; i < 2 * BURST + 1; i++)
         inject(60, i);
@@ -107,11 +102,10 @@ static void a_round_takes_at_most_one_burst(void **state)
         assert_comes_out(&b, 60, i);
 }
 
-static void a_full_tx_ring_leaves_frames_in_the_rx_ring_and_loses_none(void **state)
+TEST(a_full_tx_ring_leaves_frames_in_the_rx_ring_and_loses_none)
 {
     unsigned sent = 0;
 
-    (void)state;
     start_lane(&b, forward_wire);
     for (unsigned round = 0; round < 20; round++) {
         uint8_t frame[60];
@@ -129,9 +123,8 @@ static void a_full_tx_ring_leaves_frames_in_the_rx_ring_and_loses_none(void **st
     assert_no_leak();
 }
 
-static void runts_are_dropped_by_name_and_the_rest_closes_up(void **state)
+TEST(runts_are_dropped_by_name_and_the_rest_closes_up)
 {
-    (void)state;
     start_lane(&b, forward_wire);
     inject(13, 0);
     inject(14, 1);
@@ -145,11 +138,10 @@ static void runts_are_dropped_by_name_and_the_rest_closes_up(void **state)
     assert_no_leak();
 }
 
-static void frames_above_the_mtu_of_tx_are_dropped_tags_not_counted(void **state)
+TEST(frames_above_the_mtu_of_tx_are_dropped_tags_not_counted)
 {
     uint8_t tagged[1522];
 
-    (void)state;
     b.netdev.mtu = 1500;
     start_lane(&b, forward_wire);
     inject(1514, 0);
@@ -170,11 +162,10 @@ static void frames_above_the_mtu_of_tx_are_dropped_tags_not_counted(void **state
 }
 
 /* An mtu this small no device may state, but a lane must not read behind a frame for that. */
-static void tags_that_are_cut_off_are_no_tags(void **state)
+TEST(tags_that_are_cut_off_are_no_tags)
 {
     uint8_t frame[17];
 
-    (void)state;
     b.netdev.mtu = 1;
     start_lane(&b, forward_wire);
     make_frame(frame, sizeof(frame), 1);
@@ -186,11 +177,10 @@ static void tags_that_are_cut_off_are_no_tags(void **state)
     assert_no_leak();
 }
 
-static void reflect_swaps_the_addresses_and_nothing_else(void **state)
+TEST(reflect_swaps_the_addresses_and_nothing_else)
 {
     uint8_t frame[60];
 
-    (void)state;
     start_lane(&a, forward_reflect);
     inject(60, 5);
     lane_run(&lane);
@@ -202,11 +192,10 @@ static void reflect_swaps_the_addresses_and_nothing_else(void **state)
     assert_no_leak();
 }
 
-static void reflect_answers_group_addresses_from_its_own(void **state)
+TEST(reflect_answers_group_addresses_from_its_own)
 {
     uint8_t frame[60];
 
-    (void)state;
     start_lane(&a, forward_reflect);
     make_frame(frame, sizeof(frame), 5);
     memset(frame, 0xff, 6);
@@ -222,9 +211,8 @@ static void reflect_answers_group_addresses_from_its_own(void **state)
     }
 }
 
-static void an_idle_port_swallows_and_counts(void **state)
+TEST(an_idle_port_swallows_and_counts)
 {
-    (void)state;
     start_lane(&a, forward_idle);
     for (unsigned i = 0; i < 3 * MEMORY_PORT_RING; i++) {
         inject(60, i);
@@ -235,22 +223,20 @@ static void an_idle_port_swallows_and_counts(void **state)
     assert_no_leak();
 }
 
-static void more_queues_than_a_port_has_are_refused_by_number(void **state)
+TEST(more_queues_than_a_port_has_are_refused_by_number)
 {
     const struct netdev_setup two = {.rx_queues = 2, .tx_queues = 1};
 
-    (void)state;
     assert_false(a.netdev.ops->start(&a.netdev, &two));
     assert_int_equal(machine_log_count("error", "rx_queues=2"), 1);
     assert_int_equal(a.netdev.state, NETDEV_FAILED);
 }
 
-static void buffers_start_zeroed_apart_and_off_each_others_cache_sets(void **state)
+TEST(buffers_start_zeroed_apart_and_off_each_others_cache_sets)
 {
     struct pool pool;
     uint8_t *first, *second;
 
-    (void)state;
     assert_true(pool_create(&pool, 8, 2048 - PACKET_HEADROOM, false));
     first = *pool_take(&pool, 1);
     second = *pool_take(&pool, 1);
@@ -263,32 +249,12 @@ static void buffers_start_zeroed_apart_and_off_each_others_cache_sets(void **sta
     assert_ptr_equal(*pool_take(&pool, 1), first);
 }
 
-static void a_pool_without_memory_stays_empty(void **state)
+TEST(a_pool_without_memory_stays_empty)
 {
     struct pool pool;
 
-    (void)state;
     machine_memory_limit(64 * 1024);
     assert_false(pool_create(&pool, 1000, 1600, false));
     assert_int_equal(pool.count, 0);
     assert_int_equal(pool.capacity, 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(wire_passes_every_size_unchanged_and_in_order, setup),
-        cmocka_unit_test_setup(a_round_takes_at_most_one_burst, setup),
-        cmocka_unit_test_setup(a_full_tx_ring_leaves_frames_in_the_rx_ring_and_loses_none, setup),
-        cmocka_unit_test_setup(runts_are_dropped_by_name_and_the_rest_closes_up, setup),
-        cmocka_unit_test_setup(frames_above_the_mtu_of_tx_are_dropped_tags_not_counted, setup),
-        cmocka_unit_test_setup(tags_that_are_cut_off_are_no_tags, setup),
-        cmocka_unit_test_setup(reflect_swaps_the_addresses_and_nothing_else, setup),
-        cmocka_unit_test_setup(reflect_answers_group_addresses_from_its_own, setup),
-        cmocka_unit_test_setup(an_idle_port_swallows_and_counts, setup),
-        cmocka_unit_test_setup(more_queues_than_a_port_has_are_refused_by_number, setup),
-        cmocka_unit_test_setup(buffers_start_zeroed_apart_and_off_each_others_cache_sets, setup),
-        cmocka_unit_test_setup(a_pool_without_memory_stays_empty, setup),
-    };
-    return cmocka_run_group_tests_name("lane", tests, NULL, NULL);
 }

@@ -1,15 +1,9 @@
 /* Link down, link up, announcements: drivers/virtio_net_link.c, under the loop with traffic. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <machine/clock.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wire_bench.h"
+#include "tests/host/sim/machine.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
 #define SEEN_NS (12 * CLOCK_NS_PER_MS) /* the bound that README states, and a round or two */
@@ -49,9 +43,11 @@ static int setup(void **state)
     return 0;
 }
 
-static void a_port_whose_link_is_down_swallows_by_name_and_forwards_once_it_is_up(void **state)
+TEST_FIXTURE(.setup = setup, .teardown = bench_teardown, .variants = bench_variants,
+             .run_on = BENCH_LEGACY | BENCH_PACKED);
+
+TEST(a_port_whose_link_is_down_swallows_by_name_and_forwards_once_it_is_up)
 {
-    (void)state;
     assert_true(benches[1].dev->ops->get_link_up(benches[1].dev));
     device()->link_status = 0;
     wires_run(SEEN_NS);
@@ -77,9 +73,8 @@ static void a_port_whose_link_is_down_swallows_by_name_and_forwards_once_it_is_u
 }
 
 /* What the device had not sent when the link went down must not leave when it is up again. */
-static void what_lies_in_the_ring_when_the_link_goes_down_never_leaves(void **state)
+TEST(what_lies_in_the_ring_when_the_link_goes_down_never_leaves)
 {
-    (void)state;
     fall_asleep();
     const uint32_t left = wires.flows[0].arrived;
     device()->link_status = 0;
@@ -104,9 +99,8 @@ static void what_lies_in_the_ring_when_the_link_goes_down_never_leaves(void **st
 }
 
 /* As QEMU's does whose ring is packed: it sleeps, asks for no doorbell, and looks when one comes. */
-static void a_device_that_wants_no_doorbells_since_its_link_was_down_gets_one(void **state)
+TEST(a_device_that_wants_no_doorbells_since_its_link_was_down_gets_one)
 {
-    (void)state;
     wires.flows[0].per_round = 0;
     device()->link_status = 0;
     wires_run(SEEN_NS);
@@ -121,9 +115,8 @@ static void a_device_that_wants_no_doorbells_since_its_link_was_down_gets_one(vo
 
 /* A device that takes its time over the reset holds up nobody: the link is down, they are
  * swallowed. */
-static void while_a_port_is_reset_with_its_link_down_nobody_waits(void **state)
+TEST(while_a_port_is_reset_with_its_link_down_nobody_waits)
 {
-    (void)state;
     fall_asleep();
     device()->reset_delay_ns = CLOCK_NS_PER_S / 2;
     device()->link_status = 0;
@@ -138,9 +131,8 @@ static void while_a_port_is_reset_with_its_link_down_nobody_waits(void **state)
     wires_settle(true);
 }
 
-static void a_link_that_comes_back_during_a_reset_is_told(void **state)
+TEST(a_link_that_comes_back_during_a_reset_is_told)
 {
-    (void)state;
     device()->link_status = 0;
     wires_run(SEEN_NS);
     device()->link_status = 1;
@@ -151,9 +143,9 @@ static void a_link_that_comes_back_during_a_reset_is_told(void **state)
     wires_settle(true);
 }
 
-static void a_port_may_start_with_its_link_down(void **state)
+TEST(a_port_may_start_with_its_link_down)
 {
-    bench_setup(state);
+    bench_renew(state);
     wires_add(SIM_FEATURES_USUAL);
     device()->link_status = 0;
     wires_start();
@@ -171,9 +163,8 @@ static void a_port_may_start_with_its_link_down(void **state)
 }
 
 /* As often as anybody can pull a cable, and the port is not taken for broken. */
-static void a_link_that_flaps_loses_no_buffer_and_retires_nothing(void **state)
+TEST(a_link_that_flaps_loses_no_buffer_and_retires_nothing)
 {
-    (void)state;
     for (unsigned i = 0; i < 100; i++) {
         if (i % 3 == 0)
             device()->transmit_at_once = false;
@@ -191,9 +182,8 @@ static void a_link_that_flaps_loses_no_buffer_and_retires_nothing(void **state)
     assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
 }
 
-static void an_announcement_is_acknowledged_counted_and_sends_nothing(void **state)
+TEST(an_announcement_is_acknowledged_counted_and_sends_nothing)
 {
-    (void)state;
     wires.flows[0].per_round = 0;
     for (unsigned i = 1; i <= 3; i++) {
         const uint32_t sent = wires.flows[0].arrived;
@@ -208,9 +198,8 @@ static void an_announcement_is_acknowledged_counted_and_sends_nothing(void **sta
     wires_settle(true);
 }
 
-static void an_announcement_that_cannot_be_acknowledged_is_told_once(void **state)
+TEST(an_announcement_that_cannot_be_acknowledged_is_told_once)
 {
-    (void)state;
     device()->answer = SIM_ANSWER_REFUSE;
     device()->link_status |= ANNOUNCE;
     wires_run(CLOCK_NS_PER_S);
@@ -219,41 +208,11 @@ static void an_announcement_that_cannot_be_acknowledged_is_told_once(void **stat
     wires_settle(true);
 }
 
-static void an_announcement_during_a_reset_is_not_forgotten(void **state)
+TEST(an_announcement_during_a_reset_is_not_forgotten)
 {
-    (void)state;
     device()->link_status |= ANNOUNCE;
     benches[1].dev->ops->reset(benches[1].dev);
     wires_run(2 * SEEN_NS);
     assert_int_equal(device()->announce_acks, 1);
     wires_settle(true);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_port_whose_link_is_down_swallows_by_name_and_forwards_once_it_is_up, setup,
-            bench_teardown),
-        cmocka_unit_test_setup_teardown(what_lies_in_the_ring_when_the_link_goes_down_never_leaves,
-                                        setup, bench_teardown),
-        cmocka_unit_test_setup_teardown(
-            a_device_that_wants_no_doorbells_since_its_link_was_down_gets_one, setup,
-            bench_teardown),
-        cmocka_unit_test_setup_teardown(while_a_port_is_reset_with_its_link_down_nobody_waits,
-                                        setup, bench_teardown),
-        cmocka_unit_test_setup_teardown(a_link_that_comes_back_during_a_reset_is_told, setup,
-                                        bench_teardown),
-        cmocka_unit_test_setup_teardown(a_port_may_start_with_its_link_down, NULL, bench_teardown),
-        cmocka_unit_test_setup_teardown(a_link_that_flaps_loses_no_buffer_and_retires_nothing,
-                                        setup, bench_teardown),
-        cmocka_unit_test_setup_teardown(an_announcement_is_acknowledged_counted_and_sends_nothing,
-                                        setup, bench_teardown),
-        cmocka_unit_test_setup_teardown(an_announcement_that_cannot_be_acknowledged_is_told_once,
-                                        setup, bench_teardown),
-        cmocka_unit_test_setup_teardown(an_announcement_during_a_reset_is_not_forgotten, setup,
-                                        bench_teardown),
-    };
-    return cmocka_run_group_tests_name("link", tests, NULL, NULL) +
-           cmocka_run_group_tests_name("link, packed", tests, bench_packed, NULL);
 }

@@ -2,20 +2,15 @@
  * kernel/log.c, kernel/console.c, kernel/channel.c and kernel/uart.c together, from log_event to the
  * bytes that leave a simulated 16550.
  */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <machine/clock.h>
 
 #include "kernel/console.h"
 #include "kernel/log.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/uart.h"
 
 #define RING (64 * 1024)
@@ -42,6 +37,8 @@ static int setup(void **state)
     return 0;
 }
 
+TEST_FIXTURE(.setup = setup);
+
 static const char *output(void)
 {
     drain_all();
@@ -50,9 +47,8 @@ static const char *output(void)
 
 /* --- the serial port --- */
 
-static void port_is_set_to_115200_8n1_with_fifo(void **state)
+TEST(port_is_set_to_115200_8n1_with_fifo)
 {
-    (void)state;
     assert_int_equal(uart.dll, 1);
     assert_int_equal(uart.dlm, 0);
     assert_int_equal(uart.lcr, 0x03);
@@ -61,18 +57,16 @@ static void port_is_set_to_115200_8n1_with_fifo(void **state)
     assert_int_equal(uart.mcr & 3, 3);
 }
 
-static void first_output_is_a_line_end(void **state)
+TEST(first_output_is_a_line_end)
 {
-    (void)state;
     console_init();
     now_ns = 0;
     log_event(LOG_REPORT, "boot", "version=%d", 1);
     assert_string_equal(output(), "\r\nboot t=0.000000 version=1\r\n");
 }
 
-static void machine_without_com1_loses_all_and_waits_for_nothing(void **state)
+TEST(machine_without_com1_loses_all_and_waits_for_nothing)
 {
-    (void)state;
     uart.present = false;
     console_init();
     uint64_t accesses = uart.accesses;
@@ -87,9 +81,8 @@ static void machine_without_com1_loses_all_and_waits_for_nothing(void **state)
 
 /* --- lines --- */
 
-static void line_has_event_time_and_text(void **state)
+TEST(line_has_event_time_and_text)
 {
-    (void)state;
     now_ns = 12 * CLOCK_NS_PER_S + 34567999;
     log_event(LOG_REPORT, "stats", "port=%u rx_packets=%llu name=%s", 1, 18446744073709551615ULL,
               "x");
@@ -99,9 +92,8 @@ static void line_has_event_time_and_text(void **state)
                         "bye t=12.034567 \r\n");
 }
 
-static void events_above_the_level_are_dropped(void **state)
+TEST(events_above_the_level_are_dropped)
 {
-    (void)state;
     log_set_level(LOG_WARN);
     assert_true(log_enabled(LOG_REPORT));
     assert_true(log_enabled(LOG_WARN));
@@ -112,9 +104,8 @@ static void events_above_the_level_are_dropped(void **state)
     assert_string_equal(output(), "warn t=0.000000 a=1\r\nboot t=0.000000 b=1\r\n");
 }
 
-static void longest_line_is_kept_and_a_longer_one_cut_with_a_mark(void **state)
+TEST(longest_line_is_kept_and_a_longer_one_cut_with_a_mark)
 {
-    (void)state;
     static char text[4096];
     const size_t before = strlen("e t=0.000000 ");
 
@@ -133,23 +124,20 @@ static void longest_line_is_kept_and_a_longer_one_cut_with_a_mark(void **state)
     assert_int_equal(strlen(output()), LOG_LINE_MAX);
 }
 
-static void control_bytes_cannot_forge_a_line(void **state)
+TEST(control_bytes_cannot_forge_a_line)
 {
-    (void)state;
     log_event(LOG_REPORT, "warn", "word=%s", "a\r\npanic t=0 \x1b[2J\x7f");
     assert_string_equal(output(), "warn t=0.000000 word=a??panic t=0 ?[2J?\r\n");
 }
 
-static void quote_leaves_plain_words_alone(void **state)
+TEST(quote_leaves_plain_words_alone)
 {
-    (void)state;
     assert_string_equal(log_quote("wire|reflect").text, "wire|reflect");
     assert_string_equal(log_quote("52:54:00:12:34:56").text, "52:54:00:12:34:56");
 }
 
-static void quote_makes_every_text_one_value(void **state)
+TEST(quote_makes_every_text_one_value)
 {
-    (void)state;
     assert_string_equal(log_quote("").text, "\"\"");
     assert_string_equal(log_quote("two words").text, "\"two words\"");
     assert_string_equal(log_quote("a=b").text, "\"a=b\"");
@@ -158,9 +146,8 @@ static void quote_makes_every_text_one_value(void **state)
     assert_string_equal(log_quote("a\r\n\x7f\xff").text, "a\\x0d\\x0a\\x7f\\xff");
 }
 
-static void quote_cuts_between_whole_forms(void **state)
+TEST(quote_cuts_between_whole_forms)
 {
-    (void)state;
     for (size_t length = 1; length < 300; length++) {
         for (const char *byte = "x\n\"\\ "; *byte != '\0'; byte++) {
             char raw[301];
@@ -180,18 +167,16 @@ static void quote_cuts_between_whole_forms(void **state)
 
 /* --- the ring --- */
 
-static void empty_ring_costs_no_port_access(void **state)
+TEST(empty_ring_costs_no_port_access)
 {
-    (void)state;
     uint64_t accesses = uart.accesses;
     assert_false(console_drain());
     log_drain();
     assert_true(uart.accesses == accesses);
 }
 
-static void drain_gives_one_fifo_and_only_when_there_is_room(void **state)
+TEST(drain_gives_one_fifo_and_only_when_there_is_room)
 {
-    (void)state;
     log_event(LOG_REPORT, "stats", "port=0 rx_packets=0");
     uart.stuck = true;
     uint64_t accesses = uart.accesses;
@@ -238,9 +223,8 @@ static void write_numbered(unsigned n)
     log_event(LOG_REPORT, "line", "n=%u pad=%.*s|", n, (int)(1 + n % 97), pad);
 }
 
-static void unread_console_costs_whole_lines_and_says_how_many(void **state)
+TEST(unread_console_costs_whole_lines_and_says_how_many)
 {
-    (void)state;
     unsigned lost;
 
     uart.stuck = true;
@@ -254,9 +238,8 @@ static void unread_console_costs_whole_lines_and_says_how_many(void **state)
     assert_true(uart.length > RING - LOG_LINE_MAX);
 }
 
-static void slow_console_loses_lines_but_never_tears_one(void **state)
+TEST(slow_console_loses_lines_but_never_tears_one)
 {
-    (void)state;
     unsigned lost;
 
     for (unsigned n = 0; n < 20000; n++) {
@@ -268,9 +251,8 @@ static void slow_console_loses_lines_but_never_tears_one(void **state)
     assert_true(lost > 1000);
 }
 
-static void ring_works_on_after_its_positions_wrap(void **state)
+TEST(ring_works_on_after_its_positions_wrap)
 {
-    (void)state;
     unsigned lost;
 
     for (unsigned n = 0; n < 5000; n++) {
@@ -284,9 +266,8 @@ static void ring_works_on_after_its_positions_wrap(void **state)
 
 /* --- the way out --- */
 
-static void flush_writes_all_and_then_every_line_at_once(void **state)
+TEST(flush_writes_all_and_then_every_line_at_once)
 {
-    (void)state;
     unsigned lost;
 
     for (unsigned n = 0; n < 500; n++)
@@ -301,9 +282,8 @@ static void flush_writes_all_and_then_every_line_at_once(void **state)
     assert_int_equal(lost, 0);
 }
 
-static void port_that_never_has_room_ends_the_flush_in_time(void **state)
+TEST(port_that_never_has_room_ends_the_flush_in_time)
 {
-    (void)state;
     for (unsigned n = 0; n < 500; n++)
         write_numbered(n);
     uart.stuck = true;
@@ -315,9 +295,8 @@ static void port_that_never_has_room_ends_the_flush_in_time(void **state)
     assert_int_equal(uart.length, 0);
 }
 
-static void clock_that_stands_still_does_not_hang_the_flush(void **state)
+TEST(clock_that_stands_still_does_not_hang_the_flush)
 {
-    (void)state;
     write_numbered(0);
     uart.stuck = sim_machine.clock_stands = true;
     uint64_t accesses = uart.accesses;
@@ -327,9 +306,8 @@ static void clock_that_stands_still_does_not_hang_the_flush(void **state)
     assert_true(uart.accesses - accesses <= CLOCK_NS_PER_S / 100);
 }
 
-static void last_words_come_through_although_the_ring_is_too_full_for_the_budget(void **state)
+TEST(last_words_come_through_although_the_ring_is_too_full_for_the_budget)
 {
-    (void)state;
     unsigned lost;
 
     for (unsigned n = 0; n < 1000; n++)
@@ -345,9 +323,8 @@ static void last_words_come_through_although_the_ring_is_too_full_for_the_budget
     assert_true(now_ns < 2 * CLOCK_NS_PER_S);
 }
 
-static void flush_announces_lines_lost_before(void **state)
+TEST(flush_announces_lines_lost_before)
 {
-    (void)state;
     unsigned lost;
 
     uart.stuck = true;
@@ -359,33 +336,4 @@ static void flush_announces_lines_lost_before(void **state)
     uart.output[uart.length] = '\0';
     assert_int_equal(check_stream(uart.output, &lost), 2001);
     assert_true(lost > 500);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(port_is_set_to_115200_8n1_with_fifo, setup),
-        cmocka_unit_test_setup(first_output_is_a_line_end, setup),
-        cmocka_unit_test_setup(machine_without_com1_loses_all_and_waits_for_nothing, setup),
-        cmocka_unit_test_setup(line_has_event_time_and_text, setup),
-        cmocka_unit_test_setup(events_above_the_level_are_dropped, setup),
-        cmocka_unit_test_setup(longest_line_is_kept_and_a_longer_one_cut_with_a_mark, setup),
-        cmocka_unit_test_setup(control_bytes_cannot_forge_a_line, setup),
-        cmocka_unit_test_setup(quote_leaves_plain_words_alone, setup),
-        cmocka_unit_test_setup(quote_makes_every_text_one_value, setup),
-        cmocka_unit_test_setup(quote_cuts_between_whole_forms, setup),
-        cmocka_unit_test_setup(empty_ring_costs_no_port_access, setup),
-        cmocka_unit_test_setup(drain_gives_one_fifo_and_only_when_there_is_room, setup),
-        cmocka_unit_test_setup(unread_console_costs_whole_lines_and_says_how_many, setup),
-        cmocka_unit_test_setup(slow_console_loses_lines_but_never_tears_one, setup),
-        cmocka_unit_test_setup(ring_works_on_after_its_positions_wrap, setup),
-        cmocka_unit_test_setup(flush_writes_all_and_then_every_line_at_once, setup),
-        cmocka_unit_test_setup(port_that_never_has_room_ends_the_flush_in_time, setup),
-        cmocka_unit_test_setup(clock_that_stands_still_does_not_hang_the_flush, setup),
-        cmocka_unit_test_setup(last_words_come_through_although_the_ring_is_too_full_for_the_budget,
-                               setup),
-        cmocka_unit_test_setup(flush_announces_lines_lost_before, setup),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,4 @@
 /* The loop and the stats event on a simulated clock: net/loop.c, net/stats.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include <machine/clock.h>
@@ -13,6 +7,7 @@
 #include "net/forward.h"
 #include "net/loop.h"
 #include "tests/host/fixture/memory_port.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
 #define BUFFERS (2 * MEMORY_PORT_RING + BURST)
@@ -61,11 +56,12 @@ static int setup(void **state)
     return 0;
 }
 
-static void a_round_runs_every_lane(void **state)
+TEST_FIXTURE(.setup = setup);
+
+TEST(a_round_runs_every_lane)
 {
     uint8_t frame[100] = {2}, out[100];
 
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 0);
     frame[50] = 1;
     assert_true(memory_port_inject(&memory_ports[0], frame, sizeof(frame)));
@@ -79,12 +75,11 @@ static void a_round_runs_every_lane(void **state)
 }
 
 /* Half of the lanes have more to do than they can; on the others a frame comes in each round. */
-static void a_lane_at_full_rate_delays_no_other_beyond_its_round(void **state)
+TEST(a_lane_at_full_rate_delays_no_other_beyond_its_round)
 {
     const uint8_t frame[60] = {2};
     uint8_t out[60];
 
-    (void)state;
     start_wires(NETDEV_PORTS_MAX);
     loop_init(&loop, ports, port_lanes, NETDEV_PORTS_MAX, 0);
     for (uint64_t round = 1; round <= 4 * MEMORY_PORT_RING / BURST; round++) {
@@ -104,11 +99,10 @@ static void a_lane_at_full_rate_delays_no_other_beyond_its_round(void **state)
     }
 }
 
-static void a_port_without_a_lane_is_reported_all_the_same(void **state)
+TEST(a_port_without_a_lane_is_reported_all_the_same)
 {
     struct lane *const one[] = {&lanes[0], NULL};
 
-    (void)state;
     loop_init(&loop, ports, one, 2, 1);
     assert_int_equal(loop.lane_count, 1);
     machine_clock_advance(CLOCK_NS_PER_S);
@@ -116,9 +110,8 @@ static void a_port_without_a_lane_is_reported_all_the_same(void **state)
     assert_int_equal(machine_log_count("stats", "port=1 "), 1);
 }
 
-static void stats_come_at_their_period_and_never_twice(void **state)
+TEST(stats_come_at_their_period_and_never_twice)
 {
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 10);
     machine_clock_advance(9 * CLOCK_NS_PER_S);
     loop_round(&loop);
@@ -129,9 +122,8 @@ static void stats_come_at_their_period_and_never_twice(void **state)
     assert_int_equal(machine_log_count("stats", ""), 2); /* one a port */
 }
 
-static void a_pause_of_the_machine_gives_one_report_not_many(void **state)
+TEST(a_pause_of_the_machine_gives_one_report_not_many)
 {
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 1);
     machine_clock_advance(1000 * CLOCK_NS_PER_S);
     for (unsigned i = 0; i < 10; i++)
@@ -139,18 +131,16 @@ static void a_pause_of_the_machine_gives_one_report_not_many(void **state)
     assert_int_equal(machine_log_count("stats", ""), 2);
 }
 
-static void no_stats_when_they_are_off(void **state)
+TEST(no_stats_when_they_are_off)
 {
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 0);
     machine_clock_advance(1000 * CLOCK_NS_PER_S);
     loop_round(&loop);
     assert_int_equal(machine_log_count("stats", ""), 0);
 }
 
-static void the_loop_is_left_ten_times_a_second_for_other_things(void **state)
+TEST(the_loop_is_left_ten_times_a_second_for_other_things)
 {
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 0);
     machine_clock_step(10 * CLOCK_NS_PER_US);
     assert_true(loop_run(&loop)); /* the first time at once */
@@ -161,12 +151,11 @@ static void the_loop_is_left_ten_times_a_second_for_other_things(void **state)
                     CLOCK_NS_PER_S + 20 * CLOCK_NS_PER_MS);
 }
 
-static void the_loop_ends_with_the_round_in_which_it_is_asked_to(void **state)
+TEST(the_loop_ends_with_the_round_in_which_it_is_asked_to)
 {
     const uint8_t frame[100] = {2};
     uint8_t out[100];
 
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 0);
     assert_true(memory_port_inject(&memory_ports[0], frame, sizeof(frame)));
     power_request(POWER_OFF, "test");
@@ -182,11 +171,10 @@ static void collect_one(void *context)
     memory_port_collect(context, out, sizeof(out));
 }
 
-static void the_end_waits_for_frames_in_flight_and_tells_the_last_counters(void **state)
+TEST(the_end_waits_for_frames_in_flight_and_tells_the_last_counters)
 {
     const uint8_t frame[100] = {2};
 
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 0);
     for (unsigned i = 0; i < BURST; i++)
         assert_true(memory_port_inject(&memory_ports[0], frame, sizeof(frame)));
@@ -201,11 +189,10 @@ static void the_end_waits_for_frames_in_flight_and_tells_the_last_counters(void 
                      1);
 }
 
-static void the_end_does_not_wait_for_ever_for_a_device_that_takes_nothing(void **state)
+TEST(the_end_does_not_wait_for_ever_for_a_device_that_takes_nothing)
 {
     const uint8_t frame[100] = {2};
 
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 0);
     for (unsigned i = 0; i < 3; i++)
         assert_true(memory_port_inject(&memory_ports[0], frame, sizeof(frame)));
@@ -224,12 +211,11 @@ static void eat(struct watchdog *watchdog)
     meals++;
 }
 
-static void a_watchdog_is_fed_several_times_in_its_timeout(void **state)
+TEST(a_watchdog_is_fed_several_times_in_its_timeout)
 {
     static const struct watchdog_ops dog = {.feed = eat};
     struct watchdog watchdog = {.ops = &dog, .timeout_ns = 8 * CLOCK_NS_PER_S};
 
-    (void)state;
     loop_init(&loop, ports, port_lanes, 2, 0);
     loop_watch(&loop, NULL);
     loop_round(&loop);
@@ -241,11 +227,10 @@ static void a_watchdog_is_fed_several_times_in_its_timeout(void **state)
     assert_in_range(meals, 99, 100);
 }
 
-static void stats_show_counters_drops_and_rates_of_the_interval(void **state)
+TEST(stats_show_counters_drops_and_rates_of_the_interval)
 {
     struct stats stats = {0};
 
-    (void)state;
     machine_clock_step(0);
     memory_ports[0].stats =
         (struct netdev_stats){.rx_packets = 1000, .rx_bytes = 1000000, .rx_dropped = 1};
@@ -277,38 +262,15 @@ static void stats_show_counters_drops_and_rates_of_the_interval(void **state)
     assert_int_equal(machine_log_count("stats", "rx_pps=30 "), 1);
 }
 
-static void rates_hold_for_a_day_of_a_fast_port(void **state)
+TEST(rates_hold_for_a_day_of_a_fast_port)
 {
     struct stats stats = {0};
     const uint64_t day = 86400;
 
-    (void)state;
     machine_clock_step(0);
     memory_ports[0].stats.rx_packets = day * 150000000;
     memory_ports[0].stats.rx_bytes = day * 12500000000; /* 100 Gbit/s */
     machine_clock_advance(day * CLOCK_NS_PER_S);
     stats_report(&stats, ports, port_lanes, 2);
     assert_int_equal(machine_log_count("stats", "rx_pps=150000000 tx_pps=0 rx_mbps=100000 "), 1);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(a_round_runs_every_lane, setup),
-        cmocka_unit_test_setup(a_lane_at_full_rate_delays_no_other_beyond_its_round, setup),
-        cmocka_unit_test_setup(a_port_without_a_lane_is_reported_all_the_same, setup),
-        cmocka_unit_test_setup(stats_come_at_their_period_and_never_twice, setup),
-        cmocka_unit_test_setup(a_pause_of_the_machine_gives_one_report_not_many, setup),
-        cmocka_unit_test_setup(no_stats_when_they_are_off, setup),
-        cmocka_unit_test_setup(the_loop_is_left_ten_times_a_second_for_other_things, setup),
-        cmocka_unit_test_setup(the_loop_ends_with_the_round_in_which_it_is_asked_to, setup),
-        cmocka_unit_test_setup(the_end_waits_for_frames_in_flight_and_tells_the_last_counters,
-                               setup),
-        cmocka_unit_test_setup(the_end_does_not_wait_for_ever_for_a_device_that_takes_nothing,
-                               setup),
-        cmocka_unit_test_setup(a_watchdog_is_fed_several_times_in_its_timeout, setup),
-        cmocka_unit_test_setup(stats_show_counters_drops_and_rates_of_the_interval, setup),
-        cmocka_unit_test_setup(rates_hold_for_a_day_of_a_fast_port, setup),
-    };
-    return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }

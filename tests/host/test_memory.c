@@ -1,19 +1,14 @@
 /* kernel/memory.c over real memory at the addresses where a machine has it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#include <cmocka.h>
 
 #include <machine/memory.h>
 #include <machine/panic.h>
 
 #include "kernel/image.h"
 #include "kernel/memory.h"
+#include "tests/host/fixture/test.h"
 
 #define KIB 1024ULL
 #define MIB (1024 * KIB)
@@ -77,20 +72,21 @@ static void dirty(uint64_t start, uint64_t end)
     memset((void *)(uintptr_t)start, 0xa5, end - start);
 }
 
-static int group_setup(void **state)
-{
-    (void)state;
-    map_fresh(LOW_BASE, LOW_END);
-    map_fresh(HIGH_BASE, HIGH_END);
-    return 0;
-}
-
 static int setup(void **state)
 {
+    static bool mapped;
+
     (void)state;
+    if (!mapped) {
+        map_fresh(LOW_BASE, LOW_END);
+        map_fresh(HIGH_BASE, HIGH_END);
+        mapped = true;
+    }
     memset(&info, 0, sizeof(info));
     return 0;
 }
+
+TEST_FIXTURE(.setup = setup);
 
 static uint64_t address_of(const void *pointer)
 {
@@ -110,9 +106,8 @@ static size_t drain_avoiding(size_t size, uint64_t start, uint64_t end)
     return count;
 }
 
-static void pieces_are_zeroed_aligned_and_apart(void **state)
+TEST(pieces_are_zeroed_aligned_and_apart)
 {
-    (void)state;
     ram_add(LOW_BASE, 16 * MIB);
     dirty(LOW_BASE, 16 * MIB);
     memory_init(&info, false);
@@ -133,9 +128,8 @@ static void pieces_are_zeroed_aligned_and_apart(void **state)
     }
 }
 
-static void what_alignment_skips_is_given_out_later(void **state)
+TEST(what_alignment_skips_is_given_out_later)
 {
-    (void)state;
     ram_add(LOW_BASE, 16 * MIB);
     memory_init(&info, false);
 
@@ -147,9 +141,8 @@ static void what_alignment_skips_is_given_out_later(void **state)
     assert_true(address_of(memory_alloc(64, 64)) < address_of(aligned));
 }
 
-static void first_mib_is_never_given_out(void **state)
+TEST(first_mib_is_never_given_out)
 {
-    (void)state;
     ram_add(0, 0x9fc00);
     ram_add(MIB, 16 * MIB);
     memory_init(&info, false);
@@ -159,18 +152,16 @@ static void first_mib_is_never_given_out(void **state)
     assert_int_equal(memory_available(), 0);
 }
 
-static void image_is_never_given_out(void **state)
+TEST(image_is_never_given_out)
 {
-    (void)state;
     ram_add(MIB, 16 * MIB);
     memory_init(&info, true);
 
     assert_true(drain_avoiding(64 * KIB, IMAGE_START, IMAGE_END) > 0);
 }
 
-static void modules_are_never_given_out(void **state)
+TEST(modules_are_never_given_out)
 {
-    (void)state;
     uint64_t module = 5 * MIB + 123, length = 2 * MIB + 1;
 
     ram_add(MIB, 16 * MIB);
@@ -184,9 +175,8 @@ static void modules_are_never_given_out(void **state)
     assert_int_equal(drain_avoiding(PAGE, start, end), pages);
 }
 
-static void partial_pages_of_the_map_are_left_alone(void **state)
+TEST(partial_pages_of_the_map_are_left_alone)
 {
-    (void)state;
     ram_add(2 * MIB + 1, 20 * MIB - 1);
     memory_init(&info, false);
 
@@ -195,9 +185,8 @@ static void partial_pages_of_the_map_are_left_alone(void **state)
     assert_int_equal(memory_ram_bytes(), 18 * MIB - 2);
 }
 
-static void ram_above_the_reach_waits_until_it_is_raised(void **state)
+TEST(ram_above_the_reach_waits_until_it_is_raised)
 {
-    (void)state;
     ram_add(LOW_BASE, 16 * MIB);
     ram_add(HIGH_BASE, HIGH_END);
     memory_init(&info, true);
@@ -211,9 +200,8 @@ static void ram_above_the_reach_waits_until_it_is_raised(void **state)
     assert_int_equal(memory_ram_bytes(), 15 * MIB + (HIGH_END - HIGH_BASE));
 }
 
-static void from_top_goes_down_to_the_last_piece(void **state)
+TEST(from_top_goes_down_to_the_last_piece)
 {
-    (void)state;
     ram_add(LOW_BASE, 16 * MIB);
     ram_add(HIGH_BASE, HIGH_BASE + 8 * MIB);
     memory_init(&info, true);
@@ -224,9 +212,8 @@ static void from_top_goes_down_to_the_last_piece(void **state)
     assert_int_equal(address_of(memory_alloc(MIB, MIB)), 15 * MIB);
 }
 
-static void a_piece_too_large_is_null_and_costs_nothing(void **state)
+TEST(a_piece_too_large_is_null_and_costs_nothing)
 {
-    (void)state;
     ram_add(LOW_BASE, 16 * MIB);
     memory_init(&info, false);
 
@@ -238,9 +225,8 @@ static void a_piece_too_large_is_null_and_costs_nothing(void **state)
     assert_int_equal(memory_available(), before);
 }
 
-static void size_zero_and_odd_alignments_are_our_own_bugs(void **state)
+TEST(size_zero_and_odd_alignments_are_our_own_bugs)
 {
-    (void)state;
     ram_add(LOW_BASE, 16 * MIB);
     memory_init(&info, false);
 
@@ -249,9 +235,8 @@ static void size_zero_and_odd_alignments_are_our_own_bugs(void **state)
     assert_panics(memory_alloc(64, 48));
 }
 
-static void too_little_ram_is_told_in_numbers(void **state)
+TEST(too_little_ram_is_told_in_numbers)
 {
-    (void)state;
     ram_add(MIB, 2 * MIB);
     assert_panics(memory_init(&info, false));
     assert_non_null(strstr(panic_text, "too little RAM: 424 KiB free"));
@@ -259,17 +244,15 @@ static void too_little_ram_is_told_in_numbers(void **state)
     assert_null(strchr(panic_text, '\n'));
 }
 
-static void a_machine_without_ram_below_4_gib_is_refused(void **state)
+TEST(a_machine_without_ram_below_4_gib_is_refused)
 {
-    (void)state;
     ram_add(HIGH_BASE, HIGH_END);
     assert_panics(memory_init(&info, false));
     assert_non_null(strstr(panic_text, "too little RAM: 0 KiB free"));
 }
 
-static void a_full_list_of_ranges_gives_up_the_smaller_rest(void **state)
+TEST(a_full_list_of_ranges_gives_up_the_smaller_rest)
 {
-    (void)state;
     /* Holes of one page between ranges: as many entries as a boot_info can hold. */
     uint64_t step = 256 * KIB;
     for (uint64_t i = 0; i < BOOT_MEMORY_MAX; i++)
@@ -283,25 +266,4 @@ static void a_full_list_of_ranges_gives_up_the_smaller_rest(void **state)
     assert_true(given > 2 * BOOT_MEMORY_MAX);
     assert_true(memory_available() <= before - given * 64);
     assert_null(memory_alloc(256 * KIB, 64));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(pieces_are_zeroed_aligned_and_apart, setup),
-        cmocka_unit_test_setup(what_alignment_skips_is_given_out_later, setup),
-        cmocka_unit_test_setup(first_mib_is_never_given_out, setup),
-        cmocka_unit_test_setup(image_is_never_given_out, setup),
-        cmocka_unit_test_setup(modules_are_never_given_out, setup),
-        cmocka_unit_test_setup(partial_pages_of_the_map_are_left_alone, setup),
-        cmocka_unit_test_setup(ram_above_the_reach_waits_until_it_is_raised, setup),
-        cmocka_unit_test_setup(from_top_goes_down_to_the_last_piece, setup),
-        cmocka_unit_test_setup(a_piece_too_large_is_null_and_costs_nothing, setup),
-        cmocka_unit_test_setup(size_zero_and_odd_alignments_are_our_own_bugs, setup),
-        cmocka_unit_test_setup(too_little_ram_is_told_in_numbers, setup),
-        cmocka_unit_test_setup(a_machine_without_ram_below_4_gib_is_refused, setup),
-        cmocka_unit_test_setup(a_full_list_of_ranges_gives_up_the_smaller_rest, setup),
-    };
-
-    return cmocka_run_group_tests(tests, group_setup, NULL);
 }

@@ -1,19 +1,14 @@
 /* The monitor on memory ports, asked by a simulated operator: net/monitor*.c. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <machine/clock.h>
 #include <machine/power.h>
 
 #include "tests/host/fixture/memory_port.h"
 #include "net/monitor.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/operator.h"
 
@@ -58,6 +53,8 @@ static int setup(void **state)
     machine_log_forget();
     return 0;
 }
+
+TEST_FIXTURE(.setup = setup);
 
 static void serve(unsigned times)
 {
@@ -106,13 +103,12 @@ static void expect_refused(const char *command, const char *word)
 
 /* ---- lines ---- */
 
-static void every_command_is_in_help_and_has_a_phrase(void **state)
+TEST(every_command_is_in_help_and_has_a_phrase)
 {
     static const char *const names[] = {"help",   "ports",  "stats",   "lanes",  "drops",   "pci",
                                         "memory", "uptime", "version", "log",    "set",     "mode",
                                         "wire",   "reset",  "json",    "reboot", "poweroff"};
 
-    (void)state;
     ask("help");
     expect_done("help");
     expect("help", "", sizeof(names) / sizeof(names[0]));
@@ -129,9 +125,8 @@ static void every_command_is_in_help_and_has_a_phrase(void **state)
     expect_done("help");
 }
 
-static void an_unknown_command_is_named_with_those_there_are(void **state)
+TEST(an_unknown_command_is_named_with_those_there_are)
 {
-    (void)state;
     ask("prots 0");
     expect("error", "reason=unknown-command word=prots accepted=\"help ports stats", 1);
     expect("error", "reboot poweroff\"", 1);
@@ -141,9 +136,8 @@ static void an_unknown_command_is_named_with_those_there_are(void **state)
     expect("error", "reason=unknown-command", 1);
 }
 
-static void an_empty_line_is_no_command(void **state)
+TEST(an_empty_line_is_no_command)
 {
-    (void)state;
     ask("");
     ask("   \t  ");
     expect("error", "", 0);
@@ -152,11 +146,10 @@ static void an_empty_line_is_no_command(void **state)
     expect_done("stats");
 }
 
-static void a_line_that_is_too_long_is_refused(void **state)
+TEST(a_line_that_is_too_long_is_refused)
 {
     char line[CONSOLE_LINE_MAX];
 
-    (void)state;
     memset(line, 'x', sizeof(line));
     line[CONSOLE_LINE_MAX - 1] = '\0';
     ask(line);
@@ -166,7 +159,7 @@ static void a_line_that_is_too_long_is_refused(void **state)
     expect("error", "reason=unknown-command", 1);
 }
 
-static void words_too_many_are_named(void **state)
+TEST(words_too_many_are_named)
 {
     static const char *const lines[] = {
         "help stats x",   "ports 0 x",   "stats 0 clear x", "lanes 0 x", "drops 0 x",
@@ -174,7 +167,6 @@ static void words_too_many_are_named(void **state)
         "set log=warn x", "mode wire x", "wire 0-1 x",      "reset 0 x", "json on x",
         "reboot x",       "poweroff x"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         ask(lines[i]);
         expect("error", "word=x ", 1);
@@ -186,9 +178,8 @@ static void words_too_many_are_named(void **state)
     expect_refused("stats", "x");
 }
 
-static void one_event_is_queued_a_call_and_only_while_there_is_room(void **state)
+TEST(one_event_is_queued_a_call_and_only_while_there_is_room)
 {
-    (void)state;
     operator_type(0, "ports");
     serve(2);
     expect("ports", "", 2);
@@ -204,9 +195,8 @@ static void one_event_is_queued_a_call_and_only_while_there_is_room(void **state
     expect("done", "command=ports", 1);
 }
 
-static void commands_are_answered_one_after_the_other(void **state)
+TEST(commands_are_answered_one_after_the_other)
 {
-    (void)state;
     operator_type(0, "version");
     operator_type(0, "uptime");
     serve(1);
@@ -219,9 +209,8 @@ static void commands_are_answered_one_after_the_other(void **state)
 
 /* ---- questions ---- */
 
-static void ports_tell_what_they_are(void **state)
+TEST(ports_tell_what_they_are)
 {
-    (void)state;
     ports[1].link_up = false;
     ports[2].netdev.state = NETDEV_RETIRED;
     ask("ports");
@@ -246,9 +235,8 @@ static void ports_tell_what_they_are(void **state)
     expect("error", "accepted=\"the number, PCI address or MAC of a port\"", 1);
 }
 
-static void stats_show_counters_and_the_rates_since_this_channel_asked_last(void **state)
+TEST(stats_show_counters_and_the_rates_since_this_channel_asked_last)
 {
-    (void)state;
     machine_clock_step(0);
     ask("stats 0");
     ports[0].stats.rx_packets = 1000;
@@ -271,11 +259,10 @@ static void stats_show_counters_and_the_rates_since_this_channel_asked_last(void
     expect("stats", "", PORTS);
 }
 
-static void clear_lets_the_counters_of_this_channel_start_anew(void **state)
+TEST(clear_lets_the_counters_of_this_channel_start_anew)
 {
     struct stats events = {0};
 
-    (void)state;
     machine_clock_step(0);
     ports[0].stats = (struct netdev_stats){.rx_packets = 7, .tx_dropped = 5, .resets = 1};
     assembly.lanes[0].drops[DROP_RUNT] = 3;
@@ -320,9 +307,8 @@ static void clear_lets_the_counters_of_this_channel_start_anew(void **state)
     expect_refused("stats", "clean");
 }
 
-static void lanes_tell_where_frames_go(void **state)
+TEST(lanes_tell_where_frames_go)
 {
-    (void)state;
     ask("wire 0-1");
     assembly.port_lanes[3] = NULL;
     ask("lanes");
@@ -334,11 +320,10 @@ static void lanes_tell_where_frames_go(void **state)
     expect("lanes", "port=1 function=reflect buffers=544 to=1 ", 1);
 }
 
-static void memory_finds_every_buffer_and_a_leak(void **state)
+TEST(memory_finds_every_buffer_and_a_leak)
 {
     static const uint8_t frame[60] = {2};
 
-    (void)state;
     for (unsigned i = 0; i < 10; i++)
         assert_true(memory_port_inject(&ports[0], frame, sizeof(frame)));
     loop_round(&loop);
@@ -357,18 +342,16 @@ static void memory_finds_every_buffer_and_a_leak(void **state)
            1);
 }
 
-static void pci_functions_are_told_one_by_one(void **state)
+TEST(pci_functions_are_told_one_by_one)
 {
-    (void)state;
     ask("pci");
     expect("pci", "address=00:02.0", 1);
     expect("pci", "", 3);
     expect_done("pci");
 }
 
-static void uptime_is_told_in_seconds_and_in_days(void **state)
+TEST(uptime_is_told_in_seconds_and_in_days)
 {
-    (void)state;
     machine_clock_step(0);
     machine_clock_advance(93784 * CLOCK_NS_PER_S + 500000);
     ask("uptime");
@@ -377,7 +360,7 @@ static void uptime_is_told_in_seconds_and_in_days(void **state)
 
 /* ---- orders ---- */
 
-static void every_state_of_a_port_has_its_name(void **state)
+TEST(every_state_of_a_port_has_its_name)
 {
     static const char *const names[] = {
         [NETDEV_PROBING] = "probing",     [NETDEV_FOUND] = "found",
@@ -387,7 +370,6 @@ static void every_state_of_a_port_has_its_name(void **state)
         [NETDEV_UNPLUGGED] = "unplugged", [NETDEV_FAILED] = "failed"};
     char fragment[64];
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         ports[2].netdev.state = (enum netdev_state)i;
         ask("ports 2");
@@ -402,11 +384,10 @@ static uint32_t speed_of_25_gbit(const struct netdev *dev)
     return 25000;
 }
 
-static void a_port_shows_the_speed_and_the_mtu_that_it_has(void **state)
+TEST(a_port_shows_the_speed_and_the_mtu_that_it_has)
 {
     struct netdev_ops fast = *ports[1].netdev.ops;
 
-    (void)state;
     fast.get_link_speed = speed_of_25_gbit;
     ports[1].netdev.ops = &fast;
     ports[1].netdev.mtu = 9000;
@@ -415,9 +396,8 @@ static void a_port_shows_the_speed_and_the_mtu_that_it_has(void **state)
     expect("ports", " mtu=9000 ", 1);
 }
 
-static void a_port_without_a_lane_has_no_pool_to_tell_of(void **state)
+TEST(a_port_without_a_lane_has_no_pool_to_tell_of)
 {
-    (void)state;
     assembly.port_lanes[3] = NULL;
     ask("memory");
     expect("memory", "port=", PORTS - 1);
@@ -425,9 +405,8 @@ static void a_port_without_a_lane_has_no_pool_to_tell_of(void **state)
     expect_done("memory");
 }
 
-static void words_behind_a_command_that_takes_none_are_refused(void **state)
+TEST(words_behind_a_command_that_takes_none_are_refused)
 {
-    (void)state;
     ask("uptime now");
     expect_refused("uptime", "now");
     expect("error", "accepted=\"nothing behind it\"", 1);
@@ -436,9 +415,8 @@ static void words_behind_a_command_that_takes_none_are_refused(void **state)
     expect("error", "accepted=[PORT]", 1);
 }
 
-static void settings_change_by_their_words(void **state)
+TEST(settings_change_by_their_words)
 {
-    (void)state;
     ask("set stats=5");
     expect_done("set");
     assert_string_equal(operator_changed(), "stats=5");
@@ -478,9 +456,8 @@ static void settings_change_by_their_words(void **state)
     expect_done("set");
 }
 
-static void log_is_a_setting(void **state)
+TEST(log_is_a_setting)
 {
-    (void)state;
     ask("log warn");
     expect_done("log");
     assert_string_equal(operator_changed(), "log=warn");
@@ -502,9 +479,8 @@ static bool goes(unsigned from, unsigned to)
     return memory_port_collect(&ports[to], out, sizeof(out)) == sizeof(frame) && out[20] == from;
 }
 
-static void wires_and_mode_change_between_two_rounds(void **state)
+TEST(wires_and_mode_change_between_two_rounds)
 {
-    (void)state;
     assert_true(goes(0, 1));
     ask("wire 0-2,3-1");
     expect("wires", "mode=wire wires=0-2,1-3 idle_ports=none", 1);
@@ -527,11 +503,10 @@ static void wires_and_mode_change_between_two_rounds(void **state)
     expect_refused("mode", "bridge");
 }
 
-static void a_wrong_pair_changes_nothing(void **state)
+TEST(a_wrong_pair_changes_nothing)
 {
     static const char *const wrong[] = {"0-9", "0-2,1-9", "0-0", "0-1,1-2", "0", "0-2,", ",", "-"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         char line[64];
         snprintf(line, sizeof(line), "wire %s", wrong[i]);
@@ -544,9 +519,8 @@ static void a_wrong_pair_changes_nothing(void **state)
     }
 }
 
-static void a_port_is_reset_by_number_or_address(void **state)
+TEST(a_port_is_reset_by_number_or_address)
 {
-    (void)state;
     ask("reset 1");
     expect_done("reset");
     assert_int_equal(ports[1].stats.resets, 1);
@@ -561,9 +535,8 @@ static void a_port_is_reset_by_number_or_address(void **state)
     expect_refused("reset", "3");
 }
 
-static void json_is_the_channels_own(void **state)
+TEST(json_is_the_channels_own)
 {
-    (void)state;
     operator_type(1, "json on");
     serve(3);
     assert_true(operator_has_json(1));
@@ -575,9 +548,8 @@ static void json_is_the_channels_own(void **state)
     expect_refused("json", "yes");
 }
 
-static void reboot_and_poweroff_ask_for_the_end(void **state)
+TEST(reboot_and_poweroff_ask_for_the_end)
 {
-    (void)state;
     ask("poweroff");
     expect_done("poweroff");
     assert_true(power_requested());
@@ -588,47 +560,12 @@ static void reboot_and_poweroff_ask_for_the_end(void **state)
     assert_true(power_requested());
 }
 
-static void the_loop_serves_the_monitor(void **state)
+TEST(the_loop_serves_the_monitor)
 {
-    (void)state;
     operator_type(0, "version");
     for (unsigned i = 0; i < 10; i++) {
         machine_clock_advance(CLOCK_NS_PER_MS);
         loop_round(&loop);
     }
     expect_done("version");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(every_command_is_in_help_and_has_a_phrase, setup),
-        cmocka_unit_test_setup(an_unknown_command_is_named_with_those_there_are, setup),
-        cmocka_unit_test_setup(an_empty_line_is_no_command, setup),
-        cmocka_unit_test_setup(a_line_that_is_too_long_is_refused, setup),
-        cmocka_unit_test_setup(words_too_many_are_named, setup),
-        cmocka_unit_test_setup(one_event_is_queued_a_call_and_only_while_there_is_room, setup),
-        cmocka_unit_test_setup(commands_are_answered_one_after_the_other, setup),
-        cmocka_unit_test_setup(ports_tell_what_they_are, setup),
-        cmocka_unit_test_setup(stats_show_counters_and_the_rates_since_this_channel_asked_last,
-                               setup),
-        cmocka_unit_test_setup(clear_lets_the_counters_of_this_channel_start_anew, setup),
-        cmocka_unit_test_setup(lanes_tell_where_frames_go, setup),
-        cmocka_unit_test_setup(memory_finds_every_buffer_and_a_leak, setup),
-        cmocka_unit_test_setup(pci_functions_are_told_one_by_one, setup),
-        cmocka_unit_test_setup(uptime_is_told_in_seconds_and_in_days, setup),
-        cmocka_unit_test_setup(every_state_of_a_port_has_its_name, setup),
-        cmocka_unit_test_setup(a_port_shows_the_speed_and_the_mtu_that_it_has, setup),
-        cmocka_unit_test_setup(a_port_without_a_lane_has_no_pool_to_tell_of, setup),
-        cmocka_unit_test_setup(words_behind_a_command_that_takes_none_are_refused, setup),
-        cmocka_unit_test_setup(settings_change_by_their_words, setup),
-        cmocka_unit_test_setup(log_is_a_setting, setup),
-        cmocka_unit_test_setup(wires_and_mode_change_between_two_rounds, setup),
-        cmocka_unit_test_setup(a_wrong_pair_changes_nothing, setup),
-        cmocka_unit_test_setup(a_port_is_reset_by_number_or_address, setup),
-        cmocka_unit_test_setup(json_is_the_channels_own, setup),
-        cmocka_unit_test_setup(reboot_and_poweroff_ask_for_the_end, setup),
-        cmocka_unit_test_setup(the_loop_serves_the_monitor, setup),
-    };
-    return cmocka_run_group_tests_name("monitor", tests, NULL, NULL);
 }

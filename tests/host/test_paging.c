@@ -1,13 +1,7 @@
 /* kernel/paging.c: tables are built for machines of all kinds and walked as a processor would. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <machine/log.h>
 #include <machine/memory.h>
@@ -16,6 +10,7 @@
 #include "kernel/memory.h"
 #include "kernel/paging.h"
 #include "kernel/trap.h"
+#include "tests/host/fixture/test.h"
 
 #define KIB 1024ULL
 #define MIB (1024 * KIB)
@@ -110,6 +105,8 @@ static int setup(void **state)
     };
     return 0;
 }
+
+TEST_FIXTURE(.setup = setup);
 
 static void ram_add(uint64_t base, uint64_t end)
 {
@@ -236,9 +233,8 @@ static void assert_unmapped(const uint64_t *root, uint64_t address)
 
 /* ---- RAM and image. ---- */
 
-static void sixteen_mib_are_mapped_whole(void **state)
+TEST(sixteen_mib_are_mapped_whole)
 {
-    (void)state;
     ram_of_pc(16 * MIB);
 
     uint64_t *root = build();
@@ -257,9 +253,8 @@ static void sixteen_mib_are_mapped_whole(void **state)
     assert_true(sums_of(root).tables <= 6);
 }
 
-static void page_zero_and_stack_guards_are_unmapped(void **state)
+TEST(page_zero_and_stack_guards_are_unmapped)
 {
-    (void)state;
     ram_of_pc(128 * MIB);
 
     uint64_t *root = build();
@@ -273,9 +268,8 @@ static void page_zero_and_stack_guards_are_unmapped(void **state)
     }
 }
 
-static void each_part_of_the_image_has_its_own_rights(void **state)
+TEST(each_part_of_the_image_has_its_own_rights)
 {
-    (void)state;
     ram_of_pc(128 * MIB);
 
     uint64_t *root = build();
@@ -290,9 +284,8 @@ static void each_part_of_the_image_has_its_own_rights(void **state)
     assert_flags(root, layout.image.end, RAM_FLAGS);
 }
 
-static void image_is_mapped_though_the_map_lacks_it(void **state)
+TEST(image_is_mapped_though_the_map_lacks_it)
 {
-    (void)state;
     ram_add(16 * MIB, 64 * MIB);
 
     uint64_t *root = build();
@@ -303,9 +296,8 @@ static void image_is_mapped_though_the_map_lacks_it(void **state)
     assert_false(paging_map_device(root, &plan, layout.text.start, PAGE));
 }
 
-static void ram_above_4_gib_is_mapped_and_the_hole_is_not(void **state)
+TEST(ram_above_4_gib_is_mapped_and_the_hole_is_not)
 {
-    (void)state;
     ram_of_pc(6 * GIB);
 
     uint64_t *root = build();
@@ -318,9 +310,8 @@ static void ram_above_4_gib_is_mapped_and_the_hole_is_not(void **state)
     assert_unmapped(root, 7 * GIB);
 }
 
-static void gigabyte_pages_are_used_where_they_fit(void **state)
+TEST(gigabyte_pages_are_used_where_they_fit)
 {
-    (void)state;
     plan.cpu.gigabyte_pages = true;
     ram_of_pc(6 * GIB);
 
@@ -332,9 +323,8 @@ static void gigabyte_pages_are_used_where_they_fit(void **state)
     assert_int_equal(sums_of(root).pages[2], 1 + 3);
 }
 
-static void sixty_four_gib_without_gigabyte_pages_take_a_table_a_gib(void **state)
+TEST(sixty_four_gib_without_gigabyte_pages_take_a_table_a_gib)
 {
-    (void)state;
     ram_of_pc(64 * GIB);
 
     uint64_t *root = build();
@@ -344,9 +334,8 @@ static void sixty_four_gib_without_gigabyte_pages_take_a_table_a_gib(void **stat
     assert_int_equal(sums_of(root).tables, tables_used);
 }
 
-static void two_tib_reach_beyond_the_first_root_entry(void **state)
+TEST(two_tib_reach_beyond_the_first_root_entry)
 {
-    (void)state;
     plan.cpu = (struct paging_cpu){.gigabyte_pages = true, .physical_bits = 46};
     ram_of_pc(2 * TIB);
 
@@ -356,9 +345,8 @@ static void two_tib_reach_beyond_the_first_root_entry(void **state)
     assert_true(tables_used < 20);
 }
 
-static void tables_needed_are_exact_where_ranges_share_none(void **state)
+TEST(tables_needed_are_exact_where_ranges_share_none)
 {
-    (void)state;
     plan.cpu.physical_bits = 46;
     for (uint64_t i = 1; i <= 4; i++)
         ram_add(i * 512 * GIB + PAGE, i * 512 * GIB + GIB + 3 * PAGE);
@@ -369,9 +357,8 @@ static void tables_needed_are_exact_where_ranges_share_none(void **state)
     assert_int_equal(tables_used, 24);
 }
 
-static void ram_beyond_the_address_bits_is_left_out(void **state)
+TEST(ram_beyond_the_address_bits_is_left_out)
 {
-    (void)state;
     ram_of_pc(16 * MIB);
     ram_add((1ULL << 40) - MIB, (1ULL << 40) + MIB);
     ram_add(1ULL << 50, (1ULL << 50) + MIB);
@@ -383,9 +370,8 @@ static void ram_beyond_the_address_bits_is_left_out(void **state)
     assert_int_equal(sums_of(root).mapped, 16 * MIB - 128 * KIB - (MIB - 0x9f000) - 3 * PAGE + MIB);
 }
 
-static void fifty_two_address_bits_still_end_at_the_lower_half(void **state)
+TEST(fifty_two_address_bits_still_end_at_the_lower_half)
 {
-    (void)state;
     plan.cpu.physical_bits = 52;
     ram_of_pc(16 * MIB);
     ram_add((1ULL << 47) - 2 * MIB, (1ULL << 47) + 2 * MIB);
@@ -395,9 +381,8 @@ static void fifty_two_address_bits_still_end_at_the_lower_half(void **state)
     assert_int_equal(root[256], 0);
 }
 
-static void ranges_smaller_than_a_page_are_nothing(void **state)
+TEST(ranges_smaller_than_a_page_are_nothing)
 {
-    (void)state;
     ram_of_pc(16 * MIB);
     uint64_t mapped = sums_of(build()).mapped;
 
@@ -409,9 +394,8 @@ static void ranges_smaller_than_a_page_are_nothing(void **state)
     assert_int_equal(sums_of(build()).mapped, mapped);
 }
 
-static void running_out_of_memory_is_told(void **state)
+TEST(running_out_of_memory_is_told)
 {
-    (void)state;
     ram_of_pc(6 * GIB);
     build();
 
@@ -433,7 +417,7 @@ static uint64_t random_next(uint64_t *seed)
     return *seed;
 }
 
-static void odd_maps_are_mapped_exactly(void **state)
+TEST(odd_maps_are_mapped_exactly)
 {
     uint64_t seed = 0x2545f4914f6cdd1d;
 
@@ -467,9 +451,8 @@ static void odd_maps_are_mapped_exactly(void **state)
 
 /* ---- Device memory. ---- */
 
-static void device_memory_is_uncached_and_not_executable(void **state)
+TEST(device_memory_is_uncached_and_not_executable)
 {
-    (void)state;
     ram_of_pc(128 * MIB);
     uint64_t *root = build(), before = sums_of(root).mapped;
 
@@ -481,9 +464,8 @@ static void device_memory_is_uncached_and_not_executable(void **state)
     assert_int_equal(sums_of(root).mapped, before + 0x4000);
 }
 
-static void device_memory_beyond_the_first_root_entry_is_mapped(void **state)
+TEST(device_memory_beyond_the_first_root_entry_is_mapped)
 {
-    (void)state;
     ram_of_pc(128 * MIB);
     uint64_t *root = build();
 
@@ -493,9 +475,8 @@ static void device_memory_beyond_the_first_root_entry_is_mapped(void **state)
     assert_unmapped(root, 0xe000004000);
 }
 
-static void device_memory_is_widened_to_whole_pages(void **state)
+TEST(device_memory_is_widened_to_whole_pages)
 {
-    (void)state;
     ram_of_pc(128 * MIB);
     uint64_t *root = build();
 
@@ -505,9 +486,8 @@ static void device_memory_is_widened_to_whole_pages(void **state)
     assert_unmapped(root, 0xfee02000);
 }
 
-static void large_device_memory_gets_large_pages(void **state)
+TEST(large_device_memory_gets_large_pages)
 {
-    (void)state;
     ram_of_pc(128 * MIB);
     uint64_t *root = build();
 
@@ -517,9 +497,8 @@ static void large_device_memory_gets_large_pages(void **state)
     assert_unmapped(root, 0xf0000000);
 }
 
-static void mapping_device_memory_twice_changes_nothing(void **state)
+TEST(mapping_device_memory_twice_changes_nothing)
 {
-    (void)state;
     ram_of_pc(128 * MIB);
     uint64_t *root = build();
 
@@ -536,9 +515,8 @@ static void mapping_device_memory_twice_changes_nothing(void **state)
     assert_int_equal(tables_used, used);
 }
 
-static void device_memory_over_ram_is_refused(void **state)
+TEST(device_memory_over_ram_is_refused)
 {
-    (void)state;
     ram_of_pc(128 * MIB);
     uint64_t *root = build(), before = sums_of(root).mapped;
 
@@ -554,9 +532,8 @@ static void device_memory_over_ram_is_refused(void **state)
     assert_true(paging_map_device(root, &plan, 0x9fc00, 0x400));
 }
 
-static void device_memory_that_has_no_address_is_refused(void **state)
+TEST(device_memory_that_has_no_address_is_refused)
 {
-    (void)state;
     ram_of_pc(128 * MIB);
     uint64_t *root = build();
 
@@ -571,9 +548,8 @@ static void device_memory_that_has_no_address_is_refused(void **state)
     assert_false(paging_map_device(root, &plan, 0xffff800000000000, PAGE));
 }
 
-static void device_memory_without_memory_for_tables_is_refused(void **state)
+TEST(device_memory_without_memory_for_tables_is_refused)
 {
-    (void)state;
     ram_of_pc(128 * MIB);
     uint64_t *root = build();
 
@@ -582,39 +558,7 @@ static void device_memory_without_memory_for_tables_is_refused(void **state)
     assert_unmapped(root, 0xe000000000);
 }
 
-static void device_memory_before_the_tables_is_refused(void **state)
+TEST(device_memory_before_the_tables_is_refused)
 {
-    (void)state;
     assert_null(memory_map_device(0xfee00000, PAGE));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(sixteen_mib_are_mapped_whole, setup),
-        cmocka_unit_test_setup(page_zero_and_stack_guards_are_unmapped, setup),
-        cmocka_unit_test_setup(each_part_of_the_image_has_its_own_rights, setup),
-        cmocka_unit_test_setup(image_is_mapped_though_the_map_lacks_it, setup),
-        cmocka_unit_test_setup(ram_above_4_gib_is_mapped_and_the_hole_is_not, setup),
-        cmocka_unit_test_setup(gigabyte_pages_are_used_where_they_fit, setup),
-        cmocka_unit_test_setup(sixty_four_gib_without_gigabyte_pages_take_a_table_a_gib, setup),
-        cmocka_unit_test_setup(two_tib_reach_beyond_the_first_root_entry, setup),
-        cmocka_unit_test_setup(tables_needed_are_exact_where_ranges_share_none, setup),
-        cmocka_unit_test_setup(ram_beyond_the_address_bits_is_left_out, setup),
-        cmocka_unit_test_setup(fifty_two_address_bits_still_end_at_the_lower_half, setup),
-        cmocka_unit_test_setup(ranges_smaller_than_a_page_are_nothing, setup),
-        cmocka_unit_test_setup(running_out_of_memory_is_told, setup),
-        cmocka_unit_test_setup(odd_maps_are_mapped_exactly, setup),
-        cmocka_unit_test_setup(device_memory_is_uncached_and_not_executable, setup),
-        cmocka_unit_test_setup(device_memory_beyond_the_first_root_entry_is_mapped, setup),
-        cmocka_unit_test_setup(device_memory_is_widened_to_whole_pages, setup),
-        cmocka_unit_test_setup(large_device_memory_gets_large_pages, setup),
-        cmocka_unit_test_setup(mapping_device_memory_twice_changes_nothing, setup),
-        cmocka_unit_test_setup(device_memory_over_ram_is_refused, setup),
-        cmocka_unit_test_setup(device_memory_that_has_no_address_is_refused, setup),
-        cmocka_unit_test_setup(device_memory_without_memory_for_tables_is_refused, setup),
-        cmocka_unit_test_setup(device_memory_before_the_tables_is_refused, setup),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

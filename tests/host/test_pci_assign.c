@@ -1,16 +1,11 @@
 /* Addresses for a device that came without any: drivers/pci_assign.c, bridge by bridge. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include "drivers/pci_assign.h"
 #include "drivers/pci_spec.h"
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/bus.h"
+#include "tests/host/sim/machine.h"
 
 #define FUNCTIONS_MAX 256
 #define MEMORY_64 0x4u
@@ -42,6 +37,8 @@ static int teardown(void **state)
     return sim_bus_complaint() != NULL;
 }
 
+TEST_FIXTURE(.setup = setup, .teardown = teardown);
+
 /* What the machine has known before the card came: everything else. */
 static void scan(void)
 {
@@ -70,9 +67,8 @@ static void open_prefetchable(uint64_t start, uint64_t end, bool wide)
     sim_pci_set(bridge, 0x2c, 4, (uint32_t)((end - 1) >> 32));
 }
 
-static void a_64_bit_prefetchable_bar_goes_above_4_gib_where_its_bridge_does(void **state)
+TEST(a_64_bit_prefetchable_bar_goes_above_4_gib_where_its_bridge_does)
 {
-    (void)state;
     open_prefetchable(0x8000000000u, 0x8000400000u, true);
     sim_pci_set(bridge, 0x20, 4, 0xfe30fe20u);
     sim_pci_add_bar(card, 0, MEMORY_64 | PREFETCHABLE, 16384, 0);
@@ -87,9 +83,8 @@ static void a_64_bit_prefetchable_bar_goes_above_4_gib_where_its_bridge_does(voi
     assert_int_equal(device.bars[4].base, 0xfe204000u);
 }
 
-static void a_prefetchable_window_below_4_gib_takes_32_bit_bars_until_it_is_full(void **state)
+TEST(a_prefetchable_window_below_4_gib_takes_32_bit_bars_until_it_is_full)
 {
-    (void)state;
     open_prefetchable(0xe0000000u, 0xe0100000u, false);
     sim_pci_set(bridge, 0x28, 4, 0xdeadbeefu); /* means nothing where the type is 32 bits */
     sim_pci_set(bridge, 0x20, 4, 0xfe30fe20u);
@@ -102,11 +97,10 @@ static void a_prefetchable_window_below_4_gib_takes_32_bit_bars_until_it_is_full
     assert_int_equal(machine_log_count("warn", ""), 0);
 }
 
-static void on_the_root_bus_bridges_and_bars_are_gone_round_and_removed_cards_are_not(void **state)
+TEST(on_the_root_bus_bridges_and_bars_are_gone_round_and_removed_cards_are_not)
 {
     struct sim_pci_function *gone, *open;
 
-    (void)state;
     card->bus = 0;
     card->device = 9;
     sim_pci_set(bridge, 0x1c, 2, 0xc0c0);      /* its I/O: 0xc000 to 0xcfff */
@@ -125,9 +119,8 @@ static void on_the_root_bus_bridges_and_bars_are_gone_round_and_removed_cards_ar
     assert_int_equal(device.bars[1].base, 0xf0200000u);
 }
 
-static void a_card_behind_no_bridge_that_is_known_and_a_bridge_are_left_as_they_are(void **state)
+TEST(a_card_behind_no_bridge_that_is_known_and_a_bridge_are_left_as_they_are)
 {
-    (void)state;
     card->bus = 3;
     sim_pci_add_bar(card, 0, 0, 4096, 0);
     scan();
@@ -143,9 +136,8 @@ static void a_card_behind_no_bridge_that_is_known_and_a_bridge_are_left_as_they_
     assert_int_equal(machine_log_count("warn", "reason=\"no room"), 0);
 }
 
-static void a_bar_that_fits_by_its_size_but_on_no_boundary_is_refused(void **state)
+TEST(a_bar_that_fits_by_its_size_but_on_no_boundary_is_refused)
 {
-    (void)state;
     sim_pci_set(bridge, 0x20, 4, 0xfe40fe30u); /* 2 MiB from 0xfe300000 on */
     sim_pci_add_bar(card, 0, 0, 2u << 20, 0);
     sim_pci_add_bar(card, 1, 0, 1u << 20, 0);
@@ -160,9 +152,8 @@ static void a_bar_that_fits_by_its_size_but_on_no_boundary_is_refused(void **sta
 }
 
 /* No real bridge is like that, but whoever makes one up must not get a BAR to address 0. */
-static void windows_at_the_end_of_the_address_space_do_not_wrap(void **state)
+TEST(windows_at_the_end_of_the_address_space_do_not_wrap)
 {
-    (void)state;
     const uint64_t start = 0xffffffffffc00000u;
     struct sim_pci_function *other = sim_pci_add(1, 1, 0, SIM_PCI_ID(0x1b36, 0x000c), 0x060400);
 
@@ -185,9 +176,8 @@ static void windows_at_the_end_of_the_address_space_do_not_wrap(void **state)
     assert_int_equal(assign().bars[0].base, 0);
 }
 
-static void with_more_bars_than_can_be_noted_nothing_is_placed_over_them(void **state)
+TEST(with_more_bars_than_can_be_noted_nothing_is_placed_over_them)
 {
-    (void)state;
     sim_pci_set(bridge, 0x20, 4, 0xfe30fe20u);
     sim_pci_add_bar(card, 0, 0, 4096, 0);
     scan();
@@ -201,20 +191,4 @@ static void with_more_bars_than_can_be_noted_nothing_is_placed_over_them(void **
     assert_int_equal(machine_log_count("warn", "bar=0 size=0x1000 reason=\"no room"), 1);
     count = 100;
     assert_int_equal(assign().bars[0].base, 0xfe200000u);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_64_bit_prefetchable_bar_goes_above_4_gib_where_its_bridge_does),
-        TEST(a_prefetchable_window_below_4_gib_takes_32_bit_bars_until_it_is_full),
-        TEST(on_the_root_bus_bridges_and_bars_are_gone_round_and_removed_cards_are_not),
-        TEST(a_card_behind_no_bridge_that_is_known_and_a_bridge_are_left_as_they_are),
-        TEST(a_bar_that_fits_by_its_size_but_on_no_boundary_is_refused),
-        TEST(windows_at_the_end_of_the_address_space_do_not_wrap),
-        TEST(with_more_bars_than_can_be_noted_nothing_is_placed_over_them),
-    };
-    return cmocka_run_group_tests_name("pci_assign", tests, NULL, NULL);
 }

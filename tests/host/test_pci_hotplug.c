@@ -1,16 +1,11 @@
 /* Where devices that come and go are looked for, and what is seen there: drivers/pci_hotplug.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include "drivers/pci_hotplug.h"
 #include "drivers/pci_spec.h"
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/bus.h"
+#include "tests/host/sim/machine.h"
 
 #define FUNCTIONS_MAX 256
 #define CONTROL 0x18
@@ -54,6 +49,8 @@ static int setup(void **state)
     return 0;
 }
 
+TEST_FIXTURE(.setup = setup);
+
 /* ---- the register block ---- */
 
 static struct pci_device *add_function(uint8_t bus, uint8_t device, uint8_t function)
@@ -82,9 +79,8 @@ static uint16_t block_at(uint16_t first)
     return hotplug.block;
 }
 
-static void the_register_block_is_where_the_machine_has_it(void **state)
+TEST(the_register_block_is_where_the_machine_has_it)
 {
-    (void)state;
     add_host_bridge(0x1237);
     assert_int_equal(block_at(0xae00), 0xae00);
     assert_true(hotplug.buses[0].known); /* the root bus */
@@ -100,9 +96,8 @@ static void the_register_block_is_where_the_machine_has_it(void **state)
     assert_int_equal(block_at(0xae00), 0xae00);
 }
 
-static void no_other_machine_is_taken_for_one_of_qemus(void **state)
+TEST(no_other_machine_is_taken_for_one_of_qemus)
 {
-    (void)state;
     assert_int_equal(block_at(0xae00), 0); /* no host bridge at all */
     add_host_bridge(0x1237)->vendor = 0x1022;
     assert_int_equal(block_at(0xae00), 0);
@@ -118,9 +113,8 @@ static void no_other_machine_is_taken_for_one_of_qemus(void **state)
     assert_int_equal(selected, 0); /* and nothing was written */
 }
 
-static void no_more_buses_are_looked_at_than_are_kept(void **state)
+TEST(no_more_buses_are_looked_at_than_are_kept)
 {
-    (void)state;
     add_host_bridge(0x1237);
     for (unsigned i = 0; i < PCI_HOTPLUG_BUSES_MAX - 2; i++)
         add_function(0, 2, 0)->header_type = PCI_HEADER_TYPE_BRIDGE;
@@ -132,11 +126,10 @@ static void no_more_buses_are_looked_at_than_are_kept(void **state)
     assert_int_equal(hotplug.bus_count, PCI_HOTPLUG_BUSES_MAX);
 }
 
-static void one_event_comes_at_a_time_and_none_is_lost(void **state)
+TEST(one_event_comes_at_a_time_and_none_is_lost)
 {
     struct pci_hotplug_event event;
 
-    (void)state;
     add_host_bridge(0x1237);
     add_function(0, 2, 0)->header_type = PCI_HEADER_TYPE_BRIDGE;
     block_at(0xae00);
@@ -190,11 +183,10 @@ static unsigned slots(void)
     return hotplug.slot_count;
 }
 
-static void a_slot_is_one_only_if_it_says_so_in_all_places(void **state)
+TEST(a_slot_is_one_only_if_it_says_so_in_all_places)
 {
     struct sim_pci_function *port = add_port(3, 1);
 
-    (void)state;
     assert_int_equal(slots(), 1);
     sim_pci_set(port, (uint8_t)(express + 0x02), 2, 0x0162); /* a switch's downstream port */
     assert_int_equal(slots(), 1);
@@ -210,11 +202,10 @@ static void a_slot_is_one_only_if_it_says_so_in_all_places(void **state)
     assert_int_equal(slots(), 0);
 }
 
-static void a_capability_that_would_reach_beyond_the_space_is_none(void **state)
+TEST(a_capability_that_would_reach_beyond_the_space_is_none)
 {
     struct sim_pci_function *port = add_port(3, 1);
 
-    (void)state;
     memcpy(port->config + 0xe0, port->config + express, 0x1c);
     port->config[0x34] = 0xe0;
     port->config[0xe1] = 0;
@@ -225,9 +216,8 @@ static void a_capability_that_would_reach_beyond_the_space_is_none(void **state)
     assert_int_equal(slots(), 0);
 }
 
-static void no_more_slots_are_looked_at_than_are_kept(void **state)
+TEST(no_more_slots_are_looked_at_than_are_kept)
 {
-    (void)state;
     add_port(3, 1);
     slots();
     for (; count < PCI_HOTPLUG_SLOTS_MAX + 3; count++)
@@ -242,12 +232,11 @@ static struct pci_hotplug_event look_with_status(struct sim_pci_function *port, 
     return pci_hotplug_look(&hotplug);
 }
 
-static void a_slots_events_are_told_from_its_status(void **state)
+TEST(a_slots_events_are_told_from_its_status)
 {
     struct sim_pci_function *first = add_port(3, 1), *second = add_port(4, 2);
     struct pci_hotplug_event event;
 
-    (void)state;
     slots();
     assert_int_equal(look_with_status(second, 0x0040).what, PCI_HOTPLUG_NOTHING);
     assert_int_equal(look_with_status(second, 0x0001).what, PCI_HOTPLUG_NOTHING); /* nobody there */
@@ -266,19 +255,4 @@ static void a_slots_events_are_told_from_its_status(void **state)
     assert_int_equal(sim_pci_get(second, (uint8_t)(express + CONTROL), 2), 0x0100);
     assert_false(hotplug.buses[0].known);
     assert_int_equal(hotplug.buses[0].refused, 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(the_register_block_is_where_the_machine_has_it, setup),
-        cmocka_unit_test_setup(no_other_machine_is_taken_for_one_of_qemus, setup),
-        cmocka_unit_test_setup(no_more_buses_are_looked_at_than_are_kept, setup),
-        cmocka_unit_test_setup(one_event_comes_at_a_time_and_none_is_lost, setup),
-        cmocka_unit_test_setup(a_slot_is_one_only_if_it_says_so_in_all_places, setup),
-        cmocka_unit_test_setup(a_capability_that_would_reach_beyond_the_space_is_none, setup),
-        cmocka_unit_test_setup(no_more_slots_are_looked_at_than_are_kept, setup),
-        cmocka_unit_test_setup(a_slots_events_are_told_from_its_status, setup),
-    };
-    return cmocka_run_group_tests_name("pci_hotplug", tests, NULL, NULL);
 }

@@ -1,15 +1,10 @@
 /* How a function comes to interrupt the core: drivers/pci_interrupt.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "drivers/pci_interrupt.h"
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/bus.h"
+#include "tests/host/sim/machine.h"
 
 #define BAR 1
 #define BAR_BASE 0xfeb00000u
@@ -71,6 +66,8 @@ static int setup(void **state)
     return 0;
 }
 
+TEST_FIXTURE(.setup = setup);
+
 static enum pci_interrupt open_device(void)
 {
     assert_int_equal(pci_scan(&device, 1), 1);
@@ -88,9 +85,8 @@ static bool intx_is_off(void)
     return (sim_pci_get(function, COMMAND, 2) & INTX_OFF) != 0;
 }
 
-static void a_message_goes_into_the_first_entry_of_the_table(void **state)
+TEST(a_message_goes_into_the_first_entry_of_the_table)
 {
-    (void)state;
     assert_int_equal(open_device(), PCI_INTERRUPT_BY_MESSAGE);
     assert_int_equal(table[0], MACHINE_MESSAGE_ADDRESS);
     assert_int_equal(table[1], 0);
@@ -103,9 +99,8 @@ static void a_message_goes_into_the_first_entry_of_the_table(void **state)
     assert_true(pci_msix_enabled(&device));
 }
 
-static void a_function_in_the_place_of_another_has_its_message(void **state)
+TEST(a_function_in_the_place_of_another_has_its_message)
 {
-    (void)state;
     assert_int_equal(open_device(), PCI_INTERRUPT_BY_MESSAGE);
     memset(table, 0, sizeof(table));
     assert_int_equal(pci_interrupt_open(&device, &message), PCI_INTERRUPT_BY_MESSAGE);
@@ -113,9 +108,8 @@ static void a_function_in_the_place_of_another_has_its_message(void **state)
     assert_int_equal(table[2], 1);
 }
 
-static void a_table_that_firmware_left_on_is_masked_while_it_is_written(void **state)
+TEST(a_table_that_firmware_left_on_is_masked_while_it_is_written)
 {
-    (void)state;
     sim_pci_set(function, (uint8_t)(msix + 2), 2, CONTROL_ENABLE | 1);
     assert_int_equal(open_device(), PCI_INTERRUPT_BY_MESSAGE);
     assert_false(written_while_open);
@@ -132,7 +126,7 @@ static void assert_line_instead(void)
     assert_int_equal(table[2], 0);
 }
 
-static void a_table_that_cannot_be_reached_leaves_the_line(void **state)
+TEST(a_table_that_cannot_be_reached_leaves_the_line)
 {
     static const uint32_t places[] = {
         TABLE | 0,                                     /* no such BAR */
@@ -157,15 +151,14 @@ static void a_table_that_cannot_be_reached_leaves_the_line(void **state)
     assert_line_instead();
 }
 
-static void a_function_without_msix_has_its_line(void **state)
+TEST(a_function_without_msix_has_its_line)
 {
-    (void)state;
     function->config[0x34] = 0;
     assert_int_equal(open_device(), PCI_INTERRUPT_BY_LINE);
     assert_false(intx_is_off());
 }
 
-static void a_line_that_is_none_leaves_intx_off(void **state)
+TEST(a_line_that_is_none_leaves_intx_off)
 {
     static const uint8_t lines[] = {0, 16, 254, 255};
 
@@ -176,17 +169,4 @@ static void a_line_that_is_none_leaves_intx_off(void **state)
         assert_int_equal(open_device(), PCI_INTERRUPT_NONE);
         assert_true(intx_is_off());
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(a_message_goes_into_the_first_entry_of_the_table, setup),
-        cmocka_unit_test_setup(a_function_in_the_place_of_another_has_its_message, setup),
-        cmocka_unit_test_setup(a_table_that_firmware_left_on_is_masked_while_it_is_written, setup),
-        cmocka_unit_test_setup(a_table_that_cannot_be_reached_leaves_the_line, setup),
-        cmocka_unit_test_setup(a_function_without_msix_has_its_line, setup),
-        cmocka_unit_test_setup(a_line_that_is_none_leaves_intx_off, setup),
-    };
-    return cmocka_run_group_tests_name("pci_interrupt", tests, NULL, NULL);
 }

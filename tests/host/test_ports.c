@@ -2,12 +2,6 @@
  * Devices that come and go under the loop: drivers/ports.c, pci_hotplug.c, pci_assign.c and
  * virtio_net_plug.c, on a simulated bus with QEMU's hot-plug registers or PCI Express slots.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include <machine/clock.h>
@@ -17,6 +11,7 @@
 #include "drivers/ports.h"
 #include "drivers/virtio_net.h"
 #include "net/loop.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/virtio_net.h"
 
@@ -152,6 +147,8 @@ static int teardown(void **state)
     return complaint != NULL;
 }
 
+TEST_FIXTURE(.setup = setup, .teardown = teardown);
+
 /* --- what goes on --- */
 
 static void rounds(unsigned n)
@@ -210,9 +207,8 @@ static void assert_no_buffer_lost(void)
 
 /* --- going --- */
 
-static void a_device_that_is_asked_to_go_is_stopped_and_ejected(void **state)
+TEST(a_device_that_is_asked_to_go_is_stopped_and_ejected)
 {
-    (void)state;
     start(4);
     assert_int_equal(crosses(1, 2), 1);
     block.down[0] = 1u << 2;
@@ -234,9 +230,8 @@ static void a_device_that_is_asked_to_go_is_stopped_and_ejected(void **state)
     assert_no_buffer_lost();
 }
 
-static void frames_that_were_in_its_ring_are_counted(void **state)
+TEST(frames_that_were_in_its_ring_are_counted)
 {
-    (void)state;
     start(2);
     devices[2]->transmit_at_once = false;
     for (unsigned i = 0; i < 10; i++)
@@ -248,9 +243,8 @@ static void frames_that_were_in_its_ring_are_counted(void **state)
     assert_no_buffer_lost();
 }
 
-static void frames_in_its_ring_have_time_to_leave(void **state)
+TEST(frames_in_its_ring_have_time_to_leave)
 {
-    (void)state;
     start(2);
     devices[2]->transmit_at_once = false;
     crosses(1, 2);
@@ -263,9 +257,8 @@ static void frames_in_its_ring_have_time_to_leave(void **state)
     assert_no_buffer_lost();
 }
 
-static void a_device_that_does_not_go_goes_on_and_is_asked_once(void **state)
+TEST(a_device_that_does_not_go_goes_on_and_is_asked_once)
 {
-    (void)state;
     start(2);
     block.sticks = true;
     block.down[0] = 1u << 2;
@@ -287,9 +280,8 @@ static void a_device_that_does_not_go_goes_on_and_is_asked_once(void **state)
     assert_int_equal(machine_log_count("unplug", "port=1"), 1);
 }
 
-static void a_device_that_is_no_port_is_ejected_too(void **state)
+TEST(a_device_that_is_no_port_is_ejected_too)
 {
-    (void)state;
     sim_pci_add(0, 5, 0, SIM_PCI_ID(0x1234, 0x5678), 0x030000);
     start(2);
     block.down[0] = 1u << 5;
@@ -299,9 +291,8 @@ static void a_device_that_is_no_port_is_ejected_too(void **state)
 }
 
 /* Of a port only its own device's end is told, and that once. */
-static void another_card_in_the_slot_of_a_port_is_not_that_port(void **state)
+TEST(another_card_in_the_slot_of_a_port_is_not_that_port)
 {
-    (void)state;
     start(2);
     block.down[0] = 1u << 2;
     look(3);
@@ -319,9 +310,8 @@ static void another_card_in_the_slot_of_a_port_is_not_that_port(void **state)
     assert_int_equal(crosses(1, 2), 1);
 }
 
-static void a_device_that_vanishes_unasked_is_noticed(void **state)
+TEST(a_device_that_vanishes_unasked_is_noticed)
 {
-    (void)state;
     start(4);
     assert_int_equal(crosses(1, 2), 1);
     devices[2]->gone = devices[2]->pci->absent = true;
@@ -333,9 +323,8 @@ static void a_device_that_vanishes_unasked_is_noticed(void **state)
     assert_no_buffer_lost();
 }
 
-static void a_port_that_is_being_reset_can_be_unplugged(void **state)
+TEST(a_port_that_is_being_reset_can_be_unplugged)
 {
-    (void)state;
     start(2);
     devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 2;
     assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
@@ -348,9 +337,8 @@ static void a_port_that_is_being_reset_can_be_unplugged(void **state)
 /* --- coming --- */
 
 /* It is back in service before it is ejected, so frames may lie in its ring. */
-static void a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_count(void **state)
+TEST(a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_count)
 {
-    (void)state;
     start(2);
     devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 20;
     assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
@@ -369,9 +357,8 @@ static void a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_
     assert_no_buffer_lost();
 }
 
-static void a_port_in_its_reset_whose_device_does_not_go_comes_back_by_itself(void **state)
+TEST(a_port_in_its_reset_whose_device_does_not_go_comes_back_by_itself)
 {
-    (void)state;
     start(2);
     devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 2;
     assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
@@ -384,9 +371,8 @@ static void a_port_in_its_reset_whose_device_does_not_go_comes_back_by_itself(vo
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
 }
 
-static void a_retired_port_whose_device_has_gone_is_unplugged(void **state)
+TEST(a_retired_port_whose_device_has_gone_is_unplugged)
 {
-    (void)state;
     start(2);
     devices[2]->reset_stuck = true;
     assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
@@ -404,7 +390,7 @@ static void a_retired_port_whose_device_has_gone_is_unplugged(void **state)
 }
 
 /* 2: the slot had a port before, 4: it is new. */
-static void a_device_whose_reset_takes_its_time_holds_nobody_up(void **state)
+TEST(a_device_whose_reset_takes_its_time_holds_nobody_up)
 {
     for (uint8_t slot = 2; slot <= 4; slot += 2) {
         if (slot == 4) {
@@ -438,9 +424,8 @@ static void a_device_whose_reset_takes_its_time_holds_nobody_up(void **state)
     }
 }
 
-static void a_device_that_never_resets_does_not_take_the_place_of_the_one_before(void **state)
+TEST(a_device_that_never_resets_does_not_take_the_place_of_the_one_before)
 {
-    (void)state;
     start(2);
     block.down[0] = 1u << 2;
     look(3);
@@ -454,9 +439,8 @@ static void a_device_that_never_resets_does_not_take_the_place_of_the_one_before
     assert_no_buffer_lost();
 }
 
-static void a_refilled_slot_gets_its_old_port(void **state)
+TEST(a_refilled_slot_gets_its_old_port)
 {
-    (void)state;
     start(4);
     for (unsigned turn = 1; turn <= 3; turn++) {
         block.down[0] = 1u << 2;
@@ -476,9 +460,8 @@ static void a_refilled_slot_gets_its_old_port(void **state)
 }
 
 /* The bus complains if two devices answer one port. */
-static void new_slots_get_the_next_numbers_and_addresses_of_their_own(void **state)
+TEST(new_slots_get_the_next_numbers_and_addresses_of_their_own)
 {
-    (void)state;
     start(3);
     assert_int_equal(assembly.wiring.partner[2], WIRING_IDLE);
     plug(5);
@@ -499,9 +482,8 @@ static void new_slots_get_the_next_numbers_and_addresses_of_their_own(void **sta
     assert_no_buffer_lost();
 }
 
-static void a_late_port_gets_the_filter_that_was_asked_for(void **state)
+TEST(a_late_port_gets_the_filter_that_was_asked_for)
 {
-    (void)state;
     start(1);
     ports.promisc = false;
     ports.allmulti = true;
@@ -512,11 +494,10 @@ static void a_late_port_gets_the_filter_that_was_asked_for(void **state)
     assert_true(devices[2]->allmulti);
 }
 
-static void a_late_port_gets_the_address_that_was_asked_for_its_number(void **state)
+TEST(a_late_port_gets_the_address_that_was_asked_for_its_number)
 {
     static const struct mac_address wanted = {{2, 0, 0, 0, 0, 9}};
 
-    (void)state;
     start(1);
     ports.macs[2] = wanted;
     plug(2);
@@ -536,9 +517,8 @@ static struct sim_pci_function *add_card(uint8_t bus, uint8_t device, uint32_t c
     return sim_pci_add(bus, device, 0, SIM_PCI_ID(0x8086, 0x100e), class_code);
 }
 
-static void a_network_card_of_another_kind_is_told_and_everything_else_is_passed_over(void **state)
+TEST(a_network_card_of_another_kind_is_told_and_everything_else_is_passed_over)
 {
-    (void)state;
     add_card(0, 6, 0x020000);
     add_card(0, 5, 0x030000);
     start(2);
@@ -556,9 +536,8 @@ static void a_network_card_of_another_kind_is_told_and_everything_else_is_passed
     assert_int_equal(machine_log_count("warn", ""), 2);
 }
 
-static void a_card_that_comes_behind_a_bridge_is_found_there(void **state)
+TEST(a_card_that_comes_behind_a_bridge_is_found_there)
 {
-    (void)state;
     struct sim_pci_function *bridge = sim_pci_add(0, 7, 0, SIM_PCI_ID(0x1b36, 0x0001), 0x060400);
     sim_pci_make_bridge(bridge, 1);
     sim_pci_set(bridge, 0x1c, 2, 0xd1d1);
@@ -578,9 +557,8 @@ static void a_card_that_comes_behind_a_bridge_is_found_there(void **state)
     assert_int_equal(crosses(1, 2), 1);
 }
 
-static void more_functions_than_are_kept_are_told(void **state)
+TEST(more_functions_than_are_kept_are_told)
 {
-    (void)state;
     start(2);
     while (ports.function_count < PORTS_FUNCTIONS_MAX)
         ports.functions[ports.function_count++] =
@@ -592,9 +570,8 @@ static void more_functions_than_are_kept_are_told(void **state)
     assert_int_equal(crosses(1, 2), 1);
 }
 
-static void more_cards_than_ports_at_the_start_are_told(void **state)
+TEST(more_cards_than_ports_at_the_start_are_told)
 {
-    (void)state;
     add_host_bridge(0x1af4);
     add_device(1);
     memset(&ports, 0, sizeof(ports));
@@ -606,9 +583,8 @@ static void more_cards_than_ports_at_the_start_are_told(void **state)
     assert_int_equal(ports.spare_count, 0);
 }
 
-static void a_late_port_that_cannot_start_leaves_the_others_alone(void **state)
+TEST(a_late_port_that_cannot_start_leaves_the_others_alone)
 {
-    (void)state;
     start(3);
     plug(4);
     devices[4]->page_refused = true;
@@ -630,9 +606,8 @@ static void a_late_port_that_cannot_start_leaves_the_others_alone(void **state)
     assert_no_buffer_lost();
 }
 
-static void a_late_port_that_cannot_be_driven_takes_its_number_and_no_more(void **state)
+TEST(a_late_port_that_cannot_be_driven_takes_its_number_and_no_more)
 {
-    (void)state;
     start(2);
     plug(4);
     devices[4]->reset_stuck = true;
@@ -649,9 +624,8 @@ static void a_late_port_that_cannot_be_driven_takes_its_number_and_no_more(void 
     assert_no_buffer_lost();
 }
 
-static void a_device_with_other_rings_is_refused_and_the_next_is_tried(void **state)
+TEST(a_device_with_other_rings_is_refused_and_the_next_is_tried)
 {
-    (void)state;
     start(2);
     block.down[0] = 1u << 2;
     look(3);
@@ -668,9 +642,8 @@ static void a_device_with_other_rings_is_refused_and_the_next_is_tried(void **st
     assert_no_buffer_lost();
 }
 
-static void no_more_ports_than_there_is_room_for(void **state)
+TEST(no_more_ports_than_there_is_room_for)
 {
-    (void)state;
     start(1);
     assembly.port_count = NETDEV_PORTS_MAX; /* as if */
     for (unsigned i = 1; i < NETDEV_PORTS_MAX; i++) {
@@ -684,9 +657,8 @@ static void no_more_ports_than_there_is_room_for(void **state)
 
 /* --- where the registers are used --- */
 
-static void the_registers_are_left_alone_behind_an_unknown_host_bridge(void **state)
+TEST(the_registers_are_left_alone_behind_an_unknown_host_bridge)
 {
-    (void)state;
     add_host_bridge(0x1234);
     add_device(1);
     assemble();
@@ -695,9 +667,8 @@ static void the_registers_are_left_alone_behind_an_unknown_host_bridge(void **st
     assert_int_equal(ports.hotplug.block, 0);
 }
 
-static void registers_that_give_no_plausible_answer_are_left_alone(void **state)
+TEST(registers_that_give_no_plausible_answer_are_left_alone)
 {
-    (void)state;
     block.lies = true;
     start(1);
     assert_int_equal(ports.hotplug.block, 0);
@@ -710,9 +681,8 @@ static void registers_that_give_no_plausible_answer_are_left_alone(void **state)
 
 /* Behind bridges the block's own numbers say nothing of the bus: those with the same device number
  * stop for a moment, and lose nothing. */
-static void where_the_bus_is_unknown_only_the_right_device_goes(void **state)
+TEST(where_the_bus_is_unknown_only_the_right_device_goes)
 {
-    (void)state;
     struct sim_pci_function *bridge = sim_pci_add(0, 7, 0, SIM_PCI_ID(0x1b36, 0x0001), 0x060400);
     sim_pci_make_bridge(bridge, 1);
     add_host_bridge(0x1af4);
@@ -778,9 +748,8 @@ static uint16_t slot_control(void)
     return (uint16_t)sim_pci_get(root_port, (uint8_t)(express + EXPRESS_CONTROL), 2);
 }
 
-static void the_attention_button_of_an_occupied_slot_ejects_its_device(void **state)
+TEST(the_attention_button_of_an_occupied_slot_ejects_its_device)
 {
-    (void)state;
     start_with_slot();
     set_slot_status(0x0041);
     look(1);
@@ -808,9 +777,8 @@ static void the_attention_button_of_an_occupied_slot_ejects_its_device(void **st
 
 /* --- addresses behind a bridge --- */
 
-static void addresses_behind_a_bridge_come_out_of_its_windows(void **state)
+TEST(addresses_behind_a_bridge_come_out_of_its_windows)
 {
-    (void)state;
     start_with_slot();
     sim_pci_set(root_port, 0x1c, 2, 0xd1d1);      /* I/O 0xd000 to 0xdfff, 16 bits wide */
     sim_pci_set(root_port, 0x20, 4, 0xfe30fe20u); /* memory 0xfe200000 to 0xfe3fffff */
@@ -833,9 +801,8 @@ static void addresses_behind_a_bridge_come_out_of_its_windows(void **state)
     assert_int_equal(sim_pci_get(root_port, 0x04, 2) & 7, 7);
 }
 
-static void without_a_window_it_is_said_which_address_is_missing(void **state)
+TEST(without_a_window_it_is_said_which_address_is_missing)
 {
-    (void)state;
     start_with_slot();
     sim_pci_set(root_port, 0x1c, 2, 0x00f0); /* base above limit: closed */
     struct sim_pci_function *new = sim_pci_add(1, 3, 0, SIM_PCI_ID(0x1af4, 0x1000), 0x020000);
@@ -847,44 +814,4 @@ static void without_a_window_it_is_said_which_address_is_missing(void **state)
     assert_int_equal(machine_log_count("warn", "pci=01:03.0 bar=0 size=0x20 reason=\"no room in "
                                                "the I/O window of its bridge\""),
                      1);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_device_that_is_asked_to_go_is_stopped_and_ejected),
-        TEST(frames_that_were_in_its_ring_are_counted),
-        TEST(frames_in_its_ring_have_time_to_leave),
-        TEST(a_device_that_does_not_go_goes_on_and_is_asked_once),
-        TEST(a_device_that_is_no_port_is_ejected_too),
-        TEST(another_card_in_the_slot_of_a_port_is_not_that_port),
-        TEST(a_device_that_vanishes_unasked_is_noticed),
-        TEST(a_port_that_is_being_reset_can_be_unplugged),
-        TEST(a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_count),
-        TEST(a_port_in_its_reset_whose_device_does_not_go_comes_back_by_itself),
-        TEST(a_retired_port_whose_device_has_gone_is_unplugged),
-        TEST(a_device_whose_reset_takes_its_time_holds_nobody_up),
-        TEST(a_device_that_never_resets_does_not_take_the_place_of_the_one_before),
-        TEST(a_refilled_slot_gets_its_old_port),
-        TEST(new_slots_get_the_next_numbers_and_addresses_of_their_own),
-        TEST(a_late_port_gets_the_filter_that_was_asked_for),
-        TEST(a_late_port_gets_the_address_that_was_asked_for_its_number),
-        TEST(a_network_card_of_another_kind_is_told_and_everything_else_is_passed_over),
-        TEST(a_card_that_comes_behind_a_bridge_is_found_there),
-        TEST(more_functions_than_are_kept_are_told),
-        TEST(more_cards_than_ports_at_the_start_are_told),
-        TEST(a_late_port_that_cannot_start_leaves_the_others_alone),
-        TEST(a_late_port_that_cannot_be_driven_takes_its_number_and_no_more),
-        TEST(a_device_with_other_rings_is_refused_and_the_next_is_tried),
-        TEST(no_more_ports_than_there_is_room_for),
-        TEST(the_registers_are_left_alone_behind_an_unknown_host_bridge),
-        TEST(registers_that_give_no_plausible_answer_are_left_alone),
-        TEST(where_the_bus_is_unknown_only_the_right_device_goes),
-        TEST(the_attention_button_of_an_occupied_slot_ejects_its_device),
-        TEST(addresses_behind_a_bridge_come_out_of_its_windows),
-        TEST(without_a_window_it_is_said_which_address_is_missing),
-    };
-    return cmocka_run_group_tests_name("ports", tests, NULL, NULL);
 }

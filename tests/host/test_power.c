@@ -1,19 +1,13 @@
 /* The note that the machine is to end, and the power button: kernel/power.c, kernel/button.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <machine/clock.h>
 #include <machine/power.h>
 
 #include "kernel/acpi.h"
 #include "kernel/console.h"
 #include "kernel/power.h"
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/bus.h"
+#include "tests/host/sim/machine.h"
 
 #define PM1_PORTS 0x600 /* status, enable, control, two bytes each */
 #define PM1_STATUS 0
@@ -92,10 +86,11 @@ static int setup(void **state)
     return 0;
 }
 
+TEST_FIXTURE(.setup = setup);
+
 /* A request cannot be taken back, so all of it is one story. */
-static void the_button_is_looked_at_ten_times_a_second_and_a_press_is_a_request(void **state)
+TEST(the_button_is_looked_at_ten_times_a_second_and_a_press_is_a_request)
 {
-    (void)state;
     power_init();
     assert_int_equal(pm1.enable, 0x0020 | PM1_PWRBTN); /* the other bits stay */
     assert_int_equal(pm1.status, 0);
@@ -117,13 +112,4 @@ static void the_button_is_looked_at_ten_times_a_second_and_a_press_is_a_request(
     power_request(POWER_REBOOT, "late");
     assert_true(power_requested());
     assert_int_equal(pm1.status_reads, 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(the_button_is_looked_at_ten_times_a_second_and_a_press_is_a_request,
-                               setup),
-    };
-    return cmocka_run_group_tests_name("power", tests, NULL, NULL);
 }

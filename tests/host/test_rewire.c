@@ -2,18 +2,12 @@
  * Other wires while traffic runs: net/assembly.c and drivers/virtio_net_rewire.c. Whatever the
  * devices do meanwhile, each buffer comes back to the pool of the lane that it was taken from.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <machine/clock.h>
 
 #include "net/forward.h"
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wire_bench.h"
+#include "tests/host/sim/machine.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
 #define DRAIN_NS (100 * CLOCK_NS_PER_MS) /* the promise of net/netdev.h */
@@ -75,9 +69,11 @@ static int setup(void **state)
     return 0;
 }
 
-static void frames_leave_by_the_new_wire_and_none_is_lost(void **state)
+TEST_FIXTURE(.setup = setup, .teardown = bench_teardown, .variants = bench_variants,
+             .run_on = BENCH_LEGACY | BENCH_PACKED);
+
+TEST(frames_leave_by_the_new_wire_and_none_is_lost)
 {
-    (void)state;
     wires_run(WARM_UP_NS);
     rewire("0-2,1-3", false);
     wires_run(WARM_UP_NS);
@@ -93,9 +89,8 @@ static void frames_leave_by_the_new_wire_and_none_is_lost(void **state)
     assert_int_equal(machine_log_count("reset", ""), 0);
 }
 
-static void a_mode_may_be_changed_to_reflection_and_back(void **state)
+TEST(a_mode_may_be_changed_to_reflection_and_back)
 {
-    (void)state;
     wires_run(WARM_UP_NS);
     rewire("", true);
     for (unsigned i = 0; i < WIRE_PORTS; i++) {
@@ -115,9 +110,8 @@ static void a_mode_may_be_changed_to_reflection_and_back(void **state)
     assert_int_equal(dropped_in_all(), 0);
 }
 
-static void a_wrong_pair_is_idle_after_a_warning_and_the_others_forward(void **state)
+TEST(a_wrong_pair_is_idle_after_a_warning_and_the_others_forward)
 {
-    (void)state;
     wires_run(WARM_UP_NS);
     rewire("0-9,2-3", false);
     assert_int_equal(machine_log_count("warn", "word=wire pair=0-9"), 1);
@@ -131,9 +125,8 @@ static void a_wrong_pair_is_idle_after_a_warning_and_the_others_forward(void **s
 }
 
 /* The old lane's frames first, then the new one's; the wait is the device's doing. */
-static void what_lies_in_a_ring_leaves_by_the_old_wire_first(void **state)
+TEST(what_lies_in_a_ring_leaves_by_the_old_wire_first)
 {
-    (void)state;
     wires_device(1)->transmit_at_once = false;
     wires_run(MARGIN_NS);
     const uint32_t waiting = virtqueue_outstanding(&wires_driver(1)->tx.queue);
@@ -152,9 +145,8 @@ static void what_lies_in_a_ring_leaves_by_the_old_wire_first(void **state)
     assert_int_equal(dropped_in_all(), 0);
 }
 
-static void a_ring_that_does_not_drain_costs_a_reset_and_its_frames_are_counted(void **state)
+TEST(a_ring_that_does_not_drain_costs_a_reset_and_its_frames_are_counted)
 {
-    (void)state;
     wires_device(1)->transmit_at_once = false;
     wires_run(MARGIN_NS);
     const uint32_t waiting = virtqueue_outstanding(&wires_driver(1)->tx.queue);
@@ -170,9 +162,8 @@ static void a_ring_that_does_not_drain_costs_a_reset_and_its_frames_are_counted(
 }
 
 /* A port that is out of service keeps the old lane's buffers until its device gives them up. */
-static void a_port_that_is_being_reset_can_be_rewired(void **state)
+TEST(a_port_that_is_being_reset_can_be_rewired)
 {
-    (void)state;
     wires_device(1)->transmit_at_once = false;
     wires_run(MARGIN_NS);
     wires_device(1)->reset_delay_ns = 50 * CLOCK_NS_PER_MS;
@@ -186,9 +177,8 @@ static void a_port_that_is_being_reset_can_be_rewired(void **state)
     settle();
 }
 
-static void a_breach_while_a_ring_drains_resets_the_port(void **state)
+TEST(a_breach_while_a_ring_drains_resets_the_port)
 {
-    (void)state;
     wires_device(1)->transmit_at_once = false;
     wires_run(MARGIN_NS);
     rewire("0-3,1-2", false);
@@ -200,9 +190,8 @@ static void a_breach_while_a_ring_drains_resets_the_port(void **state)
     settle_with(1);
 }
 
-static void an_operators_reset_is_told_and_never_retires_a_port(void **state)
+TEST(an_operators_reset_is_told_and_never_retires_a_port)
 {
-    (void)state;
     for (unsigned i = 1; i <= 30; i++) {
         wires_run(MARGIN_NS);
         assert_true(benches[0].dev->ops->reset(benches[0].dev));
@@ -216,11 +205,10 @@ static void an_operators_reset_is_told_and_never_retires_a_port(void **state)
     settle();
 }
 
-static void an_operators_reset_brings_a_retired_port_back(void **state)
+TEST(an_operators_reset_brings_a_retired_port_back)
 {
     static const uint8_t failed = 0x87;
 
-    (void)state;
     for (unsigned i = 0; i < 100 && benches[0].dev->state != NETDEV_RETIRED; i++) {
         wires_device(0)->status_lie = &failed;
         wires_run(2 * DRAIN_NS);
@@ -235,12 +223,11 @@ static void an_operators_reset_brings_a_retired_port_back(void **state)
 }
 
 /* Hundreds of rewirings at random moments, with devices that work at random and resets in between. */
-static void no_buffer_is_lost_in_many_rewirings(void **state)
+TEST(no_buffer_is_lost_in_many_rewirings)
 {
     static const char *const texts[] = {"", "0-1,2-3", "0-2,1-3", "0-3,1-2", "0-1", "2-1", "3-9"};
     uint32_t random = 12345;
 
-    (void)state;
     for (unsigned i = 0; i < 600; i++) {
         random = random * 1664525 + 1013904223;
         const unsigned port = random >> 8 & 3, what = random >> 12 & 7;
@@ -280,9 +267,9 @@ static void come_back_with_mtu(uint16_t mtu)
     assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
 }
 
-static void a_lane_goes_by_the_mtu_with_which_the_port_it_leads_to_has_come_back(void **state)
+TEST(a_lane_goes_by_the_mtu_with_which_the_port_it_leads_to_has_come_back)
 {
-    (void)state;
+    bench_renew(state);
     wires_add(SIM_FEATURES_USUAL | SIM_F(MTU));
     wires_start();
     assert_true(passes(1500));
@@ -300,35 +287,4 @@ static void a_lane_goes_by_the_mtu_with_which_the_port_it_leads_to_has_come_back
     assert_int_equal(lane_of(0)->drops[DROP_OVERSIZE], 3);
     assert_int_equal(lane_of(1)->drops[DROP_OVERSIZE], 0);
     assert_int_equal(machine_log_count("port", "id=1 "), 1 + 3);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(frames_leave_by_the_new_wire_and_none_is_lost, setup,
-                                        bench_teardown),
-        cmocka_unit_test_setup_teardown(a_mode_may_be_changed_to_reflection_and_back, setup,
-                                        bench_teardown),
-        cmocka_unit_test_setup_teardown(a_wrong_pair_is_idle_after_a_warning_and_the_others_forward,
-                                        setup, bench_teardown),
-        cmocka_unit_test_setup_teardown(what_lies_in_a_ring_leaves_by_the_old_wire_first, setup,
-                                        bench_teardown),
-        cmocka_unit_test_setup_teardown(
-            a_ring_that_does_not_drain_costs_a_reset_and_its_frames_are_counted, setup,
-            bench_teardown),
-        cmocka_unit_test_setup_teardown(a_port_that_is_being_reset_can_be_rewired, setup,
-                                        bench_teardown),
-        cmocka_unit_test_setup_teardown(a_breach_while_a_ring_drains_resets_the_port, setup,
-                                        bench_teardown),
-        cmocka_unit_test_setup_teardown(an_operators_reset_is_told_and_never_retires_a_port, setup,
-                                        bench_teardown),
-        cmocka_unit_test_setup_teardown(an_operators_reset_brings_a_retired_port_back, setup,
-                                        bench_teardown),
-        cmocka_unit_test_setup_teardown(
-            a_lane_goes_by_the_mtu_with_which_the_port_it_leads_to_has_come_back, bench_setup,
-            bench_teardown),
-        cmocka_unit_test_setup_teardown(no_buffer_is_lost_in_many_rewirings, setup, bench_teardown),
-    };
-    return cmocka_run_group_tests_name("rewire", tests, NULL, NULL) +
-           cmocka_run_group_tests_name("rewire, packed", tests, bench_packed, NULL);
 }

@@ -2,14 +2,10 @@
  * kernel/string.c against the host's own functions: every small length at every alignment, and every
  * overlap. Its functions get other names here, for the host needs its own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "tests/host/fixture/test.h"
 
 void *kernel_memcpy(void *restrict to, const void *restrict from, size_t length);
 void *kernel_memmove(void *to, const void *from, size_t length);
@@ -37,9 +33,8 @@ static void fill(uint8_t *bytes, size_t length, unsigned seed)
         bytes[i] = (uint8_t)(i * 7 + seed * 31 + i / 256);
 }
 
-static void memcpy_copies_exactly_and_nothing_beside(void **state)
+TEST(memcpy_copies_exactly_and_nothing_beside)
 {
-    (void)state;
     uint8_t from[AREA], to[AREA], expected[AREA];
 
     fill(from, sizeof(from), 1);
@@ -54,9 +49,8 @@ static void memcpy_copies_exactly_and_nothing_beside(void **state)
             }
 }
 
-static void memcpy_of_a_frame_is_exact(void **state)
+TEST(memcpy_of_a_frame_is_exact)
 {
-    (void)state;
     for (size_t length = 1000; length <= 1518; length++) {
         /* Exact pieces of memory: the address sanitizer sees a byte too much on either side. */
         uint8_t *from = malloc(length), *to = malloc(length);
@@ -68,9 +62,8 @@ static void memcpy_of_a_frame_is_exact(void **state)
     }
 }
 
-static void memmove_is_right_for_every_overlap(void **state)
+TEST(memmove_is_right_for_every_overlap)
 {
-    (void)state;
     uint8_t area[3 * LENGTH_MAX], expected[3 * LENGTH_MAX];
     const size_t source = LENGTH_MAX;
 
@@ -84,9 +77,8 @@ static void memmove_is_right_for_every_overlap(void **state)
         }
 }
 
-static void memset_sets_exactly_and_nothing_beside(void **state)
+TEST(memset_sets_exactly_and_nothing_beside)
 {
-    (void)state;
     static const int values[] = {0, 1, 0x80, 0xff, -1, 0x1234};
     uint8_t area[AREA], expected[AREA];
 
@@ -106,9 +98,8 @@ static int sign(int value)
     return (value > 0) - (value < 0);
 }
 
-static void memcmp_finds_the_first_difference(void **state)
+TEST(memcmp_finds_the_first_difference)
 {
-    (void)state;
     for (size_t length = 0; length <= LENGTH_MAX; length += length < 40 ? 1 : 13) {
         uint8_t *left = malloc(length + 1), *right = malloc(length + 1);
         fill(left + 1, length, 6);
@@ -125,17 +116,4 @@ static void memcmp_finds_the_first_difference(void **state)
         free(left);
         free(right);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memcpy_copies_exactly_and_nothing_beside),
-        cmocka_unit_test(memcpy_of_a_frame_is_exact),
-        cmocka_unit_test(memmove_is_right_for_every_overlap),
-        cmocka_unit_test(memset_sets_exactly_and_nothing_beside),
-        cmocka_unit_test(memcmp_finds_the_first_difference),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,4 @@
 /* The modern interface: drivers/virtio_pci_region.c and drivers/virtio_pci_modern.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,8 +6,9 @@
 #include <machine/io.h>
 #include <machine/memory.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/sim/machine.h"
 
 #define BASE 0xe000000000ULL
 #define PORTS 0xd000
@@ -79,7 +74,10 @@ static void assert_refused(const char *reason)
 
 /* ---- which transport ---- */
 
-static void modern_is_preferred_and_the_word_forces_either(void **state)
+TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants,
+             .run_on = BENCH_MODERN);
+
+TEST(modern_is_preferred_and_the_word_forces_either)
 {
     static const struct {
         enum virtio_transport_choice choice;
@@ -97,9 +95,8 @@ static void modern_is_preferred_and_the_word_forces_either(void **state)
     }
 }
 
-static void a_transport_that_is_forced_and_missing_refuses_the_port(void **state)
+TEST(a_transport_that_is_forced_and_missing_refuses_the_port)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     probe(VIRTIO_TRANSPORT_LEGACY);
     assert_refused("no-transport");
@@ -116,9 +113,8 @@ static void a_transport_that_is_forced_and_missing_refuses_the_port(void **state
 }
 
 /* Where the I/O window has no address, as behind a root port. */
-static void without_ports_the_modern_interface_is_used(void **state)
+TEST(without_ports_the_modern_interface_is_used)
 {
-    (void)state;
     add_transitional();
     sim_pci_set(one->net->pci, 0x10, 4, 1);
     probe(VIRTIO_TRANSPORT_AUTO);
@@ -147,7 +143,7 @@ static const struct defect defects[] = {
     {OFFSET, 4, 0xfffff000, "end_beyond_bar=0x100000000"}, /* wraps to 0 in 32 bits */
 };
 
-static void a_capability_that_makes_no_sense_is_named_and_legacy_used(void **state)
+TEST(a_capability_that_makes_no_sense_is_named_and_legacy_used)
 {
     for (unsigned structure = SIM_COMMON; structure <= SIM_DEVICE; structure++) {
         for (unsigned i = 0; i < sizeof(defects) / sizeof(defects[0]); i++) {
@@ -169,7 +165,7 @@ static void a_capability_that_makes_no_sense_is_named_and_legacy_used(void **sta
     }
 }
 
-static void a_structure_that_is_missing_refuses_a_modern_device(void **state)
+TEST(a_structure_that_is_missing_refuses_a_modern_device)
 {
     for (unsigned structure = SIM_COMMON; structure <= SIM_DEVICE; structure++) {
         bench_renew(state);
@@ -183,7 +179,7 @@ static void a_structure_that_is_missing_refuses_a_modern_device(void **state)
     }
 }
 
-static void structures_that_are_too_short_or_misaligned_are_not_used(void **state)
+TEST(structures_that_are_too_short_or_misaligned_are_not_used)
 {
     static const struct {
         enum sim_structure structure;
@@ -207,7 +203,7 @@ static void structures_that_are_too_short_or_misaligned_are_not_used(void **stat
 }
 
 /* §4.1.4.1: later versions may add fields to a capability, and to a structure. */
-static void what_is_longer_than_is_known_is_used_all_the_same(void **state)
+TEST(what_is_longer_than_is_known_is_used_all_the_same)
 {
     for (unsigned structure = SIM_COMMON; structure <= SIM_DEVICE; structure++) {
         uint32_t offset;
@@ -224,7 +220,7 @@ static void what_is_longer_than_is_known_is_used_all_the_same(void **state)
 }
 
 /* §4.1.4.1: in the order of the list, the first that can be used. */
-static void of_several_structures_of_a_kind_the_first_usable_one_counts(void **state)
+TEST(of_several_structures_of_a_kind_the_first_usable_one_counts)
 {
     static const uint8_t bars[] = {3, 7};
 
@@ -251,7 +247,7 @@ static void of_several_structures_of_a_kind_the_first_usable_one_counts(void **s
     }
 }
 
-static void a_list_that_leads_back_into_itself_ends_where_it_does(void **state)
+TEST(a_list_that_leads_back_into_itself_ends_where_it_does)
 {
     for (unsigned structure = SIM_COMMON; structure <= SIM_WINDOW; structure++) {
         bench_renew(state);
@@ -263,9 +259,8 @@ static void a_list_that_leads_back_into_itself_ends_where_it_does(void **state)
     }
 }
 
-static void a_capability_at_the_end_of_configuration_space_is_not_read_past_it(void **state)
+TEST(a_capability_at_the_end_of_configuration_space_is_not_read_past_it)
 {
-    (void)state;
     add_transitional();
     set_capability(SIM_WINDOW, NEXT, 1, 0xfc);
     sim_pci_set(one->net->pci, 0xfc, 4, 0x01140009); /* vendor, the last, 20 bytes, common */
@@ -275,9 +270,8 @@ static void a_capability_at_the_end_of_configuration_space_is_not_read_past_it(v
 }
 
 /* Its first 16 bytes are there, and the multiplier behind them is not. */
-static void a_capability_that_the_end_cuts_off_is_not_used(void **state)
+TEST(a_capability_that_the_end_cuts_off_is_not_used)
 {
-    (void)state;
     add_transitional();
     set_capability(SIM_WINDOW, NEXT, 1, 0xf0);
     memcpy(&one->net->pci->config[0xf0],
@@ -291,9 +285,8 @@ static void a_capability_that_the_end_cuts_off_is_not_used(void **state)
 
 /* ---- BARs ---- */
 
-static void structures_in_a_bar_of_32_bits_are_reached(void **state)
+TEST(structures_in_a_bar_of_32_bits_are_reached)
 {
-    (void)state;
     one->net = sim_virtio_net_add(1, SIM_FEATURES_USUAL);
     sim_virtio_net_modernise(one->net, 0, true);
     sim_pci_add_bar(one->net->pci, SIM_MODERN_BAR, 0, SIM_MODERN_BYTES, 0xfebf0000);
@@ -303,7 +296,7 @@ static void structures_in_a_bar_of_32_bits_are_reached(void **state)
 }
 
 /* A BAR over RAM, one that no page table can reach, and one for which there is no page table. */
-static void a_bar_that_cannot_be_mapped_is_named(void **state)
+TEST(a_bar_that_cannot_be_mapped_is_named)
 {
     for (unsigned way = 0; way < 3; way++) {
         const uint64_t ram = io_physical(memory_alloc(4096, 0x4000));
@@ -323,9 +316,8 @@ static void a_bar_that_cannot_be_mapped_is_named(void **state)
 }
 
 /* §4.1.4.9: configuration space has a window for that. */
-static void a_bar_without_an_address_is_reached_through_the_window(void **state)
+TEST(a_bar_without_an_address_is_reached_through_the_window)
 {
-    (void)state;
     one->net = sim_virtio_net_add(1, SIM_FEATURES_USUAL);
     sim_virtio_net_modernise(one->net, 0, true);
     probe(VIRTIO_TRANSPORT_AUTO);
@@ -333,9 +325,8 @@ static void a_bar_without_an_address_is_reached_through_the_window(void **state)
     assert_true(one->net->modern.window_accesses > 100);
 }
 
-static void a_window_that_is_too_short_is_no_way_in(void **state)
+TEST(a_window_that_is_too_short_is_no_way_in)
 {
-    (void)state;
     one->net = sim_virtio_net_add(1, SIM_FEATURES_USUAL);
     sim_virtio_net_modernise(one->net, 0, true);
     set_capability(SIM_WINDOW, LEN, 1, 16);
@@ -345,7 +336,7 @@ static void a_window_that_is_too_short_is_no_way_in(void **state)
 
 /* ---- doorbells ---- */
 
-static void the_doorbell_is_at_the_offset_that_the_queue_states(void **state)
+TEST(the_doorbell_is_at_the_offset_that_the_queue_states)
 {
     static const struct {
         uint32_t multiplier;
@@ -370,7 +361,7 @@ static void the_doorbell_is_at_the_offset_that_the_queue_states(void **state)
 }
 
 /* §4.1.5.2, NOTIF_CONFIG_DATA. */
-static void the_doorbell_says_what_the_device_wants_to_hear(void **state)
+TEST(the_doorbell_says_what_the_device_wants_to_hear)
 {
     static const uint16_t data[SIM_QUEUES] = {0xffff, 0, 0x1234};
 
@@ -387,7 +378,7 @@ static void the_doorbell_says_what_the_device_wants_to_hear(void **state)
     }
 }
 
-static void a_doorbell_beyond_its_structure_refuses_the_port(void **state)
+TEST(a_doorbell_beyond_its_structure_refuses_the_port)
 {
     static const struct {
         uint32_t multiplier;
@@ -405,9 +396,8 @@ static void a_doorbell_beyond_its_structure_refuses_the_port(void **state)
     }
 }
 
-static void doorbells_at_ports_are_rung_where_there_are_no_others(void **state)
+TEST(doorbells_at_ports_are_rung_where_there_are_no_others)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     sim_pci_add_bar(one->net->pci, SIM_MODERN_PORTS, 1, 16, PORTS);
     sim_modern_add_capability(one->net, SIM_NOTIFY, SIM_MODERN_PORTS, 0, 16);
@@ -419,9 +409,8 @@ static void doorbells_at_ports_are_rung_where_there_are_no_others(void **state)
 
 /* ---- features ---- */
 
-static void without_version_1_the_modern_interface_is_refused(void **state)
+TEST(without_version_1_the_modern_interface_is_refused)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->features &= ~SIM_F(VERSION_1);
     bench_probe_all(1);
@@ -431,9 +420,8 @@ static void without_version_1_the_modern_interface_is_refused(void **state)
 }
 
 /* As QEMU's, where a vhost back end knows nothing newer. */
-static void a_transitional_device_without_version_1_is_driven_by_legacy(void **state)
+TEST(a_transitional_device_without_version_1_is_driven_by_legacy)
 {
-    (void)state;
     add_transitional();
     one->net->features &= ~SIM_F(VERSION_1);
     probe(VIRTIO_TRANSPORT_AUTO);
@@ -445,9 +433,8 @@ static void a_transitional_device_without_version_1_is_driven_by_legacy(void **s
     assert_refused("no-version-1");
 }
 
-static void features_that_the_device_takes_back_are_named(void **state)
+TEST(features_that_the_device_takes_back_are_named)
 {
-    (void)state;
     bench_add(0, SIM_F(MAC) | SIM_F(STATUS));
     one->net->modern.features_refused = true;
     bench_probe_all(1);
@@ -457,7 +444,7 @@ static void features_that_the_device_takes_back_are_named(void **state)
     assert_int_equal(one->net->status, 1 | 2 | 0x80);
 }
 
-static void a_structure_without_queue_reset_does_without_it(void **state)
+TEST(a_structure_without_queue_reset_does_without_it)
 {
     static const uint32_t lengths[] = {56, 59, 60};
 
@@ -473,9 +460,8 @@ static void a_structure_without_queue_reset_does_without_it(void **state)
 
 /* ---- configuration ---- */
 
-static void configuration_that_changes_while_it_is_read_is_read_again(void **state)
+TEST(configuration_that_changes_while_it_is_read_is_read_again)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->modern.generation_moves = 5;
     bench_probe_all(1);
@@ -483,18 +469,16 @@ static void configuration_that_changes_while_it_is_read_is_read_again(void **sta
     assert_forwards_by("modern");
 }
 
-static void configuration_that_never_stands_still_refuses_the_port(void **state)
+TEST(configuration_that_never_stands_still_refuses_the_port)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->modern.generation_moves = SIM_ALWAYS;
     bench_probe_all(1);
     assert_refused("config-generation generation=17 tries=16");
 }
 
-static void configuration_beyond_its_structure_is_not_there(void **state)
+TEST(configuration_beyond_its_structure_is_not_there)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
     set_capability(SIM_DEVICE, LENGTH, 4, 11); /* half of mtu */
     bench_probe_all(1);
@@ -504,7 +488,7 @@ static void configuration_beyond_its_structure_is_not_there(void **state)
 }
 
 /* §5.1.4: above 0x7fffffff the speed is unknown, and so is a duplex that is neither. */
-static void speed_and_duplex_are_told_as_the_device_states_them(void **state)
+TEST(speed_and_duplex_are_told_as_the_device_states_them)
 {
     static const struct {
         uint32_t speed, shown;
@@ -519,7 +503,6 @@ static void speed_and_duplex_are_told_as_the_device_states_them(void **state)
         {0, 0, 1, "speed=unknown duplex=full features="},
     };
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL | SIM_F(SPEED_DUPLEX));
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         machine_log_forget();
@@ -541,9 +524,8 @@ static void speed_and_duplex_are_told_as_the_device_states_them(void **state)
 /* Rings of 32768 take 1.3 MiB with what is kept beside them, of 16384 half of that. */
 #define MEMORY_FOR_HALF ((420 + 256 + 64) * 1024)
 
-static void a_queue_is_made_smaller_when_memory_is_short(void **state)
+TEST(a_queue_is_made_smaller_when_memory_is_short)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 32768;
     machine_memory_limit(MEMORY_FOR_HALF);
@@ -557,9 +539,8 @@ static void a_queue_is_made_smaller_when_memory_is_short(void **state)
     assert_int_equal(one->net->queues[SIM_TX].size, 256);
 }
 
-static void a_queue_that_stays_larger_than_wanted_refuses_the_port(void **state)
+TEST(a_queue_that_stays_larger_than_wanted_refuses_the_port)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 32768;
     one->net->modern.size_kept = true;
@@ -570,9 +551,8 @@ static void a_queue_that_stays_larger_than_wanted_refuses_the_port(void **state)
     assert_refused("queue-size-kept queue=0");
 }
 
-static void a_queue_that_does_not_become_enabled_refuses_the_port(void **state)
+TEST(a_queue_that_does_not_become_enabled_refuses_the_port)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->modern.enable_refused = true;
     bench_probe_all(1);
@@ -580,53 +560,11 @@ static void a_queue_that_does_not_become_enabled_refuses_the_port(void **state)
     assert_refused("queue-not-enabled queue=0");
 }
 
-static void a_device_that_is_gone_is_given_up(void **state)
+TEST(a_device_that_is_gone_is_given_up)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->gone = true;
     machine_clock_step(CLOCK_NS_PER_US);
     bench_probe_all(1);
     assert_refused("reset-timeout status=0xff");
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(modern_is_preferred_and_the_word_forces_either),
-        TEST(a_transport_that_is_forced_and_missing_refuses_the_port),
-        TEST(without_ports_the_modern_interface_is_used),
-        TEST(a_capability_that_makes_no_sense_is_named_and_legacy_used),
-        TEST(a_structure_that_is_missing_refuses_a_modern_device),
-        TEST(structures_that_are_too_short_or_misaligned_are_not_used),
-        TEST(what_is_longer_than_is_known_is_used_all_the_same),
-        TEST(of_several_structures_of_a_kind_the_first_usable_one_counts),
-        TEST(a_list_that_leads_back_into_itself_ends_where_it_does),
-        TEST(a_capability_at_the_end_of_configuration_space_is_not_read_past_it),
-        TEST(a_capability_that_the_end_cuts_off_is_not_used),
-        TEST(structures_in_a_bar_of_32_bits_are_reached),
-        TEST(a_bar_that_cannot_be_mapped_is_named),
-        TEST(a_bar_without_an_address_is_reached_through_the_window),
-        TEST(a_window_that_is_too_short_is_no_way_in),
-        TEST(the_doorbell_is_at_the_offset_that_the_queue_states),
-        TEST(the_doorbell_says_what_the_device_wants_to_hear),
-        TEST(a_doorbell_beyond_its_structure_refuses_the_port),
-        TEST(doorbells_at_ports_are_rung_where_there_are_no_others),
-        TEST(without_version_1_the_modern_interface_is_refused),
-        TEST(a_transitional_device_without_version_1_is_driven_by_legacy),
-        TEST(features_that_the_device_takes_back_are_named),
-        TEST(a_structure_without_queue_reset_does_without_it),
-        TEST(configuration_that_changes_while_it_is_read_is_read_again),
-        TEST(configuration_that_never_stands_still_refuses_the_port),
-        TEST(configuration_beyond_its_structure_is_not_there),
-        TEST(speed_and_duplex_are_told_as_the_device_states_them),
-        TEST(a_queue_is_made_smaller_when_memory_is_short),
-        TEST(a_queue_that_stays_larger_than_wanted_refuses_the_port),
-        TEST(a_queue_that_does_not_become_enabled_refuses_the_port),
-        TEST(a_device_that_is_gone_is_given_up),
-    };
-
-    return cmocka_run_group_tests_name("virtio_modern", tests, bench_modern, NULL);
 }

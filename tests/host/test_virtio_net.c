@@ -1,53 +1,46 @@
 /* A virtio-net port's life against the simulated device: from probe to DRIVER_OK. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <machine/clock.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/sim/machine.h"
 
 /* ---- initialisation ---- */
 
-static void initialisation_writes_status_by_the_book(void **state)
+TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+
+TEST(initialisation_writes_status_by_the_book)
 {
     static const uint8_t legacy[] = {0, 1, 1 | 2, 1 | 2 | 4};
     static const uint8_t modern[] = {0, 1, 1 | 2, 1 | 2 | 8, 1 | 2 | 8 | 4};
     const size_t count = bench_is_modern() ? sizeof(modern) : sizeof(legacy);
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_int_equal(one->net->status_write_count, count);
     assert_memory_equal(one->net->status_writes, bench_is_modern() ? modern : legacy, count);
 }
 
-static void the_rx_ring_is_full_before_driver_ok(void **state)
+TEST(the_rx_ring_is_full_before_driver_ok)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_int_equal(one->net->rx_posted_at_driver_ok, 256);
     assert_int_equal(one->net->queues[SIM_RX].doorbells, 1);
     assert_int_equal(one->net->queues[SIM_TX].doorbells, 0);
 }
 
-static void fewer_rx_buffers_are_posted_when_memory_is_short(void **state)
+TEST(fewer_rx_buffers_are_posted_when_memory_is_short)
 {
-    (void)state;
     bench_probe_one(SIM_FEATURES_USUAL);
     assert_true(bench_start_with(one, 40));
     assert_int_equal(one->net->rx_posted_at_driver_ok, 40);
     bench_forward(one, 500);
 }
 
-static void a_slow_reset_is_waited_for(void **state)
+TEST(a_slow_reset_is_waited_for)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->reset_delay_ns = 900 * CLOCK_NS_PER_MS;
     machine_clock_step(CLOCK_NS_PER_US);
@@ -57,9 +50,8 @@ static void a_slow_reset_is_waited_for(void **state)
     assert_true(bench_start(one));
 }
 
-static void a_reset_that_never_ends_is_given_up_after_a_second(void **state)
+TEST(a_reset_that_never_ends_is_given_up_after_a_second)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->reset_stuck = true;
     machine_clock_step(CLOCK_NS_PER_US);
@@ -71,7 +63,7 @@ static void a_reset_that_never_ends_is_given_up_after_a_second(void **state)
     assert_true(one->net->status & 0x80);
 }
 
-static void status_after_driver_ok_is_judged_bit_by_bit(void **state)
+TEST(status_after_driver_ok_is_judged_bit_by_bit)
 {
     static const struct {
         uint8_t set, cleared, read;
@@ -99,7 +91,7 @@ static void status_after_driver_ok_is_judged_bit_by_bit(void **state)
 }
 
 /* A packed ring may have other sizes than powers of two. */
-static void a_queue_size_that_cannot_be_refuses_the_port(void **state)
+TEST(a_queue_size_that_cannot_be_refuses_the_port)
 {
     static const uint16_t bad[] = {0, 32769, 65535, 3, 100, 257, 32767};
 
@@ -119,7 +111,7 @@ static void a_queue_size_that_cannot_be_refuses_the_port(void **state)
     }
 }
 
-static void queues_of_every_size_carry_frames(void **state)
+TEST(queues_of_every_size_carry_frames)
 {
     for (uint32_t size = 1; size <= 32768; size *= 2) {
         bench_renew(state);
@@ -135,7 +127,7 @@ static void queues_of_every_size_carry_frames(void **state)
     }
 }
 
-static void a_packed_ring_of_an_odd_size_is_cut_to_a_power_of_two(void **state)
+TEST_ON(a_packed_ring_of_an_odd_size_is_cut_to_a_power_of_two, BENCH_PACKED)
 {
     static const struct {
         uint16_t stated, used;
@@ -155,9 +147,8 @@ static void a_packed_ring_of_an_odd_size_is_cut_to_a_power_of_two(void **state)
     }
 }
 
-static void one_descriptor_is_too_few_where_the_header_needs_its_own(void **state)
+TEST_ON(one_descriptor_is_too_few_where_the_header_needs_its_own, BENCH_LEGACY)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT));
     one->net->queues[SIM_TX].size = 1;
     bench_probe_all(1);
@@ -165,9 +156,8 @@ static void one_descriptor_is_too_few_where_the_header_needs_its_own(void **stat
     assert_int_equal(machine_log_count("error", "reason=queue-size queue=1 size=1 "), 1);
 }
 
-static void a_ring_that_the_device_does_not_take_refuses_the_port(void **state)
+TEST_ON(a_ring_that_the_device_does_not_take_refuses_the_port, BENCH_LEGACY)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->page_refused = true;
     bench_probe_all(1);
@@ -177,9 +167,8 @@ static void a_ring_that_the_device_does_not_take_refuses_the_port(void **state)
     assert_int_equal(one->net->status, 1 | 2 | 0x80);
 }
 
-static void a_port_without_memory_for_its_rings_is_refused(void **state)
+TEST(a_port_without_memory_for_its_rings_is_refused)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     machine_memory_limit(20000);
     bench_probe_all(1);
@@ -187,7 +176,7 @@ static void a_port_without_memory_for_its_rings_is_refused(void **state)
     assert_int_equal(machine_log_count("error", "reason=memory queue=1 size=256 "), 1);
 }
 
-static void a_device_without_a_usable_interface_is_named(void **state)
+TEST_ON(a_device_without_a_usable_interface_is_named, BENCH_LEGACY)
 {
     static const char *const legacy[] = {"legacy=\"not a transitional device\"",
                                          "legacy=\"its I/O ports were given no address\"",
@@ -212,12 +201,11 @@ static void a_device_without_a_usable_interface_is_named(void **state)
     }
 }
 
-static void a_refused_port_does_not_start_and_swallows_nothing(void **state)
+TEST(a_refused_port_does_not_start_and_swallows_nothing)
 {
     struct batch batch;
     struct netdev_setup nothing = {0};
 
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 0;
     bench_probe_all(1);
@@ -231,11 +219,10 @@ static void a_refused_port_does_not_start_and_swallows_nothing(void **state)
     assert_false(one->dev->ops->set_promisc(one->dev, true));
 }
 
-static void more_queues_than_the_port_has_are_refused_by_number(void **state)
+TEST(more_queues_than_the_port_has_are_refused_by_number)
 {
     struct netdev_setup with = {.rx_queues = 2, .tx_queues = 1};
 
-    (void)state;
     bench_probe_one(SIM_FEATURES_USUAL);
     assert_int_equal(one->dev->num_rx_queues, 1);
     assert_int_equal(one->dev->num_tx_queues, 1);
@@ -249,7 +236,7 @@ static void more_queues_than_the_port_has_are_refused_by_number(void **state)
     assert_int_equal(machine_log_count("error", "reason=queues rx_queues=1 tx_queues=2 "), 1);
 }
 
-static void a_lane_that_does_not_fit_the_port_is_refused(void **state)
+TEST(a_lane_that_does_not_fit_the_port_is_refused)
 {
     struct pool pool = {.capacity = 100, .frame_max = 1599};
     struct netdev_setup with = {.rx_queues = 1,
@@ -257,7 +244,6 @@ static void a_lane_that_does_not_fit_the_port_is_refused(void **state)
                                 .rx = {{.pool = &pool, .buffers = 10}},
                                 .tx = {{.pool = &pool}}};
 
-    (void)state;
     bench_probe_one(SIM_FEATURES_USUAL);
     assert_false(one->dev->ops->start(one->dev, &with));
     assert_int_equal(
@@ -271,9 +257,8 @@ static void a_lane_that_does_not_fit_the_port_is_refused(void **state)
     assert_int_equal(one->dev->state, NETDEV_FAILED);
 }
 
-static void a_port_that_only_sends_posts_nothing(void **state)
+TEST(a_port_that_only_sends_posts_nothing)
 {
-    (void)state;
     bench_probe_one(SIM_FEATURES_USUAL);
     const struct netdev_setup with = {.tx_queues = 1, .tx = {{.pool = &one->pool}}};
     assert_true(one->dev->ops->start(one->dev, &with));
@@ -281,11 +266,10 @@ static void a_port_that_only_sends_posts_nothing(void **state)
     assert_int_equal(sim_virtio_net_available(one->net, SIM_RX), 0);
 }
 
-static void only_transitional_and_modern_network_devices_match(void **state)
+TEST(only_transitional_and_modern_network_devices_match)
 {
     struct pci_device device = {.vendor = 0x1af4, .device_id = 0x1000};
 
-    (void)state;
     assert_true(virtio_net_matches(&device));
     device.device_id = 0x1041;
     assert_true(virtio_net_matches(&device));
@@ -297,23 +281,21 @@ static void only_transitional_and_modern_network_devices_match(void **state)
 
 /* ---- features ---- */
 
-static void features_are_taken_when_offered_and_wanted(void **state)
+TEST(features_are_taken_when_offered_and_wanted)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_int_equal(one->net->driver_features, bench_taken(SIM_FEATURES_USUAL & WANTED));
     assert_int_equal(machine_log_count("features", "port=0 "), 1);
 }
 
-static void of_all_bits_only_the_wanted_ones_are_taken(void **state)
+TEST(of_all_bits_only_the_wanted_ones_are_taken)
 {
-    (void)state;
     bench_start_one(UINT64_MAX);
     assert_int_equal(one->net->driver_features, bench_taken(WANTED));
     bench_forward(one, 100);
 }
 
-static void frames_pass_with_any_one_feature_missing(void **state)
+TEST(frames_pass_with_any_one_feature_missing)
 {
     for (unsigned bit = 0; bit < bench_feature_bits(); bit++) {
         uint64_t expected = bench_taken(WANTED & ~(1ull << bit));
@@ -332,7 +314,7 @@ static void frames_pass_with_any_one_feature_missing(void **state)
     }
 }
 
-static void frames_pass_with_any_one_feature_alone(void **state)
+TEST(frames_pass_with_any_one_feature_alone)
 {
     for (unsigned bit = 0; bit < bench_feature_bits(); bit++) {
         uint64_t expected = bench_taken(WANTED & 1ull << bit);
@@ -347,9 +329,8 @@ static void frames_pass_with_any_one_feature_alone(void **state)
     }
 }
 
-static void frames_pass_without_any_feature(void **state)
+TEST(frames_pass_without_any_feature)
 {
-    (void)state;
     const uint32_t frames = bench_is_modern() ? 256 : 128; /* there: two descriptors a frame */
 
     bench_start_one(0);
@@ -362,25 +343,23 @@ static void frames_pass_without_any_feature(void **state)
 
 /* ---- configuration ---- */
 
-static void the_mac_is_the_one_of_the_device(void **state)
+TEST(the_mac_is_the_one_of_the_device)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, one->net->mac, 6);
 }
 
-static void a_mac_that_changes_while_it_is_read_is_not_half_of_either(void **state)
+TEST(a_mac_that_changes_while_it_is_read_is_not_half_of_either)
 {
     static const uint8_t later[6] = {0x02, 0xaa, 0xbb, 0xcc, 0xdd, 0xee};
 
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     memcpy(one->net->mac_later, later, sizeof(later));
     bench_probe_all(1);
     assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, later, sizeof(later));
 }
 
-static void without_a_mac_each_port_gets_a_local_one_of_its_own(void **state)
+TEST(without_a_mac_each_port_gets_a_local_one_of_its_own)
 {
     struct mac_address macs[2];
 
@@ -398,7 +377,7 @@ static void without_a_mac_each_port_gets_a_local_one_of_its_own(void **state)
     }
 }
 
-static void a_group_or_zero_mac_is_replaced_with_a_warning(void **state)
+TEST(a_group_or_zero_mac_is_replaced_with_a_warning)
 {
     for (unsigned way = 0; way < 2; way++) {
         bench_renew(state);
@@ -410,9 +389,8 @@ static void a_group_or_zero_mac_is_replaced_with_a_warning(void **state)
     }
 }
 
-static void the_configuration_moves_when_msix_is_enabled(void **state)
+TEST(the_configuration_moves_when_msix_is_enabled)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
     one->net->mtu = 1400;
     sim_virtio_net_enable_msix(one->net);
@@ -424,9 +402,8 @@ static void the_configuration_moves_when_msix_is_enabled(void **state)
     bench_forward(one, 100);
 }
 
-static void a_stated_mtu_is_agreed_to_with_buffers_that_hold_it(void **state)
+TEST(a_stated_mtu_is_agreed_to_with_buffers_that_hold_it)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
     one->net->mtu = 9000;
     bench_probe_all(1);
@@ -435,7 +412,7 @@ static void a_stated_mtu_is_agreed_to_with_buffers_that_hold_it(void **state)
     assert_int_equal(bench_took(0, SIM_F_MTU), 1);
 }
 
-static void an_mtu_that_cannot_be_is_not_agreed_to(void **state)
+TEST(an_mtu_that_cannot_be_is_not_agreed_to)
 {
     static const uint16_t bad[] = {0, 67, 9217, 65535};
 
@@ -451,9 +428,8 @@ static void an_mtu_that_cannot_be_is_not_agreed_to(void **state)
     }
 }
 
-static void an_mtu_that_grows_after_it_was_read_makes_no_larger_buffers(void **state)
+TEST(an_mtu_that_grows_after_it_was_read_makes_no_larger_buffers)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
     one->net->mtu = 1500;
     one->net->mtu_later = 65535;
@@ -462,9 +438,8 @@ static void an_mtu_that_grows_after_it_was_read_makes_no_larger_buffers(void **s
     assert_true(one->dev->frame_max <= 9216 + 14 + 8);
 }
 
-static void registers_beyond_the_bar_are_not_touched(void **state)
+TEST_ON(registers_beyond_the_bar_are_not_touched, BENCH_LEGACY)
 {
-    (void)state;
     /* 24 bytes of registers and 12 of configuration do not fit into 32 ports. */
     bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
     sim_pci_add_bar(one->net->pci, 0, 1, 32, 0xc040);
@@ -476,9 +451,8 @@ static void registers_beyond_the_bar_are_not_touched(void **state)
     assert_true(one->dev->state == NETDEV_FAILED || bench_took(0, SIM_F_MTU) == 0);
 }
 
-static void link_status_is_read_where_offered_and_else_taken_as_up(void **state)
+TEST(link_status_is_read_where_offered_and_else_taken_as_up)
 {
-    (void)state;
     bench_probe_one(SIM_FEATURES_USUAL);
     assert_true(one->dev->ops->get_link_up(one->dev));
     for (uint16_t down = 0; down <= 2; down += 2) { /* an announcement is no link */
@@ -495,20 +469,18 @@ static void link_status_is_read_where_offered_and_else_taken_as_up(void **state)
     assert_true(one->dev->ops->get_link_up(one->dev));
 }
 
-static void speed_is_never_invented(void **state)
+TEST(speed_is_never_invented)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_int_equal(one->dev->ops->get_link_speed(one->dev), 0);
     one->dev->ops->report(one->dev);
     assert_int_equal(machine_log_count("port", "link=up speed=unknown duplex=unknown"), 1);
 }
 
-static void the_port_event_tells_what_was_found(void **state)
+TEST(the_port_event_tells_what_was_found)
 {
     char told[256];
 
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 512;
     bench_probe_all(1);
@@ -519,59 +491,4 @@ static void the_port_event_tells_what_was_found(void **state)
              "tx_size=256 rx_buffers=300 mtu=1500 link=up ",
              bench_is_modern() ? "modern" : "legacy");
     assert_int_equal(machine_log_count("port", told), 1);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(initialisation_writes_status_by_the_book),
-        TEST(the_rx_ring_is_full_before_driver_ok),
-        TEST(fewer_rx_buffers_are_posted_when_memory_is_short),
-        TEST(a_slow_reset_is_waited_for),
-        TEST(a_reset_that_never_ends_is_given_up_after_a_second),
-        TEST(status_after_driver_ok_is_judged_bit_by_bit),
-        TEST(a_queue_size_that_cannot_be_refuses_the_port),
-        TEST(queues_of_every_size_carry_frames),
-        TEST(a_port_without_memory_for_its_rings_is_refused),
-        TEST(a_refused_port_does_not_start_and_swallows_nothing),
-        TEST(more_queues_than_the_port_has_are_refused_by_number),
-        TEST(a_lane_that_does_not_fit_the_port_is_refused),
-        TEST(a_port_that_only_sends_posts_nothing),
-        TEST(only_transitional_and_modern_network_devices_match),
-        TEST(features_are_taken_when_offered_and_wanted),
-        TEST(of_all_bits_only_the_wanted_ones_are_taken),
-        TEST(frames_pass_with_any_one_feature_missing),
-        TEST(frames_pass_with_any_one_feature_alone),
-        TEST(frames_pass_without_any_feature),
-        TEST(the_mac_is_the_one_of_the_device),
-        TEST(a_mac_that_changes_while_it_is_read_is_not_half_of_either),
-        TEST(without_a_mac_each_port_gets_a_local_one_of_its_own),
-        TEST(a_group_or_zero_mac_is_replaced_with_a_warning),
-        TEST(the_configuration_moves_when_msix_is_enabled),
-        TEST(a_stated_mtu_is_agreed_to_with_buffers_that_hold_it),
-        TEST(an_mtu_that_cannot_be_is_not_agreed_to),
-        TEST(an_mtu_that_grows_after_it_was_read_makes_no_larger_buffers),
-        TEST(link_status_is_read_where_offered_and_else_taken_as_up),
-        TEST(speed_is_never_invented),
-        TEST(the_port_event_tells_what_was_found),
-    };
-
-    const struct CMUnitTest legacy_only[] = {
-        TEST(one_descriptor_is_too_few_where_the_header_needs_its_own),
-        TEST(a_ring_that_the_device_does_not_take_refuses_the_port),
-        TEST(a_device_without_a_usable_interface_is_named),
-        TEST(registers_beyond_the_bar_are_not_touched),
-    };
-
-    const struct CMUnitTest packed_only[] = {
-        TEST(a_packed_ring_of_an_odd_size_is_cut_to_a_power_of_two),
-    };
-
-    return cmocka_run_group_tests_name("virtio_net, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("virtio_net, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("virtio_net, packed", tests, bench_packed, NULL) +
-           cmocka_run_group_tests_name("virtio_net, packed", packed_only, bench_packed, NULL) +
-           cmocka_run_group_tests_name("virtio_net, legacy", legacy_only, bench_legacy, NULL);
 }

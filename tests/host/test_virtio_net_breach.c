@@ -1,16 +1,11 @@
 /* Devices that break the rules, one way after the other: each costs its own port, by name. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 
 #include <machine/clock.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/sim/machine.h"
 
 struct breach_row {
     enum sim_fault fault;
@@ -116,7 +111,9 @@ static void assert_reset(const struct breach_row *row, unsigned queue)
     assert_no_leak();
 }
 
-static void a_breach_on_the_rx_ring_resets_that_port_by_name(void **state)
+TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+
+TEST(a_breach_on_the_rx_ring_resets_that_port_by_name)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
 
@@ -141,7 +138,7 @@ static void a_breach_on_the_rx_ring_resets_that_port_by_name(void **state)
     }
 }
 
-static void a_breach_on_the_tx_ring_resets_that_port_by_name(void **state)
+TEST(a_breach_on_the_tx_ring_resets_that_port_by_name)
 {
     for (unsigned i = 0; i < ring_breach_count(); i++) {
         struct batch batch;
@@ -170,7 +167,7 @@ static void a_breach_on_the_tx_ring_resets_that_port_by_name(void **state)
 
 /* All that was out counts as sent, since nothing else can be known; then comes what was never
  * given. */
-static void a_descriptor_that_is_used_and_was_never_given_resets_the_port(void **state)
+TEST_ON(a_descriptor_that_is_used_and_was_never_given_resets_the_port, BENCH_PACKED)
 {
     static const struct breach_row row = {SIM_USED_FLAGS_AHEAD, VIRTQUEUE_USED_IDX, "used-idx"};
     struct batch batch;
@@ -190,7 +187,7 @@ static void a_descriptor_that_is_used_and_was_never_given_resets_the_port(void *
 }
 
 /* A used descriptor that has the other round's flags, or only one of both right, is none. */
-static void flags_of_another_round_say_nothing(void **state)
+TEST_ON(flags_of_another_round_say_nothing, BENCH_PACKED)
 {
     static const enum sim_fault faults[] = {SIM_USED_FLAGS_WRAP, SIM_USED_FLAGS_HALF};
 
@@ -221,7 +218,7 @@ static void flags_of_another_round_say_nothing(void **state)
 }
 
 /* The ids of its further descriptors are in the ring, too, but they are nobody's. */
-static void an_answer_for_the_second_part_of_a_command_resets_the_port(void **state)
+TEST_ON(an_answer_for_the_second_part_of_a_command_resets_the_port, BENCH_PACKED)
 {
     static const struct breach_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
                                           "used-id-not-outstanding"};
@@ -232,7 +229,7 @@ static void an_answer_for_the_second_part_of_a_command_resets_the_port(void **st
     assert_reset(&row, SIM_CONTROL);
 }
 
-static void an_id_of_a_second_descriptor_resets_the_port(void **state)
+TEST_ON(an_id_of_a_second_descriptor_resets_the_port, BENCH_LEGACY)
 {
     static const struct breach_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
                                           "used-id-not-outstanding"};
@@ -245,11 +242,10 @@ static void an_id_of_a_second_descriptor_resets_the_port(void **state)
     assert_reset(&row, SIM_RX);
 }
 
-static void descriptors_overwritten_by_the_device_are_not_read_back(void **state)
+TEST(descriptors_overwritten_by_the_device_are_not_read_back)
 {
     struct batch batch;
 
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->scribbles = true;
     bench_probe_all(1);
@@ -258,7 +254,7 @@ static void descriptors_overwritten_by_the_device_are_not_read_back(void **state
     assert_int_equal(bench_receive(one, &batch), BURST);
 }
 
-static void frames_in_the_tx_ring_are_lost_with_it_and_counted(void **state)
+TEST(frames_in_the_tx_ring_are_lost_with_it_and_counted)
 {
     struct batch batch, more;
 
@@ -284,7 +280,7 @@ static void frames_in_the_tx_ring_are_lost_with_it_and_counted(void **state)
     assert_false(one->dev->ops->set_promisc(one->dev, true));
 }
 
-static void an_answer_with_a_bad_id_resets_the_port(void **state)
+TEST(an_answer_with_a_bad_id_resets_the_port)
 {
     static const struct breach_row row = {SIM_USED_ID_HUGE, VIRTQUEUE_ID_RANGE, "used-id-range"};
 
@@ -294,7 +290,7 @@ static void an_answer_with_a_bad_id_resets_the_port(void **state)
     assert_reset(&row, SIM_CONTROL);
 }
 
-static void an_answer_that_comes_twice_resets_the_port(void **state)
+TEST(an_answer_that_comes_twice_resets_the_port)
 {
     static const struct breach_row row = {SIM_USED_ID_TWICE, VIRTQUEUE_USED_IDX, "used-idx"};
 
@@ -304,7 +300,7 @@ static void an_answer_that_comes_twice_resets_the_port(void **state)
     assert_reset(&row, SIM_CONTROL);
 }
 
-static void an_answer_is_not_taken_for_that_of_the_next_command(void **state)
+TEST(an_answer_is_not_taken_for_that_of_the_next_command)
 {
     static const struct breach_row row = {SIM_USED_ID_TWICE, VIRTQUEUE_USED_IDX, "used-idx"};
 
@@ -315,35 +311,4 @@ static void an_answer_is_not_taken_for_that_of_the_next_command(void **state)
     one->net->answer_delay_ns = CLOCK_NS_PER_MS;
     assert_false(one->dev->ops->set_promisc(one->dev, true));
     assert_reset(&row, SIM_CONTROL);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_breach_on_the_rx_ring_resets_that_port_by_name),
-        TEST(a_breach_on_the_tx_ring_resets_that_port_by_name),
-        TEST(descriptors_overwritten_by_the_device_are_not_read_back),
-        TEST(frames_in_the_tx_ring_are_lost_with_it_and_counted),
-        TEST(an_answer_with_a_bad_id_resets_the_port),
-        TEST(an_answer_that_comes_twice_resets_the_port),
-        TEST(an_answer_is_not_taken_for_that_of_the_next_command),
-    };
-
-    const struct CMUnitTest legacy_only[] = {
-        TEST(an_id_of_a_second_descriptor_resets_the_port),
-    };
-    const struct CMUnitTest packed_only[] = {
-        TEST(a_descriptor_that_is_used_and_was_never_given_resets_the_port),
-        TEST(flags_of_another_round_say_nothing),
-        TEST(an_answer_for_the_second_part_of_a_command_resets_the_port),
-    };
-    return cmocka_run_group_tests_name("virtio_net_breach, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("virtio_net_breach, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("virtio_net_breach, packed", tests, bench_packed, NULL) +
-           cmocka_run_group_tests_name("virtio_net_breach, legacy", legacy_only, bench_legacy,
-                                       NULL) +
-           cmocka_run_group_tests_name("virtio_net_breach, packed", packed_only, bench_packed,
-                                       NULL);
 }

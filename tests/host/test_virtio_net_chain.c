@@ -2,19 +2,14 @@
  * Frames in several buffers, from one simulated device to another: drivers/virtio_net_chain.c, and
  * who is allowed such frames. In both forms of rings, in order and not.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <machine/clock.h>
 
-#include "tests/host/sim/machine.h"
 #include "tests/host/fixture/offload_bench.h"
+#include "tests/host/fixture/test.h"
+#include "tests/host/sim/machine.h"
 
 #define LITTLE (4 * MIB) /* for two pools: buffers of 1600 bytes */
 #define MORE (20 * MIB)  /* of 9022 */
@@ -81,9 +76,11 @@ static void service(void)
 
 /* --- who has them --- */
 
-static void buffers_are_merged_only_where_memory_is_too_short_for_large_ones(void **state)
+TEST_FIXTURE(.setup = offload_setup, .teardown = bench_teardown, .variants = bench_variants,
+             .run_on = BENCH_MODERN_ALL);
+
+TEST(buffers_are_merged_only_where_memory_is_too_short_for_large_ones)
 {
-    (void)state;
     chained_pair();
     assert_int_equal(machine_log_count("warn", ""), 0);
     again(state);
@@ -96,9 +93,8 @@ static void buffers_are_merged_only_where_memory_is_too_short_for_large_ones(voi
     assert_int_equal(benches[0].dev->frame_max, NETDEV_FRAME_SEGMENTS);
 }
 
-static void the_command_line_may_ask_for_merging_or_forbid_it(void **state)
+TEST(the_command_line_may_ask_for_merging_or_forbid_it)
 {
-    (void)state;
     chains = ASSEMBLY_CHAINS_ON;
     pair(ALL | CHAINS, ALL | CHAINS);
     assert_true(bench_took(0, SIM_F_MRG_RXBUF) && bench_took(0, SIM_F_GUEST_TSO4));
@@ -113,7 +109,7 @@ static void the_command_line_may_ask_for_merging_or_forbid_it(void **state)
     assert_int_equal(machine_log_count("warn", "too little RAM for frames of 64 KiB"), 2);
 }
 
-static void without_all_that_it_takes_no_buffers_are_merged(void **state)
+TEST(without_all_that_it_takes_no_buffers_are_merged)
 {
     static const struct {
         uint64_t first, second; /* features that are missing */
@@ -145,7 +141,7 @@ static void without_all_that_it_takes_no_buffers_are_merged(void **state)
 
 /* --- a frame's way --- */
 
-static void a_frame_of_64_kib_crosses_byte_for_byte(void **state)
+TEST(a_frame_of_64_kib_crosses_byte_for_byte)
 {
     static const uint64_t memory[] = {LITTLE, MORE};
 
@@ -163,7 +159,7 @@ static void a_frame_of_64_kib_crosses_byte_for_byte(void **state)
     }
 }
 
-static void a_frame_may_end_anywhere_in_a_buffer(void **state)
+TEST(a_frame_may_end_anywhere_in_a_buffer)
 {
     static const uint32_t lengths[] = {60,
                                        NETDEV_FRAME_USUAL - 1,
@@ -176,7 +172,6 @@ static void a_frame_may_end_anywhere_in_a_buffer(void **state)
                                        NETDEV_FRAME_USUAL + 31 * FULL,  /* 32: a burst, */
                                        NETDEV_FRAME_USUAL + 32 * FULL}; /* and one more */
 
-    (void)state;
     chained_pair();
     for (unsigned n = 0; n < 20; n++)
         for (unsigned i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
@@ -190,11 +185,10 @@ static uint32_t length_in_burst(unsigned burst, unsigned i)
     return (burst + i) % 3 == 0 ? 60 + i : 60 + (burst * 7919 + i * 104729) % (BIG / 8);
 }
 
-static void long_and_short_frames_keep_their_order_within_bursts(void **state)
+TEST(long_and_short_frames_keep_their_order_within_bursts)
 {
     uint64_t packets = 0;
 
-    (void)state;
     chained_pair();
     for (unsigned burst = 0; burst < 200; burst++) {
         const unsigned n = 1 + burst % 12;
@@ -219,9 +213,8 @@ static void long_and_short_frames_keep_their_order_within_bursts(void **state)
     assert_no_buffer_lost();
 }
 
-static void a_device_never_waits_for_buffers_that_it_cannot_get(void **state)
+TEST(a_device_never_waits_for_buffers_that_it_cannot_get)
 {
-    (void)state;
     add(0, ALL | CHAINS, true);
     add(1, ALL | CHAINS, true);
     benches[0].net->queues[SIM_RX].size = 64;
@@ -236,9 +229,8 @@ static void a_device_never_waits_for_buffers_that_it_cannot_get(void **state)
     }
 }
 
-static void a_large_tx_ring_leaves_the_rx_ring_enough_for_a_frame(void **state)
+TEST(a_large_tx_ring_leaves_the_rx_ring_enough_for_a_frame)
 {
-    (void)state;
     add(0, ALL | CHAINS, true);
     add(1, ALL | CHAINS, true);
     benches[0].net->queues[SIM_RX].size = 64;
@@ -252,11 +244,10 @@ static void a_large_tx_ring_leaves_the_rx_ring_enough_for_a_frame(void **state)
 }
 
 /* Most of the pool is in the tx ring: with what is left the rx ring is too short for a frame. */
-static void a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short(void **state)
+TEST(a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short)
 {
     const struct header header = tcp4(BIG, 1460);
 
-    (void)state;
     chained_pair();
     benches[1].net->transmit_at_once = false;
     memcpy(benches[0].net->header, &header, sizeof(header));
@@ -273,9 +264,8 @@ static void a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short(void **stat
 }
 
 /* As many as a frame needs, and no more: the ring is low when it is full. */
-static void a_sleeper_sleeps_where_buffers_are_few(void **state)
+TEST(a_sleeper_sleeps_where_buffers_are_few)
 {
-    (void)state;
     chained_pair();
     net_of(0)->setup.rx[0].buffers = netdev_chain_max(NETDEV_FRAME_USUAL);
     assert_true(benches[0].dev->ops->reset(benches[0].dev));
@@ -288,12 +278,11 @@ static void a_sleeper_sleeps_where_buffers_are_few(void **state)
 }
 
 /* The other device sends nothing: what its ring holds is all of the pool, and nothing is lost. */
-static void a_full_tx_ring_holds_frames_back_until_it_has_room(void **state)
+TEST(a_full_tx_ring_holds_frames_back_until_it_has_room)
 {
     const struct header header = tcp4(BIG, 1460);
     unsigned delivered = 0;
 
-    (void)state;
     chained_pair();
     benches[1].net->transmit_at_once = false;
     memcpy(benches[0].net->header, &header, sizeof(header));
@@ -311,9 +300,8 @@ static void a_full_tx_ring_holds_frames_back_until_it_has_room(void **state)
     assert_no_buffer_lost();
 }
 
-static void a_link_that_is_down_swallows_chains_whole(void **state)
+TEST(a_link_that_is_down_swallows_chains_whole)
 {
-    (void)state;
     chained_pair();
     benches[1].net->link_status = 0;
     machine_clock_advance(CLOCK_NS_PER_S);
@@ -325,9 +313,8 @@ static void a_link_that_is_down_swallows_chains_whole(void **state)
     assert_no_buffer_lost();
 }
 
-static void chains_in_the_ring_of_a_port_that_is_reset_come_back(void **state)
+TEST(chains_in_the_ring_of_a_port_that_is_reset_come_back)
 {
-    (void)state;
     chained_pair();
     benches[1].net->transmit_at_once = false;
     for (unsigned i = 0; i < 5; i++)
@@ -340,11 +327,10 @@ static void chains_in_the_ring_of_a_port_that_is_reset_come_back(void **state)
     assert_no_buffer_lost();
 }
 
-static void a_header_that_does_not_fit_a_chain_drops_all_of_it(void **state)
+TEST(a_header_that_does_not_fit_a_chain_drops_all_of_it)
 {
     struct header header = tcp4(BIG, 1460);
 
-    (void)state;
     chained_pair();
     header.csum_start = 35;
     pass(header, BIG);
@@ -366,9 +352,8 @@ static void a_header_that_does_not_fit_a_chain_drops_all_of_it(void **state)
 
 /* --- a partner that cannot any more --- */
 
-static void a_partner_without_tables_after_a_reset_ends_the_merging(void **state)
+TEST(a_partner_without_tables_after_a_reset_ends_the_merging)
 {
-    (void)state;
     chained_pair();
     benches[1].net->features &= ~SIM_F(INDIRECT_DESC);
     assert_true(benches[1].dev->ops->reset(benches[1].dev));
@@ -402,7 +387,7 @@ static void assert_breach(const char *reason, uint32_t value)
     assert_no_buffer_lost();
 }
 
-static void num_buffers_that_lies_is_a_breach(void **state)
+TEST(num_buffers_that_lies_is_a_breach)
 {
     static const struct {
         uint16_t lie;
@@ -425,11 +410,10 @@ static void num_buffers_that_lies_is_a_breach(void **state)
 
 /* A frame of 3 buffers is said to be of 2: the third is a frame of its own then, whose header is what
  * was to be its bytes. */
-static void num_buffers_too_low_makes_other_frames_of_the_same_bytes(void **state)
+TEST(num_buffers_too_low_makes_other_frames_of_the_same_bytes)
 {
     const uint32_t length = NETDEV_FRAME_USUAL + FULL + 500;
 
-    (void)state;
     chained_pair();
     tcp4(length, 1460);
     memset(frame + NETDEV_FRAME_USUAL + FULL, 0, 12);
@@ -444,11 +428,10 @@ static void num_buffers_too_low_makes_other_frames_of_the_same_bytes(void **stat
     assert_no_buffer_lost();
 }
 
-static void a_buffer_that_is_not_full_ends_no_frame(void **state)
+TEST(a_buffer_that_is_not_full_ends_no_frame)
 {
     const struct header header = tcp4(5000, 1460);
 
-    (void)state;
     chained_pair();
     memcpy(benches[0].net->header, &header, sizeof(header));
     benches[0].net->gap = 1;
@@ -456,7 +439,7 @@ static void a_buffer_that_is_not_full_ends_no_frame(void **state)
     assert_breach("used-length-short", FULL - 1);
 }
 
-static void a_part_with_a_length_that_cannot_be_is_a_breach(void **state)
+TEST(a_part_with_a_length_that_cannot_be_is_a_breach)
 {
     static const struct {
         enum sim_fault fault;
@@ -479,11 +462,10 @@ static void a_part_with_a_length_that_cannot_be_is_a_breach(void **state)
     }
 }
 
-static void a_last_part_without_a_byte_is_a_breach(void **state)
+TEST(a_last_part_without_a_byte_is_a_breach)
 {
     const struct header header = tcp4(NETDEV_FRAME_USUAL, 1460);
 
-    (void)state;
     chained_pair();
     memcpy(benches[0].net->header, &header, sizeof(header));
     benches[0].net->num_buffers_lie = 1;
@@ -493,11 +475,10 @@ static void a_last_part_without_a_byte_is_a_breach(void **state)
     assert_breach("used-length-short", 0);
 }
 
-static void a_frame_longer_than_any_may_be_is_a_breach(void **state)
+TEST(a_frame_longer_than_any_may_be_is_a_breach)
 {
     const uint32_t most = NETDEV_FRAME_USUAL + 40 * FULL;
 
-    (void)state;
     chained_pair();
     tcp4(BIG, 1460);
     assert_true(most > NETDEV_FRAME_SEGMENTS && most <= sizeof(frame) + 600);
@@ -506,11 +487,10 @@ static void a_frame_longer_than_any_may_be_is_a_breach(void **state)
     assert_breach("used-length-long", most + 12);
 }
 
-static void frames_before_a_breach_in_the_same_burst_are_sent(void **state)
+TEST(frames_before_a_breach_in_the_same_burst_are_sent)
 {
     const struct header header = tcp4(5000, 1460);
 
-    (void)state;
     chained_pair();
     memcpy(benches[0].net->header, &header, sizeof(header));
     for (unsigned i = 0; i < 4; i++) {
@@ -564,11 +544,10 @@ static void run_both(void)
 
 /* Whatever a device says of its buffers, none is lost, nothing but frames leaves, and a true frame after
  * all that arrives. The sanitizers watch. */
-static void lies_at_random_lose_no_buffer_and_no_true_frame(void **state)
+TEST(lies_at_random_lose_no_buffer_and_no_true_frame)
 {
     struct sim_virtio_net *net;
 
-    (void)state;
     chained_pair();
     net = benches[0].net;
     for (unsigned n = 0; n < 300; n++) {
@@ -591,38 +570,4 @@ static void lies_at_random_lose_no_buffer_and_no_true_frame(void **state)
     }
     assert_in_range(bench_stats_of(&benches[0]).resets, 100, 300);
     assert_true(net_of(0)->breaches[VIRTQUEUE_NUM_BUFFERS] > 20);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, offload_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(buffers_are_merged_only_where_memory_is_too_short_for_large_ones),
-        TEST(the_command_line_may_ask_for_merging_or_forbid_it),
-        TEST(without_all_that_it_takes_no_buffers_are_merged),
-        TEST(a_frame_of_64_kib_crosses_byte_for_byte),
-        TEST(a_frame_may_end_anywhere_in_a_buffer),
-        TEST(long_and_short_frames_keep_their_order_within_bursts),
-        TEST(a_device_never_waits_for_buffers_that_it_cannot_get),
-        TEST(a_large_tx_ring_leaves_the_rx_ring_enough_for_a_frame),
-        TEST(a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short),
-        TEST(a_sleeper_sleeps_where_buffers_are_few),
-        TEST(a_full_tx_ring_holds_frames_back_until_it_has_room),
-        TEST(a_link_that_is_down_swallows_chains_whole),
-        TEST(chains_in_the_ring_of_a_port_that_is_reset_come_back),
-        TEST(a_header_that_does_not_fit_a_chain_drops_all_of_it),
-        TEST(a_partner_without_tables_after_a_reset_ends_the_merging),
-        TEST(num_buffers_that_lies_is_a_breach),
-        TEST(num_buffers_too_low_makes_other_frames_of_the_same_bytes),
-        TEST(a_buffer_that_is_not_full_ends_no_frame),
-        TEST(a_part_with_a_length_that_cannot_be_is_a_breach),
-        TEST(a_last_part_without_a_byte_is_a_breach),
-        TEST(a_frame_longer_than_any_may_be_is_a_breach),
-        TEST(lies_at_random_lose_no_buffer_and_no_true_frame),
-        TEST(frames_before_a_breach_in_the_same_burst_are_sent),
-    };
-
-    return cmocka_run_group_tests_name("virtio_net_chain, split", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("virtio_net_chain, packed", tests, bench_packed, NULL);
 }

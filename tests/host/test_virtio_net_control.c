@@ -1,19 +1,16 @@
 /* The control queue of virtio-net against the simulated device: drivers/virtio_net_control.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 #include <stdio.h>
 
 #include <machine/clock.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/sim/machine.h"
 
-static void promiscuous_mode_goes_on_off_and_on_again(void **state)
+TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+
+TEST(promiscuous_mode_goes_on_off_and_on_again)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT),
                                         SIM_F(CTRL_VQ) | SIM_F(CTRL_RX)};
@@ -31,7 +28,7 @@ static void promiscuous_mode_goes_on_off_and_on_again(void **state)
     }
 }
 
-static void the_mac_is_set_by_command(void **state)
+TEST(the_mac_is_set_by_command)
 {
     static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
     static const uint64_t features[] = {SIM_FEATURES_USUAL,
@@ -47,11 +44,10 @@ static void the_mac_is_set_by_command(void **state)
     }
 }
 
-static void without_the_command_the_mac_is_written_into_the_configuration(void **state)
+TEST_ON(without_the_command_the_mac_is_written_into_the_configuration, BENCH_LEGACY)
 {
     static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
     assert_true(one->dev->ops->set_mac_addr(one->dev, mac));
     assert_memory_equal(one->net->mac, mac.bytes, 6);
@@ -60,18 +56,17 @@ static void without_the_command_the_mac_is_written_into_the_configuration(void *
 }
 
 /* With VERSION_1 the configuration is read-only (§5.1.4). */
-static void without_the_command_a_modern_device_keeps_its_mac(void **state)
+TEST_ON(without_the_command_a_modern_device_keeps_its_mac, BENCH_MODERN_ALL)
 {
     static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
     assert_false(one->dev->ops->set_mac_addr(one->dev, mac));
     assert_int_equal(machine_log_count("warn", "reason=control-not-offered command=mac"), 1);
     assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, one->net->mac, 6);
 }
 
-static void a_mode_that_was_not_offered_is_refused_with_a_warning(void **state)
+TEST(a_mode_that_was_not_offered_is_refused_with_a_warning)
 {
     static const uint32_t missing[] = {SIM_F(CTRL_VQ), SIM_F(CTRL_RX)};
 
@@ -86,11 +81,10 @@ static void a_mode_that_was_not_offered_is_refused_with_a_warning(void **state)
     }
 }
 
-static void a_refused_command_is_reported(void **state)
+TEST(a_refused_command_is_reported)
 {
     struct mac_address before;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     before = one->dev->ops->get_mac_addr(one->dev);
     one->net->answer = SIM_ANSWER_REFUSE;
@@ -105,9 +99,8 @@ static void a_refused_command_is_reported(void **state)
     assert_int_equal(one->dev->state, NETDEV_RUNNING);
 }
 
-static void a_late_answer_is_waited_for(void **state)
+TEST(a_late_answer_is_waited_for)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_LATE;
@@ -116,11 +109,10 @@ static void a_late_answer_is_waited_for(void **state)
     assert_true(machine_clock_now() >= 900 * CLOCK_NS_PER_MS);
 }
 
-static void a_command_that_is_never_answered_costs_one_second_once(void **state)
+TEST(a_command_that_is_never_answered_costs_one_second_once)
 {
     uint64_t before;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
@@ -137,7 +129,7 @@ static void a_command_that_is_never_answered_costs_one_second_once(void **state)
     bench_forward(one, 100);
 }
 
-static void a_control_queue_that_is_too_small_is_not_used(void **state)
+TEST(a_control_queue_that_is_too_small_is_not_used)
 {
     static const uint16_t sizes[] = {0, 1, 2, 3, 65535};
 
@@ -156,9 +148,8 @@ static void a_control_queue_that_is_too_small_is_not_used(void **state)
     }
 }
 
-static void the_smallest_usable_control_queue_carries_every_command(void **state)
+TEST(the_smallest_usable_control_queue_carries_every_command)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT));
     one->net->queues[SIM_CONTROL].size = 4;
     bench_probe_all(1);
@@ -167,18 +158,16 @@ static void the_smallest_usable_control_queue_carries_every_command(void **state
         assert_true(one->dev->ops->set_promisc(one->dev, i % 2 != 0));
 }
 
-static void no_answer_ever_interrupts(void **state)
+TEST(no_answer_ever_interrupts)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     for (unsigned i = 0; i < 70000; i++) /* once round the 16-bit index */
         assert_true(one->dev->ops->set_allmulti(one->dev, i % 2 != 0));
     assert_int_equal(one->net->queues[SIM_CONTROL].interrupts, 0);
 }
 
-static void switching_promiscuous_mode_off_empties_the_address_table(void **state)
+TEST(switching_promiscuous_mode_off_empties_the_address_table)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     one->net->table_entries = 7; /* left by firmware */
     assert_true(one->dev->ops->set_promisc(one->dev, false));
@@ -194,9 +183,8 @@ static void serve(unsigned times)
     }
 }
 
-static void a_filter_that_is_wanted_reaches_the_device_without_waiting(void **state)
+TEST(a_filter_that_is_wanted_reaches_the_device_without_waiting)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_true(one->dev->ops->set_promisc(one->dev, true));
     one->net->table_entries = 7;
@@ -235,9 +223,8 @@ static bool port_has_wished(void)
     return is_wished(mac.bytes);
 }
 
-static void an_address_that_is_wanted_reaches_the_device_and_survives_a_reset(void **state)
+TEST(an_address_that_is_wanted_reaches_the_device_and_survives_a_reset)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     const uint64_t before = machine_clock_now();
     assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
@@ -252,9 +239,8 @@ static void an_address_that_is_wanted_reaches_the_device_and_survives_a_reset(vo
     assert_int_equal(machine_log_count("warn", ""), 0);
 }
 
-static void an_address_that_the_device_refuses_is_not_the_ports(void **state)
+TEST(an_address_that_the_device_refuses_is_not_the_ports)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     one->net->answer = SIM_ANSWER_REFUSE;
     assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
@@ -270,9 +256,8 @@ static void an_address_that_the_device_refuses_is_not_the_ports(void **state)
     assert_false(port_has_wished()); /* it had its own again, and kept it */
 }
 
-static void a_filter_that_cannot_be_or_is_refused_is_warned_of(void **state)
+TEST(a_filter_that_cannot_be_or_is_refused_is_warned_of)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_RX));
     assert_false(one->dev->ops->want_filter(one->dev, false, false));
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered "), 1);
@@ -286,9 +271,8 @@ static void a_filter_that_cannot_be_or_is_refused_is_warned_of(void **state)
     bench_forward(one, 100);
 }
 
-static void a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives(void **state)
+TEST(a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_true(one->dev->ops->reset(one->dev));
     assert_true(one->dev->ops->want_filter(one->dev, false, true));
@@ -298,9 +282,8 @@ static void a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives(void *
     assert_true(one->net->allmulti);
 }
 
-static void a_wanted_address_without_the_command_is_written_once_the_device_is_there(void **state)
+TEST_ON(a_wanted_address_without_the_command_is_written_once_the_device_is_there, BENCH_LEGACY)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
     assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
     assert_true(is_wished(one->net->mac) && port_has_wished());
@@ -312,22 +295,20 @@ static void a_wanted_address_without_the_command_is_written_once_the_device_is_t
     assert_true(is_wished(one->net->mac) && port_has_wished());
 }
 
-static void a_wanted_address_without_the_command_cannot_be_a_modern_devices(void **state)
+TEST_ON(a_wanted_address_without_the_command_cannot_be_a_modern_devices, BENCH_MODERN_ALL)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
     assert_false(one->dev->ops->want_mac_addr(one->dev, wished));
     assert_int_equal(machine_log_count("warn", "reason=control-not-offered command=mac"), 1);
     assert_false(is_wished(one->net->mac) || port_has_wished());
 }
 
-static void the_status_tells_where_the_buffers_are(void **state)
+TEST(the_status_tells_where_the_buffers_are)
 {
     struct netdev_status status;
     char features[NETDEV_FEATURES_TEXT], expected[64];
     struct batch batch;
 
-    (void)state;
     bench_start_one(SIM_F(MAC) | SIM_F(STATUS) | SIM_F(ANY_LAYOUT));
     one->dev->ops->read_status(one->dev, &status);
     assert_string_equal(status.transport, bench_is_modern() ? "modern" : "legacy");
@@ -345,46 +326,4 @@ static void the_status_tells_where_the_buffers_are(void **state)
     assert_int_equal(status.rx_filled, one->dev->rx_size - 5); /* refilled by the burst */
     assert_int_equal(status.tx_filled, 5);
     assert_int_equal(one->pool.count + status.rx_filled + status.tx_filled, one->pool.capacity);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(promiscuous_mode_goes_on_off_and_on_again),
-        TEST(the_mac_is_set_by_command),
-        TEST(a_mode_that_was_not_offered_is_refused_with_a_warning),
-        TEST(a_refused_command_is_reported),
-        TEST(a_late_answer_is_waited_for),
-        TEST(a_command_that_is_never_answered_costs_one_second_once),
-        TEST(a_control_queue_that_is_too_small_is_not_used),
-        TEST(the_smallest_usable_control_queue_carries_every_command),
-        TEST(no_answer_ever_interrupts),
-        TEST(switching_promiscuous_mode_off_empties_the_address_table),
-        TEST(a_filter_that_is_wanted_reaches_the_device_without_waiting),
-        TEST(an_address_that_is_wanted_reaches_the_device_and_survives_a_reset),
-        TEST(an_address_that_the_device_refuses_is_not_the_ports),
-        TEST(a_filter_that_cannot_be_or_is_refused_is_warned_of),
-        TEST(a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives),
-        TEST(the_status_tells_where_the_buffers_are),
-    };
-
-    const struct CMUnitTest legacy_only[] = {
-        TEST(without_the_command_the_mac_is_written_into_the_configuration),
-        TEST(a_wanted_address_without_the_command_is_written_once_the_device_is_there),
-    };
-    const struct CMUnitTest modern_only[] = {
-        TEST(without_the_command_a_modern_device_keeps_its_mac),
-        TEST(a_wanted_address_without_the_command_cannot_be_a_modern_devices),
-    };
-    return cmocka_run_group_tests_name("virtio_net_control, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("virtio_net_control, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("virtio_net_control, packed", tests, bench_packed, NULL) +
-           cmocka_run_group_tests_name("virtio_net_control, legacy", legacy_only, bench_legacy,
-                                       NULL) +
-           cmocka_run_group_tests_name("virtio_net_control, modern", modern_only, bench_modern,
-                                       NULL) +
-           cmocka_run_group_tests_name("virtio_net_control, packed", modern_only, bench_packed,
-                                       NULL);
 }

@@ -1,16 +1,13 @@
 /* The data path of virtio-net against the simulated device: drivers/virtio_net_data.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/sim/machine.h"
 
-static void frames_come_in_and_go_out_byte_for_byte_in_order(void **state)
+TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+
+TEST(frames_come_in_and_go_out_byte_for_byte_in_order)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, 0, SIM_F(EVENT_IDX), SIM_F(ANY_LAYOUT)};
 
@@ -35,11 +32,10 @@ static void frames_come_in_and_go_out_byte_for_byte_in_order(void **state)
     }
 }
 
-static void a_frame_leaves_from_where_it_was_received(void **state)
+TEST(a_frame_leaves_from_where_it_was_received)
 {
     struct batch batch;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     bench_deliver(one, BURST);
     assert_int_equal(bench_receive(one, &batch), BURST);
@@ -51,13 +47,12 @@ static void a_frame_leaves_from_where_it_was_received(void **state)
                          batch_frame(&batch, i));
 }
 
-static void more_frames_than_asked_for_wait_in_the_ring(void **state)
+TEST(more_frames_than_asked_for_wait_in_the_ring)
 {
     static const uint32_t asked[] = {0, 5, BURST, BURST, BURST};
     static const uint32_t given[] = {0, 5, BURST, 13, 0};
     struct batch batch;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     bench_deliver(one, 50);
     for (unsigned i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
@@ -66,12 +61,11 @@ static void more_frames_than_asked_for_wait_in_the_ring(void **state)
     }
 }
 
-static void an_empty_poll_touches_no_port(void **state)
+TEST(an_empty_poll_touches_no_port)
 {
     struct batch batch;
     uint64_t accesses;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     accesses = sim_bus_accesses();
     for (unsigned i = 0; i < 100; i++) {
@@ -101,7 +95,7 @@ static void assert_doorbells(uint64_t features, bool suppressed)
     }
 }
 
-static void one_doorbell_a_burst_and_none_when_suppressed(void **state)
+TEST(one_doorbell_a_burst_and_none_when_suppressed)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX),
                                         SIM_F(EVENT_IDX), 0};
@@ -114,7 +108,7 @@ static void one_doorbell_a_burst_and_none_when_suppressed(void **state)
     }
 }
 
-static void no_interrupt_is_ever_asked_for(void **state)
+TEST(no_interrupt_is_ever_asked_for)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX)};
 
@@ -130,9 +124,8 @@ static void no_interrupt_is_ever_asked_for(void **state)
     }
 }
 
-static void the_header_of_a_sent_frame_is_zero_whatever_came_in(void **state)
+TEST(the_header_of_a_sent_frame_is_zero_whatever_came_in)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     memset(one->net->header, 0xa5, sizeof(one->net->header));
     bench_forward(one, 100); /* the device complains of a header that isn't zero */
@@ -144,7 +137,7 @@ static void the_header_of_a_sent_frame_is_zero_whatever_came_in(void **state)
     assert_int_equal(one->net->sent_count, 110);
 }
 
-static void frames_completed_in_any_order_give_all_buffers_back(void **state)
+TEST(frames_completed_in_any_order_give_all_buffers_back)
 {
     for (enum sim_order order = SIM_IN_ORDER; order <= SIM_SHUFFLED; order++) {
         struct batch batch;
@@ -176,12 +169,11 @@ static void frames_completed_in_any_order_give_all_buffers_back(void **state)
     }
 }
 
-static void tx_takes_what_fits_and_leaves_the_rest_to_the_caller(void **state)
+TEST(tx_takes_what_fits_and_leaves_the_rest_to_the_caller)
 {
     struct batch batch;
     unsigned total = 0;
 
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_TX].size = 64;
     one->net->transmit_at_once = false;
@@ -201,12 +193,11 @@ static void tx_takes_what_fits_and_leaves_the_rest_to_the_caller(void **state)
     assert_int_equal(bench_stats_of(one).tx_packets, 64);
 }
 
-static void buffers_are_taken_back_when_the_pool_runs_short(void **state)
+TEST(buffers_are_taken_back_when_the_pool_runs_short)
 {
     struct batch batch;
     uint32_t idle;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     bench_forward(one, BURST);
     idle = one->pool.count;
@@ -219,14 +210,13 @@ static void buffers_are_taken_back_when_the_pool_runs_short(void **state)
     assert_int_equal(bench_receive(one, &batch), 1);
 }
 
-static void the_rx_ring_is_filled_again_once_the_pool_has_buffers(void **state)
+TEST(the_rx_ring_is_filled_again_once_the_pool_has_buffers)
 {
     struct batch batch, kept = {0};
     uint8_t frame[BENCH_FRAME] = {0};
     uint32_t received = 0;
     uint64_t doorbells;
 
-    (void)state;
     /* Without EVENT_IDX, where a publication of nothing would ring. */
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX));
     while (sim_virtio_net_deliver(one->net, frame, sizeof(frame))) { /* the caller keeps them all */
@@ -249,12 +239,11 @@ static void the_rx_ring_is_filled_again_once_the_pool_has_buffers(void **state)
     assert_int_equal(one->dev->state, NETDEV_RUNNING);
 }
 
-static void the_smallest_and_the_largest_frame_pass_the_driver_as_odd(void **state)
+TEST(the_smallest_and_the_largest_frame_pass_the_driver_as_odd)
 {
     static uint8_t frame[20000];
     struct batch batch;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_true(sim_virtio_net_deliver(one->net, frame, ETHERNET_HEADER_SIZE + ETHERNET_MTU));
     assert_int_equal(bench_receive(one, &batch), 1);
@@ -276,9 +265,8 @@ static void the_smallest_and_the_largest_frame_pass_the_driver_as_odd(void **sta
     assert_int_equal(one->dev->state, NETDEV_RUNNING);
 }
 
-static void counters_count_frames_and_their_bytes(void **state)
+TEST(counters_count_frames_and_their_bytes)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     bench_forward(one, 1000);
     assert_int_equal(bench_stats_of(one).rx_packets, 1000);
@@ -287,29 +275,4 @@ static void counters_count_frames_and_their_bytes(void **state)
     assert_int_equal(bench_stats_of(one).tx_bytes, 1000 * BENCH_FRAME);
     assert_int_equal(bench_stats_of(one).rx_dropped, 0);
     assert_int_equal(bench_stats_of(one).tx_dropped, 0);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(frames_come_in_and_go_out_byte_for_byte_in_order),
-        TEST(a_frame_leaves_from_where_it_was_received),
-        TEST(more_frames_than_asked_for_wait_in_the_ring),
-        TEST(an_empty_poll_touches_no_port),
-        TEST(one_doorbell_a_burst_and_none_when_suppressed),
-        TEST(no_interrupt_is_ever_asked_for),
-        TEST(the_header_of_a_sent_frame_is_zero_whatever_came_in),
-        TEST(frames_completed_in_any_order_give_all_buffers_back),
-        TEST(tx_takes_what_fits_and_leaves_the_rest_to_the_caller),
-        TEST(buffers_are_taken_back_when_the_pool_runs_short),
-        TEST(the_rx_ring_is_filled_again_once_the_pool_has_buffers),
-        TEST(the_smallest_and_the_largest_frame_pass_the_driver_as_odd),
-        TEST(counters_count_frames_and_their_bytes),
-    };
-
-    return cmocka_run_group_tests_name("virtio_net_data, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("virtio_net_data, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("virtio_net_data, packed", tests, bench_packed, NULL);
 }

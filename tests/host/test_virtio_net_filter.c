@@ -2,19 +2,14 @@
  * What the control queue does besides modes and address: tables of addresses and of VLANs, offloads,
  * and a queue of its own that is reset alone.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include <machine/clock.h>
 
 #include "drivers/virtio_net_internal.h"
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/sim/machine.h"
 
 #define STEP_NS (10 * CLOCK_NS_PER_MS)
 
@@ -54,7 +49,9 @@ static const struct virtio_net_control *control(void)
 
 /* ---- addresses ---- */
 
-static void addresses_go_into_the_table_of_their_kind(void **state)
+TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+
+TEST(addresses_go_into_the_table_of_their_kind)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL,
                                         SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT)};
@@ -72,11 +69,10 @@ static void addresses_go_into_the_table_of_their_kind(void **state)
     }
 }
 
-static void a_table_takes_as_many_as_it_says_and_refuses_one_more(void **state)
+TEST(a_table_takes_as_many_as_it_says_and_refuses_one_more)
 {
     struct mac_address mac = station;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     for (unsigned kind = 0; kind < 2; kind++, mac = group) {
         for (uint8_t i = 0; i < NETDEV_FILTER_MAX; i++) {
@@ -93,9 +89,8 @@ static void a_table_takes_as_many_as_it_says_and_refuses_one_more(void **state)
     assert_memory_equal(one->net->table[2 * NETDEV_FILTER_MAX - 1], mac.bytes, 6);
 }
 
-static void an_address_that_the_device_refuses_is_not_kept(void **state)
+TEST(an_address_that_the_device_refuses_is_not_kept)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     one->net->answer = SIM_ANSWER_REFUSE;
     assert_false(one->dev->ops->add_address(one->dev, station));
@@ -105,9 +100,8 @@ static void an_address_that_the_device_refuses_is_not_kept(void **state)
     assert_memory_equal(one->net->table[0], group.bytes, 6);
 }
 
-static void without_the_feature_an_address_is_refused_with_a_warning(void **state)
+TEST(without_the_feature_an_address_is_refused_with_a_warning)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_RX));
     assert_false(one->dev->ops->add_address(one->dev, station));
     assert_int_equal(
@@ -117,9 +111,8 @@ static void without_the_feature_an_address_is_refused_with_a_warning(void **stat
 /* ---- VLANs ---- */
 
 /* Accepted and left empty, the filter would keep every tagged frame out. */
-static void the_vlan_filter_is_not_taken_where_no_vlan_is_asked_for(void **state)
+TEST(the_vlan_filter_is_not_taken_where_no_vlan_is_asked_for)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_false(bench_took(0, SIM_F_CTRL_VLAN));
     assert_false(one->dev->ops->add_vlan(one->dev, 5));
@@ -127,9 +120,8 @@ static void the_vlan_filter_is_not_taken_where_no_vlan_is_asked_for(void **state
                      1);
 }
 
-static void vlans_are_given_to_the_device_one_by_one(void **state)
+TEST(vlans_are_given_to_the_device_one_by_one)
 {
-    (void)state;
     start_with_vlans(SIM_FEATURES_USUAL);
     assert_true(bench_took(0, SIM_F_CTRL_VLAN));
     assert_true(one->dev->ops->add_vlan(one->dev, 0));
@@ -144,18 +136,16 @@ static void vlans_are_given_to_the_device_one_by_one(void **state)
     assert_int_equal(one->net->vlan_count, NETDEV_FILTER_MAX);
 }
 
-static void a_vlan_that_does_not_exist_is_our_own_mistake(void **state)
+TEST(a_vlan_that_does_not_exist_is_our_own_mistake)
 {
-    (void)state;
     start_with_vlans(SIM_FEATURES_USUAL);
     assert_true(machine_panics(one->dev->ops->add_vlan(one->dev, NETDEV_VLAN_MAX + 1)));
 }
 
 /* ---- after a reset ---- */
 
-static void tables_and_vlans_survive_a_reset(void **state)
+TEST(tables_and_vlans_survive_a_reset)
 {
-    (void)state;
     start_with_vlans(SIM_FEATURES_USUAL);
     assert_true(one->dev->ops->set_promisc(one->dev, false));
     assert_true(one->dev->ops->add_address(one->dev, station));
@@ -172,9 +162,8 @@ static void tables_and_vlans_survive_a_reset(void **state)
 }
 
 /* The device must get each once, and the new one last, whoever is first. */
-static void a_vlan_that_is_added_while_others_are_given_again_spoils_none(void **state)
+TEST(a_vlan_that_is_added_while_others_are_given_again_spoils_none)
 {
-    (void)state;
     start_with_vlans(SIM_FEATURES_USUAL);
     for (uint16_t id = 10; id < 13; id++)
         assert_true(one->dev->ops->add_vlan(one->dev, id));
@@ -189,12 +178,11 @@ static void a_vlan_that_is_added_while_others_are_given_again_spoils_none(void *
 
 /* ---- offloads ---- */
 
-static void offloads_in_use_are_set_by_a_command(void **state)
+TEST(offloads_in_use_are_set_by_a_command)
 {
     struct virtio_net *net;
     enum virtio_net_control_result result;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL | SIM_F(CTRL_GUEST_OFFLOADS));
     assert_true(bench_took(0, SIM_F_CTRL_GUEST_OFFLOADS));
     net = (struct virtio_net *)one->dev;
@@ -209,9 +197,8 @@ static void offloads_in_use_are_set_by_a_command(void **state)
 
 #define WITH_RESET (SIM_FEATURES_USUAL | SIM_F(RING_RESET))
 
-static void a_silent_control_queue_is_reset_alone_and_goes_on(void **state)
+TEST_ON(a_silent_control_queue_is_reset_alone_and_goes_on, BENCH_MODERN_ALL)
 {
-    (void)state;
     bench_start_one(WITH_RESET);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
@@ -226,11 +213,10 @@ static void a_silent_control_queue_is_reset_alone_and_goes_on(void **state)
     assert_int_equal(machine_log_count("error", ""), 0);
 }
 
-static void a_queue_that_is_silent_again_is_left_alone(void **state)
+TEST_ON(a_queue_that_is_silent_again_is_left_alone, BENCH_MODERN_ALL)
 {
     uint64_t before;
 
-    (void)state;
     bench_start_one(WITH_RESET);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
@@ -246,11 +232,10 @@ static void a_queue_that_is_silent_again_is_left_alone(void **state)
     assert_true(one->dev->ops->set_promisc(one->dev, false));
 }
 
-static void a_queue_reset_that_never_ends_holds_up_nobody(void **state)
+TEST_ON(a_queue_reset_that_never_ends_holds_up_nobody, BENCH_MODERN_ALL)
 {
     uint64_t before;
 
-    (void)state;
     bench_start_one(WITH_RESET);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
@@ -266,9 +251,8 @@ static void a_queue_reset_that_never_ends_holds_up_nobody(void **state)
     bench_forward(one, 100);
 }
 
-static void a_queue_that_does_not_come_back_from_its_reset_stays_silent(void **state)
+TEST_ON(a_queue_that_does_not_come_back_from_its_reset_stays_silent, BENCH_MODERN_ALL)
 {
-    (void)state;
     bench_start_one(WITH_RESET);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
@@ -279,36 +263,4 @@ static void a_queue_that_does_not_come_back_from_its_reset_stays_silent(void **s
     assert_int_equal(machine_log_count("warn", "reason=control-no-answer "), 2);
     assert_int_equal(one->dev->state, NETDEV_RUNNING);
     bench_forward(one, 100);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(addresses_go_into_the_table_of_their_kind),
-        TEST(a_table_takes_as_many_as_it_says_and_refuses_one_more),
-        TEST(an_address_that_the_device_refuses_is_not_kept),
-        TEST(without_the_feature_an_address_is_refused_with_a_warning),
-        TEST(the_vlan_filter_is_not_taken_where_no_vlan_is_asked_for),
-        TEST(vlans_are_given_to_the_device_one_by_one),
-        TEST(a_vlan_that_does_not_exist_is_our_own_mistake),
-        TEST(tables_and_vlans_survive_a_reset),
-        TEST(a_vlan_that_is_added_while_others_are_given_again_spoils_none),
-        TEST(offloads_in_use_are_set_by_a_command),
-    };
-    const struct CMUnitTest modern_only[] = {
-        TEST(a_silent_control_queue_is_reset_alone_and_goes_on),
-        TEST(a_queue_that_is_silent_again_is_left_alone),
-        TEST(a_queue_reset_that_never_ends_holds_up_nobody),
-        TEST(a_queue_that_does_not_come_back_from_its_reset_stays_silent),
-    };
-
-    return cmocka_run_group_tests_name("virtio_net_filter, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("virtio_net_filter, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("virtio_net_filter, packed", tests, bench_packed, NULL) +
-           cmocka_run_group_tests_name("virtio_net_filter, modern", modern_only, bench_modern,
-                                       NULL) +
-           cmocka_run_group_tests_name("virtio_net_filter, packed", modern_only, bench_packed,
-                                       NULL);
 }

@@ -1,18 +1,12 @@
 /* Interrupts of virtio-net, against the simulated device: asked for, announced, released, and the
  * loop that sleeps by them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <machine/clock.h>
 #include <machine/interrupt.h>
 
-#include "tests/host/sim/machine.h"
-#include "tests/host/sim/bus.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wire_bench.h"
+#include "tests/host/sim/bus.h"
+#include "tests/host/sim/machine.h"
 
 #define NO_VECTOR 0xffff
 
@@ -86,7 +80,9 @@ static void assert_announced_once(bool message)
     disarm();
 }
 
-static void a_frame_is_announced_to_whoever_asked_and_to_nobody_else(void **state)
+TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+
+TEST(a_frame_is_announced_to_whoever_asked_and_to_nobody_else)
 {
     for (unsigned way = 0; way < 4; way++) {
         bench_renew(state);
@@ -101,7 +97,7 @@ static void a_frame_is_announced_to_whoever_asked_and_to_nobody_else(void **stat
     }
 }
 
-static void what_came_before_it_was_asked_for_is_seen_by_the_look(void **state)
+TEST(what_came_before_it_was_asked_for_is_seen_by_the_look)
 {
     for (unsigned way = 0; way < 4; way++) {
         bench_renew(state);
@@ -117,7 +113,7 @@ static void what_came_before_it_was_asked_for_is_seen_by_the_look(void **state)
     }
 }
 
-static void room_is_announced_as_frames_are(void **state)
+TEST(room_is_announced_as_frames_are)
 {
     for (unsigned way = 0; way < 4; way++) {
         struct batch batch;
@@ -147,9 +143,8 @@ static void room_is_announced_as_frames_are(void **state)
 }
 
 /* A line that is held would wake the core for ever. */
-static void the_line_is_released_before_anything_is_asked_for(void **state)
+TEST(the_line_is_released_before_anything_is_asked_for)
 {
-    (void)state;
     start_one(SIM_FEATURES_USUAL, false);
     arm_rx();
     bench_deliver(one, 1);
@@ -164,9 +159,8 @@ static void the_line_is_released_before_anything_is_asked_for(void **state)
 }
 
 /* One register stands for all queues of a device. */
-static void what_one_queue_has_announced_is_not_lost_when_the_other_is_asked(void **state)
+TEST(what_one_queue_has_announced_is_not_lost_when_the_other_is_asked)
 {
-    (void)state;
     start_one(SIM_FEATURES_USUAL, false);
     one->dev->ops->acknowledge(one->dev);
     assert_false(arm_rx());
@@ -175,9 +169,8 @@ static void what_one_queue_has_announced_is_not_lost_when_the_other_is_asked(voi
     assert_int_equal(came(), INTERRUPT_DEVICE);
 }
 
-static void a_message_costs_no_port_access_when_it_is_asked_for(void **state)
+TEST(a_message_costs_no_port_access_when_it_is_asked_for)
 {
-    (void)state;
     start_one(SIM_FEATURES_USUAL, true);
     const uint64_t accesses = sim_bus_accesses();
     one->dev->ops->acknowledge(one->dev);
@@ -186,9 +179,8 @@ static void a_message_costs_no_port_access_when_it_is_asked_for(void **state)
     assert_int_equal(sim_bus_accesses(), accesses);
 }
 
-static void a_device_that_takes_no_vector_is_one_that_announces_nothing(void **state)
+TEST(a_device_that_takes_no_vector_is_one_that_announces_nothing)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->vectors_refused = true;
     bench_probe_all(1);
@@ -199,7 +191,7 @@ static void a_device_that_takes_no_vector_is_one_that_announces_nothing(void **s
     bench_forward(one, 100);
 }
 
-static void a_port_without_line_and_message_says_so_and_works(void **state)
+TEST(a_port_without_line_and_message_says_so_and_works)
 {
     static const uint8_t lines[] = {0, 255};
 
@@ -216,9 +208,8 @@ static void a_port_without_line_and_message_says_so_and_works(void **state)
     }
 }
 
-static void vectors_are_set_again_after_a_reset(void **state)
+TEST(vectors_are_set_again_after_a_reset)
 {
-    (void)state;
     start_one(SIM_FEATURES_USUAL, true);
     assert_int_equal(one->net->queue_vectors[SIM_RX], 0);
     assert_int_equal(one->net->queue_vectors[SIM_TX], 0);
@@ -303,7 +294,7 @@ static void assert_wakes(bool message, uint64_t features, uint64_t tick_ns)
     assert_int_equal(wires.loop.idle.timer_rescues, 0);
 }
 
-static void no_frame_that_comes_at_any_moment_waits_for_the_timer(void **state)
+TEST(no_frame_that_comes_at_any_moment_waits_for_the_timer)
 {
     for (unsigned way = 0; way < 4; way++) {
         bench_renew(state);
@@ -311,34 +302,10 @@ static void no_frame_that_comes_at_any_moment_waits_for_the_timer(void **state)
     }
 }
 
-static void
-no_frame_that_comes_as_the_timer_strikes_is_taken_for_one_without_an_interrupt(void **state)
+TEST(no_frame_that_comes_as_the_timer_strikes_is_taken_for_one_without_an_interrupt)
 {
     for (unsigned way = 0; way < 4; way++) {
         bench_renew(state);
         assert_wakes(way < 2, ways[way % 2], 3 * CLOCK_NS_PER_US);
     }
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_frame_is_announced_to_whoever_asked_and_to_nobody_else),
-        TEST(what_came_before_it_was_asked_for_is_seen_by_the_look),
-        TEST(room_is_announced_as_frames_are),
-        TEST(the_line_is_released_before_anything_is_asked_for),
-        TEST(what_one_queue_has_announced_is_not_lost_when_the_other_is_asked),
-        TEST(a_message_costs_no_port_access_when_it_is_asked_for),
-        TEST(a_device_that_takes_no_vector_is_one_that_announces_nothing),
-        TEST(a_port_without_line_and_message_says_so_and_works),
-        TEST(vectors_are_set_again_after_a_reset),
-        TEST(no_frame_that_comes_at_any_moment_waits_for_the_timer),
-        TEST(no_frame_that_comes_as_the_timer_strikes_is_taken_for_one_without_an_interrupt),
-    };
-
-    return cmocka_run_group_tests_name("virtio_net_interrupt, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("virtio_net_interrupt, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("virtio_net_interrupt, packed", tests, bench_packed, NULL);
 }

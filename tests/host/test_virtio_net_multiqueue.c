@@ -2,18 +2,13 @@
  * A device with several pairs of queues, of which one is used: where its control queue is, and what it
  * is told (virtio 1.2 §5.1.2, §5.1.6.5.5).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 
 #include <machine/clock.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/sim/machine.h"
 
 #define SEVERAL (SIM_FEATURES_USUAL | SIM_F(MQ))
 #define CLASS_MQ 4
@@ -55,7 +50,9 @@ static void assert_controllable(void)
     }
 }
 
-static void the_control_queue_is_behind_all_pairs_of_queues(void **state)
+TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+
+TEST(the_control_queue_is_behind_all_pairs_of_queues)
 {
     static const uint16_t pairs[] = {1, 2, 3, 8, 256, 0x7fff};
 
@@ -72,18 +69,16 @@ static void the_control_queue_is_behind_all_pairs_of_queues(void **state)
     }
 }
 
-static void without_the_feature_it_is_behind_the_first_pair(void **state)
+TEST(without_the_feature_it_is_behind_the_first_pair)
 {
-    (void)state;
     start_with(8, SIM_FEATURES_USUAL);
     assert_int_equal(control_index(), 2);
     assert_controllable();
     assert_int_equal(one->net->pairs, 0); /* nothing was said of pairs */
 }
 
-static void the_device_is_told_first_that_one_pair_is_used(void **state)
+TEST(the_device_is_told_first_that_one_pair_is_used)
 {
-    (void)state;
     start_with(4, SEVERAL);
     assert_int_equal(one->net->commands, 0); /* nobody has waited for it */
     serve(20 * STEP_NS);
@@ -95,18 +90,16 @@ static void the_device_is_told_first_that_one_pair_is_used(void **state)
     assert_int_equal(one->net->commands, 4); /* both modes and the table, but not that once more */
 }
 
-static void it_is_told_so_before_the_settings_of_start_up(void **state)
+TEST(it_is_told_so_before_the_settings_of_start_up)
 {
-    (void)state;
     start_with(4, SEVERAL);
     assert_controllable();
     assert_int_equal(one->net->first_class, CLASS_MQ);
     assert_int_equal(one->net->pairs, 1);
 }
 
-static void it_is_told_so_first_again_after_a_reset(void **state)
+TEST(it_is_told_so_first_again_after_a_reset)
 {
-    (void)state;
     start_with(4, SEVERAL);
     assert_controllable();
     one->net->max_pairs = 6; /* as after a migration: it may be another one */
@@ -122,9 +115,8 @@ static void it_is_told_so_first_again_after_a_reset(void **state)
     bench_forward(one, 300);
 }
 
-static void a_device_that_has_the_feature_no_more_after_a_reset_is_followed(void **state)
+TEST(a_device_that_has_the_feature_no_more_after_a_reset_is_followed)
 {
-    (void)state;
     start_with(4, SEVERAL);
     assert_controllable();
     one->net->features &= ~SIM_F(MQ);
@@ -136,9 +128,8 @@ static void a_device_that_has_the_feature_no_more_after_a_reset_is_followed(void
     assert_controllable();
 }
 
-static void one_that_refuses_is_named_and_used_all_the_same(void **state)
+TEST(one_that_refuses_is_named_and_used_all_the_same)
 {
-    (void)state;
     add_with(4, SEVERAL);
     one->net->refused = 1u << CLASS_MQ;
     bench_probe_all(1);
@@ -153,9 +144,8 @@ static void one_that_refuses_is_named_and_used_all_the_same(void **state)
     assert_int_equal(machine_log_count("warn", ""), 1);
 }
 
-static void one_that_never_answers_holds_up_no_round(void **state)
+TEST(one_that_never_answers_holds_up_no_round)
 {
-    (void)state;
     add_with(4, SEVERAL);
     one->net->answer = SIM_ANSWER_NEVER;
     bench_probe_all(1);
@@ -172,7 +162,7 @@ static void one_that_never_answers_holds_up_no_round(void **state)
     bench_forward(one, 300);
 }
 
-static void a_number_of_pairs_that_cannot_be_is_named_and_one_pair_is_used(void **state)
+TEST(a_number_of_pairs_that_cannot_be_is_named_and_one_pair_is_used)
 {
     static const uint16_t pairs[] = {0, 0x8001, 0xffff};
 
@@ -193,9 +183,8 @@ static void a_number_of_pairs_that_cannot_be_is_named_and_one_pair_is_used(void 
 }
 
 /* So many may be stated, and then the control queue would have number 0x10000. */
-static void with_the_most_pairs_there_is_no_number_for_the_control_queue(void **state)
+TEST(with_the_most_pairs_there_is_no_number_for_the_control_queue)
 {
-    (void)state;
     start_with(0x8000, SEVERAL);
     assert_int_equal(
         machine_log_count("warn", "port=0 reason=queue-pairs queue_pairs=32768 detail="), 1);
@@ -205,10 +194,8 @@ static void with_the_most_pairs_there_is_no_number_for_the_control_queue(void **
     bench_forward(one, 300);
 }
 
-static void
-a_control_queue_that_is_not_behind_all_pairs_is_looked_for_behind_the_first(void **state)
+TEST(a_control_queue_that_is_not_behind_all_pairs_is_looked_for_behind_the_first)
 {
-    (void)state;
     add_with(3, SEVERAL);
     one->net->control_stays = true;
     bench_probe_all(1);
@@ -221,9 +208,8 @@ a_control_queue_that_is_not_behind_all_pairs_is_looked_for_behind_the_first(void
     bench_forward(one, 300);
 }
 
-static void one_that_is_too_small_wherever_it_is_costs_commands_alone(void **state)
+TEST(one_that_is_too_small_wherever_it_is_costs_commands_alone)
 {
-    (void)state;
     add_with(3, SEVERAL);
     one->net->queues[SIM_CONTROL].size = 2;
     bench_probe_all(1);
@@ -235,18 +221,16 @@ static void one_that_is_too_small_wherever_it_is_costs_commands_alone(void **sta
     bench_forward(one, 300);
 }
 
-static void without_the_control_queue_nothing_is_said_of_pairs(void **state)
+TEST(without_the_control_queue_nothing_is_said_of_pairs)
 {
-    (void)state;
     start_with(0xffff, SEVERAL & ~SIM_F(CTRL_VQ));
     assert_false(bench_took(0, SIM_F_MQ));
     assert_int_equal(machine_log_count("warn", ""), 0);
     bench_forward(one, 300);
 }
 
-static void a_breach_of_the_control_queue_is_told_with_its_number(void **state)
+TEST(a_breach_of_the_control_queue_is_told_with_its_number)
 {
-    (void)state;
     start_with(4, SEVERAL);
     assert_controllable();
     one->net->queues[SIM_CONTROL].fault = SIM_USED_ID_HUGE;
@@ -262,7 +246,7 @@ static void a_breach_of_the_control_queue_is_told_with_its_number(void **state)
 /* ---- the modern interface ---- */
 
 /* Number 14, and the doorbell is where and what the device says of that one. */
-static void its_doorbell_is_the_one_that_the_device_states_for_it(void **state)
+TEST_ON(its_doorbell_is_the_one_that_the_device_states_for_it, BENCH_MODERN_ALL)
 {
     for (unsigned data = 0; data < 2; data++) {
         bench_renew(state);
@@ -278,9 +262,8 @@ static void its_doorbell_is_the_one_that_the_device_states_for_it(void **state)
     }
 }
 
-static void it_alone_is_reset_by_its_own_number(void **state)
+TEST_ON(it_alone_is_reset_by_its_own_number, BENCH_MODERN_ALL)
 {
-    (void)state;
     add_with(7, SEVERAL | SIM_F(RING_RESET));
     one->net->answer = SIM_ANSWER_NEVER;
     bench_probe_all(1);
@@ -291,38 +274,4 @@ static void it_alone_is_reset_by_its_own_number(void **state)
     serve(20 * STEP_NS);
     assert_controllable();
     assert_int_equal(one->dev->state, NETDEV_RUNNING);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(the_control_queue_is_behind_all_pairs_of_queues),
-        TEST(without_the_feature_it_is_behind_the_first_pair),
-        TEST(the_device_is_told_first_that_one_pair_is_used),
-        TEST(it_is_told_so_before_the_settings_of_start_up),
-        TEST(it_is_told_so_first_again_after_a_reset),
-        TEST(a_device_that_has_the_feature_no_more_after_a_reset_is_followed),
-        TEST(one_that_refuses_is_named_and_used_all_the_same),
-        TEST(one_that_never_answers_holds_up_no_round),
-        TEST(a_number_of_pairs_that_cannot_be_is_named_and_one_pair_is_used),
-        TEST(with_the_most_pairs_there_is_no_number_for_the_control_queue),
-        TEST(a_control_queue_that_is_not_behind_all_pairs_is_looked_for_behind_the_first),
-        TEST(one_that_is_too_small_wherever_it_is_costs_commands_alone),
-        TEST(without_the_control_queue_nothing_is_said_of_pairs),
-        TEST(a_breach_of_the_control_queue_is_told_with_its_number),
-    };
-    const struct CMUnitTest modern_only[] = {
-        TEST(its_doorbell_is_the_one_that_the_device_states_for_it),
-        TEST(it_alone_is_reset_by_its_own_number),
-    };
-
-    return cmocka_run_group_tests_name("virtio_net_multiqueue, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("virtio_net_multiqueue, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("virtio_net_multiqueue, packed", tests, bench_packed, NULL) +
-           cmocka_run_group_tests_name("virtio_net_multiqueue, modern", modern_only, bench_modern,
-                                       NULL) +
-           cmocka_run_group_tests_name("virtio_net_multiqueue, packed", modern_only, bench_packed,
-                                       NULL);
 }

@@ -3,20 +3,15 @@
  * virtio_net_header.c, and what virtio_net_negotiate.c takes of them. Two ports on a wire, put
  * together as the kernel does it; frames and headers are written here as §5.1.6 has them.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <machine/clock.h>
 
 #include "net/stats.h"
-#include "tests/host/sim/machine.h"
 #include "tests/host/fixture/offload_bench.h"
+#include "tests/host/fixture/test.h"
+#include "tests/host/sim/machine.h"
 
 static uint64_t taken(unsigned i)
 {
@@ -73,16 +68,17 @@ static uint16_t checksum(const uint8_t *bytes, uint32_t length)
 
 /* --- negotiation --- */
 
-static void offloads_are_taken_on_both_sides_of_a_wire_that_offers_all(void **state)
+TEST_FIXTURE(.setup = offload_setup, .teardown = bench_teardown);
+
+TEST(offloads_are_taken_on_both_sides_of_a_wire_that_offers_all)
 {
-    (void)state;
     pair(ALL, ALL);
     assert_int_equal(offload_bits(0), ALL & ~BASE);
     assert_int_equal(offload_bits(1), ALL & ~BASE);
     assert_false(bench_took(0, SIM_F_MRG_RXBUF));
 }
 
-static void no_more_is_let_in_than_the_partner_can_send(void **state)
+TEST(no_more_is_let_in_than_the_partner_can_send)
 {
     /* What the partner lacks, and what is not taken for it. */
     static const uint64_t rows[][2] = {
@@ -106,7 +102,7 @@ static void no_more_is_let_in_than_the_partner_can_send(void **state)
     }
 }
 
-static void no_offload_is_taken_without_what_it_depends_on(void **state)
+TEST(no_offload_is_taken_without_what_it_depends_on)
 {
     again(state);
     pair(ALL & ~SIM_F(GUEST_CSUM), ALL);
@@ -119,25 +115,22 @@ static void no_offload_is_taken_without_what_it_depends_on(void **state)
     assert_false(bench_took(0, SIM_F_GUEST_ECN));
 }
 
-static void offload_off_refuses_them_all(void **state)
+TEST(offload_off_refuses_them_all)
 {
-    (void)state;
     bench_options.offloads = false;
     pair(ALL, ALL);
     assert_int_equal(offload_bits(0) | offload_bits(1), 0);
 }
 
-static void an_idle_port_lets_nothing_unfinished_in(void **state)
+TEST(an_idle_port_lets_nothing_unfinished_in)
 {
-    (void)state;
     add(0, ALL, true);
     assemble(1, 30 * MIB);
     assert_int_equal(taken(0) & SIM_F(GUEST_CSUM), 0);
 }
 
-static void a_partner_that_fails_takes_the_offloads_with_it(void **state)
+TEST(a_partner_that_fails_takes_the_offloads_with_it)
 {
-    (void)state;
     add(0, ALL | CONTROL, true);
     add(1, ALL, true);
     benches[1].net->modern.features_refused = true;
@@ -149,9 +142,8 @@ static void a_partner_that_fails_takes_the_offloads_with_it(void **state)
 
 /* --- a frame's way --- */
 
-static void a_large_tcp_segment_crosses_in_one_piece_byte_for_byte(void **state)
+TEST(a_large_tcp_segment_crosses_in_one_piece_byte_for_byte)
 {
-    (void)state;
     pair(ALL, ALL);
     const struct header four = tcp4(BIG, 1460);
     pass(four, BIG);
@@ -162,9 +154,8 @@ static void a_large_tcp_segment_crosses_in_one_piece_byte_for_byte(void **state)
     assert_int_equal(bench_stats_of(&benches[1]).tx_bytes, 2 * BIG);
 }
 
-static void every_kind_of_frame_keeps_its_header(void **state)
+TEST(every_kind_of_frame_keeps_its_header)
 {
-    (void)state;
     pair(ALL, ALL);
     struct header header = udp4(9000, UDP, 1480);
     pass(header, 9000);
@@ -181,9 +172,8 @@ static void every_kind_of_frame_keeps_its_header(void **state)
     assert_arrived(header, 9000);
 }
 
-static void a_vlan_tag_moves_the_headers(void **state)
+TEST(a_vlan_tag_moves_the_headers)
 {
-    (void)state;
     pair(ALL, ALL);
     struct header header = tcp4(9000, 1460);
     memmove(frame + 16, frame + 12, 9000);
@@ -194,9 +184,8 @@ static void a_vlan_tag_moves_the_headers(void **state)
     assert_arrived(header, 9004);
 }
 
-static void what_a_driver_must_not_send_is_cleared(void **state)
+TEST(what_a_driver_must_not_send_is_cleared)
 {
-    (void)state;
     pair(ALL, ALL);
     make(100, 0x0800, 34, 6);
     pass((struct header){DATA_VALID, 0, 0, 0, 0, 0}, 100);
@@ -212,7 +201,7 @@ static void what_a_driver_must_not_send_is_cleared(void **state)
     assert_arrived((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 100);
 }
 
-static void fields_of_features_not_negotiated_do_not_pass(void **state)
+TEST(fields_of_features_not_negotiated_do_not_pass)
 {
     again(state);
     pair(ALL & ~SIM_F(GUEST_CSUM), ALL);
@@ -231,7 +220,7 @@ static void fields_of_features_not_negotiated_do_not_pass(void **state)
     assert_arrived(header, 1000);
 }
 
-static void long_and_short_headers_meet(void **state)
+TEST(long_and_short_headers_meet)
 {
     for (unsigned way = 0; way < 4; way++) {
         again(state);
@@ -248,7 +237,7 @@ static void long_and_short_headers_meet(void **state)
     }
 }
 
-static void a_header_that_is_a_lie_drops_its_frame_and_no_other(void **state)
+TEST(a_header_that_is_a_lie_drops_its_frame_and_no_other)
 {
     const struct header good = {NEEDS_CSUM, TCPV4, IP4_TCP, 1460, 34, 16};
     const struct header lies[] = {
@@ -265,7 +254,6 @@ static void a_header_that_is_a_lie_drops_its_frame_and_no_other(void **state)
         {NEEDS_CSUM, UDP_L4, IP4_TCP, 1460, 34, 16}, /* … */
     };
 
-    (void)state;
     pair(ALL, ALL);
     for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
         tcp4(3000, 0);
@@ -277,11 +265,10 @@ static void a_header_that_is_a_lie_drops_its_frame_and_no_other(void **state)
     assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
 }
 
-static void a_frame_that_is_not_what_its_header_says_is_dropped(void **state)
+TEST(a_frame_that_is_not_what_its_header_says_is_dropped)
 {
     uint64_t dropped = 0;
 
-    (void)state;
     pair(ALL, ALL);
     for (unsigned i = 0; i < 6; i++) {
         const struct header header = tcp4(3000, 1460);
@@ -313,7 +300,7 @@ static void a_frame_that_is_not_what_its_header_says_is_dropped(void **state)
 }
 
 /* Eight extension headers of 2 KiB each are walked over, and no more of them. */
-static void extension_headers_are_walked_over_but_not_for_ever(void **state)
+TEST(extension_headers_are_walked_over_but_not_for_ever)
 {
     for (unsigned count = 8; count <= 9; count++) {
         uint32_t at = 54; /* of the TCP header in the end */
@@ -335,9 +322,8 @@ static void extension_headers_are_walked_over_but_not_for_ever(void **state)
     }
 }
 
-static void a_length_of_headers_that_is_too_small_is_set_right(void **state)
+TEST(a_length_of_headers_that_is_too_small_is_set_right)
 {
-    (void)state;
     pair(ALL, ALL);
     struct header header = tcp4(3000, 1460);
     header.hdr_len = 14;
@@ -346,11 +332,10 @@ static void a_length_of_headers_that_is_too_small_is_set_right(void **state)
     assert_arrived(header, 3000);
 }
 
-static void good_and_bad_frames_of_one_burst_are_told_apart(void **state)
+TEST(good_and_bad_frames_of_one_burst_are_told_apart)
 {
     struct netdev_stats stats;
 
-    (void)state;
     pair(ALL, ALL);
     const uint32_t buffers = assembly.lanes[0].pool.count;
     for (unsigned i = 0; i < BURST; i++) {
@@ -376,11 +361,10 @@ static void good_and_bad_frames_of_one_burst_are_told_apart(void **state)
 }
 
 /* In a packed ring such frames have been laid into it by then. */
-static void a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole(void **state)
+TEST(a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole)
 {
     struct header bad = tcp4(3000, 1460);
 
-    (void)state;
     for (unsigned i = 0; i < 2; i++) {
         bench_packed(NULL);
         bench_add(i, ALL);
@@ -399,9 +383,8 @@ static void a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole(void **sta
     }
 }
 
-static void a_device_that_says_one_buffer_each_time_costs_no_frame(void **state)
+TEST(a_device_that_says_one_buffer_each_time_costs_no_frame)
 {
-    (void)state;
     pair(ALL, ALL);
     make(64, 0x0800, 34, 6);
     for (unsigned i = 0; i < 1000; i++) {
@@ -422,7 +405,7 @@ static void dirty_all_buffers(void)
     }
 }
 
-static void an_unfinished_checksum_is_finished_where_the_partner_cannot(void **state)
+TEST(an_unfinished_checksum_is_finished_where_the_partner_cannot)
 {
     static const uint32_t lengths[] = {60, 61, 1514, 1601, 64};
 
@@ -448,9 +431,8 @@ static void an_unfinished_checksum_is_finished_where_the_partner_cannot(void **s
     }
 }
 
-static void a_frame_to_be_cut_is_counted_where_the_partner_cannot(void **state)
+TEST(a_frame_to_be_cut_is_counted_where_the_partner_cannot)
 {
-    (void)state;
     pair(ALL, ALL);
     benches[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_TSO4;
     struct header header = tcp4(9000, 1460);
@@ -485,10 +467,8 @@ static void service_until_settled(void)
         benches[0].dev->ops->service(benches[0].dev, clock_ns());
 }
 
-static void
-a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_command(void **state)
+TEST(a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_command)
 {
-    (void)state;
     pair(ALL | CONTROL, ALL | SIM_F(VERSION_1));
     shrink((ALL | SIM_F(VERSION_1)) & ~(SIM_F(HOST_TSO4) | SIM_F(HOST_TSO6)));
     service_until_settled();
@@ -504,7 +484,7 @@ a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_command(vo
     assert_int_equal(benches[0].net->commands, 1);
 }
 
-static void without_the_command_or_if_it_is_refused_the_port_is_reset(void **state)
+TEST(without_the_command_or_if_it_is_refused_the_port_is_reset)
 {
     for (unsigned way = 0; way < 2; way++) {
         again(state);
@@ -518,9 +498,8 @@ static void without_the_command_or_if_it_is_refused_the_port_is_reset(void **sta
     }
 }
 
-static void a_partner_that_offers_more_again_is_believed_at_the_next_reset(void **state)
+TEST(a_partner_that_offers_more_again_is_believed_at_the_next_reset)
 {
-    (void)state;
     pair(ALL, BASE);
     assert_int_equal(taken(0) & SIM_F(GUEST_CSUM), 0);
     shrink(ALL | SIM_F(VERSION_1));
@@ -533,9 +512,8 @@ static void a_partner_that_offers_more_again_is_believed_at_the_next_reset(void 
     assert_false(bench_took(0, SIM_F_GUEST_TSO4)); /* its buffers were made for small frames */
 }
 
-static void another_wire_cuts_the_offloads_before_a_frame_takes_it(void **state)
+TEST(another_wire_cuts_the_offloads_before_a_frame_takes_it)
 {
-    (void)state;
     add(0, ALL | CONTROL, true);
     add(1, ALL, true);
     add(2, BASE, true);
@@ -555,9 +533,8 @@ static void plug_in_second(void)
     assert_int_equal(benches[1].dev->state, NETDEV_FOUND);
 }
 
-static void a_device_plugged_in_with_fewer_offers_cuts_its_partner(void **state)
+TEST(a_device_plugged_in_with_fewer_offers_cuts_its_partner)
 {
-    (void)state;
     pair(ALL | CONTROL, ALL);
     assert_true(bench_took(0, SIM_F_GUEST_TSO6));
     virtio_net_remove(benches[1].dev, "ejected");
@@ -573,9 +550,8 @@ static void a_device_plugged_in_with_fewer_offers_cuts_its_partner(void **state)
     assert_arrived(header, 100);
 }
 
-static void a_new_device_that_is_refused_leaves_the_port_without_one(void **state)
+TEST(a_new_device_that_is_refused_leaves_the_port_without_one)
 {
-    (void)state;
     pair(ALL | CONTROL, ALL);
     virtio_net_remove(benches[1].dev, "ejected");
     benches[1].net->modern.features_refused = true;
@@ -588,9 +564,8 @@ static void a_new_device_that_is_refused_leaves_the_port_without_one(void **stat
     assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
 }
 
-static void a_port_that_reflects_accepts_what_it_can_send_itself(void **state)
+TEST(a_port_that_reflects_accepts_what_it_can_send_itself)
 {
-    (void)state;
     add(0, ALL & ~SIM_F(HOST_TSO4), true);
     memset(&assembly, 0, sizeof(assembly));
     bench_find_all(1);
@@ -604,7 +579,7 @@ static void a_port_that_reflects_accepts_what_it_can_send_itself(void **state)
 
 /* --- length and memory --- */
 
-static void buffers_are_large_only_where_such_frames_come_in(void **state)
+TEST(buffers_are_large_only_where_such_frames_come_in)
 {
     again(state);
     pair(ALL, ALL & ~HOST_SEGMENTS & ~SIM_F(HOST_USO));
@@ -613,9 +588,8 @@ static void buffers_are_large_only_where_such_frames_come_in(void **state)
     assert_true(assembly.lanes[1].pool.capacity >= 128 + BURST);
 }
 
-static void where_memory_is_short_segments_are_refused_and_checksums_stay(void **state)
+TEST(where_memory_is_short_segments_are_refused_and_checksums_stay)
 {
-    (void)state;
     add(0, ALL, true);
     add(1, ALL, true);
     assemble(2, 12 * MIB);
@@ -628,18 +602,16 @@ static void where_memory_is_short_segments_are_refused_and_checksums_stay(void *
                      2);
 }
 
-static void jumbo_frames_come_in_whole_where_there_is_memory(void **state)
+TEST(jumbo_frames_come_in_whole_where_there_is_memory)
 {
-    (void)state;
     pair(BASE, BASE);
     make(9018, 0x0800, 34, 6);
     pass((struct header){0}, 9018);
     assert_arrived((struct header){0}, 9018);
 }
 
-static void with_little_memory_and_no_mtu_frames_are_small(void **state)
+TEST(with_little_memory_and_no_mtu_frames_are_small)
 {
-    (void)state;
     add(0, BASE, true);
     add(1, BASE, true);
     assemble(2, 4 * MIB);
@@ -648,9 +620,8 @@ static void with_little_memory_and_no_mtu_frames_are_small(void **state)
 }
 
 /* The partner states an mtu of 1500: the pieces count, not the whole. */
-static void an_mtu_counts_for_the_pieces_of_a_frame_that_is_cut(void **state)
+TEST(an_mtu_counts_for_the_pieces_of_a_frame_that_is_cut)
 {
-    (void)state;
     pair(ALL, ALL | SIM_F(MTU));
     struct header header = tcp4(BIG, 1460);
     pass(header, BIG);
@@ -666,45 +637,4 @@ static void an_mtu_counts_for_the_pieces_of_a_frame_that_is_cut(void **state)
     pass((struct header){0}, 2000);
     assert_int_equal(benches[1].net->sent_count, 0);
     assert_int_equal(assembly.lanes[0].drops[DROP_OVERSIZE], 3);
-}
-
-int main(void)
-{
-#define TEST(name) cmocka_unit_test_setup_teardown(name, offload_setup, bench_teardown)
-    static const struct CMUnitTest tests[] = {
-        TEST(offloads_are_taken_on_both_sides_of_a_wire_that_offers_all),
-        TEST(no_more_is_let_in_than_the_partner_can_send),
-        TEST(no_offload_is_taken_without_what_it_depends_on),
-        TEST(offload_off_refuses_them_all),
-        TEST(an_idle_port_lets_nothing_unfinished_in),
-        TEST(a_partner_that_fails_takes_the_offloads_with_it),
-        TEST(a_large_tcp_segment_crosses_in_one_piece_byte_for_byte),
-        TEST(every_kind_of_frame_keeps_its_header),
-        TEST(a_vlan_tag_moves_the_headers),
-        TEST(what_a_driver_must_not_send_is_cleared),
-        TEST(fields_of_features_not_negotiated_do_not_pass),
-        TEST(long_and_short_headers_meet),
-        TEST(a_header_that_is_a_lie_drops_its_frame_and_no_other),
-        TEST(a_frame_that_is_not_what_its_header_says_is_dropped),
-        TEST(extension_headers_are_walked_over_but_not_for_ever),
-        TEST(a_length_of_headers_that_is_too_small_is_set_right),
-        TEST(good_and_bad_frames_of_one_burst_are_told_apart),
-        TEST(a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole),
-        TEST(a_device_that_says_one_buffer_each_time_costs_no_frame),
-        TEST(an_unfinished_checksum_is_finished_where_the_partner_cannot),
-        TEST(a_frame_to_be_cut_is_counted_where_the_partner_cannot),
-        TEST(a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_command),
-        TEST(without_the_command_or_if_it_is_refused_the_port_is_reset),
-        TEST(a_partner_that_offers_more_again_is_believed_at_the_next_reset),
-        TEST(another_wire_cuts_the_offloads_before_a_frame_takes_it),
-        TEST(a_device_plugged_in_with_fewer_offers_cuts_its_partner),
-        TEST(a_new_device_that_is_refused_leaves_the_port_without_one),
-        TEST(a_port_that_reflects_accepts_what_it_can_send_itself),
-        TEST(buffers_are_large_only_where_such_frames_come_in),
-        TEST(where_memory_is_short_segments_are_refused_and_checksums_stay),
-        TEST(jumbo_frames_come_in_whole_where_there_is_memory),
-        TEST(with_little_memory_and_no_mtu_frames_are_small),
-        TEST(an_mtu_counts_for_the_pieces_of_a_frame_that_is_cut),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,17 +1,12 @@
 /* Resets, retirement, and the watch over a running device: drivers/virtio_net_recovery.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <machine/clock.h>
 
-#include "tests/host/sim/machine.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/sim/machine.h"
 
 #define STEP_NS (10 * CLOCK_NS_PER_MS)
 
@@ -45,7 +40,9 @@ static void assert_no_leak(void)
     assert_int_equal(one->pool.count + out, one->pool.capacity);
 }
 
-static void a_status_that_says_broken_or_gone_resets_the_port(void **state)
+TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+
+TEST(a_status_that_says_broken_or_gone_resets_the_port)
 {
     static const uint8_t bad[] = {0, 0x8f, 0x47, 0xff};
 
@@ -63,9 +60,8 @@ static void a_status_that_says_broken_or_gone_resets_the_port(void **state)
     }
 }
 
-static void a_tx_ring_that_stalls_is_told_once_and_no_breach(void **state)
+TEST(a_tx_ring_that_stalls_is_told_once_and_no_breach)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     one->net->transmit_at_once = false;
     struct batch batch;
@@ -85,11 +81,10 @@ static void a_tx_ring_that_stalls_is_told_once_and_no_breach(void **state)
     assert_int_equal(machine_log_count("warn", "reason=stall"), 2);
 }
 
-static void a_jump_of_the_clock_is_neither_a_stall_nor_a_reset(void **state)
+TEST(a_jump_of_the_clock_is_neither_a_stall_nor_a_reset)
 {
     struct batch batch;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     one->net->transmit_at_once = false;
     bench_deliver(one, 5);
@@ -113,9 +108,8 @@ static void a_jump_of_the_clock_is_neither_a_stall_nor_a_reset(void **state)
     assert_int_equal(one->dev->state, NETDEV_RUNNING);
 }
 
-static void settings_survive_a_reset_without_waiting(void **state)
+TEST(settings_survive_a_reset_without_waiting)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_true(one->dev->ops->set_mac_addr(one->dev, mac));
     assert_true(one->dev->ops->set_promisc(one->dev, false));
@@ -136,9 +130,8 @@ static void settings_survive_a_reset_without_waiting(void **state)
     assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, mac.bytes, 6);
 }
 
-static void a_control_queue_that_is_silent_after_a_reset_holds_up_nobody(void **state)
+TEST(a_control_queue_that_is_silent_after_a_reset_holds_up_nobody)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_true(one->dev->ops->set_promisc(one->dev, true));
     break_the_rules();
@@ -152,11 +145,10 @@ static void a_control_queue_that_is_silent_after_a_reset_holds_up_nobody(void **
     bench_forward(one, 100);
 }
 
-static void ten_resets_in_a_minute_retire_the_port_and_pauses_grow(void **state)
+TEST(ten_resets_in_a_minute_retire_the_port_and_pauses_grow)
 {
     struct batch batch;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     bench_deliver(one, 3);
     assert_int_equal(bench_receive(one, &batch), 3); /* in the lane's hands meanwhile */
@@ -186,11 +178,10 @@ static void ten_resets_in_a_minute_retire_the_port_and_pauses_grow(void **state)
     assert_no_leak();
 }
 
-static void a_reset_that_never_ends_keeps_the_buffers_out_of_use(void **state)
+TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use)
 {
     struct batch batch;
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     one->net->transmit_at_once = false;
     bench_deliver(one, 20);
@@ -231,11 +222,10 @@ static void assert_pause(unsigned seconds, unsigned times)
     assert_int_equal(machine_log_count("error", told), times);
 }
 
-static void pauses_grow_to_an_hour_and_begin_anew_after_a_good_one(void **state)
+TEST(pauses_grow_to_an_hour_and_begin_anew_after_a_good_one)
 {
     static const unsigned pauses[] = {60, 120, 240, 480, 960, 1920, 3600, 3600};
 
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     one->net->reset_stuck = true;
     break_the_rules();
@@ -263,7 +253,7 @@ static void pauses_grow_to_an_hour_and_begin_anew_after_a_good_one(void **state)
 }
 
 /* A larger one will do where the driver may say that it wants less of it. */
-static void a_queue_that_changes_its_size_at_a_reset_retires_the_port(void **state)
+TEST(a_queue_that_changes_its_size_at_a_reset_retires_the_port)
 {
     static const uint16_t sizes[] = {0, 3, 128, 65535, 512};
 
@@ -280,9 +270,8 @@ static void a_queue_that_changes_its_size_at_a_reset_retires_the_port(void **sta
     }
 }
 
-static void a_queue_that_grows_at_a_reset_is_used_as_before(void **state)
+TEST_ON(a_queue_that_grows_at_a_reset_is_used_as_before, BENCH_MODERN_ALL)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     break_the_rules();
     one->net->queues[SIM_RX].size = 512;
@@ -293,9 +282,8 @@ static void a_queue_that_grows_at_a_reset_is_used_as_before(void **state)
     assert_no_leak();
 }
 
-static void features_that_shrink_at_a_reset_are_done_without(void **state)
+TEST(features_that_shrink_at_a_reset_are_done_without)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_true(one->dev->ops->set_promisc(one->dev, true));
     break_the_rules();
@@ -307,9 +295,8 @@ static void features_that_shrink_at_a_reset_are_done_without(void **state)
     assert_no_leak();
 }
 
-static void settings_are_given_once_if_there_is_no_reset(void **state)
+TEST(settings_are_given_once_if_there_is_no_reset)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_true(one->dev->ops->set_promisc(one->dev, true));
     assert_true(one->dev->ops->set_allmulti(one->dev, true));
@@ -317,9 +304,8 @@ static void settings_are_given_once_if_there_is_no_reset(void **state)
     assert_int_equal(one->net->commands, 2);
 }
 
-static void a_setting_that_is_made_while_others_are_given_again_spoils_none(void **state)
+TEST(a_setting_that_is_made_while_others_are_given_again_spoils_none)
 {
-    (void)state;
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_CONTROL].size = 4; /* room for one command */
     bench_probe_all(1);
@@ -337,7 +323,7 @@ static void a_setting_that_is_made_while_others_are_given_again_spoils_none(void
     assert_int_equal(machine_log_count("error", ""), 1);
 }
 
-static void the_address_of_a_port_is_the_same_after_a_reset(void **state)
+TEST(the_address_of_a_port_is_the_same_after_a_reset)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(MAC), 0};
 
@@ -354,9 +340,8 @@ static void the_address_of_a_port_is_the_same_after_a_reset(void **state)
 }
 
 /* The watch is due in the same moment, and a device that is being reset reads as status 0. */
-static void a_breach_in_a_setting_is_one_reset_and_not_two(void **state)
+TEST(a_breach_in_a_setting_is_one_reset_and_not_two)
 {
-    (void)state;
     bench_start_one(SIM_FEATURES_USUAL);
     assert_true(one->dev->ops->set_promisc(one->dev, true));
     assert_true(one->dev->ops->set_allmulti(one->dev, true));
@@ -371,7 +356,7 @@ static void a_breach_in_a_setting_is_one_reset_and_not_two(void **state)
     assert_int_equal(machine_log_count("error", ""), 2);
 }
 
-static void an_mtu_that_changes_at_a_reset_is_agreed_to_as_far_as_the_buffers_hold_it(void **state)
+TEST(an_mtu_that_changes_at_a_reset_is_agreed_to_as_far_as_the_buffers_hold_it)
 {
     static const struct {
         uint16_t stated;
@@ -396,38 +381,4 @@ static void an_mtu_that_changes_at_a_reset_is_agreed_to_as_far_as_the_buffers_ho
         bench_forward(one, 100);
         assert_no_leak();
     }
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_status_that_says_broken_or_gone_resets_the_port),
-        TEST(a_tx_ring_that_stalls_is_told_once_and_no_breach),
-        TEST(a_jump_of_the_clock_is_neither_a_stall_nor_a_reset),
-        TEST(settings_survive_a_reset_without_waiting),
-        TEST(a_control_queue_that_is_silent_after_a_reset_holds_up_nobody),
-        TEST(ten_resets_in_a_minute_retire_the_port_and_pauses_grow),
-        TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use),
-        TEST(pauses_grow_to_an_hour_and_begin_anew_after_a_good_one),
-        TEST(a_queue_that_changes_its_size_at_a_reset_retires_the_port),
-        TEST(features_that_shrink_at_a_reset_are_done_without),
-        TEST(a_breach_in_a_setting_is_one_reset_and_not_two),
-        TEST(an_mtu_that_changes_at_a_reset_is_agreed_to_as_far_as_the_buffers_hold_it),
-        TEST(settings_are_given_once_if_there_is_no_reset),
-        TEST(a_setting_that_is_made_while_others_are_given_again_spoils_none),
-        TEST(the_address_of_a_port_is_the_same_after_a_reset),
-    };
-
-    const struct CMUnitTest modern_only[] = {
-        TEST(a_queue_that_grows_at_a_reset_is_used_as_before),
-    };
-    return cmocka_run_group_tests_name("virtio_net_recovery, legacy", tests, bench_legacy, NULL) +
-           cmocka_run_group_tests_name("virtio_net_recovery, modern", tests, bench_modern, NULL) +
-           cmocka_run_group_tests_name("virtio_net_recovery, packed", tests, bench_packed, NULL) +
-           cmocka_run_group_tests_name("virtio_net_recovery, modern", modern_only, bench_modern,
-                                       NULL) +
-           cmocka_run_group_tests_name("virtio_net_recovery, packed", modern_only, bench_packed,
-                                       NULL);
 }

@@ -1,14 +1,8 @@
 /* The split virtqueue, with the test in the device's place: drivers/virtqueue.c and .h. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <machine/memory.h>
 
 #include "drivers/virtqueue_burst.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
 #define CHAINS_MAX 32768
@@ -21,6 +15,8 @@ static int setup(void **state)
     machine_reset();
     return 0;
 }
+
+TEST_FIXTURE(.setup = setup);
 
 static void make(uint32_t size, uint16_t chain, bool event_idx)
 {
@@ -94,7 +90,7 @@ static void use(uint16_t at, uint32_t id, uint32_t length)
     queue.used->idx = (uint16_t)(at + 1);
 }
 
-static void ring_layout_matches_figures_worked_out_by_hand(void **state)
+TEST(ring_layout_matches_figures_worked_out_by_hand)
 {
     /*
      * virtio 1.2 §2.7: descriptors 16·n; available ring 4 + 2·n and used_event 2; used ring 4 + 8·n
@@ -117,7 +113,6 @@ static void ring_layout_matches_figures_worked_out_by_hand(void **state)
         {32768, 524288, 589828, 593920, 856068, 860160},
     };
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct virtqueue_layout layout = virtqueue_layout(rows[i].size, false);
 
@@ -130,9 +125,8 @@ static void ring_layout_matches_figures_worked_out_by_hand(void **state)
     }
 }
 
-static void queue_sizes_are_powers_of_two_up_to_32768(void **state)
+TEST(queue_sizes_are_powers_of_two_up_to_32768)
 {
-    (void)state;
     for (uint32_t size = 1; size <= 32768; size *= 2)
         assert_true(virtqueue_size_valid(size));
     static const uint32_t bad[] = {0, 3, 5, 255, 257, 32767, 32769, 40000, 65535, 65536, ~0u};
@@ -140,17 +134,15 @@ static void queue_sizes_are_powers_of_two_up_to_32768(void **state)
         assert_false(virtqueue_size_valid(bad[i]));
 }
 
-static void a_queue_of_a_wrong_shape_is_our_own_bug(void **state)
+TEST(a_queue_of_a_wrong_shape_is_our_own_bug)
 {
-    (void)state;
     assert_true(machine_panics(make(3, 1, false)));
     assert_true(machine_panics(make(8, 0, false)));
     assert_true(machine_panics(make(1, 2, false)));
 }
 
-static void a_new_queue_has_all_chains_free_and_interrupts_off(void **state)
+TEST(a_new_queue_has_all_chains_free_and_interrupts_off)
 {
-    (void)state;
     make(8, 1, false);
     assert_int_equal(virtqueue_free(&queue), 8);
     assert_int_equal(virtqueue_outstanding(&queue), 0);
@@ -163,11 +155,10 @@ static void a_new_queue_has_all_chains_free_and_interrupts_off(void **state)
     assert_int_equal(*queue.used_event, 0xffff);
 }
 
-static void every_chain_can_be_offered_once(void **state)
+TEST(every_chain_can_be_offered_once)
 {
     static const uint16_t chains[] = {1, 2, 4};
 
-    (void)state;
     for (unsigned i = 0; i < 3; i++) {
         bool seen[8] = {false};
 
@@ -184,13 +175,12 @@ static void every_chain_can_be_offered_once(void **state)
     }
 }
 
-static void a_header_of_its_own_is_linked_to_the_rest(void **state)
+TEST(a_header_of_its_own_is_linked_to_the_rest)
 {
     static _Alignas(16) uint8_t frames[2][PACKET_HEADROOM];
     static uint8_t *const given[] = {frames[0], frames[1]};
     static const uint32_t lengths[] = {60, 61};
 
-    (void)state;
     make(8, 2, false);
     virtqueue_set_buffers(&queue, &(struct virtqueue_buffers){.start = 6, .header = 10});
     assert_int_equal(virtqueue_free(&queue), 4);
@@ -207,14 +197,13 @@ static void a_header_of_its_own_is_linked_to_the_rest(void **state)
     }
 }
 
-static void a_chain_of_parts_is_linked_and_comes_back_as_one(void **state)
+TEST(a_chain_of_parts_is_linked_and_comes_back_as_one)
 {
     static uint8_t memory[4];
     const struct virtqueue_part parts[] = {
         {&memory[0], 2, false}, {&memory[1], 3, false}, {&memory[2], 1, true}};
     uint32_t slots;
 
-    (void)state;
     make(8, 4, false);
     assert_true(virtqueue_add_parts(&queue, parts, 3, memory, &slots));
     assert_int_equal(slots, 1);
@@ -230,9 +219,8 @@ static void a_chain_of_parts_is_linked_and_comes_back_as_one(void **state)
     assert_int_equal(virtqueue_free(&queue), 2);
 }
 
-static void chains_are_seen_once_they_are_added(void **state)
+TEST(chains_are_seen_once_they_are_added)
 {
-    (void)state;
     make(8, 1, false);
     assert_true(offer(3));
     assert_int_equal(queue.avail->idx, 3);
@@ -241,9 +229,8 @@ static void chains_are_seen_once_they_are_added(void **state)
     assert_int_equal(virtqueue_outstanding(&queue), 3);
 }
 
-static void no_doorbell_is_wanted_while_the_device_sets_no_notify(void **state)
+TEST(no_doorbell_is_wanted_while_the_device_sets_no_notify)
 {
-    (void)state;
     make(8, 1, false);
     queue.used->flags = 1;
     assert_false(offer(1));
@@ -251,7 +238,7 @@ static void no_doorbell_is_wanted_while_the_device_sets_no_notify(void **state)
     assert_true(offer(1));
 }
 
-static void with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed(void **state)
+TEST(with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed)
 {
     /* §2.7.10: wanted if the entry that avail_event names is among those just published. */
     static const struct {
@@ -265,7 +252,6 @@ static void with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed(void **
         {65534, 4, 1, true},      {65534, 4, 2, false},    {100, 4, 100 + 0x8000, false},
     };
 
-    (void)state;
     make(8, 1, true);
     queue.used->flags = 1; /* §2.7.10: to be ignored */
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -276,11 +262,10 @@ static void with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed(void **
     }
 }
 
-static void chains_come_back_in_the_order_of_the_device(void **state)
+TEST(chains_come_back_in_the_order_of_the_device)
 {
     static const uint16_t order[] = {2, 0, 3, 1};
 
-    (void)state;
     make(4, 1, false);
     offer(4);
     for (uint16_t i = 0; i < 4; i++)
@@ -298,11 +283,10 @@ static void chains_come_back_in_the_order_of_the_device(void **state)
     }
 }
 
-static void a_burst_ends_where_the_slots_end(void **state)
+TEST(a_burst_ends_where_the_slots_end)
 {
     void *popped[8];
 
-    (void)state;
     make(8, 1, false);
     offer(5);
     for (uint16_t i = 0; i < 5; i++) {
@@ -333,12 +317,11 @@ static const struct virtqueue_buffers ethernet = {
     .start = PACKET_HEADROOM - 10, .header = 10, .room = 1600, .shortest = 14, .span = 1500};
 
 /* Every number of chains at once, so that four at a time and the rest are each seen. */
-static void bursts_of_every_length_bring_tokens_and_lengths(void **state)
+TEST(bursts_of_every_length_bring_tokens_and_lengths)
 {
     void *popped[VIRTQUEUE_BURST];
     uint32_t lengths[VIRTQUEUE_BURST];
 
-    (void)state;
     make(64, 1, false);
     virtqueue_set_buffers(&queue, &ethernet);
     for (uint16_t n = 1, at = 0; n <= VIRTQUEUE_BURST; at = (uint16_t)(at + n++)) {
@@ -365,7 +348,7 @@ static void bursts_of_every_length_bring_tokens_and_lengths(void **state)
     assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
 }
 
-static void one_odd_length_makes_a_burst_odd(void **state)
+TEST(one_odd_length_makes_a_burst_odd)
 {
     static const struct {
         uint32_t length; /* as the device gives it, header included */
@@ -373,7 +356,6 @@ static void one_odd_length_makes_a_burst_odd(void **state)
     } rows[] = {{0, true},   {9, true},     {10, true},   {23, true},
                 {24, false}, {1524, false}, {1525, true}, {UINT32_MAX, true}};
 
-    (void)state;
     for (unsigned row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
         for (uint16_t odd = 0; odd < 7; odd++) {
             void *popped[8];
@@ -390,9 +372,8 @@ static void one_odd_length_makes_a_burst_odd(void **state)
 }
 
 /* One id is wrong, wherever in a burst: what comes before it is sound, and it is named. */
-static void a_burst_is_sound_up_to_the_wrong_id(void **state)
+TEST(a_burst_is_sound_up_to_the_wrong_id)
 {
-    (void)state;
     for (uint16_t wrong = 0; wrong < 7; wrong++) {
         void *popped[8];
         uint32_t lengths[8];
@@ -411,13 +392,12 @@ static void a_burst_is_sound_up_to_the_wrong_id(void **state)
 }
 
 /* Whatever order: tokens and lengths belong together, and the queue is no longer plain. */
-static void a_shuffled_burst_keeps_tokens_and_lengths_together(void **state)
+TEST(a_shuffled_burst_keeps_tokens_and_lengths_together)
 {
     static const uint16_t order[] = {3, 0, 6, 1, 2, 5, 4};
     void *popped[8];
     uint32_t lengths[8];
 
-    (void)state;
     make(8, 1, false);
     assert_true(queue.straight);
     offer(7);
@@ -443,36 +423,32 @@ static void assert_pop_breaks(uint32_t id, enum virtqueue_breach reason)
     assert_int_equal(queue.used_idx, 0);
 }
 
-static void pop_rejects_id_out_of_range(void **state)
+TEST(pop_rejects_id_out_of_range)
 {
     static const uint32_t bad[] = {8, 9, 0xffff, 0x10000, 0x10001, 0x80000000, 0xffffffff};
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         make(8, 1, false);
         assert_pop_breaks(bad[i], VIRTQUEUE_ID_RANGE);
     }
 }
 
-static void pop_rejects_id_that_is_not_outstanding(void **state)
+TEST(pop_rejects_id_that_is_not_outstanding)
 {
-    (void)state;
     make(8, 1, false);
     assert_pop_breaks(3, VIRTQUEUE_ID_NOT_OUT);
     make(8, 1, false);
     assert_pop_breaks(7, VIRTQUEUE_ID_NOT_OUT);
 }
 
-static void pop_rejects_id_of_a_second_descriptor(void **state)
+TEST(pop_rejects_id_of_a_second_descriptor)
 {
-    (void)state;
     make(8, 2, false);
     assert_pop_breaks(1, VIRTQUEUE_ID_NOT_OUT);
 }
 
-static void pop_rejects_the_same_id_twice(void **state)
+TEST(pop_rejects_the_same_id_twice)
 {
-    (void)state;
     make(8, 1, false);
     offer(3);
     use(0, 1, 10);
@@ -483,11 +459,10 @@ static void pop_rejects_the_same_id_twice(void **state)
     assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
 }
 
-static void pending_rejects_an_index_that_moves_too_far(void **state)
+TEST(pending_rejects_an_index_that_moves_too_far)
 {
     static const uint16_t steps[] = {4, 8, 9, 0x7fff, 0x8000, 0xffff};
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         make(8, 1, false);
         offer(3);
@@ -502,9 +477,8 @@ static void pending_rejects_an_index_that_moves_too_far(void **state)
     assert_int_equal(queue.breach, VIRTQUEUE_USED_IDX);
 }
 
-static void the_first_breach_is_the_one_that_is_told(void **state)
+TEST(the_first_breach_is_the_one_that_is_told)
 {
-    (void)state;
     make(8, 1, false);
     virtqueue_break(&queue, VIRTQUEUE_LENGTH_LONG, 4711);
     virtqueue_break(&queue, VIRTQUEUE_USED_IDX, 1);
@@ -512,9 +486,8 @@ static void the_first_breach_is_the_one_that_is_told(void **state)
     assert_int_equal(queue.breach_value, 4711);
 }
 
-static void what_the_device_writes_into_our_parts_is_never_read_back(void **state)
+TEST(what_the_device_writes_into_our_parts_is_never_read_back)
 {
-    (void)state;
     make(8, 1, false);
     offer(2);
     queue.avail->idx = 0x4242;
@@ -556,9 +529,8 @@ static void go_round(uint32_t size, uint16_t chain, bool backwards)
     assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
 }
 
-static void indices_wrap_and_no_interrupt_is_asked_for(void **state)
+TEST(indices_wrap_and_no_interrupt_is_asked_for)
 {
-    (void)state;
     for (unsigned backwards = 0; backwards < 2; backwards++) {
         go_round(1, 1, backwards != 0);
         go_round(8, 1, backwards != 0);
@@ -568,48 +540,12 @@ static void indices_wrap_and_no_interrupt_is_asked_for(void **state)
     }
 }
 
-static void every_breach_has_a_name_of_its_own(void **state)
+TEST(every_breach_has_a_name_of_its_own)
 {
-    (void)state;
     for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++) {
         assert_non_null(virtqueue_breach_name((enum virtqueue_breach)i));
         for (unsigned j = 0; j < i; j++)
             assert_string_not_equal(virtqueue_breach_name((enum virtqueue_breach)i),
                                     virtqueue_breach_name((enum virtqueue_breach)j));
     }
-}
-
-#define TEST(name) cmocka_unit_test_setup(name, setup)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(ring_layout_matches_figures_worked_out_by_hand),
-        TEST(queue_sizes_are_powers_of_two_up_to_32768),
-        TEST(a_queue_of_a_wrong_shape_is_our_own_bug),
-        TEST(a_new_queue_has_all_chains_free_and_interrupts_off),
-        TEST(every_chain_can_be_offered_once),
-        TEST(a_header_of_its_own_is_linked_to_the_rest),
-        TEST(a_chain_of_parts_is_linked_and_comes_back_as_one),
-        TEST(chains_are_seen_once_they_are_added),
-        TEST(no_doorbell_is_wanted_while_the_device_sets_no_notify),
-        TEST(with_event_idx_a_doorbell_is_wanted_once_the_event_is_passed),
-        TEST(chains_come_back_in_the_order_of_the_device),
-        TEST(a_burst_ends_where_the_slots_end),
-        TEST(bursts_of_every_length_bring_tokens_and_lengths),
-        TEST(one_odd_length_makes_a_burst_odd),
-        TEST(a_burst_is_sound_up_to_the_wrong_id),
-        TEST(a_shuffled_burst_keeps_tokens_and_lengths_together),
-        TEST(pop_rejects_id_out_of_range),
-        TEST(pop_rejects_id_that_is_not_outstanding),
-        TEST(pop_rejects_id_of_a_second_descriptor),
-        TEST(pop_rejects_the_same_id_twice),
-        TEST(pending_rejects_an_index_that_moves_too_far),
-        TEST(the_first_breach_is_the_one_that_is_told),
-        TEST(what_the_device_writes_into_our_parts_is_never_read_back),
-        TEST(indices_wrap_and_no_interrupt_is_asked_for),
-        TEST(every_breach_has_a_name_of_its_own),
-    };
-
-    return cmocka_run_group_tests_name("virtqueue", tests, NULL, NULL);
 }

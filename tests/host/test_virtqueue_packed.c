@@ -1,20 +1,15 @@
 /*
- * Packed rings, and devices that keep the order, with the test in the device's place: drivers/
+ * Packed rings, with the test in the device's place: drivers/
  * virtqueue_packed.c. Flags and places are typed in a second time here, from
  * virtio 1.2 §2.8, and not taken from drivers/.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include <machine/io.h>
 #include <machine/memory.h>
 
 #include "drivers/virtqueue_burst.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
 #define SIZE 8
@@ -34,6 +29,8 @@ static int setup(void **state)
     machine_reset();
     return 0;
 }
+
+TEST_FIXTURE(.setup = setup);
 
 static void make(uint32_t size, bool event_idx)
 {
@@ -92,11 +89,10 @@ static struct virtqueue_burst pop(void **tokens, uint32_t *lengths, uint32_t n)
     return burst;
 }
 
-static void a_new_ring_is_empty_and_wants_no_interrupt(void **state)
+TEST(a_new_ring_is_empty_and_wants_no_interrupt)
 {
     void *token;
 
-    (void)state;
     make_packed(SIZE);
     assert_int_equal(virtqueue_free(&queue), SIZE);
     assert_false(virtqueue_has_finished(&queue));
@@ -108,13 +104,12 @@ static void a_new_ring_is_empty_and_wants_no_interrupt(void **state)
     assert_int_equal(queue.driver_event->flags, 1);
 }
 
-static void descriptors_say_what_was_added_and_in_which_round(void **state)
+TEST(descriptors_say_what_was_added_and_in_which_round)
 {
     static uint8_t *const given[] = {buffers[1], buffers[2]};
     static const uint32_t lengths[] = {60, 61};
     void *tokens[SIZE];
 
-    (void)state;
     make_packed(2);
     for (unsigned round = 0; round < 4; round++) {
         virtqueue_add(&queue, given, lengths, 2);
@@ -139,12 +134,11 @@ static void descriptors_say_what_was_added_and_in_which_round(void **state)
 }
 
 /* Round after round. Until it is shown, its descriptor is the device's no more than it was. */
-static void a_lone_chain_is_laid_and_then_shown(void **state)
+TEST(a_lone_chain_is_laid_and_then_shown)
 {
     static const uint8_t header[16];
     void *token;
 
-    (void)state;
     make_packed(2);
     for (uint16_t n = 0; n < 8; n++) {
         const struct pvirtq_desc *const desc = &queue.packed_desc[n % 2];
@@ -166,9 +160,8 @@ static void a_lone_chain_is_laid_and_then_shown(void **state)
 }
 
 /* In each slot of several rounds. In the last one of the ring it goes the way of bursts. */
-static void a_lone_chain_is_told_from_none(void **state)
+TEST(a_lone_chain_is_told_from_none)
 {
-    (void)state;
     make_packed(SIZE);
     offer(0, 1);
     for (uint32_t n = 0; n < 4 * SIZE; n++) {
@@ -188,7 +181,7 @@ static void a_lone_chain_is_told_from_none(void **state)
 }
 
 /* Another id, a length that is not ordinary, or more than one: nothing is done then. */
-static void a_lone_chain_that_is_not_as_expected_is_left_to_others(void **state)
+TEST(a_lone_chain_that_is_not_as_expected_is_left_to_others)
 {
     static const struct {
         uint16_t id;
@@ -197,7 +190,6 @@ static void a_lone_chain_that_is_not_as_expected_is_left_to_others(void **state)
                 {0, HEADER + 13, 1}, {0, HEADER + 35, 1},      {0, UINT32_MAX, 1},
                 {0, HEADER + 20, 2}};
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         void *token = NULL;
         uint32_t length;
@@ -213,12 +205,11 @@ static void a_lone_chain_that_is_not_as_expected_is_left_to_others(void **state)
 }
 
 /* Bursts of every length, so that four at a time and the rest are each seen, round after round. */
-static void bursts_of_every_length_come_back_whole(void **state)
+TEST(bursts_of_every_length_come_back_whole)
 {
     void *tokens[VIRTQUEUE_BURST];
     uint32_t lengths[VIRTQUEUE_BURST];
 
-    (void)state;
     make_packed(32);
     for (uint32_t n = 1; n <= 32; n++) {
         uint32_t bytes = 0, found = 0;
@@ -242,11 +233,10 @@ static void bursts_of_every_length_come_back_whole(void **state)
     }
 }
 
-static void what_is_not_finished_is_not_taken(void **state)
+TEST(what_is_not_finished_is_not_taken)
 {
     void *tokens[SIZE];
 
-    (void)state;
     for (uint32_t finished = 0; finished < SIZE; finished++) {
         make_packed(SIZE);
         offer(0, SIZE);
@@ -258,13 +248,12 @@ static void what_is_not_finished_is_not_taken(void **state)
     }
 }
 
-static void chains_come_back_in_the_order_of_the_device(void **state)
+TEST(chains_come_back_in_the_order_of_the_device)
 {
     static const uint16_t order[] = {2, 0, 3, 1, 7, 6, 5, 4};
     void *tokens[SIZE];
     uint32_t lengths[SIZE];
 
-    (void)state;
     make_packed(SIZE);
     for (unsigned round = 0; round < 5; round++) {
         uint32_t ids[SIZE];
@@ -281,7 +270,7 @@ static void chains_come_back_in_the_order_of_the_device(void **state)
     assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
 }
 
-static void pop_rejects_ids_that_cannot_be(void **state)
+TEST(pop_rejects_ids_that_cannot_be)
 {
     static const struct {
         uint16_t id;
@@ -294,7 +283,6 @@ static void pop_rejects_ids_that_cannot_be(void **state)
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         void *tokens[SIZE];
         uint32_t lengths[SIZE];
-        (void)state;
         make_packed(SIZE);
         offer(0, 6);
         use(0, HEADER + 20);
@@ -305,11 +293,10 @@ static void pop_rejects_ids_that_cannot_be(void **state)
     }
 }
 
-static void one_odd_length_makes_a_burst_odd(void **state)
+TEST(one_odd_length_makes_a_burst_odd)
 {
     static const uint32_t odd[] = {0, HEADER - 1, HEADER + 13, HEADER + 35, UINT32_MAX};
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
         for (uint16_t at = 0; at < 7; at++) {
             void *tokens[SIZE];
@@ -326,11 +313,10 @@ static void one_odd_length_makes_a_burst_odd(void **state)
 
 /* What is out is taken; that a descriptor which nobody gave it is used, too, shows when none is
  * left. */
-static void more_than_is_out_is_a_breach_and_never_taken(void **state)
+TEST(more_than_is_out_is_a_breach_and_never_taken)
 {
     void *tokens[SIZE];
 
-    (void)state;
     make_packed(SIZE);
     for (unsigned round = 0; round < 3; round++) { /* what is left of one is none of the next */
         offer(0, SIZE);
@@ -351,9 +337,8 @@ static void more_than_is_out_is_a_breach_and_never_taken(void **state)
     assert_int_equal(queue.breach_value, 0); /* the flags, in the fourth round */
 }
 
-static void doorbells_are_wanted_as_the_device_says(void **state)
+TEST(doorbells_are_wanted_as_the_device_says)
 {
-    (void)state;
     make(SIZE, true);
     queue.device_event->flags = 0;
     assert_true(offer(0, 1));
@@ -370,7 +355,7 @@ static void doorbells_are_wanted_as_the_device_says(void **state)
     assert_false(offer(5, 3));
 }
 
-static void a_chain_of_parts_fills_as_many_slots(void **state)
+TEST(a_chain_of_parts_fills_as_many_slots)
 {
     static uint8_t memory[4];
     const struct virtqueue_part parts[] = {
@@ -378,7 +363,6 @@ static void a_chain_of_parts_fills_as_many_slots(void **state)
     void *token;
     uint32_t slots, length;
 
-    (void)state;
     make_packed(SIZE);
     for (unsigned round = 0; round < 8; round++) { /* across the end, too */
         const uint32_t first = queue.avail_idx;
@@ -402,13 +386,12 @@ static void a_chain_of_parts_fills_as_many_slots(void **state)
 }
 
 /* The slots of its further descriptors have ids, too, but nobody has told them to the device. */
-static void a_chain_is_not_known_by_its_further_descriptors(void **state)
+TEST(a_chain_is_not_known_by_its_further_descriptors)
 {
     static uint8_t memory[4];
     const struct virtqueue_part parts[] = {
         {&memory[0], 2, false}, {&memory[1], 3, false}, {&memory[2], 1, true}};
 
-    (void)state;
     for (unsigned i = 0; i < 2; i++) {
         void *token = NULL;
         uint32_t slots;
@@ -419,28 +402,4 @@ static void a_chain_is_not_known_by_its_further_descriptors(void **state)
         assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
         assert_int_equal(queue.breach_value, 1 + i);
     }
-}
-
-#define TEST(name) cmocka_unit_test_setup(name, setup)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_new_ring_is_empty_and_wants_no_interrupt),
-        TEST(descriptors_say_what_was_added_and_in_which_round),
-        TEST(a_lone_chain_is_laid_and_then_shown),
-        TEST(a_lone_chain_is_told_from_none),
-        TEST(a_lone_chain_that_is_not_as_expected_is_left_to_others),
-        TEST(bursts_of_every_length_come_back_whole),
-        TEST(what_is_not_finished_is_not_taken),
-        TEST(chains_come_back_in_the_order_of_the_device),
-        TEST(pop_rejects_ids_that_cannot_be),
-        TEST(one_odd_length_makes_a_burst_odd),
-        TEST(more_than_is_out_is_a_breach_and_never_taken),
-        TEST(doorbells_are_wanted_as_the_device_says),
-        TEST(a_chain_of_parts_fills_as_many_slots),
-        TEST(a_chain_is_not_known_by_its_further_descriptors),
-    };
-
-    return cmocka_run_group_tests_name("virtqueue, packed", tests, NULL, NULL);
 }

@@ -1,21 +1,17 @@
 /*
  * Going to sleep against a device that works on meanwhile: every interleaving of both sides' steps.
  *
- * The functions are the driver's own, drivers/virtqueue.[ch], compiled here with atomics that lead
- * into a model of the machine: before each of the driver's accesses to the ring, the device may do any
+ * The functions are the driver's own, drivers/virtqueue.[ch], compiled here (and not linked from the
+ * archive) with atomics that lead into a model of the machine: before each of the driver's accesses to the ring, the device may do any
  * number of its own steps. Both processors keep their stores in a buffer (x86 does), whose content
  * reaches memory at any later moment, in order, at the latest with a full fence; that is what can go
  * wrong, and what the fences are for.
  */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "tests/host/fixture/test.h"
 
 static uint16_t model_load(const volatile void *address);
 static void model_store(volatile void *address, uint16_t value);
@@ -281,9 +277,8 @@ static void assert_none_lost(bool event_idx, unsigned frames)
     assert_true(orders > 20);
 }
 
-static void no_wake_up_is_lost_in_any_order_of_both_sides_steps(void **state)
+TEST(no_wake_up_is_lost_in_any_order_of_both_sides_steps)
 {
-    (void)state;
     for (unsigned frames = 1; frames <= 2; frames++) {
         assert_none_lost(true, frames);
         assert_none_lost(false, frames);
@@ -291,11 +286,10 @@ static void no_wake_up_is_lost_in_any_order_of_both_sides_steps(void **state)
 }
 
 /* The model can tell: without either side's fence there are orders in which one is lost. */
-static void without_a_fence_on_either_side_a_wake_up_can_be_lost(void **state)
+TEST(without_a_fence_on_either_side_a_wake_up_can_be_lost)
 {
     unsigned long orders;
 
-    (void)state;
     for (unsigned way = 0; way < 4; way++) {
         scenario.event_idx = way & 1;
         scenario.driver_fences = way & 2;
@@ -303,13 +297,4 @@ static void without_a_fence_on_either_side_a_wake_up_can_be_lost(void **state)
         scenario.frames = 1;
         assert_true(lost_wake_ups(&orders) > 0);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_wake_up_is_lost_in_any_order_of_both_sides_steps),
-        cmocka_unit_test(without_a_fence_on_either_side_a_wake_up_can_be_lost),
-    };
-    return cmocka_run_group_tests_name("wakeup", tests, NULL, NULL);
 }

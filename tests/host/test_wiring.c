@@ -1,16 +1,11 @@
 /* Pairs of ports out of wire=, and shares of memory: net/wiring.c, net/allot.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 
 #include "net/allot.h"
 #include "net/forward.h"
 #include "tests/host/fixture/memory_port.h"
 #include "net/wiring.h"
+#include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
 #define PORTS 6
@@ -33,6 +28,8 @@ static int setup(void **state)
     return 0;
 }
 
+TEST_FIXTURE(.setup = setup);
+
 static void assert_wires(const char *wires, const char *idle)
 {
     wiring_wires_text(&wiring, text);
@@ -41,9 +38,8 @@ static void assert_wires(const char *wires, const char *idle)
     assert_string_equal(text, idle);
 }
 
-static void without_words_ports_pair_in_order(void **state)
+TEST(without_words_ports_pair_in_order)
 {
-    (void)state;
     wiring_plan(&wiring, ports, PORTS, "");
     assert_wires("0-1,2-3,4-5", "none");
     wiring_plan(&wiring, ports, 3, "");
@@ -53,15 +49,14 @@ static void without_words_ports_pair_in_order(void **state)
     assert_int_equal(machine_log_count("warn", ""), 0);
 }
 
-static void ends_are_numbers_pci_addresses_or_macs(void **state)
+TEST(ends_are_numbers_pci_addresses_or_macs)
 {
-    (void)state;
     wiring_plan(&wiring, ports, PORTS, "5-00:0a.0,52:54:00:00:AB:01-0000:00:0C.0");
     assert_wires("0-5,1-2", "3,4");
     assert_int_equal(machine_log_count("warn", ""), 0);
 }
 
-static void a_wrong_pair_is_named_and_stays_idle(void **state)
+TEST(a_wrong_pair_is_named_and_stays_idle)
 {
     static const struct {
         const char *words, *reason, *wires, *idle;
@@ -81,7 +76,6 @@ static void a_wrong_pair_is_named_and_stays_idle(void **state)
          "none", "0,1,2,3,4,5"},
     };
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         machine_reset();
         wiring_plan(&wiring, ports, PORTS, cases[i].words);
@@ -91,18 +85,16 @@ static void a_wrong_pair_is_named_and_stays_idle(void **state)
     }
 }
 
-static void a_mac_of_two_ports_names_neither(void **state)
+TEST(a_mac_of_two_ports_names_neither)
 {
-    (void)state;
     memory_ports[4].mac = memory_ports[3].mac;
     wiring_plan(&wiring, ports, PORTS, "0-52:54:00:00:ab:03");
     assert_wires("none", "0,1,2,3,4,5");
     assert_int_equal(machine_log_count("warn", "several ports"), 1);
 }
 
-static void a_failed_port_leaves_its_partner_idle_and_moves_nobody(void **state)
+TEST(a_failed_port_leaves_its_partner_idle_and_moves_nobody)
 {
-    (void)state;
     ports[1]->state = NETDEV_FAILED;
     wiring_plan(&wiring, ports, 5, "");
     wiring_settle(&wiring, ports);
@@ -113,9 +105,8 @@ static void a_failed_port_leaves_its_partner_idle_and_moves_nobody(void **state)
     assert_int_equal(machine_log_count("warn", "port=4 reason=idle detail=\"no partner"), 1);
 }
 
-static void loopback_has_neither_wires_nor_idle_ports(void **state)
+TEST(loopback_has_neither_wires_nor_idle_ports)
 {
-    (void)state;
     wiring_loopback(&wiring, 3);
     wiring_settle(&wiring, ports);
     assert_wires("none", "none");
@@ -139,9 +130,8 @@ static void make_lanes(unsigned count, uint32_t rx_size, uint32_t tx_size)
     }
 }
 
-static void memory_for_all_fills_the_rings_and_keeps_a_burst(void **state)
+TEST(memory_for_all_fills_the_rings_and_keeps_a_burst)
 {
-    (void)state;
     make_lanes(4, 256, 128);
     assert_int_equal(allot_pools(lane_list, 4, UINT64_MAX, rx_buffers), 0);
     for (unsigned i = 0; i < 4; i++) {
@@ -150,11 +140,10 @@ static void memory_for_all_fills_the_rings_and_keeps_a_burst(void **state)
     }
 }
 
-static void short_memory_is_shared_fairly_and_the_lack_is_told(void **state)
+TEST(short_memory_is_shared_fairly_and_the_lack_is_told)
 {
     const uint64_t memory = 4 * pool_bytes(100, 2048);
 
-    (void)state;
     make_lanes(4, 1024, 256);
     uint64_t missing = allot_pools(lane_list, 4, memory, rx_buffers);
     assert_int_equal(missing, 4 * pool_bytes(1024 + 256 + BURST, 2048) - memory);
@@ -164,9 +153,8 @@ static void short_memory_is_shared_fairly_and_the_lack_is_told(void **state)
     }
 }
 
-static void who_wishes_for_less_leaves_the_rest_to_the_others(void **state)
+TEST(who_wishes_for_less_leaves_the_rest_to_the_others)
 {
-    (void)state;
     make_lanes(2, 1024, 256);
     ports[0]->rx_size = 16; /* its lane is small: 16 + 256 + BURST */
     const uint64_t memory = pool_bytes(16 + 256 + BURST, 2048) + pool_bytes(500, 2048);
@@ -175,9 +163,8 @@ static void who_wishes_for_less_leaves_the_rest_to_the_others(void **state)
     assert_int_equal(lanes[1].pool.capacity, 500);
 }
 
-static void memory_in_pieces_makes_smaller_pools_than_its_sum_would(void **state)
+TEST(memory_in_pieces_makes_smaller_pools_than_its_sum_would)
 {
-    (void)state;
     make_lanes(2, 256, 256);
     machine_memory_limit(pool_bytes(300, 2048));
     assert_int_equal(allot_pools(lane_list, 1, UINT64_MAX, rx_buffers), 0);
@@ -191,17 +178,15 @@ static void memory_in_pieces_makes_smaller_pools_than_its_sum_would(void **state
     assert_int_equal(rx_buffers[1], 0);
 }
 
-static void no_memory_at_all_is_shared_without_harm(void **state)
+TEST(no_memory_at_all_is_shared_without_harm)
 {
-    (void)state;
     make_lanes(2, 256, 256);
     assert_true(allot_pools(lane_list, 2, 10, rx_buffers) > 0);
     assert_int_equal(rx_buffers[0] + rx_buffers[1], 0);
 }
 
-static void less_than_two_bursts_is_nothing(void **state)
+TEST(less_than_two_bursts_is_nothing)
 {
-    (void)state;
     make_lanes(2, 256, 256);
     assert_true(allot_pools(lane_list, 2, 2 * pool_bytes(2 * BURST - 1, 2048), rx_buffers) > 0);
     assert_int_equal(rx_buffers[0], 0);
@@ -209,23 +194,4 @@ static void less_than_two_bursts_is_nothing(void **state)
     assert_true(allot_pools(lane_list, 2, 2 * pool_bytes(2 * BURST, 2048), rx_buffers) > 0);
     assert_int_equal(rx_buffers[0], BURST);
     assert_int_equal(lanes[0].pool.capacity, 2 * BURST);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(without_words_ports_pair_in_order, setup),
-        cmocka_unit_test_setup(ends_are_numbers_pci_addresses_or_macs, setup),
-        cmocka_unit_test_setup(a_wrong_pair_is_named_and_stays_idle, setup),
-        cmocka_unit_test_setup(a_mac_of_two_ports_names_neither, setup),
-        cmocka_unit_test_setup(a_failed_port_leaves_its_partner_idle_and_moves_nobody, setup),
-        cmocka_unit_test_setup(loopback_has_neither_wires_nor_idle_ports, setup),
-        cmocka_unit_test_setup(memory_for_all_fills_the_rings_and_keeps_a_burst, setup),
-        cmocka_unit_test_setup(short_memory_is_shared_fairly_and_the_lack_is_told, setup),
-        cmocka_unit_test_setup(who_wishes_for_less_leaves_the_rest_to_the_others, setup),
-        cmocka_unit_test_setup(memory_in_pieces_makes_smaller_pools_than_its_sum_would, setup),
-        cmocka_unit_test_setup(no_memory_at_all_is_shared_without_harm, setup),
-        cmocka_unit_test_setup(less_than_two_bursts_is_nothing, setup),
-    };
-    return cmocka_run_group_tests_name("wiring", tests, NULL, NULL);
 }

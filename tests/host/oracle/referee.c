@@ -7,8 +7,8 @@
 #include <machine/io.h>
 #include <machine/panic.h>
 
-#include "tests/host/sim/machine.h"
 #include "tests/host/oracle/referee_header.h"
+#include "tests/host/sim/machine.h"
 #include "tests/host/sim/virtio_net.h"
 
 #define VLAN_TAGS_ROOM 8 /* bytes that may come on top of a payload */

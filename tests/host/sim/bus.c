@@ -337,7 +337,7 @@ static void target_write(const struct target *target, bool io, unsigned width, u
 
 /* --- device memory --- */
 
-volatile void *memory_map_device(uint64_t physical, uint64_t size)
+SEAM volatile void *memory_map_device(uint64_t physical, uint64_t size)
 {
     struct mapping *mapping = &bus.mappings[bus.mapping_count];
 
@@ -385,32 +385,32 @@ static void mmio_write(volatile void *address, unsigned width, uint32_t value)
     target_write(&target, false, width, value);
 }
 
-uint8_t mmio_read8(const volatile void *address)
+SEAM uint8_t mmio_read8(const volatile void *address)
 {
     return (uint8_t)mmio_read(address, 1);
 }
 
-uint16_t mmio_read16(const volatile void *address)
+SEAM uint16_t mmio_read16(const volatile void *address)
 {
     return (uint16_t)mmio_read(address, 2);
 }
 
-uint32_t mmio_read32(const volatile void *address)
+SEAM uint32_t mmio_read32(const volatile void *address)
 {
     return mmio_read(address, 4);
 }
 
-void mmio_write8(volatile void *address, uint8_t value)
+SEAM void mmio_write8(volatile void *address, uint8_t value)
 {
     mmio_write(address, 1, value);
 }
 
-void mmio_write16(volatile void *address, uint16_t value)
+SEAM void mmio_write16(volatile void *address, uint16_t value)
 {
     mmio_write(address, 2, value);
 }
 
-void mmio_write32(volatile void *address, uint32_t value)
+SEAM void mmio_write32(volatile void *address, uint32_t value)
 {
     mmio_write(address, 4, value);
 }
@@ -459,32 +459,32 @@ static void bus_write(uint16_t port, unsigned width, uint32_t value)
     target_write(&target, true, width, value);
 }
 
-uint8_t io_read8(uint16_t port)
+SEAM uint8_t io_read8(uint16_t port)
 {
     return (uint8_t)bus_read(port, 1);
 }
 
-uint16_t io_read16(uint16_t port)
+SEAM uint16_t io_read16(uint16_t port)
 {
     return (uint16_t)bus_read(port, 2);
 }
 
-uint32_t io_read32(uint16_t port)
+SEAM uint32_t io_read32(uint16_t port)
 {
     return bus_read(port, 4);
 }
 
-void io_write8(uint16_t port, uint8_t value)
+SEAM void io_write8(uint16_t port, uint8_t value)
 {
     bus_write(port, 1, value);
 }
 
-void io_write16(uint16_t port, uint16_t value)
+SEAM void io_write16(uint16_t port, uint16_t value)
 {
     bus_write(port, 2, value);
 }
 
-void io_write32(uint16_t port, uint32_t value)
+SEAM void io_write32(uint16_t port, uint32_t value)
 {
     bus_write(port, 4, value);
 }

@@ -16,8 +16,8 @@
 #include <machine/panic.h>
 #include <machine/power.h>
 
-#include "tests/host/sim/operator.h"
 #include "tests/host/sim/bus.h"
+#include "tests/host/sim/operator.h"
 
 /*
  * Low, so that page numbers of 32 bits reach it (the address sanitizer leaves this range to the
@@ -117,12 +117,12 @@ void machine_memory_limit(size_t bytes)
     machine.limit = machine.used + bytes < ARENA_SIZE ? machine.used + bytes : ARENA_SIZE;
 }
 
-uint64_t memory_available(void)
+SEAM uint64_t memory_available(void)
 {
     return machine.limit - machine.used;
 }
 
-void *memory_alloc(size_t size, size_t alignment)
+SEAM void *memory_alloc(size_t size, size_t alignment)
 {
     size_t start;
 
@@ -196,29 +196,29 @@ static void pass_time(void)
     }
 }
 
-uint64_t clock_cycles(void)
+SEAM uint64_t clock_cycles(void)
 {
     pass_time();
     return machine.now_ns * (MACHINE_CLOCK_HZ / CLOCK_NS_PER_S);
 }
 
-uint64_t clock_hz(void)
+SEAM uint64_t clock_hz(void)
 {
     return MACHINE_CLOCK_HZ;
 }
 
-uint64_t clock_ns(void)
+SEAM uint64_t clock_ns(void)
 {
     pass_time();
     return machine.now_ns;
 }
 
-uint64_t clock_cycles_of_ns(uint64_t ns)
+SEAM uint64_t clock_cycles_of_ns(uint64_t ns)
 {
     return ns * (MACHINE_CLOCK_HZ / CLOCK_NS_PER_S);
 }
 
-void clock_relax(void)
+SEAM void clock_relax(void)
 {
     pass_time();
 }
@@ -245,7 +245,7 @@ void machine_console_interrupt(void)
     machine.interrupts |= INTERRUPT_CONSOLE;
 }
 
-bool interrupt_open_message(struct interrupt_message *message)
+SEAM bool interrupt_open_message(struct interrupt_message *message)
 {
     *message = (struct interrupt_message){MACHINE_MESSAGE_ADDRESS, ++machine.messages};
     return true;
@@ -257,7 +257,7 @@ void machine_line(unsigned line, bool asserted)
     machine.line_holders[line] += asserted ? 1u : -1u;
 }
 
-bool interrupt_open_line(unsigned line)
+SEAM bool interrupt_open_line(unsigned line)
 {
     if (line >= LINES)
         return false;
@@ -265,7 +265,7 @@ bool interrupt_open_line(unsigned line)
     return true;
 }
 
-bool interrupt_can_wait(void)
+SEAM bool interrupt_can_wait(void)
 {
     return !machine.cannot_wait;
 }
@@ -281,7 +281,7 @@ static unsigned interrupted(void)
 }
 
 /* Sleep is time that passes a microsecond at a step, unless nothing happens elsewhere meanwhile. */
-unsigned interrupt_wait(uint64_t until)
+SEAM unsigned interrupt_wait(uint64_t until)
 {
     const uint64_t until_ns = until / (MACHINE_CLOCK_HZ / CLOCK_NS_PER_S);
 
@@ -303,13 +303,13 @@ void machine_log_level(enum log_level level)
     machine.level = level;
 }
 
-bool log_enabled(enum log_level level)
+SEAM bool log_enabled(enum log_level level)
 {
     return level <= machine.level;
 }
 
 /* Keeps the line as the console would print it, so that its length is the real one. */
-void log_event(enum log_level level, const char *event, const char *format, ...)
+SEAM void log_event(enum log_level level, const char *event, const char *format, ...)
 {
     char line[2 * LOG_LINE_MAX];
     va_list arguments;
@@ -331,7 +331,7 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 }
 
 /* The shape that the contract asks for; the kernel's own is tested with the kernel's log. */
-struct log_quoted log_quote(const char *raw)
+SEAM struct log_quoted log_quote(const char *raw)
 {
     struct log_quoted quoted;
 
@@ -342,11 +342,11 @@ struct log_quoted log_quote(const char *raw)
     return quoted;
 }
 
-void log_drain(void)
+SEAM void log_drain(void)
 {
 }
 
-bool log_pending(void)
+SEAM bool log_pending(void)
 {
     return false;
 }
@@ -380,17 +380,14 @@ void machine_log_print(void)
 
 /* --- power --- */
 
-/* Weak: kernel/power.c's own take their place in its test. */
-#define WEAK __attribute__((weak))
-
-WEAK void power_request(enum power_action action, const char *reason)
+SEAM void power_request(enum power_action action, const char *reason)
 {
     (void)action;
     (void)reason;
     machine.power_requested = true;
 }
 
-WEAK bool power_requested(void)
+SEAM bool power_requested(void)
 {
     return machine.power_requested;
 }
@@ -414,7 +411,7 @@ const char *machine_panic_text(void)
     return machine.panic_text;
 }
 
-_Noreturn void panic(const char *format, ...)
+SEAM _Noreturn void panic(const char *format, ...)
 {
     va_list arguments;
 

@@ -12,6 +12,13 @@
 
 #include <machine/log.h>
 
+/*
+ * Before each function of the seam that the simulation defines. A test that defines the function
+ * itself gets its own, and one that calls what only the kernel has, like log_set_level, gets all of
+ * that file of the kernel.
+ */
+#define SEAM __attribute__((weak))
+
 /* The simulated processor: not 1 GHz, so that cycles taken for nanoseconds show. */
 #define MACHINE_CLOCK_HZ 2000000000ULL
 

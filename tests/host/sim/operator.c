@@ -9,6 +9,8 @@
 #include <machine/log.h>
 #include <machine/panic.h>
 
+#include "tests/host/sim/machine.h"
+
 #define LINES_MAX 64
 
 static struct {
@@ -68,7 +70,7 @@ const char *operator_changed(void)
 
 /* ---- machine/console.h ---- */
 
-bool console_take_line(unsigned channel, char line[CONSOLE_LINE_MAX])
+SEAM bool console_take_line(unsigned channel, char line[CONSOLE_LINE_MAX])
 {
     if (operator.taken[channel] == operator.typed[channel])
         return false;
@@ -76,7 +78,7 @@ bool console_take_line(unsigned channel, char line[CONSOLE_LINE_MAX])
     return true;
 }
 
-void console_expect_input(void)
+SEAM void console_expect_input(void)
 {
     operator.expected++;
 }
@@ -86,34 +88,34 @@ unsigned operator_expected(void)
     return operator.expected;
 }
 
-bool console_has_room(unsigned channel)
+SEAM bool console_has_room(unsigned channel)
 {
     return !operator.away[channel];
 }
 
-void console_address(unsigned channel)
+SEAM void console_address(unsigned channel)
 {
     operator.addressed =(int) channel;
 }
 
-void console_address_all(void)
+SEAM void console_address_all(void)
 {
     operator.addressed = OPERATOR_ALL;
 }
 
-void console_set_json(unsigned channel, bool on)
+SEAM void console_set_json(unsigned channel, bool on)
 {
     operator.json[channel] = on;
 }
 
-void console_set_phrases(const char *const *phrases)
+SEAM void console_set_phrases(const char *const *phrases)
 {
     operator.phrases = phrases;
 }
 
 /* ---- machine/settings.h ---- */
 
-const char *settings_change(const char *word, struct settings *settings)
+SEAM const char *settings_change(const char *word, struct settings *settings)
 {
     if (strncmp(word, "stats=", 6) == 0)
         operator.settings.stats_seconds =(unsigned) strtoul(word + 6, NULL, 10);
@@ -133,7 +135,7 @@ const char *settings_change(const char *word, struct settings *settings)
     return NULL;
 }
 
-void settings_report(void)
+SEAM void settings_report(void)
 {
     log_event(LOG_REPORT, "settings", "good=1");
 }
