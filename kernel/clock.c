@@ -3,10 +3,7 @@
  */
 #include "kernel/clock.h"
 
-#include <inttypes.h>
 #include <stddef.h>
-
-#include <machine/log.h>
 
 #include "kernel/calibrate.h"
 
@@ -81,13 +78,7 @@ const char *clock_init(uint64_t entry_cycles)
 
     zero_cycles = entry_cycles;
     scale = clock_scale_of(hz);
-    if (source != NULL)
-        return source;
-    log_event(LOG_WARN, "warn",
-              "reason=clock-not-calibrated tsc_hz=%" PRIu64
-              " remedy=\"times and rates are wrong: use KVM or a machine with a PIT\"",
-              hz);
-    return "assumed";
+    return source;
 }
 
 uint64_t clock_hz(void)

@@ -10,9 +10,9 @@
 
 /*
  * Finds the counter's rate and makes `entry_cycles` (clock_cycles() at kernel entry) the zero of
- * clock_ns; before this call clock_ns is 0 and clock_hz a guess. Returns which source told the rate,
- * for the boot event: "kvmclock", "cpuid", "pit", or "assumed" (with a `warn` event). Takes up to
- * about 10 ms.
+ * clock_ns; before this call clock_ns is 0 and clock_hz a guess. Returns the source of the rate:
+ * "kvmclock", "cpuid" or "pit". NULL: no source works, and clock_hz stays a guess. Takes up to about
+ * 10 ms.
  */
 const char *clock_init(uint64_t entry_cycles);
 

@@ -62,11 +62,25 @@ static void warn_of_boot_losses(void)
         log_event(LOG_WARN, "warn", "reason=modules-not-kept count=%zu", boot_info.modules_lost);
 }
 
+/* Returns the clock's source for the boot event. */
+static const char *start_clock(void)
+{
+    const char *source = clock_init(boot_entry_cycles);
+
+    if (source != NULL)
+        return source;
+    log_event(LOG_WARN, "warn",
+              "reason=clock-not-calibrated tsc_hz=%" PRIu64
+              " remedy=\"times and rates are wrong: use KVM or a machine with a PIT\"",
+              clock_hz());
+    return "assumed";
+}
+
 /* All that the loader and the firmware left is read and copied, before anything can overwrite it. */
 static void read_boot_data(uint32_t protocol, uint64_t start)
 {
     const char *problem = boot_info_parse(&boot_info, (enum boot_protocol)protocol, start);
-    const char *clock = clock_init(boot_entry_cycles);
+    const char *clock = start_clock();
 
     if (problem != NULL)
         panic("boot: %s", problem);

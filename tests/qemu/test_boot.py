@@ -44,6 +44,14 @@ def test_microvm_without_pci_boots_and_stays_up_without_ports(boot, tmp_path, pv
     assert guest.ready()["ports"] == "0"
 
 
+def test_machine_that_cannot_tell_its_clock_rate_says_so_and_boots(boot):
+    """No hypervisor's word, and no timer to measure against."""
+    guest = boot(ports=0, machine="microvm,pit=off", cpu="max,-hypervisor")
+    assert guest.wait("boot")["clock"] == "assumed"
+    warning = guest.wait("warn", reason="clock-not-calibrated")
+    assert warning["tsc_hz"] == guest.wait("boot")["tsc_hz"] == "4000000000"
+
+
 @pytest.mark.parametrize(
     "command, protocol", [("multiboot", "multiboot1"), ("multiboot2", "multiboot2")]
 )
