@@ -10,11 +10,11 @@
 #include <machine/clock.h>
 #include <machine/io.h>
 
+#include "kernel/cpu.h"
+
 #define NS_PER_S 1000000000ULL
 
 /* Hypervisor leaves (KVM documentation, "KVM CPUID bits"; 0x40000010 is VMware's, used by many). */
-#define CPUID_FEATURES 1
-#define CPUID_FEATURES_ECX_HYPERVISOR (1u << 31)
 #define CPUID_HYPERVISOR 0x40000000
 #define CPUID_HYPERVISOR_STEP 0x100 /* KVM's leaves lie here when Hyper-V's take the first place */
 #define CPUID_FREQUENCY 0x40000010
@@ -22,27 +22,6 @@
 
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
 #define MSR_KVM_SYSTEM_TIME_ENABLE 1
-
-struct cpuid {
-    uint32_t eax, ebx, ecx, edx;
-};
-
-static struct cpuid cpuid(uint32_t leaf)
-{
-    struct cpuid result;
-    __asm__ volatile("cpuid"
-                     : "=a"(result.eax), "=b"(result.ebx), "=c"(result.ecx), "=d"(result.edx)
-                     : "a"(leaf), "c"(0));
-    return result;
-}
-
-static void wrmsr(uint32_t msr, uint64_t value)
-{
-    __asm__ volatile("wrmsr"
-                     :
-                     : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-                     : "memory");
-}
 
 static bool hypervisor_present(void)
 {
@@ -112,10 +91,10 @@ uint64_t calibrate_kvmclock(void)
     if (leaf == 0 || (cpuid(leaf + 1).eax & KVM_FEATURE_CLOCKSOURCE2) == 0)
         return 0;
 
-    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, io_physical(&pvclock) | MSR_KVM_SYSTEM_TIME_ENABLE);
+    cpu_write_msr(MSR_KVM_SYSTEM_TIME_NEW, io_physical(&pvclock) | MSR_KVM_SYSTEM_TIME_ENABLE);
     uint64_t rate_hz = pvclock_read_hz();
     /* Off again: from here on nobody but us writes to our memory. */
-    wrmsr(MSR_KVM_SYSTEM_TIME_NEW, 0);
+    cpu_write_msr(MSR_KVM_SYSTEM_TIME_NEW, 0);
     return rate_hz;
 }
 

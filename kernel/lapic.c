@@ -13,8 +13,7 @@
 #include <machine/log.h>
 #include <machine/memory.h>
 
-#define CPUID_FEATURES 1
-#define CPUID_FEATURES_EDX_APIC (1u << 9)
+#include "kernel/cpu.h"
 
 #define IA32_APIC_BASE 0x1b
 #define APIC_BASE_X2APIC (1u << 10)
@@ -54,53 +53,30 @@ enum {
 static volatile uint8_t *registers; /* NULL: in model-specific registers */
 static uint64_t ticks_per_cycle;    /* × 2^32 */
 
-static uint64_t msr_read(uint32_t number)
-{
-    uint32_t low, high;
-    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(number));
-    return (uint64_t)high << 32 | low;
-}
-
-static void msr_write(uint32_t number, uint64_t value)
-{
-    __asm__ volatile("wrmsr"
-                     :
-                     : "c"(number), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-                     : "memory");
-}
-
 static uint32_t apic_read(unsigned offset)
 {
     if (registers == NULL)
-        return (uint32_t)msr_read(X2APIC_MSR + offset / 16);
+        return (uint32_t)cpu_read_msr(X2APIC_MSR + offset / 16);
     return *(volatile uint32_t *)(registers + offset);
 }
 
 static void apic_write(unsigned offset, uint32_t value)
 {
     if (registers == NULL)
-        msr_write(X2APIC_MSR + offset / 16, value);
+        cpu_write_msr(X2APIC_MSR + offset / 16, value);
     else
         *(volatile uint32_t *)(registers + offset) = value;
-}
-
-static bool cpu_has_apic(void)
-{
-    uint32_t eax = CPUID_FEATURES, ebx, ecx = 0, edx;
-
-    __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-    return (edx & CPUID_FEATURES_EDX_APIC) != 0;
 }
 
 /* Finds the registers. */
 static bool apic_find(void)
 {
-    if (!cpu_has_apic()) {
+    if (!(cpuid(CPUID_FEATURES).edx & CPUID_FEATURES_EDX_APIC)) {
         log_event(LOG_WARN, "warn", "reason=no-local-apic effect=\"idle=poll\"");
         return false;
     }
-    const uint64_t base = msr_read(IA32_APIC_BASE);
-    msr_write(IA32_APIC_BASE, base | APIC_BASE_ENABLE);
+    const uint64_t base = cpu_read_msr(IA32_APIC_BASE);
+    cpu_write_msr(IA32_APIC_BASE, base | APIC_BASE_ENABLE);
     if (base & APIC_BASE_X2APIC)
         return true;
     registers = memory_map_device(base & APIC_BASE_ADDRESS, APIC_BYTES);

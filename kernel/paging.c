@@ -12,6 +12,7 @@
 #include <machine/memory.h>
 #include <machine/panic.h>
 
+#include "kernel/cpu.h"
 #include "kernel/memory.h"
 #include "kernel/trap.h"
 
@@ -30,10 +31,6 @@
 #define FLAGS_WRITE (FLAGS_READ | PAGE_WRITE | PAGE_DIRTY)
 /* Entry 3 of the page attribute table, which is uncached unless somebody reprogrammed it. */
 #define FLAGS_DEVICE (FLAGS_WRITE | PAGE_WRITE_THROUGH | PAGE_CACHE_DISABLE)
-
-#define CPUID_EXTENDED_MAX 0x80000000
-#define CPUID_EXTENDED_FEATURES 0x80000001 /* edx, bit 26: 1 GiB pages */
-#define CPUID_ADDRESS_SIZES 0x80000008     /* eax, bits 7..0: physical address bits */
 
 static struct paging_plan plan;
 static uint64_t *root; /* NULL until paging_init is through */
@@ -257,36 +254,16 @@ volatile void *memory_map_device(uint64_t physical, uint64_t size)
     return (volatile void *)(uintptr_t)physical;
 }
 
-static uint32_t cpuid(uint32_t leaf, uint32_t *edx)
-{
-    uint32_t eax = leaf, ebx, ecx = 0;
-
-    __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(*edx));
-    return eax;
-}
-
 static struct paging_cpu cpu_probe(void)
 {
     struct paging_cpu cpu = {.physical_bits = 36}; /* the least that long mode comes with */
-    uint32_t edx;
-    uint32_t last = cpuid(CPUID_EXTENDED_MAX, &edx);
+    const uint32_t last = cpuid(CPUID_EXTENDED_MAX).eax;
 
-    if (last >= CPUID_EXTENDED_FEATURES) {
-        cpuid(CPUID_EXTENDED_FEATURES, &edx);
-        cpu.gigabyte_pages = edx >> 26 & 1;
-    }
+    if (last >= CPUID_EXTENDED_FEATURES)
+        cpu.gigabyte_pages = cpuid(CPUID_EXTENDED_FEATURES).edx >> 26 & 1;
     if (last >= CPUID_ADDRESS_SIZES)
-        cpu.physical_bits = cpuid(CPUID_ADDRESS_SIZES, &edx) & 0xff;
+        cpu.physical_bits = cpuid(CPUID_ADDRESS_SIZES).eax & 0xff;
     return cpu;
-}
-
-/*
- * entry.S has set CR0.WP and EFER.NXE, without which the tables' bits mean nothing, and left
- * CR4.PGE off, so that nothing of the old mappings outlives this.
- */
-static void paging_load(const uint64_t *table)
-{
-    __asm__ volatile("mov %0, %%cr3" : : "r"(table) : "memory");
 }
 
 static void plan_fill(const struct boot_info *info)
@@ -316,7 +293,9 @@ void paging_init(const struct boot_info *info)
               (unsigned long long)memory_ram_bytes() >> 20,
               (unsigned long long)(before - memory_available()) >> 10,
               plan.cpu.gigabyte_pages ? "yes" : "no");
-    paging_load(table);
+    /* entry.S has set CR0.WP and EFER.NXE, without which the tables' bits mean nothing, and left
+     * CR4.PGE off, so that nothing of the old mappings outlives this. */
+    cpu_write_cr3((uintptr_t)table);
     root = table;
     memory_set_reach(address_end(&plan.cpu));
 }

@@ -15,6 +15,7 @@
 
 #include "kernel/backtrace.h"
 #include "kernel/console.h"
+#include "kernel/cpu.h"
 #include "kernel/history.h"
 #include "kernel/image.h"
 #include "kernel/power.h"
@@ -76,25 +77,11 @@ _Noreturn static void act(void)
     }
 }
 
-/* Without an interrupt table the first exception is a triple fault, which resets the machine. */
 _Noreturn static void act_last(void)
 {
-    static const struct {
-        uint16_t limit;
-        uint64_t base;
-    } __attribute__((packed)) no_table = {0, 0};
-
     if (panic_action == PANIC_REBOOT)
-        __asm__ volatile("lidt %0\n\tud2" : : "m"(no_table));
-    for (;;)
-        __asm__ volatile("cli\n\thlt");
-}
-
-static uint64_t read_cr2(void)
-{
-    uint64_t value;
-    __asm__ volatile("mov %%cr2, %0" : "=r"(value));
-    return value;
+        cpu_triple_fault();
+    cpu_halt();
 }
 
 /* ---- The second panic: nothing that could be the cause of the trouble is used. ---- */
@@ -166,7 +153,7 @@ _Noreturn static void report_nested(const struct trap_frame *frame)
     nested_add_number(frame->vector == TRAP_NONE ? 0 : frame->vector, 10, 1);
     nested_add_hex(" error=0x", frame->error);
     nested_add_hex(" rip=0x", frame->rip);
-    nested_add_hex(" cr2=0x", read_cr2());
+    nested_add_hex(" cr2=0x", cpu_read_cr2());
     nested_add("\r\n");
     nested_write();
 
@@ -236,7 +223,7 @@ static const char *fault_reason(const struct trap_frame *frame, uint64_t cr2)
 
 static void report_exception(const struct trap_frame *frame)
 {
-    uint64_t cr2 = read_cr2();
+    uint64_t cr2 = cpu_read_cr2();
 
     log_event(LOG_REPORT, "panic",
               "vector=%s number=%llu error=0x%llx rip=0x%llx cr2=0x%llx reason=\"%s\"",
@@ -246,11 +233,6 @@ static void report_exception(const struct trap_frame *frame)
 
 static void report_registers(const struct trap_frame *f)
 {
-    uint64_t cr0, cr3, cr4;
-
-    __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
-    __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
-    __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
     log_event(LOG_REPORT, "regs",
               "rax=0x%016llx rbx=0x%016llx rcx=0x%016llx rdx=0x%016llx "
               "rsi=0x%016llx rdi=0x%016llx rbp=0x%016llx rsp=0x%016llx",
@@ -263,7 +245,8 @@ static void report_registers(const struct trap_frame *f)
               LLX(f->r14), LLX(f->r15));
     log_event(LOG_REPORT, "regs",
               "rflags=0x%llx cs=0x%llx ss=0x%llx cr0=0x%llx cr3=0x%llx cr4=0x%llx", LLX(f->rflags),
-              LLX(f->cs), LLX(f->ss), LLX(cr0), LLX(cr3), LLX(cr4));
+              LLX(f->cs), LLX(f->ss), LLX(cpu_read_cr0()), LLX(cpu_read_cr3()),
+              LLX(cpu_read_cr4()));
 }
 
 _Noreturn static void report_rest(const struct trap_frame *frame)
@@ -278,7 +261,7 @@ _Noreturn static void report_rest(const struct trap_frame *frame)
 /* Decides by how deep we are in trouble; returns only for the first panic. */
 static void enter(const struct trap_frame *frame)
 {
-    __asm__ volatile("cli");
+    cpu_disable_interrupts();
     switch (panic_depth++) {
     case 0:
         history_freeze();

@@ -17,6 +17,7 @@
 #include "kernel/acpi.h"
 #include "kernel/button.h"
 #include "kernel/console.h"
+#include "kernel/cpu.h"
 
 /* For what is still to be said: the last `stats` of 32 ports take a second of a real serial line. */
 #define CONSOLE_BUDGET_NS (4 * CLOCK_NS_PER_S)
@@ -153,18 +154,6 @@ static void kbc_reset(void)
     io_write8(KBC_COMMAND, KBC_PULSE_RESET);
 }
 
-/* An interrupt table of no entries: the exception has no handler, nor have those that follow. */
-static _Noreturn void triple_fault(void)
-{
-    struct {
-        uint16_t limit;
-        uint64_t base;
-    } __attribute__((packed)) nothing = {0, 0};
-
-    __asm__ volatile("lidt %0; ud2" : : "m"(nothing));
-    __builtin_unreachable();
-}
-
 void power_reset(void)
 {
     console_flush_sync(CONSOLE_BUDGET_NS);
@@ -177,14 +166,13 @@ void power_reset(void)
     wait_for_effect();
     kbc_reset();
     wait_for_effect();
-    triple_fault();
+    cpu_triple_fault();
 }
 
 void power_halt(void)
 {
     console_flush_sync(CONSOLE_BUDGET_NS);
-    for (;;)
-        __asm__ volatile("cli; hlt");
+    cpu_halt();
 }
 
 static struct {

@@ -10,6 +10,7 @@
 
 #include <machine/io.h>
 
+#include "kernel/cpu.h"
 #include "kernel/image.h"
 
 #define TRAP_PAGE 4096
@@ -17,10 +18,6 @@
 #define TRAP_ENTRY_BYTES 16 /* between the entries in trap.S */
 
 #define GATE_INTERRUPT 0x8e00 /* present, ring 0, 64-bit interrupt gate */
-
-#define CPUID_FEATURES 1
-#define CPUID_FEATURES_EDX_MCE (1U << 7)
-#define CR4_MCE (1ULL << 6)
 
 #define PIC1_DATA 0x21
 #define PIC2_DATA 0xa1
@@ -184,14 +181,8 @@ static void tables_load(void)
 /* Without this bit a machine check (the host found a broken memory page) resets without a word. */
 static void machine_check_enable(void)
 {
-    uint32_t eax = CPUID_FEATURES, ebx, ecx = 0, edx;
-    uint64_t cr4;
-
-    __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-    if (!(edx & CPUID_FEATURES_EDX_MCE))
-        return;
-    __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
-    __asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | CR4_MCE));
+    if (cpuid(CPUID_FEATURES).edx & CPUID_FEATURES_EDX_MCE)
+        cpu_write_cr4(cpu_read_cr4() | CR4_MCE);
 }
 
 void trap_init(void)
