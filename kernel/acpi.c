@@ -4,10 +4,9 @@
  */
 #include "kernel/acpi.h"
 
-#include <inttypes.h>
 #include <string.h>
 
-#include <machine/log.h>
+#include <machine/panic.h>
 
 #define REACH (1ULL << 32) /* what the start-up page tables map */
 #define TABLE_LENGTH_MAX (1u << 20)
@@ -126,12 +125,11 @@ const struct acpi_power *acpi_power(void)
     return &power;
 }
 
-static void complain(const char *reason, const char *table, uint64_t address)
+static void complain(struct acpi_report *report, const char *reason, const char *table,
+                     uint64_t address)
 {
-    log_event(LOG_WARN, "warn",
-              "reason=%s table=%s address=0x%" PRIx64
-              " effect=\"power off and reset may not work\"",
-              reason, table, address);
+    ensure(report->problem_count < ACPI_PROBLEMS_MAX);
+    report->problems[report->problem_count++] = (struct acpi_problem){reason, table, address};
 }
 
 /* `address` as a pointer. The compiler must not see the constant: it distrusts low addresses. */
@@ -156,18 +154,19 @@ static bool sum_is_zero(const void *bytes, size_t length)
     return sum == 0;
 }
 
-/* The table at `address` if it is whole and called `signature`; else NULL, with a `warn`. */
-static const struct table *table_open(uint64_t address, const char *signature)
+/* The table at `address` if it is whole and called `signature`; else NULL, and `report` says why. */
+static const struct table *table_open(uint64_t address, const char *signature,
+                                      struct acpi_report *report)
 {
     if (!reachable(address, sizeof(struct table))) {
-        complain("acpi-table-out-of-reach", signature, address);
+        complain(report, "acpi-table-out-of-reach", signature, address);
         return NULL;
     }
     const struct table *table = at(address);
     if (memcmp(table->Signature, signature, 4) != 0 || table->Length < sizeof(*table) ||
         table->Length > TABLE_LENGTH_MAX || !reachable(address, table->Length) ||
         !sum_is_zero(table, table->Length)) {
-        complain("acpi-table-broken", signature, address);
+        complain(report, "acpi-table-broken", signature, address);
         return NULL;
     }
     return table;
@@ -202,7 +201,7 @@ static uint64_t rsdp_of_bios(void)
 }
 
 /* Copies the root pointer to `rsdp`. False: the machine has none, or a broken one. */
-static bool rsdp_find(struct rsdp *rsdp, const struct boot_info *info)
+static bool rsdp_find(struct rsdp *rsdp, const struct boot_info *info, struct acpi_report *report)
 {
     uint64_t address = info->rsdp;
 
@@ -214,14 +213,14 @@ static bool rsdp_find(struct rsdp *rsdp, const struct boot_info *info)
         if (address == 0)
             return false;
         if (!reachable(address, sizeof(*rsdp))) {
-            complain("acpi-table-out-of-reach", "RSDP", address);
+            complain(report, "acpi-table-out-of-reach", "RSDP", address);
             return false;
         }
         memcpy(rsdp, at(address), sizeof(*rsdp));
     }
     if (rsdp_valid(rsdp))
         return true;
-    complain("acpi-table-broken", "RSDP", address);
+    complain(report, "acpi-table-broken", "RSDP", address);
     return false;
 }
 
@@ -240,18 +239,18 @@ static uint64_t entry_find(const struct table *root, size_t entry_size, const ch
     return 0;
 }
 
-static uint64_t fadt_find(const struct rsdp *rsdp)
+static uint64_t fadt_find(const struct rsdp *rsdp, struct acpi_report *report)
 {
     /* Before revision 2 there is no XSDT, and the bytes where it would stand may hold anything. */
     if (rsdp->Revision >= 2 && rsdp->XsdtAddress != 0 && sum_is_zero(rsdp, sizeof(*rsdp))) {
-        const struct table *xsdt = table_open(rsdp->XsdtAddress, "XSDT");
+        const struct table *xsdt = table_open(rsdp->XsdtAddress, "XSDT", report);
         uint64_t found = xsdt != NULL ? entry_find(xsdt, 8, "FACP") : 0;
         if (found != 0)
             return found;
     }
     if (rsdp->RsdtAddress == 0)
         return 0;
-    const struct table *rsdt = table_open(rsdp->RsdtAddress, "RSDT");
+    const struct table *rsdt = table_open(rsdp->RsdtAddress, "RSDT", report);
     return rsdt != NULL ? entry_find(rsdt, 4, "FACP") : 0;
 }
 
@@ -386,34 +385,30 @@ static void ged_find(const struct table *dsdt)
             (struct acpi_register){ACPI_MEMORY, sleep->address - GED_BELOW_SLEEP_CONTROL};
 }
 
-void acpi_init(const struct boot_info *info)
+void acpi_init(const struct boot_info *info, struct acpi_report *report)
 {
     struct rsdp rsdp;
     struct fadt fadt = {0};
 
     memset(&power, 0, sizeof(power));
-    if (!rsdp_find(&rsdp, info))
+    memset(report, 0, sizeof(*report));
+    if (!rsdp_find(&rsdp, info, report))
         return;
-    uint64_t fadt_address = fadt_find(&rsdp);
+    uint64_t fadt_address = fadt_find(&rsdp, report);
     if (fadt_address == 0)
         return;
-    const struct table *table = table_open(fadt_address, "FACP");
+    const struct table *table = table_open(fadt_address, "FACP", report);
     if (table == NULL)
         return;
+    report->fadt = fadt_address;
     /* Older tables are shorter; the fields that they lack stay zero, which means absent. */
     memcpy(&fadt, table, table->Length < sizeof(fadt) ? table->Length : sizeof(fadt));
     fadt_read(&fadt);
 
-    uint64_t dsdt_address = reachable(fadt.X_DSDT, sizeof(*table)) ? fadt.X_DSDT : fadt.DSDT;
-    const struct table *dsdt = table_open(dsdt_address, "DSDT");
+    report->dsdt = reachable(fadt.X_DSDT, sizeof(*table)) ? fadt.X_DSDT : fadt.DSDT;
+    const struct table *dsdt = table_open(report->dsdt, "DSDT", report);
     if (dsdt != NULL) {
         s5_find(dsdt);
         ged_find(dsdt);
     }
-    log_event(LOG_DEBUG, "acpi",
-              "fadt=0x%" PRIx64 " dsdt=0x%" PRIx64 " s5=%s pm1a=0x%x sleep_control=0x%" PRIx64
-              " reset=0x%" PRIx64 " pm1a_event=0x%x event_selector=0x%" PRIx64,
-              fadt_address, dsdt_address, power.s5_known ? "yes" : "no", power.pm1a_control,
-              power.sleep_control.address, power.reset.address, power.pm1a_event,
-              power.event_selector.address);
 }

@@ -36,13 +36,30 @@ struct acpi_power {
     uint8_t s5_type_b;
 };
 
+/* A table that is wrong rather than absent. */
+struct acpi_problem {
+    const char *reason; /* "acpi-table-broken", "acpi-table-out-of-reach" */
+    const char *table;  /* its signature, or "RSDP" */
+    uint64_t address;
+};
+
+#define ACPI_PROBLEMS_MAX 2 /* one on the way to the FADT that leaves a second way, and one more */
+
+/* What acpi_init found, for the log. */
+struct acpi_report {
+    struct acpi_problem problems[ACPI_PROBLEMS_MAX];
+    size_t problem_count;
+    uint64_t fadt; /* addresses; 0: no FADT that can be used */
+    uint64_t dsdt;
+};
+
 /*
- * Finds the tables (by what the boot loader told, else by the BIOS areas) and copies what
- * acpi_power() returns. Call it while the first 4 GiB are mapped and before the allocator may have
- * given the tables' memory away. Tables that are missing, broken or above 4 GiB leave their part
- * empty, with a `warn` where something is wrong rather than absent.
+ * Finds the tables (by what the boot loader told, else by the BIOS areas), copies what acpi_power()
+ * returns, and fills `report`. Call it while the first 4 GiB are mapped and before the allocator may
+ * have given the tables' memory away. Tables that are missing, broken or above 4 GiB leave their part
+ * empty.
  */
-void acpi_init(const struct boot_info *info);
+void acpi_init(const struct boot_info *info, struct acpi_report *report);
 
 /* What acpi_init found; valid for ever, all zero before. */
 const struct acpi_power *acpi_power(void);

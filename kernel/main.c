@@ -76,11 +76,30 @@ static const char *start_clock(void)
     return "assumed";
 }
 
+static void report_acpi(const struct acpi_report *report)
+{
+    const struct acpi_power *power = acpi_power();
+
+    for (size_t i = 0; i < report->problem_count; i++)
+        log_event(
+            LOG_WARN, "warn",
+            "reason=%s table=%s address=0x%" PRIx64 " effect=\"power off and reset may not work\"",
+            report->problems[i].reason, report->problems[i].table, report->problems[i].address);
+    if (report->fadt != 0)
+        log_event(LOG_DEBUG, "acpi",
+                  "fadt=0x%" PRIx64 " dsdt=0x%" PRIx64 " s5=%s pm1a=0x%x sleep_control=0x%" PRIx64
+                  " reset=0x%" PRIx64 " pm1a_event=0x%x event_selector=0x%" PRIx64,
+                  report->fadt, report->dsdt, power->s5_known ? "yes" : "no", power->pm1a_control,
+                  power->sleep_control.address, power->reset.address, power->pm1a_event,
+                  power->event_selector.address);
+}
+
 /* All that the loader and the firmware left is read and copied, before anything can overwrite it. */
 static void read_boot_data(uint32_t protocol, uint64_t start)
 {
     const char *problem = boot_info_parse(&boot_info, (enum boot_protocol)protocol, start);
     const char *clock = start_clock();
+    struct acpi_report acpi;
 
     if (problem != NULL)
         panic("boot: %s", problem);
@@ -92,7 +111,8 @@ static void read_boot_data(uint32_t protocol, uint64_t start)
     log_set_level(config.log);
     panic_set_action(config.panic);
     warn_of_boot_losses();
-    acpi_init(&boot_info);
+    acpi_init(&boot_info, &acpi);
+    report_acpi(&acpi);
 }
 
 /* From here on memory_alloc works, and RAM and nothing else is mapped. */

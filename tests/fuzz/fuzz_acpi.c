@@ -151,7 +151,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     info.rsdp = choice & 4 ? OUT_OF_REACH : (uint64_t)(uintptr_t)rsdp;
     info.rsdp_copied = choice & 2;
     memcpy(info.rsdp_copy, rsdp, RSDP_SIZE);
-    acpi_init(&info);
+    struct acpi_report report;
+    acpi_init(&info, &report);
     judge(acpi_power());
     return 0;
 }

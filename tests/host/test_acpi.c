@@ -105,16 +105,20 @@ static int setup(void **state)
     return 0;
 }
 
-TEST_FIXTURE(.setup = setup);
+static struct acpi_report report;
 
-static const struct acpi_power *init(size_t warnings)
+static const struct acpi_power *init(size_t problems)
 {
-    acpi_init(&info);
-    if (machine_log_count("warn", "") != warnings) {
-        machine_log_print();
-        fail_msg("%zu warnings", machine_log_count("warn", ""));
-    }
+    acpi_init(&info, &report);
+    assert_int_equal(report.problem_count, problems);
     return acpi_power();
+}
+
+static void assert_problem(size_t number, const char *reason, const char *table, uint64_t address)
+{
+    assert_string_equal(report.problems[number].reason, reason);
+    assert_string_equal(report.problems[number].table, table);
+    assert_true(report.problems[number].address == address);
 }
 
 static void assert_nothing_known(const struct acpi_power *power)
@@ -170,9 +174,8 @@ TEST(xsdt_above_4_gib_leaves_the_rsdt)
     put(rsdp + 24, 0x100000000, 8);
     seal_rsdp(rsdp);
     assert_int_equal(init(1)->pm1a_control, 0x604);
-    assert_int_equal(
-        machine_log_count("warn", "reason=acpi-table-out-of-reach table=XSDT address=0x100000000"),
-        1);
+    assert_problem(0, "acpi-table-out-of-reach", "XSDT", 0x100000000);
+    assert_true(report.fadt == address_of(fadt) && report.dsdt == address_of(dsdt));
 }
 
 TEST(reset_register_counts_when_the_flag_is_set)
@@ -364,7 +367,8 @@ TEST(broken_root_pointer_is_told)
 {
     rsdp[10]++;
     assert_nothing_known(init(1));
-    assert_int_equal(machine_log_count("warn", "reason=acpi-table-broken table=RSDP"), 1);
+    assert_problem(0, "acpi-table-broken", "RSDP", address_of(rsdp));
+    assert_true(report.fadt == 0);
 }
 
 TEST(root_pointer_out_of_reach_is_told)
@@ -372,7 +376,8 @@ TEST(root_pointer_out_of_reach_is_told)
     static const uint64_t addresses[] = {0xfffffff0, 0x100000000, UINT64_MAX, UINT64_MAX - 40};
     for (size_t i = 0; i < 4; i++) {
         info.rsdp = addresses[i];
-        assert_nothing_known(init(i + 1));
+        assert_nothing_known(init(1));
+        assert_problem(0, "acpi-table-out-of-reach", "RSDP", addresses[i]);
     }
 }
 
@@ -380,11 +385,17 @@ TEST(tables_with_wrong_sums_are_told_and_not_used)
 {
     fadt[64]++;
     assert_nothing_known(init(1));
-    assert_int_equal(machine_log_count("warn", "reason=acpi-table-broken table=FACP"), 1);
+    assert_problem(0, "acpi-table-broken", "FACP", address_of(fadt));
+    assert_true(report.fadt == 0);
     seal_table(fadt, FADT_LENGTH);
     dsdt[HEADER]++;
+    assert_false(init(1)->s5_known);
+    assert_problem(0, "acpi-table-broken", "DSDT", address_of(dsdt));
+    assert_true(report.fadt == address_of(fadt));
+    xsdt[HEADER]++;
     assert_false(init(2)->s5_known);
-    assert_int_equal(machine_log_count("warn", "reason=acpi-table-broken table=DSDT"), 1);
+    assert_problem(0, "acpi-table-broken", "XSDT", address_of(xsdt));
+    assert_problem(1, "acpi-table-broken", "DSDT", address_of(dsdt));
 }
 
 TEST(hostile_lengths_are_refused)
