@@ -30,7 +30,8 @@
 #include "net/monitor.h"
 #include "version.h"
 
-#define MIB (1024 * 1024)
+#define KIB 1024
+#define MIB (1024 * KIB)
 
 /* Where a PC's serial ports interrupt. */
 #define COM1_LINE 4
@@ -115,11 +116,34 @@ static void read_boot_data(uint32_t protocol, uint64_t start)
     report_acpi(&acpi);
 }
 
+static void start_allocator(void)
+{
+    if (!memory_init(&boot_info, config.buffers_high))
+        panic("too little RAM: %" PRIu64 " KiB free beside the kernel and its modules, "
+              "needed %llu KiB; give the machine 8 MiB or more (QEMU: -m 8)",
+              memory_available() / KIB, MEMORY_NEEDED / KIB);
+}
+
+static void start_paging(void)
+{
+    struct paging_report report;
+    uint64_t guards[PAGING_GUARDS_MAX - 1];
+    const size_t guard_count = trap_guards(guards, PAGING_GUARDS_MAX - 1);
+    const char *problem = paging_init(&boot_info, guards, guard_count, &report);
+
+    if (problem != NULL)
+        panic("%s: %" PRIu64 " KiB free, needed %" PRIu64 " KiB", problem, report.free / KIB,
+              report.needed / KIB);
+    log_event(
+        LOG_DEBUG, "paging", "ram_mib=%" PRIu64 " page_tables_kib=%" PRIu64 " gigabyte_pages=%s",
+        boot_info_ram(&boot_info) / MIB, report.used / KIB, report.gigabyte_pages ? "yes" : "no");
+}
+
 /* From here on memory_alloc works, and RAM and nothing else is mapped. */
 static void init_memory(void)
 {
-    memory_init(&boot_info, config.buffers_high);
-    paging_init(&boot_info);
+    start_allocator();
+    start_paging();
     power_init();
     interrupt_init();
     interrupt_open_console(COM1_LINE);

@@ -28,7 +28,6 @@ struct free_range {
 static struct {
     struct free_range free[FREE_MAX]; /* sorted, disjoint, none empty */
     size_t count;
-    uint64_t ram_bytes;
     uint64_t reach; /* nothing at or above it is given out */
     bool from_top;
 } memory;
@@ -93,12 +92,11 @@ static void add_ram(const struct boot_range *ram)
 {
     struct free_range range = {page_up(ram->base), page_down(ram->base + ram->length)};
 
-    memory.ram_bytes += ram->length;
     if (range.start < range.end)
         memory.free[memory.count++] = range;
 }
 
-void memory_init(const struct boot_info *info, bool from_top)
+bool memory_init(const struct boot_info *info, bool from_top)
 {
     struct image_layout layout;
 
@@ -115,21 +113,12 @@ void memory_init(const struct boot_info *info, bool from_top)
         const struct boot_range *module = &info->modules[i];
         keep_out(page_down(module->base), page_up(module->base + module->length));
     }
-
-    if (memory_available() < MEMORY_NEEDED)
-        panic("too little RAM: %llu KiB free beside the kernel and its modules, needed %llu KiB; "
-              "give the machine 8 MiB or more (QEMU: -m 8)",
-              (unsigned long long)memory_available() >> 10, MEMORY_NEEDED >> 10);
+    return memory_available() >= MEMORY_NEEDED;
 }
 
 void memory_set_reach(uint64_t end)
 {
     memory.reach = end;
-}
-
-uint64_t memory_ram_bytes(void)
-{
-    return memory.ram_bytes;
 }
 
 /* The end of what range `index` offers at present; its start, or below, when it offers nothing. */

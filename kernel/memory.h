@@ -14,17 +14,14 @@
 
 /*
  * Makes memory_alloc work out of `info`'s RAM, without the first MiB, the kernel's image and the
- * modules. `from_top` takes from the top of RAM instead of from the bottom. Panics when less than
- * MEMORY_NEEDED is free. Until memory_set_reach says more, only memory below 4 GiB is given out:
- * that is what the page tables of the start map. Everything needed of the boot loader's structures
- * and of the firmware's must have been copied before.
+ * modules. `from_top` takes from the top of RAM instead of from the bottom. False: less than
+ * MEMORY_NEEDED is free, and the machine cannot start. Until memory_set_reach says more, only memory
+ * below 4 GiB is given out: that is what the page tables of the start map. Everything needed of the
+ * boot loader's structures and of the firmware's must have been copied before.
  */
-void memory_init(const struct boot_info *info, bool from_top);
+bool memory_init(const struct boot_info *info, bool from_top);
 
 /* From now on memory_alloc may give out whatever lies below physical address `end`. */
 void memory_set_reach(uint64_t end);
-
-/* The RAM of the boot loader's map in bytes, given away or not. */
-uint64_t memory_ram_bytes(void);
 
 #endif

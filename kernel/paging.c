@@ -8,13 +8,13 @@
  */
 #include "kernel/paging.h"
 
-#include <machine/log.h>
+#include <string.h>
+
 #include <machine/memory.h>
 #include <machine/panic.h>
 
 #include "kernel/cpu.h"
 #include "kernel/memory.h"
-#include "kernel/trap.h"
 
 #define PAGE_BYTES 4096ULL
 #define TABLE_ENTRIES 512
@@ -266,36 +266,35 @@ static struct paging_cpu cpu_probe(void)
     return cpu;
 }
 
-static void plan_fill(const struct boot_info *info)
+static void plan_fill(const struct boot_info *info, const uint64_t *guards, size_t guard_count)
 {
+    ensure(guard_count < PAGING_GUARDS_MAX);
     plan.info = info;
     image_layout_get(&plan.image);
     plan.guards[0] = plan.image.guard.start;
-    plan.guard_count = 1 + trap_guards(&plan.guards[1], PAGING_GUARDS_MAX - 1);
+    memcpy(&plan.guards[1], guards, guard_count * sizeof(guards[0]));
+    plan.guard_count = 1 + guard_count;
     plan.cpu = cpu_probe();
 }
 
-void paging_init(const struct boot_info *info)
+const char *paging_init(const struct boot_info *info, const uint64_t *guards, size_t guard_count,
+                        struct paging_report *report)
 {
-    uint64_t needed, before = memory_available();
-
-    plan_fill(info);
-    needed = paging_tables_needed(&plan) * PAGE_BYTES;
-    if (before < needed)
-        panic("too little RAM below 4 GiB for page tables: %llu KiB free, needed %llu KiB",
-              (unsigned long long)before >> 10, (unsigned long long)needed >> 10);
+    plan_fill(info, guards, guard_count);
+    report->free = memory_available();
+    report->needed = paging_tables_needed(&plan) * PAGE_BYTES;
+    report->gigabyte_pages = plan.cpu.gigabyte_pages;
+    if (report->free < report->needed)
+        return "too little RAM below 4 GiB for page tables";
 
     uint64_t *table = paging_build(&plan);
     if (!table)
-        panic("RAM below 4 GiB is too fragmented for page tables: %llu KiB free, needed %llu KiB",
-              (unsigned long long)before >> 10, (unsigned long long)needed >> 10);
-    log_event(LOG_DEBUG, "paging", "ram_mib=%llu page_tables_kib=%llu gigabyte_pages=%s",
-              (unsigned long long)memory_ram_bytes() >> 20,
-              (unsigned long long)(before - memory_available()) >> 10,
-              plan.cpu.gigabyte_pages ? "yes" : "no");
+        return "RAM below 4 GiB is too fragmented for page tables";
+    report->used = report->free - memory_available();
     /* entry.S has set CR0.WP and EFER.NXE, without which the tables' bits mean nothing, and left
      * CR4.PGE off, so that nothing of the old mappings outlives this. */
     cpu_write_cr3((uintptr_t)table);
     root = table;
     memory_set_reach(address_end(&plan.cpu));
+    return NULL;
 }

@@ -41,13 +41,23 @@ struct paging_plan {
     struct paging_cpu cpu;
 };
 
+/* What paging_init did, for the log. In bytes. */
+struct paging_report {
+    uint64_t free; /* before it took anything */
+    uint64_t needed;
+    uint64_t used;
+    bool gigabyte_pages;
+};
+
 /*
- * Builds the tables for this machine out of memory_alloc and loads them. After it only RAM, the
- * image and what memory_map_device maps can be reached: not page zero, no stack guard, no firmware
- * table outside RAM. Raises memory_alloc's reach to all of RAM. Panics when the memory doesn't
- * suffice. Needs memory_init.
+ * Builds the tables for this machine out of memory_alloc, loads them and fills `report`. After it
+ * only RAM, the image and what memory_map_device maps can be reached: not page zero, not the image's
+ * stack guard, none of the pages at `guards` (fewer than PAGING_GUARDS_MAX), no firmware table
+ * outside RAM. Raises memory_alloc's reach to all of RAM. Returns NULL, or a text (static) saying why
+ * the machine cannot start, and then nothing is loaded. `info` must stay. Needs memory_init.
  */
-void paging_init(const struct boot_info *info);
+const char *paging_init(const struct boot_info *info, const uint64_t *guards, size_t guard_count,
+                        struct paging_report *report);
 
 /* At most so many 4 KiB tables are needed for the RAM and the image of `plan`. */
 size_t paging_tables_needed(const struct paging_plan *plan);

@@ -1,5 +1,4 @@
 /* kernel/memory.c over real memory at the addresses where a machine has it. */
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -24,15 +23,10 @@
 #define IMAGE_END (MIB + 600 * KIB)
 
 static jmp_buf panic_return;
-static char panic_text[256];
 
 _Noreturn void panic(const char *format, ...)
 {
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(panic_text, sizeof(panic_text), format, arguments);
-    va_end(arguments);
+    (void)format;
     longjmp(panic_return, 1);
 }
 
@@ -182,7 +176,6 @@ TEST(partial_pages_of_the_map_are_left_alone)
 
     assert_int_equal(memory_available(), 18 * MIB - 2 * PAGE);
     assert_int_equal(address_of(memory_alloc(PAGE, 1)), 2 * MIB + PAGE);
-    assert_int_equal(memory_ram_bytes(), 18 * MIB - 2);
 }
 
 TEST(ram_above_the_reach_waits_until_it_is_raised)
@@ -197,7 +190,6 @@ TEST(ram_above_the_reach_waits_until_it_is_raised)
     assert_int_equal(address_of(memory_alloc(PAGE, PAGE)), HIGH_BASE + MIB - PAGE);
     memory_set_reach(1ULL << 47);
     assert_int_equal(address_of(memory_alloc(PAGE, PAGE)), HIGH_END - PAGE);
-    assert_int_equal(memory_ram_bytes(), 15 * MIB + (HIGH_END - HIGH_BASE));
 }
 
 TEST(from_top_goes_down_to_the_last_piece)
@@ -235,20 +227,18 @@ TEST(size_zero_and_odd_alignments_are_our_own_bugs)
     assert_panics(memory_alloc(64, 48));
 }
 
-TEST(too_little_ram_is_told_in_numbers)
+TEST(too_little_ram_is_refused)
 {
     ram_add(MIB, 2 * MIB);
-    assert_panics(memory_init(&info, false));
-    assert_non_null(strstr(panic_text, "too little RAM: 424 KiB free"));
-    assert_non_null(strstr(panic_text, "needed 1024 KiB"));
-    assert_null(strchr(panic_text, '\n'));
+    assert_false(memory_init(&info, false));
+    assert_int_equal(memory_available(), 424 * KIB);
 }
 
 TEST(a_machine_without_ram_below_4_gib_is_refused)
 {
     ram_add(HIGH_BASE, HIGH_END);
-    assert_panics(memory_init(&info, false));
-    assert_non_null(strstr(panic_text, "too little RAM: 0 KiB free"));
+    assert_false(memory_init(&info, false));
+    assert_int_equal(memory_available(), 0);
 }
 
 TEST(a_full_list_of_ranges_gives_up_the_smaller_rest)

@@ -3,14 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <machine/log.h>
+
 #include <machine/memory.h>
 #include <machine/panic.h>
 
 #include "kernel/memory.h"
 #include "kernel/paging.h"
-#include "kernel/trap.h"
-#include "tests/host/fixture/test.h"
 
 #define KIB 1024ULL
 #define MIB (1024 * KIB)
@@ -41,33 +39,14 @@ uint64_t memory_available(void)
     return (tables_limit - tables_used) * PAGE;
 }
 
-uint64_t memory_ram_bytes(void)
-{
-    return 0;
-}
-
 void memory_set_reach(uint64_t end)
 {
     (void)end;
 }
 
-size_t trap_guards(uint64_t *guards, size_t max)
-{
-    (void)guards;
-    (void)max;
-    return 0;
-}
-
 void image_layout_get(struct image_layout *layout)
 {
     memset(layout, 0, sizeof(*layout));
-}
-
-void log_event(enum log_level level, const char *event, const char *format, ...)
-{
-    (void)level;
-    (void)event;
-    (void)format;
 }
 
 _Noreturn void panic(const char *format, ...)
