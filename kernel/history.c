@@ -54,15 +54,13 @@ static void quote(char value[static VALUE_MAX], const char *text, size_t length)
     value[used] = '\0';
 }
 
-void history_report(void)
+const char *history_value(unsigned age)
 {
     static char value[VALUE_MAX]; /* not on the stack, of which a panic may have little left */
+    const unsigned at = (next + HISTORY_LINES - 1 - age % HISTORY_LINES) % HISTORY_LINES;
 
-    for (unsigned i = 0; i < HISTORY_LINES; i++) {
-        const unsigned at = (next + i) % HISTORY_LINES;
-        if (lines[at].length == 0)
-            continue;
-        quote(value, lines[at].text, lines[at].length);
-        log_event(LOG_REPORT, "history", "line=\"%s\"", value);
-    }
+    if (lines[at].length == 0)
+        return NULL;
+    quote(value, lines[at].text, lines[at].length);
+    return value;
 }

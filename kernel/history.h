@@ -16,7 +16,11 @@ void history_keep(const char *line, size_t length);
 /* What is kept stays from now on: for the beginning of a panic, whose own lines are no history. */
 void history_freeze(void);
 
-/* Queues what is kept as `history` events, the oldest first. */
-void history_report(void);
+/*
+ * The line that `age` others have followed (0 to HISTORY_LINES - 1), escaped as the inside of a
+ * quoted value and cut so that it fits into an event. Static text, valid until the next call; NULL:
+ * there is none.
+ */
+const char *history_value(unsigned age);
 
 #endif

@@ -249,11 +249,20 @@ static void report_registers(const struct trap_frame *f)
               LLX(cpu_read_cr4()));
 }
 
+static void report_history(void)
+{
+    for (unsigned age = HISTORY_LINES; age-- > 0;) {
+        const char *line = history_value(age);
+        if (line != NULL)
+            log_event(LOG_REPORT, "history", "line=\"%s\"", line);
+    }
+}
+
 _Noreturn static void report_rest(const struct trap_frame *frame)
 {
     report_registers(frame);
     backtrace_report(frame);
-    history_report();
+    report_history();
     log_event(LOG_REPORT, "bye", "reason=panic action=%s", action_name());
     act();
 }

@@ -32,12 +32,22 @@ static void keep_numbered(unsigned first, unsigned count)
     }
 }
 
+/* As the panic report does. */
+static void report(void)
+{
+    for (unsigned age = HISTORY_LINES; age-- > 0;) {
+        const char *line = history_value(age);
+        if (line != NULL)
+            log_event(LOG_REPORT, "history", "line=\"%s\"", line);
+    }
+}
+
 TEST(fewer_events_than_there_is_room_for_are_all_there)
 {
-    history_report();
+    report();
     assert_int_equal(machine_log_count("history", ""), 0);
     keep_numbered(0, 3);
-    history_report();
+    report();
     assert_int_equal(machine_log_count("history", ""), 3);
     assert_int_equal(machine_log_count("history", "line=\"stats t=0.1 n=0.\""), 1);
 }
@@ -45,7 +55,7 @@ TEST(fewer_events_than_there_is_room_for_are_all_there)
 TEST(only_the_last_ones_are_kept)
 {
     keep_numbered(100, 3 * HISTORY_LINES + 7);
-    history_report();
+    report();
     assert_int_equal(machine_log_count("history", ""), HISTORY_LINES);
     for (unsigned i = 0; i < HISTORY_LINES; i++) {
         char fragment[16];
@@ -59,13 +69,13 @@ TEST(every_text_stays_one_value)
     char line[LOG_LINE_MAX];
 
     keep("warn t=1.0 word=\"a \\\"b\\\\\"");
-    history_report();
+    report();
     assert_int_equal(machine_log_count("history", "word=\\\"a \\\\\\\"b\\\\\\\\\\\"\""), 1);
 
     /* The longest line, even if each of its bytes takes two: the simulated log refuses a longer. */
     memset(line, '"', sizeof(line));
     history_keep(line, sizeof(line));
-    history_report();
+    report();
     assert_int_equal(machine_log_count("history", "\\\"\\\"...\""), 1);
 }
 
@@ -75,6 +85,6 @@ TEST(what_a_panic_says_itself_is_no_history)
     keep("boot t=1.0 kept");
     history_freeze();
     keep_numbered(0, HISTORY_LINES);
-    history_report();
+    report();
     assert_int_equal(machine_log_count("history", "boot t=1.0 kept"), 1);
 }
