@@ -406,13 +406,13 @@ C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers
 KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
 LISTED_SOURCES = $(sort $(IMAGE_SOURCES) $(BENCH_OWN) $(BED_SOURCES) $(ICOUNT_SOURCES))
 
-check: check-format check-layers check-headers check-newlib check-readme check-conformance \
-	check-tidy check-cppcheck $(HOST_PROGRAMS) \
+check: check-format check-layers check-circles check-headers check-newlib check-readme \
+	check-conformance check-tidy check-cppcheck $(HOST_PROGRAMS) \
 	$(BENCH_PROGRAMS) $(BED_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README, conformance
 	@echo 'check: all passed'
 
-.PHONY: check-format check-layers check-headers check-newlib check-readme check-conformance \
-	check-tidy check-cppcheck
+.PHONY: check-format check-layers check-circles check-headers check-newlib check-readme \
+	check-conformance check-tidy check-cppcheck
 
 check-format: | packages
 	$(say) CHECK 'formatting (mended by `make format`)'
@@ -421,6 +421,10 @@ check-format: | packages
 check-layers: | packages
 	$(say) CHECK 'layers, top level, lists of sources'
 	$(Q)tools/check-layers $(LISTED_SOURCES)
+
+check-circles: $(KERNEL_OBJECTS)
+	$(say) CHECK 'no circles of files'
+	$(Q)tools/check-circles $(NM) $(OUT)/obj $^
 
 # Each header must be enough by itself. The kernel's are compiled as the kernel is.
 check-headers: $(NEWLIB_KEY) $(OUT)/include/version.h
