@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <machine/settings.h>
+
 #include "drivers/pci.h"
 #include "drivers/pci_hotplug.h"
 #include "drivers/virtio_net.h"
@@ -17,11 +19,11 @@
 #define PORTS_FUNCTIONS_MAX 256
 
 struct ports {
-    struct assembly *assembly;              /* the caller's: where ports are put in */
-    enum virtio_transport_choice transport; /* the caller's wish, as the next five */
-    bool vlans[NETDEV_PORTS_MAX];           /* by number: VLANs will be added once it is started */
-    bool promisc, allmulti;                 /* for a port that comes later */
-    bool offloads;                          /* may be taken */
+    struct assembly *assembly;         /* the caller's: where ports are put in */
+    enum settings_transport transport; /* the caller's wish, as the next five */
+    bool vlans[NETDEV_PORTS_MAX];      /* by number: VLANs will be added once it is started */
+    bool promisc, allmulti;            /* for a port that comes later */
+    bool offloads;                     /* may be taken */
     struct mac_address macs[NETDEV_PORTS_MAX]; /* … by number; zero: the device's own */
     struct virtio_net *spares; /* for such ports, as nothing comes from the heap later */
     unsigned spare_count;

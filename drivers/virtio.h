@@ -26,13 +26,6 @@
  * may have any number. */
 #define VIRTIO_QUEUES_MAX 3
 
-/* Which transport a device may be driven by. */
-enum virtio_transport_choice {
-    VIRTIO_TRANSPORT_AUTO,
-    VIRTIO_TRANSPORT_LEGACY,
-    VIRTIO_TRANSPORT_MODERN
-};
-
 struct virtio_device;
 
 struct virtio_transport {

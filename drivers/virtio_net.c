@@ -43,12 +43,12 @@ static bool open_transport(struct virtio_net *net, const struct pci_device *pci)
 {
     const char *modern = "transport=legacy asked for", *legacy = "transport=modern asked for";
 
-    if (net->options.transport != VIRTIO_TRANSPORT_LEGACY) {
+    if (net->options.transport != TRANSPORT_LEGACY) {
         modern = virtio_pci_modern_open(&net->virtio, pci);
         if (modern == NULL)
             return true;
     }
-    if (net->options.transport != VIRTIO_TRANSPORT_MODERN) {
+    if (net->options.transport != TRANSPORT_MODERN) {
         legacy = virtio_pci_legacy_open(&net->virtio, pci);
         if (legacy == NULL)
             return true;
@@ -112,7 +112,7 @@ bool virtio_net_probe_go_on(struct netdev *dev)
         return false;
     if (dev->state == NETDEV_PROBING) {
         dev->state = NETDEV_FOUND;
-        if (net->options.transport == VIRTIO_TRANSPORT_AUTO)
+        if (net->options.transport == TRANSPORT_AUTO)
             step_back_to_legacy(net);
         virtio_net_look(net);
     }

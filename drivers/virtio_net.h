@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <machine/settings.h>
+
 #include "drivers/pci.h"
 #include "drivers/virtio.h"
 #include "drivers/virtio_net_control.h"
@@ -88,7 +90,7 @@ struct virtio_net_link {
 
 /* What is asked of a port before it is negotiated with. */
 struct virtio_net_options {
-    enum virtio_transport_choice transport; /* AUTO: modern, else legacy */
+    enum settings_transport transport; /* AUTO: modern, else legacy */
     bool vlans; /* add_vlan will be called; till then nothing with a tag comes in (§5.1.6.5.3) */
     bool
         offloads; /* frames may leave it and come in with work left to do, where the others allow it */

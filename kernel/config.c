@@ -200,8 +200,8 @@ static bool read_vlan(struct config *config, const char *value)
 static bool read_transport(struct config *config, const char *value)
 {
     static const char *const names[] = {"auto", "legacy", "modern", NULL};
-    static const enum config_transport choices[] = {TRANSPORT_AUTO, TRANSPORT_LEGACY,
-                                                    TRANSPORT_MODERN};
+    static const enum settings_transport choices[] = {TRANSPORT_AUTO, TRANSPORT_LEGACY,
+                                                      TRANSPORT_MODERN};
     int choice = read_choice(value, names);
 
     if (choice < 0)
@@ -218,7 +218,7 @@ static bool read_offload(struct config *config, const char *value)
 static bool read_mergeable(struct config *config, const char *value)
 {
     static const char *const names[] = {"auto", "on", "off", NULL};
-    static const enum config_mergeable choices[] = {MERGEABLE_AUTO, MERGEABLE_ON, MERGEABLE_OFF};
+    static const enum settings_mergeable choices[] = {MERGEABLE_AUTO, MERGEABLE_ON, MERGEABLE_OFF};
     int choice = read_choice(value, names);
 
     if (choice < 0)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <machine/log.h>
+#include <machine/settings.h>
 
 #define CONFIG_MACS_MAX 32 /* mac= may be given once a port */
 #define CONFIG_PORTS_MAX CONFIG_MACS_MAX
@@ -18,7 +19,6 @@
 #define CONFIG_WIRE_MAX 640 /* with the NUL: all ports in pairs, each by its MAC */
 
 enum config_mode { MODE_WIRE, MODE_REFLECT };
-enum config_transport { TRANSPORT_AUTO, TRANSPORT_LEGACY, TRANSPORT_MODERN };
 enum config_panic { PANIC_REBOOT, PANIC_HALT, PANIC_POWEROFF };
 
 /* mac=PORT/xx:xx:xx:xx:xx:xx, and accept= */
@@ -26,8 +26,6 @@ struct config_mac {
     unsigned port;
     uint8_t address[6];
 };
-
-enum config_mergeable { MERGEABLE_AUTO, MERGEABLE_ON, MERGEABLE_OFF };
 
 /* vlan=PORT/ID */
 struct config_vlan {
@@ -43,10 +41,10 @@ struct config {
     bool idle_poll;             /* idle=adaptive|poll */
     bool promisc;               /* promisc=on|off */
     bool allmulti;              /* allmulti=on|off */
-    enum config_transport transport; /* transport=auto|legacy|modern */
-    bool offload;                    /* offload=on|off */
-    enum config_mergeable mergeable; /* mergeable=auto|on|off */
-    enum config_panic panic;         /* panic=reboot|halt|poweroff */
+    enum settings_transport transport; /* transport=auto|legacy|modern */
+    bool offload;                      /* offload=on|off */
+    enum settings_mergeable mergeable; /* mergeable=auto|on|off */
+    enum config_panic panic;           /* panic=reboot|halt|poweroff */
     struct config_mac macs[CONFIG_MACS_MAX];
     size_t mac_count;
     size_t mac_last;                               /* of macs[], the one that was read last */

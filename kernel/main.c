@@ -153,22 +153,11 @@ static void init_memory(void)
 }
 
 /* What the command line asks of ports before they are negotiated with. */
-static void tell_wishes(void)
+static void apply_options(void)
 {
-    static const enum assembly_chains chains[] = {
-        [MERGEABLE_AUTO] = ASSEMBLY_CHAINS_AUTO,
-        [MERGEABLE_ON] = ASSEMBLY_CHAINS_ON,
-        [MERGEABLE_OFF] = ASSEMBLY_CHAINS_OFF,
-    };
-    static const enum virtio_transport_choice choices[] = {
-        [TRANSPORT_AUTO] = VIRTIO_TRANSPORT_AUTO,
-        [TRANSPORT_LEGACY] = VIRTIO_TRANSPORT_LEGACY,
-        [TRANSPORT_MODERN] = VIRTIO_TRANSPORT_MODERN,
-    };
-
-    ports.transport = choices[config.transport];
+    ports.transport = config.transport;
     ports.offloads = config.offload;
-    assembly.chains = chains[config.mergeable];
+    assembly.mergeable = config.mergeable;
     for (size_t i = 0; i < config.vlan_count; i++)
         ports.vlans[config.vlans[i].port] = true;
 }
@@ -252,7 +241,7 @@ static void bring_up_ports(void)
     const bool reflect = config.mode == MODE_REFLECT;
 
     _Static_assert(sizeof(config.wire) <= sizeof(assembly.wire), "any wire= must fit");
-    tell_wishes();
+    apply_options();
     ports_find(&ports, &assembly);
     assembly.memory = memory_for_buffers();
     assembly_plan(&assembly, config.wire, reflect);

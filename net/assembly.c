@@ -55,7 +55,7 @@ static bool may_chain(const struct assembly *assembly, const struct pool *pool,
                       const struct terms *terms, uint64_t share)
 {
     if (!(terms->offloads & NETDEV_OFFLOAD_SEGMENTS) ||
-        !(terms->offloads & NETDEV_OFFLOAD_CHAINS) || assembly->chains == ASSEMBLY_CHAINS_OFF)
+        !(terms->offloads & NETDEV_OFFLOAD_CHAINS) || assembly->mergeable == MERGEABLE_OFF)
         return false;
     if (pool->capacity != 0)
         return pool->next != NULL;
@@ -68,7 +68,7 @@ static struct terms terms_of(const struct assembly *assembly, unsigned id, uint6
     struct terms terms = {.offloads =
                               offloads_towards(assembly, id) & assembly->ports[id]->rx_offloads};
     const bool whole =
-        assembly->chains != ASSEMBLY_CHAINS_ON || !(terms.offloads & NETDEV_OFFLOAD_CHAINS);
+        assembly->mergeable != MERGEABLE_ON || !(terms.offloads & NETDEV_OFFLOAD_CHAINS);
 
     terms.frame_max =
         pool->capacity != 0

@@ -13,16 +13,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <machine/settings.h>
+
 #include "net/lane.h"
 #include "net/netdev.h"
 #include "net/wiring.h"
-
-/* Whether frames of 64 KiB lie in several buffers. */
-enum assembly_chains {
-    ASSEMBLY_CHAINS_AUTO, /* only where memory is too short for a buffer each: that costs less */
-    ASSEMBLY_CHAINS_ON,   /* wherever both ports can */
-    ASSEMBLY_CHAINS_OFF
-};
 
 struct assembly {
     unsigned port_count;
@@ -30,7 +25,7 @@ struct assembly {
     char wire[WIRING_WORD];                 /* by which they are wired */
     bool reflect;                           /* every port leads back to itself */
     uint64_t memory;                        /* bytes that step 2 will have; the caller's */
-    enum assembly_chains chains;            /* the caller's */
+    enum settings_mergeable mergeable;      /* the caller's */
     struct wiring wiring;
     struct lane lanes[NETDEV_PORTS_MAX];       /* of the port of the same number */
     struct lane *port_lanes[NETDEV_PORTS_MAX]; /* the same; NULL: out of service, no lane */

@@ -8,6 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* transport=: which transport a device may be driven by. */
+enum settings_transport { TRANSPORT_AUTO, TRANSPORT_LEGACY, TRANSPORT_MODERN };
+
+/* mergeable=: whether frames of 64 KiB lie in several buffers. */
+enum settings_mergeable {
+    MERGEABLE_AUTO, /* only where memory is too short for a buffer each: that costs less */
+    MERGEABLE_ON,   /* wherever both ports can */
+    MERGEABLE_OFF
+};
+
 /* What net/ has to act upon; the rest is the machine's own. */
 struct settings {
     unsigned stats_seconds; /* 0: no stats events */

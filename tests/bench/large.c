@@ -54,7 +54,7 @@ static void set_up(const struct plan *plan)
         assembly.ports[i] = virtio_net_probe(&pci[i], i, &options);
     assembly.port_count = 2;
     assembly.memory = memory_for(plan->buffers);
-    assembly.chains = plan->buffers[0] == 'w' ? ASSEMBLY_CHAINS_OFF : ASSEMBLY_CHAINS_ON;
+    assembly.mergeable = plan->buffers[0] == 'w' ? MERGEABLE_OFF : MERGEABLE_ON;
     assembly_plan(&assembly, "", false);
     assembly_allot(&assembly, assembly.memory);
     assembly_start(&assembly);

@@ -427,9 +427,8 @@ static void start(struct netdev *dev, struct input *input)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum virtio_transport_choice choices[] = {
-        VIRTIO_TRANSPORT_AUTO, VIRTIO_TRANSPORT_MODERN, VIRTIO_TRANSPORT_LEGACY,
-        VIRTIO_TRANSPORT_AUTO};
+    static const enum settings_transport choices[] = {TRANSPORT_AUTO, TRANSPORT_MODERN,
+                                                      TRANSPORT_LEGACY, TRANSPORT_AUTO};
     struct input input = {data, size};
     struct pci_device pci;
 

@@ -39,7 +39,7 @@ static void remove_window(void)
     set_capability(SIM_WINDOW, TYPE, 1, 0x77);
 }
 
-static void probe(enum virtio_transport_choice choice)
+static void probe(enum settings_transport choice)
 {
     assert_int_equal(pci_scan(devices, BENCHES_MAX), 1);
     one->dev = virtio_net_probe(&devices[0], 0, &(struct virtio_net_options){.transport = choice});
@@ -80,11 +80,10 @@ TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench
 TEST(modern_is_preferred_and_the_word_forces_either)
 {
     static const struct {
-        enum virtio_transport_choice choice;
+        enum settings_transport choice;
         const char *name;
-    } rows[] = {{VIRTIO_TRANSPORT_AUTO, "modern"},
-                {VIRTIO_TRANSPORT_LEGACY, "legacy"},
-                {VIRTIO_TRANSPORT_MODERN, "modern"}};
+    } rows[] = {
+        {TRANSPORT_AUTO, "modern"}, {TRANSPORT_LEGACY, "legacy"}, {TRANSPORT_MODERN, "modern"}};
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         bench_renew(state);
@@ -98,14 +97,14 @@ TEST(modern_is_preferred_and_the_word_forces_either)
 TEST(a_transport_that_is_forced_and_missing_refuses_the_port)
 {
     bench_add(0, SIM_FEATURES_USUAL);
-    probe(VIRTIO_TRANSPORT_LEGACY);
+    probe(TRANSPORT_LEGACY);
     assert_refused("no-transport");
     assert_int_equal(machine_log_count("error", "device=0x1041 modern=\"transport=legacy asked "
                                                 "for\" legacy=\"not a transitional device\""),
                      1);
     bench_renew(state);
     one->net = sim_virtio_net_add(1, SIM_FEATURES_USUAL);
-    probe(VIRTIO_TRANSPORT_MODERN);
+    probe(TRANSPORT_MODERN);
     assert_refused("no-transport");
     assert_int_equal(machine_log_count("error", "modern=\"no usable common configuration structure"
                                                 "\" legacy=\"transport=modern asked for\""),
@@ -117,7 +116,7 @@ TEST(without_ports_the_modern_interface_is_used)
 {
     add_transitional();
     sim_pci_set(one->net->pci, 0x10, 4, 1);
-    probe(VIRTIO_TRANSPORT_AUTO);
+    probe(TRANSPORT_AUTO);
     assert_forwards_by("modern");
 }
 
@@ -153,7 +152,7 @@ TEST(a_capability_that_makes_no_sense_is_named_and_legacy_used)
             bench_renew(state);
             add_transitional();
             set_capability(structure, defect->field, defect->width, defect->value);
-            probe(VIRTIO_TRANSPORT_AUTO);
+            probe(TRANSPORT_AUTO);
             snprintf(told, sizeof(told),
                      "pci=00:01.0 reason=virtio-capability structure=%s at=0x%02x %s",
                      structures[structure], one->net->modern.capabilities[structure], defect->told);
@@ -171,7 +170,7 @@ TEST(a_structure_that_is_missing_refuses_a_modern_device)
         bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         set_capability(structure, TYPE, 1, 0x77); /* of a type that nobody knows */
-        probe(VIRTIO_TRANSPORT_AUTO);
+        probe(TRANSPORT_AUTO);
         assert_refused("no-transport");
         assert_int_equal(machine_log_count("error", "modern=\"no usable "), 1);
         assert_int_equal(machine_log_count("warn", ""), 0); /* what is unknown is passed over */
@@ -196,7 +195,7 @@ TEST(structures_that_are_too_short_or_misaligned_are_not_used)
         bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         set_capability(rows[i].structure, defect->field, defect->width, defect->value);
-        probe(VIRTIO_TRANSPORT_AUTO);
+        probe(TRANSPORT_AUTO);
         assert_refused("no-transport");
         assert_int_equal(machine_log_count("warn", defect->told), 1);
     }
@@ -213,7 +212,7 @@ TEST(what_is_longer_than_is_known_is_used_all_the_same)
         offset = sim_pci_get(one->net->pci, one->net->modern.capabilities[structure] + OFFSET, 4);
         set_capability(structure, LEN, 1, 24);
         set_capability(structure, LENGTH, 4, 0x4000 - offset); /* to the BAR's end */
-        probe(VIRTIO_TRANSPORT_AUTO);
+        probe(TRANSPORT_AUTO);
         assert_forwards_by("modern");
         assert_int_equal(machine_log_count("warn", ""), 0);
     }
@@ -234,14 +233,14 @@ TEST(of_several_structures_of_a_kind_the_first_usable_one_counts)
                 sim_pci_get(one->net->pci, one->net->modern.capabilities[structure] + OFFSET, 4);
             sim_modern_add_capability(one->net, structure, SIM_MODERN_BAR, offset, 0x1000);
             set_capability(structure, BAR, 1, bars[i]);
-            probe(VIRTIO_TRANSPORT_AUTO);
+            probe(TRANSPORT_AUTO);
             assert_forwards_by("modern");
             assert_int_equal(machine_log_count("warn", "virtio-capability"), 1);
         }
         bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         sim_modern_add_capability(one->net, structure, 7, 0, 0x1000); /* too late to be looked at */
-        probe(VIRTIO_TRANSPORT_AUTO);
+        probe(TRANSPORT_AUTO);
         assert_forwards_by("modern");
         assert_int_equal(machine_log_count("warn", ""), 0);
     }
@@ -253,7 +252,7 @@ TEST(a_list_that_leads_back_into_itself_ends_where_it_does)
         bench_renew(state);
         add_transitional();
         set_capability(structure, NEXT, 1, one->net->modern.capabilities[SIM_COMMON]);
-        probe(VIRTIO_TRANSPORT_AUTO);
+        probe(TRANSPORT_AUTO);
         assert_forwards_by(structure == SIM_NOTIFY || structure == SIM_WINDOW ? "modern"
                                                                               : "legacy");
     }
@@ -265,7 +264,7 @@ TEST(a_capability_at_the_end_of_configuration_space_is_not_read_past_it)
     set_capability(SIM_WINDOW, NEXT, 1, 0xfc);
     sim_pci_set(one->net->pci, 0xfc, 4, 0x01140009); /* vendor, the last, 20 bytes, common */
     set_capability(SIM_COMMON, BAR, 1, 7);
-    probe(VIRTIO_TRANSPORT_AUTO);
+    probe(TRANSPORT_AUTO);
     assert_forwards_by("legacy");
 }
 
@@ -278,7 +277,7 @@ TEST(a_capability_that_the_end_cuts_off_is_not_used)
            &one->net->pci->config[one->net->modern.capabilities[SIM_NOTIFY]], 16);
     sim_pci_set(one->net->pci, 0xf0 + NEXT, 1, 0);
     set_capability(SIM_NOTIFY, BAR, 1, 7);
-    probe(VIRTIO_TRANSPORT_AUTO);
+    probe(TRANSPORT_AUTO);
     assert_int_equal(machine_log_count("warn", "structure=notify at=0xf0 cap_len=0x14"), 1);
     assert_forwards_by("legacy");
 }
@@ -291,7 +290,7 @@ TEST(structures_in_a_bar_of_32_bits_are_reached)
     sim_virtio_net_modernise(one->net, 0, true);
     sim_pci_add_bar(one->net->pci, SIM_MODERN_BAR, 0, SIM_MODERN_BYTES, 0xfebf0000);
     sim_pci_add_bar(one->net->pci, SIM_MODERN_BAR + 1, 0, SIM_MODERN_BYTES, 0xfebe0000);
-    probe(VIRTIO_TRANSPORT_MODERN);
+    probe(TRANSPORT_MODERN);
     assert_forwards_by("modern");
 }
 
@@ -308,7 +307,7 @@ TEST(a_bar_that_cannot_be_mapped_is_named)
         remove_window();
         if (way == 2)
             sim_bus_refuse_mapping();
-        probe(VIRTIO_TRANSPORT_AUTO);
+        probe(TRANSPORT_AUTO);
         assert_refused("no-transport");
         assert_int_equal(machine_log_count("warn", "structure=common at=0x4c unreachable_bar=0x"),
                          1);
@@ -320,7 +319,7 @@ TEST(a_bar_without_an_address_is_reached_through_the_window)
 {
     one->net = sim_virtio_net_add(1, SIM_FEATURES_USUAL);
     sim_virtio_net_modernise(one->net, 0, true);
-    probe(VIRTIO_TRANSPORT_AUTO);
+    probe(TRANSPORT_AUTO);
     assert_forwards_by("modern");
     assert_true(one->net->modern.window_accesses > 100);
 }
@@ -330,7 +329,7 @@ TEST(a_window_that_is_too_short_is_no_way_in)
     one->net = sim_virtio_net_add(1, SIM_FEATURES_USUAL);
     sim_virtio_net_modernise(one->net, 0, true);
     set_capability(SIM_WINDOW, LEN, 1, 16);
-    probe(VIRTIO_TRANSPORT_AUTO);
+    probe(TRANSPORT_AUTO);
     assert_refused("no-transport");
 }
 
@@ -352,7 +351,7 @@ TEST(the_doorbell_is_at_the_offset_that_the_queue_states)
         one->net->modern.multiplier = rows[i].multiplier;
         set_capability(SIM_NOTIFY, MULTIPLIER, 4, rows[i].multiplier);
         memcpy(one->net->modern.notify_off, rows[i].off, sizeof(rows[i].off));
-        probe(VIRTIO_TRANSPORT_AUTO);
+        probe(TRANSPORT_AUTO);
         assert_forwards_by("modern");
         assert_true(one->dev->ops->set_promisc(one->dev, true));
         for (unsigned queue = 0; queue < SIM_QUEUES; queue++)
@@ -402,7 +401,7 @@ TEST(doorbells_at_ports_are_rung_where_there_are_no_others)
     sim_pci_add_bar(one->net->pci, SIM_MODERN_PORTS, 1, 16, PORTS);
     sim_modern_add_capability(one->net, SIM_NOTIFY, SIM_MODERN_PORTS, 0, 16);
     set_capability(SIM_NOTIFY, TYPE, 1, 0x77);
-    probe(VIRTIO_TRANSPORT_AUTO);
+    probe(TRANSPORT_AUTO);
     assert_forwards_by("modern");
     assert_int_equal(((struct virtio_net *)one->dev)->virtio.modern.doorbells[1].port, PORTS + 4);
 }
@@ -424,12 +423,12 @@ TEST(a_transitional_device_without_version_1_is_driven_by_legacy)
 {
     add_transitional();
     one->net->features &= ~SIM_F(VERSION_1);
-    probe(VIRTIO_TRANSPORT_AUTO);
+    probe(TRANSPORT_AUTO);
     assert_forwards_by("legacy");
     bench_renew(state);
     add_transitional();
     one->net->features &= ~SIM_F(VERSION_1);
-    probe(VIRTIO_TRANSPORT_MODERN);
+    probe(TRANSPORT_MODERN);
     assert_refused("no-version-1");
 }
 

@@ -95,15 +95,15 @@ TEST(buffers_are_merged_only_where_memory_is_too_short_for_large_ones)
 
 TEST(the_command_line_may_ask_for_merging_or_forbid_it)
 {
-    chains = ASSEMBLY_CHAINS_ON;
+    mergeable = MERGEABLE_ON;
     pair(ALL | CHAINS, ALL | CHAINS);
     assert_true(bench_took(0, SIM_F_MRG_RXBUF) && bench_took(0, SIM_F_GUEST_TSO4));
     again(state);
-    chains = ASSEMBLY_CHAINS_ON;
+    mergeable = MERGEABLE_ON;
     pair(ALL, ALL); /* that cannot */
     assert_int_equal(benches[0].dev->frame_max, NETDEV_FRAME_SEGMENTS);
     again(state);
-    chains = ASSEMBLY_CHAINS_OFF;
+    mergeable = MERGEABLE_OFF;
     put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
     assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_GUEST_TSO4));
     assert_int_equal(machine_log_count("warn", "too little RAM for frames of 64 KiB"), 2);
