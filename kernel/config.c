@@ -230,7 +230,7 @@ static bool read_mergeable(struct config *config, const char *value)
 static bool read_panic(struct config *config, const char *value)
 {
     static const char *const names[] = {"reboot", "halt", "poweroff", NULL};
-    static const enum config_panic actions[] = {PANIC_REBOOT, PANIC_HALT, PANIC_POWEROFF};
+    static const enum panic_action actions[] = {PANIC_REBOOT, PANIC_HALT, PANIC_POWEROFF};
     int choice = read_choice(value, names);
 
     if (choice < 0)

@@ -11,6 +11,8 @@
 #include <machine/log.h>
 #include <machine/settings.h>
 
+#include "kernel/panic.h"
+
 #define CONFIG_MACS_MAX 32 /* mac= may be given once a port */
 #define CONFIG_PORTS_MAX CONFIG_MACS_MAX
 #define CONFIG_ACCEPTS_MAX 64 /* accept= and vlan= may be given often */
@@ -19,7 +21,6 @@
 #define CONFIG_WIRE_MAX 640 /* with the NUL: all ports in pairs, each by its MAC */
 
 enum config_mode { MODE_WIRE, MODE_REFLECT };
-enum config_panic { PANIC_REBOOT, PANIC_HALT, PANIC_POWEROFF };
 
 /* mac=PORT/xx:xx:xx:xx:xx:xx, and accept= */
 struct config_mac {
@@ -44,7 +45,7 @@ struct config {
     enum settings_transport transport; /* transport=auto|legacy|modern */
     bool offload;                      /* offload=on|off */
     enum settings_mergeable mergeable; /* mergeable=auto|on|off */
-    enum config_panic panic;           /* panic=reboot|halt|poweroff */
+    enum panic_action panic;           /* panic=reboot|halt|poweroff */
     struct config_mac macs[CONFIG_MACS_MAX];
     size_t mac_count;
     size_t mac_last;                               /* of macs[], the one that was read last */

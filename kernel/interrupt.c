@@ -86,7 +86,7 @@ unsigned interrupt_wait(uint64_t until)
     const uint64_t now = clock_cycles();
 
     came = 0;
-    pic_let_in();
+    pic_unmask();
     if ((int64_t)(until - now) > 0) {
         timer_set(now, until);
         /* Interrupts are let in only behind the instruction after sti, which is the halt itself: one

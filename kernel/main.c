@@ -328,7 +328,7 @@ _Noreturn void boot_main(uint32_t protocol, uint64_t start)
     report_ready();
     if (config.fault != NULL)
         fault_inject(config.fault); /* debug: shows that the panic report works */
-    while (loop_run(&loop))        /* a tenth of a second of rounds, until somebody wants the end */
-        look_at_ports();           /* have devices come, are they to go? */
-    power_obey(loop_close(&loop)); /* what is in flight leaves, last stats, bye, off or reset */
+    while (loop_run(&loop)) /* a tenth of a second of rounds, until somebody wants the end */
+        look_at_ports();    /* have devices come, are they to go? */
+    power_execute(loop_close(&loop)); /* what is in flight leaves, last stats, bye, off or reset */
 }

@@ -36,7 +36,7 @@
 
 #define LLX(value) ((unsigned long long)(value))
 
-static enum config_panic panic_action = PANIC_REBOOT;
+static enum panic_action panic_action = PANIC_REBOOT;
 static volatile unsigned panic_depth;
 static char panic_reason[PANIC_REASON_MAX];
 
@@ -46,14 +46,14 @@ static struct {
     size_t length;
 } nested_line;
 
-void panic_set_action(enum config_panic action)
+void panic_set_action(enum panic_action action)
 {
     panic_action = action;
 }
 
-static const char *action_name(void)
+const char *panic_action_name(enum panic_action action)
 {
-    switch (panic_action) {
+    switch (action) {
     case PANIC_HALT:
         return "halt";
     case PANIC_POWEROFF:
@@ -159,7 +159,7 @@ _Noreturn static void report_nested(const struct trap_frame *frame)
 
     nested_begin("bye");
     nested_add(" reason=panic action=");
-    nested_add(action_name());
+    nested_add(panic_action_name(panic_action));
     nested_add("\r\n");
     nested_write();
     act();
@@ -263,7 +263,7 @@ _Noreturn static void report_rest(const struct trap_frame *frame)
     report_registers(frame);
     backtrace_report(frame);
     report_history();
-    log_event(LOG_REPORT, "bye", "reason=panic action=%s", action_name());
+    log_event(LOG_REPORT, "bye", "reason=panic action=%s", panic_action_name(panic_action));
     act();
 }
 

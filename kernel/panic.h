@@ -7,11 +7,15 @@
 
 #include <machine/panic.h>
 
-#include "kernel/config.h"
 #include "kernel/trap.h"
 
+enum panic_action { PANIC_REBOOT, PANIC_HALT, PANIC_POWEROFF };
+
 /* What to do after the report: panic= of the command line. Before it is called: reboot. */
-void panic_set_action(enum config_panic action);
+void panic_set_action(enum panic_action action);
+
+/* "reboot", "halt", "poweroff" */
+const char *panic_action_name(enum panic_action action);
 
 /* Reports exception `frame` (trap.S calls it) and acts. Does not return. */
 _Noreturn void panic_exception(const struct trap_frame *frame);

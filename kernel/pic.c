@@ -100,7 +100,7 @@ bool pic_taken(unsigned line)
     return !spurious;
 }
 
-void pic_let_in(void)
+void pic_unmask(void)
 {
     write_masks((uint16_t)~open_lines);
 }

@@ -13,20 +13,20 @@
 bool pic_init(unsigned vector);
 
 /*
- * Lets `line` through at the next pic_let_in. `level`: as PCI's lines, which several devices may hold
+ * Lets `line` through at the next pic_unmask. `level`: as PCI's lines, which several devices may hold
  * at once; else as the old devices' (serial ports, keyboard). False for a line that does not exist
  * or cannot be had so.
  */
 bool pic_open(unsigned line, bool level);
 
 /*
- * For the handler of a line's vector: masks and acknowledges it. It stays masked until pic_let_in, as
+ * For the handler of a line's vector: masks and acknowledges it. It stays masked until pic_unmask, as
  * a device that still holds a level-triggered line would strike again at once. False: there was no
  * interrupt, the line was released meanwhile.
  */
 bool pic_taken(unsigned line);
 
 /* Unmasks what pic_taken has masked. No port access if there is nothing to unmask. */
-void pic_let_in(void);
+void pic_unmask(void);
 
 #endif

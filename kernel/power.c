@@ -203,7 +203,7 @@ bool power_requested(void)
     return request.noted;
 }
 
-void power_obey(uint32_t unsent)
+void power_execute(uint32_t unsent)
 {
     log_event(LOG_REPORT, "bye", "reason=%s action=%s unsent=%" PRIu32, request.reason,
               request.action == POWER_REBOOT ? "reboot" : "poweroff", unsent);

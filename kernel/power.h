@@ -26,7 +26,7 @@ _Noreturn void power_halt(void);
  * Does what power_request has noted, after the `bye` event. Call when the loop is through: `unsent`
  * is how many frames could not leave.
  */
-_Noreturn void power_obey(uint32_t unsent);
+_Noreturn void power_execute(uint32_t unsent);
 
 /*
  * Tells the host of a panic if the machine has the pvpanic device: what it does then (pause, dump,

@@ -45,11 +45,9 @@ void settings_report(void)
 {
     static const char *const levels[] = {
         [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
-    static const char *const actions[] = {
-        [PANIC_REBOOT] = "reboot", [PANIC_HALT] = "halt", [PANIC_POWEROFF] = "poweroff"};
 
     log_event(LOG_REPORT, "settings", "stats=%u log=%s promisc=%s allmulti=%s panic=%s idle=%s",
               current->stats_seconds, levels[current->log], on_off(current->promisc),
-              on_off(current->allmulti), actions[current->panic],
+              on_off(current->allmulti), panic_action_name(current->panic),
               current->idle_poll ? "poll" : "adaptive");
 }
