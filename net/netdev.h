@@ -58,9 +58,8 @@ struct netdev_stats {
     uint64_t rx_bytes;
     uint64_t tx_packets; /* frames taken over from a lane and given to the device */
     uint64_t tx_bytes;
-    uint64_t rx_dropped;   /* frames the driver itself discarded after the device delivered them */
-    uint64_t tx_dropped;   /* frames it took over and could not or can no longer send */
-    uint64_t tx_link_down; /* those of them that were to leave while the link was down, */
+    uint64_t tx_dropped;     /* frames it took over and could not or can no longer send */
+    uint64_t tx_link_down;   /* those of them that were to leave while the link was down, */
     uint64_t tx_bad_offload; /* that wanted something done which they are not made for, */
     uint64_t tx_no_offload;  /* or which the port cannot do */
     uint64_t resets;         /* of the device, since it was started */

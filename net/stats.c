@@ -21,7 +21,6 @@ void stats_subtract(struct stats_counters *counters, const struct stats_counters
     port->rx_bytes -= base->port.rx_bytes;
     port->tx_packets -= base->port.tx_packets;
     port->tx_bytes -= base->port.tx_bytes;
-    port->rx_dropped -= base->port.rx_dropped;
     port->tx_dropped -= base->port.tx_dropped;
     port->tx_link_down -= base->port.tx_link_down;
     port->tx_bad_offload -= base->port.tx_bad_offload;
@@ -72,8 +71,7 @@ void stats_event(const struct stats_look *look, const char *tail)
               "%s resets=%llu announces=%llu%s",
               look->port, (unsigned long long)now->rx_packets, (unsigned long long)now->rx_bytes,
               (unsigned long long)now->tx_packets, (unsigned long long)now->tx_bytes,
-              (unsigned long long)(now->rx_dropped + lane_drops),
-              (unsigned long long)now->tx_dropped,
+              (unsigned long long)lane_drops, (unsigned long long)now->tx_dropped,
               (unsigned long long)((now->rx_packets - last->rx_packets) * 1000000 / interval_us),
               (unsigned long long)((now->tx_packets - last->tx_packets) * 1000000 / interval_us),
               (unsigned long long)((now->rx_bytes - last->rx_bytes) * 8 / interval_us),
