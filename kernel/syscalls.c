@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <reent.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <machine/panic.h>
@@ -28,11 +29,6 @@ void __malloc_unlock(struct _reent *caller);
 void heap_seal(void)
 {
     heap_sealed = true;
-}
-
-size_t heap_used(void)
-{
-    return heap_end;
 }
 
 void *sbrk(ptrdiff_t increment)

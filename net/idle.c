@@ -47,7 +47,7 @@ bool idle_set_adaptive(struct idle *idle, bool on)
     return true;
 }
 
-bool idle_is_adaptive(const struct idle *idle)
+static bool is_adaptive(const struct idle *idle)
 {
     return idle->quiet_max != UINT64_MAX;
 }
@@ -89,7 +89,7 @@ void idle_report(struct idle *idle)
     const uint64_t now = clock_cycles();
     const uint64_t interval = now - idle->reported, slept = idle->slept - idle->reported_slept;
 
-    if (!idle_is_adaptive(idle))
+    if (!is_adaptive(idle))
         return;
     log_event(LOG_REPORT, "idle",
               "slept_percent=%llu halts=%llu device_wakes=%llu timer_wakes=%llu timer_rescues=%llu "

@@ -39,8 +39,6 @@ void idle_init(struct idle *idle);
  * is returned. Between two rounds. */
 bool idle_set_adaptive(struct idle *idle, bool on);
 
-bool idle_is_adaptive(const struct idle *idle);
-
 /*
  * To be told of each sleep: it lasted from `start` to `end` (clock_cycles), and `woken` is what
  * interrupt_wait returned.

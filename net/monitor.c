@@ -91,7 +91,8 @@ void monitor_init(struct monitor *monitor, struct assembly *assembly, struct loo
     console_set_phrases(phrases);
 }
 
-const struct monitor_command *monitor_find(const char *name)
+/* The command called `name`, or NULL. */
+static const struct monitor_command *find_command(const char *name)
 {
     for (unsigned i = 0; i < COMMANDS; i++)
         if (strcmp(commands[i].name, name) == 0)
@@ -168,7 +169,7 @@ static void begin(struct monitor *monitor, struct monitor_session *session)
     split(session);
     if (session->word_count == 0)
         return;
-    session->command = monitor_find(session->words[0]);
+    session->command = find_command(session->words[0]);
     session->next = session->end = 0;
     if (session->command == NULL)
         refuse_command(session->words[0]);

@@ -28,8 +28,7 @@ struct monitor_command {
     void (*tell)(struct monitor *monitor, struct monitor_session *session);
 };
 
-/* The one `name` means, or NULL; all of them, by number, NULL behind the last. */
-const struct monitor_command *monitor_find(const char *name);
+/* All commands, by number; NULL behind the last. */
 const struct monitor_command *monitor_command(unsigned number);
 
 /* Queues `error reason=bad-argument` for `word`, which is wrong in this session's command. Returns

@@ -440,9 +440,9 @@ TEST(settings_change_by_their_words)
     ask("set promisc=off");
     ask("set idle=adaptive");
     expect_done("set");
-    assert_true(idle_is_adaptive(&loop.idle));
+    assert_true(loop.idle.quiet_max != UINT64_MAX);
     ask("set idle=poll");
-    assert_false(idle_is_adaptive(&loop.idle));
+    assert_true(loop.idle.quiet_max == UINT64_MAX);
     ask("set mac=31"); /* for when it comes */
     expect("warn", "word=mac port=31 reason=\"no such port yet\" ports=", 1);
     expect_done("set");
