@@ -1,5 +1,5 @@
 /*
- * The seam, 3 of 7: time since kernel entry, out of the processor's time-stamp counter.
+ * The seam: time since kernel entry, out of the processor's time-stamp counter.
  *
  * Monotonic on one core; a pause of the whole machine shows as a jump. All of it may be called in
  * the data path; clock_cycles is the cheap one.

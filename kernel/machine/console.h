@@ -1,6 +1,5 @@
 /*
- * The seam, 7: the other direction of the console, what an operator types, and whom events
- * reach.
+ * The seam: the other direction of the console, what an operator types, and whom events reach.
  *
  * A console has one or two channels (COM1, COM2), each with a line editor of its own. Nothing here
  * waits, and all that a terminal can do is bounded: it costs a few port reads a call.

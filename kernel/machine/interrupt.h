@@ -1,5 +1,5 @@
 /*
- * The seam, 7 of 7: interrupts, and that is to say being woken. They are let in nowhere but in
+ * The seam: interrupts, and that is to say being woken. They are let in nowhere but in
  * interrupt_wait, and their handlers only acknowledge and note them, so nothing anywhere needs to be
  * guarded against one: whoever was woken looks for himself what there is to do.
  */

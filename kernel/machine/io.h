@@ -1,5 +1,5 @@
 /*
- * The seam, 1 of 7: port I/O, device memory and physical addresses.
+ * The seam: port I/O, device memory and physical addresses.
  *
  * drivers/ and net/ reach the machine only through the headers of this folder. The include path
  * chooses between this version (the kernel's: real instructions) and tests/host/sim/machine/io.h (a

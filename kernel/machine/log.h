@@ -1,5 +1,5 @@
 /*
- * The seam, 5 of 7: events, one a line, for the person and the program at the serial console.
+ * The seam: events, one a line, for the person and the program at the serial console.
  *
  *     event t=SECONDS.MICROSECONDS key=value key="value with a space" …
  *

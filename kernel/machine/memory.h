@@ -1,5 +1,5 @@
 /*
- * The seam, 2 of 7: memory for what lives as long as the machine.
+ * The seam: memory for what lives as long as the machine.
  *
  * Start-up only; nothing is ever given back, so there is no free. Small objects (device structures,
  * lanes) come from newlib's malloc; rings and packet buffers come from here.

@@ -1,5 +1,5 @@
 /*
- * The seam, 4 of 7: the end of the road.
+ * The seam: the end of the road.
  *
  * For our own bugs (ensure) and for a machine that cannot be started (panic). Never for what a
  * device, a frame or a user did: that is counted, reported and survived.

@@ -1,5 +1,5 @@
 /*
- * The seam, 6 of 7: how the machine is asked to end. Whoever asks (the power button, somebody at
+ * The seam: how the machine is asked to end. Whoever asks (the power button, somebody at
  * the console) only leaves a note; the loop finds it between two rounds, and the end is in order.
  */
 #ifndef MACHINE_POWER_H

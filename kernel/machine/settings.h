@@ -1,5 +1,5 @@
 /*
- * The seam, 8: those words of the command line that may change while the machine runs.
+ * The seam: those words of the command line that may change while the machine runs.
  */
 #ifndef MACHINE_SETTINGS_H
 #define MACHINE_SETTINGS_H

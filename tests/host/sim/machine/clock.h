@@ -1,5 +1,5 @@
 /*
- * The seam, 3 of 7, on the host: a simulated clock that stands still between two readings and goes
+ * The seam on the host: a simulated clock that stands still between two readings and goes
  * on by a settable step at each (tests/host/sim/machine.h). The contract is kernel/machine/clock.h's.
  */
 #ifndef MACHINE_CLOCK_H

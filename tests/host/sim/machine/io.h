@@ -1,5 +1,5 @@
 /*
- * The seam, 1 of 7, on the host: ports and device memory are those of the simulated bus
+ * The seam on the host: ports and device memory are those of the simulated bus
  * (tests/host/sim/bus.h), and physical addresses differ from pointers, so that a driver that confuses
  * the two is found out.
  * The contract is that of kernel/machine/io.h.
