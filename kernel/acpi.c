@@ -110,8 +110,6 @@ _Static_assert(offsetof(struct fadt, SLEEP_CONTROL_REG) == 244, "ACPI's layout")
 #define QEMU_OEM_ID "BOCHS "
 
 /* ACPI 6, chapter 20 "ACPI Machine Language (AML) Specification" */
-#define AML_ZERO_OP 0x00
-#define AML_ONE_OP 0x01
 #define AML_NAME_OP 0x08
 #define AML_BYTE_PREFIX 0x0a
 #define AML_PACKAGE_OP 0x12

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include <machine/clock.h>
-#include <machine/log.h>
 
 #include "kernel/json.h"
 

@@ -1,8 +1,6 @@
 /* Interrupts as wake-ups: opened at start-up, let in during interrupt_wait, noted, forgotten. */
 #include "kernel/interrupt.h"
 
-#include <stddef.h>
-
 #include <machine/clock.h>
 #include <machine/log.h>
 

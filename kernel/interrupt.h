@@ -6,7 +6,7 @@
 
 #include <machine/interrupt.h>
 
-#include "kernel/trap.h"
+#include "kernel/trap_vectors.h"
 
 /* The 8259s' sixteen, the timer, devices' messages, and the spurious one, which must end in 0xf. */
 #define INTERRUPT_VECTOR_LINES TRAP_VECTORS

@@ -7,7 +7,6 @@
 #include <reent.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include <machine/panic.h>
 

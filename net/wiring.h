@@ -5,8 +5,6 @@
 #ifndef NET_WIRING_H
 #define NET_WIRING_H
 
-#include <stddef.h>
-
 #include "net/netdev.h"
 
 #define WIRING_IDLE (-1) /* a port without a partner */

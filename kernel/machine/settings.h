@@ -5,7 +5,6 @@
 #define MACHINE_SETTINGS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* transport=: which transport a device may be driven by. */
