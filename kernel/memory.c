@@ -10,8 +10,8 @@
 #include <machine/panic.h>
 
 #include "kernel/image.h"
+#include "kernel/page.h"
 
-#define MEMORY_PAGE 4096ULL
 #define MEMORY_LINE 64ULL /* a cache line: no two owners share one */
 #define MEMORY_LOW_END (1ULL << 20)
 #define MEMORY_EARLY_REACH (1ULL << 32)
@@ -31,17 +31,6 @@ static struct {
     uint64_t reach; /* nothing at or above it is given out */
     bool from_top;
 } memory;
-
-static uint64_t page_down(uint64_t address)
-{
-    return address & ~(MEMORY_PAGE - 1);
-}
-
-static uint64_t page_up(uint64_t address)
-{
-    return address > UINT64_MAX - MEMORY_PAGE ? page_down(UINT64_MAX)
-                                              : page_down(address + MEMORY_PAGE - 1);
-}
 
 static void free_delete(size_t index)
 {

@@ -15,8 +15,8 @@
 
 #include "kernel/cpu.h"
 #include "kernel/memory.h"
+#include "kernel/page.h"
 
-#define PAGE_BYTES 4096ULL
 #define TABLE_ENTRIES 512
 #define LEVEL_ROOT 3
 #define LEVEL_GIGABYTE 2
@@ -38,17 +38,6 @@ static uint64_t *root; /* NULL until paging_init is through */
 static uint64_t level_bytes(unsigned level)
 {
     return PAGE_BYTES << (9 * level);
-}
-
-static uint64_t page_down(uint64_t address)
-{
-    return address & ~(PAGE_BYTES - 1);
-}
-
-/* `address` is never in the last page of the 64-bit space: callers have checked it. */
-static uint64_t page_up(uint64_t address)
-{
-    return page_down(address + PAGE_BYTES - 1);
 }
 
 /* The first address that cannot be mapped. */

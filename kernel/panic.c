@@ -18,13 +18,13 @@
 #include "kernel/cpu.h"
 #include "kernel/history.h"
 #include "kernel/image.h"
+#include "kernel/page.h"
 #include "kernel/power.h"
 #include "kernel/uart.h"
 
 #define PANIC_BUDGET_NS (4 * CLOCK_NS_PER_S) /* for all output, if the serial port never has room */
 #define PANIC_EXIT_VALUE 0x10                /* QEMU then ends with 33 */
 #define PANIC_REASON_MAX 512
-#define PANIC_PAGE 4096
 #define PANIC_GUARDS_MAX 8
 #define NESTED_TRIES 200000 /* port reads, each a microsecond or less: a bound without a clock */
 
@@ -177,7 +177,7 @@ static bool is_guard(uint64_t address)
     if (address >= image.guard.start && address < image.guard.end)
         return true;
     for (size_t i = 0; i < count; i++) {
-        if (address >= guards[i] && address - guards[i] < PANIC_PAGE)
+        if (address >= guards[i] && address - guards[i] < PAGE_BYTES)
             return true;
     }
     return false;
@@ -187,7 +187,7 @@ static const char *page_fault_reason(uint64_t error, uint64_t cr2)
 {
     if (is_guard(cr2))
         return "stack overflow";
-    if (cr2 < PANIC_PAGE)
+    if (cr2 < PAGE_BYTES)
         return "null pointer";
     if (!(error & FAULT_PRESENT))
         return "not mapped";

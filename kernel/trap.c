@@ -12,8 +12,8 @@
 
 #include "kernel/cpu.h"
 #include "kernel/image.h"
+#include "kernel/page.h"
 
-#define TRAP_PAGE 4096
 #define TRAP_STACK_BYTES 16384
 #define TRAP_ENTRY_BYTES 16 /* between the entries in trap.S */
 
@@ -35,9 +35,9 @@ enum {
 };
 
 struct trap_stack {
-    uint8_t guard[TRAP_PAGE]; /* never mapped: an overflow faults instead of spreading */
+    uint8_t guard[PAGE_BYTES]; /* never mapped: an overflow faults instead of spreading */
     uint8_t bytes[TRAP_STACK_BYTES];
-} __attribute__((aligned(TRAP_PAGE)));
+} __attribute__((aligned(PAGE_BYTES)));
 
 struct task_state {
     uint32_t reserved0;
