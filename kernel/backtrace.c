@@ -12,7 +12,6 @@
 
 #define FRAMES_MAX 32
 #define NAME_MAX 128
-#define FETCH (1U << 4) /* page fault error code: it was an instruction fetch */
 
 /* What `call` and the function's prologue leave behind. */
 struct stack_frame {
@@ -60,7 +59,7 @@ static void report(unsigned number, uint64_t rip, uint64_t inside, unsigned time
 /* True if a jump to `rip` itself failed: then the caller's return address is on top of the stack. */
 static bool fetch_failed(const struct trap_frame *frame)
 {
-    return frame->vector == TRAP_PAGE_FAULT && frame->error & FETCH &&
+    return frame->vector == TRAP_PAGE_FAULT && frame->error & PAGE_FAULT_FETCH &&
            trap_on_stack(frame->rsp, sizeof(uint64_t));
 }
 

@@ -28,12 +28,6 @@
 #define PANIC_GUARDS_MAX 8
 #define NESTED_TRIES 200000 /* port reads, each a microsecond or less: a bound without a clock */
 
-/* Page fault error code (Intel SDM volume 3, 4.7). */
-#define FAULT_PRESENT (1U << 0)
-#define FAULT_WRITE (1U << 1)
-#define FAULT_RESERVED (1U << 3)
-#define FAULT_FETCH (1U << 4)
-
 #define LLX(value) ((unsigned long long)(value))
 
 static enum panic_action panic_action = PANIC_REBOOT;
@@ -189,13 +183,13 @@ static const char *page_fault_reason(uint64_t error, uint64_t cr2)
         return "stack overflow";
     if (cr2 < PAGE_BYTES)
         return "null pointer";
-    if (!(error & FAULT_PRESENT))
+    if (!(error & PAGE_FAULT_PRESENT))
         return "not mapped";
-    if (error & FAULT_RESERVED)
+    if (error & PAGE_FAULT_RESERVED)
         return "broken page table";
-    if (error & FAULT_FETCH)
+    if (error & PAGE_FAULT_FETCH)
         return "execution of data";
-    return error & FAULT_WRITE ? "write to read-only memory" : "not readable";
+    return error & PAGE_FAULT_WRITE ? "write to read-only memory" : "not readable";
 }
 
 /* What the vector's name leaves open, in words. */

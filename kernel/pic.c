@@ -36,6 +36,13 @@ static void write_masks(uint16_t mask)
     masked = mask;
 }
 
+void pic_mask_all(void)
+{
+    io_write8(PIC1_DATA, 0xff);
+    io_write8(PIC2_DATA, 0xff);
+    masked = 0xffff;
+}
+
 bool pic_init(unsigned vector)
 {
     io_write8(PIC1_COMMAND, ICW1_INIT_ICW4);
@@ -49,9 +56,7 @@ bool pic_init(unsigned vector)
     /* The mask register holds what is written to it; where there is no chip, nothing does. */
     io_write8(PIC1_DATA, 0x5a);
     present = io_read8(PIC1_DATA) == 0x5a;
-    io_write8(PIC1_DATA, 0xff);
-    io_write8(PIC2_DATA, 0xff);
-    masked = 0xffff;
+    pic_mask_all();
     open_lines = 0;
     return present;
 }

@@ -8,6 +8,9 @@
 
 #define PIC_LINES 16
 
+/* Masks all lines, whatever state the chips are in. */
+void pic_mask_all(void);
+
 /* Moves the lines to vectors from `vector` (a multiple of 8) on and masks them. False: there are
  * no 8259s. */
 bool pic_init(unsigned vector);

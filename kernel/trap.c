@@ -8,19 +8,15 @@
  */
 #include "kernel/trap.h"
 
-#include <machine/io.h>
-
 #include "kernel/cpu.h"
 #include "kernel/image.h"
 #include "kernel/page.h"
+#include "kernel/pic.h"
 
 #define TRAP_STACK_BYTES 16384
 #define TRAP_ENTRY_BYTES 16 /* between the entries in trap.S */
 
 #define GATE_INTERRUPT 0x8e00 /* present, ring 0, 64-bit interrupt gate */
-
-#define PIC1_DATA 0x21
-#define PIC2_DATA 0xa1
 
 enum { SELECTOR_CODE = 0x08, SELECTOR_DATA = 0x10, SELECTOR_TASK = 0x18 };
 
@@ -194,8 +190,7 @@ void trap_init(void)
     machine_check_enable();
 
     /* The 8259s come up sending their interrupts to vectors that are exceptions. */
-    io_write8(PIC1_DATA, 0xff);
-    io_write8(PIC2_DATA, 0xff);
+    pic_mask_all();
 }
 
 const char *trap_name(uint64_t vector)

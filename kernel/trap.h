@@ -21,6 +21,12 @@
 #define TRAP_MACHINE_CHECK 18
 #define TRAP_NONE UINT64_MAX /* of a frame that trap_capture filled: no exception */
 
+/* Bits of a page fault's error code (Intel SDM volume 3, 4.7). */
+#define PAGE_FAULT_PRESENT (1U << 0)
+#define PAGE_FAULT_WRITE (1U << 1)
+#define PAGE_FAULT_RESERVED (1U << 3)
+#define PAGE_FAULT_FETCH (1U << 4)
+
 /* The state at an exception, in the order in which trap.S and the processor push it. */
 struct trap_frame {
     uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
@@ -30,7 +36,7 @@ struct trap_frame {
     uint64_t rip, cs, rflags, rsp, ss;
 };
 
-/* Loads GDT, TSS and IDT and masks the 8259s. First thing that can be called; calls nothing. */
+/* Loads GDT, TSS and IDT and masks the 8259s. Needs nothing: it can be the first call. */
 void trap_init(void);
 
 /* "page-fault"; "unknown" above TRAP_VECTORS. */
