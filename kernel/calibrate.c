@@ -12,8 +12,6 @@
 
 #include "kernel/cpu.h"
 
-#define NS_PER_S 1000000000ULL
-
 /* Hypervisor leaves (KVM documentation, "KVM CPUID bits"; 0x40000010 is VMware's, used by many). */
 #define CPUID_HYPERVISOR 0x40000000
 #define CPUID_HYPERVISOR_STEP 0x100 /* KVM's leaves lie here when Hyper-V's take the first place */
@@ -65,7 +63,7 @@ uint64_t calibrate_pvclock_hz(uint32_t mul, int8_t shift)
 {
     if (mul == 0 || shift <= -32 || shift >= 32)
         return 0;
-    uint64_t rate_hz = (NS_PER_S << 32) / mul;
+    uint64_t rate_hz = (CLOCK_NS_PER_S << 32) / mul;
     return shift >= 0 ? rate_hz >> shift : rate_hz << -shift;
 }
 
