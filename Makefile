@@ -35,7 +35,7 @@ KERNEL_SOURCES := \
 	kernel/main.c kernel/config.c kernel/settings.c \
 	kernel/image.c kernel/memory.c kernel/paging.c \
 	kernel/trap.S kernel/trap.c kernel/interrupt.c kernel/pic.c kernel/lapic.c \
-	kernel/panic.c kernel/backtrace.c kernel/fault.c \
+	kernel/panic.c kernel/backtrace.c kernel/fault_injection.c \
 	kernel/clock.c kernel/calibrate.c kernel/acpi.c kernel/power.c kernel/button.c \
 	kernel/uart.c kernel/json.c kernel/channel.c kernel/editor.c kernel/console.c \
 	kernel/log.c kernel/history.c \

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/fault.h"
+#include "kernel/fault_injection.h"
 
 #define WORD_MAX 1024 /* bytes with the NUL; no key takes as much */
 #define STATS_SECONDS_MAX 86400

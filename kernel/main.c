@@ -15,7 +15,7 @@
 #include "kernel/clock.h"
 #include "kernel/config.h"
 #include "kernel/console.h"
-#include "kernel/fault.h"
+#include "kernel/fault_injection.h"
 #include "kernel/interrupt.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"

@@ -7,7 +7,7 @@
 
 #include "boot/boot_info.h"
 #include "kernel/config.h"
-#include "kernel/fault.h"
+#include "kernel/fault_injection.h"
 #include "tests/host/sim/machine.h"
 
 /* The kernel's faults are not the host's. */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "kernel/config.h"
-#include "kernel/fault.h"
+#include "kernel/fault_injection.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 

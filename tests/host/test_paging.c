@@ -9,6 +9,7 @@
 
 #include "kernel/memory.h"
 #include "kernel/paging.h"
+#include "tests/host/fixture/test.h"
 
 #define KIB 1024ULL
 #define MIB (1024 * KIB)

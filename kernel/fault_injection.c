@@ -2,7 +2,7 @@
  * Faults on purpose. Every one is a function that stays a frame of its own, so that the backtrace
  * can be held to naming it.
  */
-#include "kernel/fault.h"
+#include "kernel/fault_injection.h"
 
 #include <stddef.h>
 #include <stdint.h>

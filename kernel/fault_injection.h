@@ -1,8 +1,8 @@
 /*
  * Debug word fault=NAME: breaks one rule on purpose, to show that the panic report works.
  */
-#ifndef KERNEL_FAULT_H
-#define KERNEL_FAULT_H
+#ifndef KERNEL_FAULT_INJECTION_H
+#define KERNEL_FAULT_INJECTION_H
 
 #include <stdbool.h>
 
