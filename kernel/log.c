@@ -13,7 +13,7 @@
 #include <machine/clock.h>
 
 #include "kernel/console.h"
-#include "kernel/history.h"
+#include "kernel/log_ring.h"
 
 static const char line_end[] = "\r\n";
 static const char cut_mark[] = "...";

@@ -16,7 +16,7 @@
 #include "kernel/backtrace.h"
 #include "kernel/console.h"
 #include "kernel/cpu.h"
-#include "kernel/history.h"
+#include "kernel/log_ring.h"
 #include "kernel/image.h"
 #include "kernel/page.h"
 #include "kernel/power.h"

@@ -1,10 +1,10 @@
-/* The last events before a panic: kernel/history.c. */
+/* The last events before a panic: kernel/log_ring.c. */
 #include <stdio.h>
 #include <string.h>
 
 #include <machine/log.h>
 
-#include "kernel/history.h"
+#include "kernel/log_ring.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 

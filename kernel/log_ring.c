@@ -1,6 +1,6 @@
 /* A ring of whole lines. A line counts only once it is copied, so that an exception in the middle of
  * anything here leaves a ring that can be reported. */
-#include "kernel/history.h"
+#include "kernel/log_ring.h"
 
 #include <stdbool.h>
 #include <string.h>

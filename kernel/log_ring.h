@@ -2,8 +2,8 @@
  * The last events, kept for the panic report: the console may have lost them, and whoever reads the
  * report may have none of what came before it.
  */
-#ifndef KERNEL_HISTORY_H
-#define KERNEL_HISTORY_H
+#ifndef KERNEL_LOG_RING_H
+#define KERNEL_LOG_RING_H
 
 #include <stddef.h>
 
