@@ -6,7 +6,7 @@
 #include <machine/clock.h>
 #include <machine/panic.h>
 
-#include "kernel/channel.h"
+#include "kernel/tty.h"
 #include "kernel/editor.h"
 #include "kernel/uart.h"
 

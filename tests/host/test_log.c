@@ -1,5 +1,5 @@
 /*
- * kernel/log.c, kernel/console.c, kernel/channel.c and kernel/uart.c together, from log_event to the
+ * kernel/log.c, kernel/console.c, kernel/tty.c and kernel/uart.c together, from log_event to the
  * bytes that leave a simulated 16550.
  */
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /*
  * A ring of whole lines in front of a serial port, and the synchronous way out.
  */
-#include "kernel/channel.h"
+#include "kernel/tty.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
  * terminal does or doesn't do is nothing to the other. Internal to the console: all others use
  * kernel/console.h. One core.
  */
-#ifndef KERNEL_CHANNEL_H
-#define KERNEL_CHANNEL_H
+#ifndef KERNEL_TTY_H
+#define KERNEL_TTY_H
 
 #include <stdbool.h>
 #include <stddef.h>
