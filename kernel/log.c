@@ -72,7 +72,7 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
         memcpy(line + length - CUT_MARK_LENGTH, cut_mark, CUT_MARK_LENGTH);
     }
     replace_control_bytes(line, length);
-    history_keep(line, length);
+    log_ring_keep(line, length);
     memcpy(line + length, line_end, LINE_END_LENGTH);
     console_write_line(line, length + LINE_END_LENGTH);
 }

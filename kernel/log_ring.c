@@ -15,22 +15,22 @@
 static struct {
     char text[LOG_LINE_MAX];
     size_t length; /* 0: none */
-} lines[HISTORY_LINES];
+} lines[LOG_RING_LINES];
 
 static unsigned next; /* where the next line goes, and where the oldest is */
 static bool frozen;
 
-void history_keep(const char *line, size_t length)
+void log_ring_keep(const char *line, size_t length)
 {
     if (frozen || length > LOG_LINE_MAX)
         return;
     lines[next].length = 0;
     memcpy(lines[next].text, line, length);
     lines[next].length = length;
-    next = (next + 1) % HISTORY_LINES;
+    next = (next + 1) % LOG_RING_LINES;
 }
 
-void history_freeze(void)
+void log_ring_freeze(void)
 {
     frozen = true;
 }
@@ -54,10 +54,10 @@ static void quote(char value[static VALUE_MAX], const char *text, size_t length)
     value[used] = '\0';
 }
 
-const char *history_value(unsigned age)
+const char *log_ring_value(unsigned age)
 {
     static char value[VALUE_MAX]; /* not on the stack, of which a panic may have little left */
-    const unsigned at = (next + HISTORY_LINES - 1 - age % HISTORY_LINES) % HISTORY_LINES;
+    const unsigned at = (next + LOG_RING_LINES - 1 - age % LOG_RING_LINES) % LOG_RING_LINES;
 
     if (lines[at].length == 0)
         return NULL;

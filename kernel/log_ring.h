@@ -7,20 +7,20 @@
 
 #include <stddef.h>
 
-#define HISTORY_LINES 20
+#define LOG_RING_LINES 20
 
 /* Keeps a copy of an event's line (`length` bytes without CR LF, at most LOG_LINE_MAX), in place of
- * the oldest one. No effect after history_freeze. */
-void history_keep(const char *line, size_t length);
+ * the oldest one. No effect after log_ring_freeze. */
+void log_ring_keep(const char *line, size_t length);
 
 /* What is kept stays from now on: for the beginning of a panic, whose own lines are no history. */
-void history_freeze(void);
+void log_ring_freeze(void);
 
 /*
- * The line that `age` others have followed (0 to HISTORY_LINES - 1), escaped as the inside of a
+ * The line that `age` others have followed (0 to LOG_RING_LINES - 1), escaped as the inside of a
  * quoted value and cut so that it fits into an event. Static text, valid until the next call; NULL:
  * there is none.
  */
-const char *history_value(unsigned age);
+const char *log_ring_value(unsigned age);
 
 #endif

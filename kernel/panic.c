@@ -245,8 +245,8 @@ static void report_registers(const struct trap_frame *f)
 
 static void report_history(void)
 {
-    for (unsigned age = HISTORY_LINES; age-- > 0;) {
-        const char *line = history_value(age);
+    for (unsigned age = LOG_RING_LINES; age-- > 0;) {
+        const char *line = log_ring_value(age);
         if (line != NULL)
             log_event(LOG_REPORT, "history", "line=\"%s\"", line);
     }
@@ -267,7 +267,7 @@ static void enter(const struct trap_frame *frame)
     cpu_disable_interrupts();
     switch (panic_depth++) {
     case 0:
-        history_freeze();
+        log_ring_freeze();
         console_flush_sync(PANIC_BUDGET_NS);
         return;
     case 1:

@@ -19,7 +19,7 @@ TEST_FIXTURE(.setup = setup);
 
 static void keep(const char *line)
 {
-    history_keep(line, strlen(line));
+    log_ring_keep(line, strlen(line));
 }
 
 static void keep_numbered(unsigned first, unsigned count)
@@ -35,8 +35,8 @@ static void keep_numbered(unsigned first, unsigned count)
 /* As the panic report does. */
 static void report(void)
 {
-    for (unsigned age = HISTORY_LINES; age-- > 0;) {
-        const char *line = history_value(age);
+    for (unsigned age = LOG_RING_LINES; age-- > 0;) {
+        const char *line = log_ring_value(age);
         if (line != NULL)
             log_event(LOG_REPORT, "history", "line=\"%s\"", line);
     }
@@ -54,12 +54,12 @@ TEST(fewer_events_than_there_is_room_for_are_all_there)
 
 TEST(only_the_last_ones_are_kept)
 {
-    keep_numbered(100, 3 * HISTORY_LINES + 7);
+    keep_numbered(100, 3 * LOG_RING_LINES + 7);
     report();
-    assert_int_equal(machine_log_count("history", ""), HISTORY_LINES);
-    for (unsigned i = 0; i < HISTORY_LINES; i++) {
+    assert_int_equal(machine_log_count("history", ""), LOG_RING_LINES);
+    for (unsigned i = 0; i < LOG_RING_LINES; i++) {
         char fragment[16];
-        snprintf(fragment, sizeof(fragment), "n=%u.\"", 100 + 2 * HISTORY_LINES + 7 + i);
+        snprintf(fragment, sizeof(fragment), "n=%u.\"", 100 + 2 * LOG_RING_LINES + 7 + i);
         assert_int_equal(machine_log_count("history", fragment), 1);
     }
 }
@@ -74,7 +74,7 @@ TEST(every_text_stays_one_value)
 
     /* The longest line, even if each of its bytes takes two: the simulated log refuses a longer. */
     memset(line, '"', sizeof(line));
-    history_keep(line, sizeof(line));
+    log_ring_keep(line, sizeof(line));
     report();
     assert_int_equal(machine_log_count("history", "\\\"\\\"...\""), 1);
 }
@@ -83,8 +83,8 @@ TEST(every_text_stays_one_value)
 TEST(what_a_panic_says_itself_is_no_history)
 {
     keep("boot t=1.0 kept");
-    history_freeze();
-    keep_numbered(0, HISTORY_LINES);
+    log_ring_freeze();
+    keep_numbered(0, LOG_RING_LINES);
     report();
     assert_int_equal(machine_log_count("history", "boot t=1.0 kept"), 1);
 }
