@@ -114,14 +114,6 @@ void virtqueue_set_buffers(struct virtqueue *queue, const struct virtqueue_buffe
     virtqueue_set_span(queue, buffers->span);
 }
 
-void virtqueue_break(struct virtqueue *queue, enum virtqueue_breach breach, uint32_t value)
-{
-    if (queue->breach == VIRTQUEUE_SOUND) {
-        queue->breach = breach;
-        queue->breach_value = value;
-    }
-}
-
 const char *virtqueue_breach_name(enum virtqueue_breach breach)
 {
     static const char *const names[VIRTQUEUE_BREACHES] = {

@@ -164,8 +164,14 @@ void virtqueue_set_span(struct virtqueue *queue, uint32_t span);
 const char *virtqueue_breach_name(enum virtqueue_breach breach);
 
 /* Marks the queue as broken, for good. The first reason counts. */
-__attribute__((cold)) void virtqueue_break(struct virtqueue *queue, enum virtqueue_breach breach,
-                                           uint32_t value);
+static inline __attribute__((cold)) void
+virtqueue_break(struct virtqueue *queue, enum virtqueue_breach breach, uint32_t value)
+{
+    if (queue->breach == VIRTQUEUE_SOUND) {
+        queue->breach = breach;
+        queue->breach_value = value;
+    }
+}
 
 /* Chains that the device has and has not finished, as far as it says. Not for the data path: it may
  * walk over all of them. */

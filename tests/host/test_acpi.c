@@ -105,6 +105,8 @@ static int setup(void **state)
     return 0;
 }
 
+TEST_FIXTURE(.setup = setup);
+
 static struct acpi_report report;
 
 static const struct acpi_power *init(size_t problems)

@@ -1,7 +1,6 @@
 /* kernel/clock.c: the arithmetic behind the time stamps, and the order of the sources. */
 #include <string.h>
 
-
 #include "kernel/calibrate.h"
 #include "kernel/clock.h"
 #include "tests/host/fixture/test.h"

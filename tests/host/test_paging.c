@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 #include <machine/memory.h>
 #include <machine/panic.h>
 
