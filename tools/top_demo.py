@@ -81,9 +81,11 @@ class Demonstration:
     @staticmethod
     def _frames(capture):
         try:
-            frames, _ = traffic.read_capture(capture)
+            frames, *_ = traffic.read_capture(capture)
         except (OSError, ValueError) as error:
             raise Problem(f"{capture} cannot be read: build it with make top") from error
+        if not frames:
+            raise Problem(f"{capture} has no frame that can be sent: build it with make top")
         return frames
 
     def _wait_for_console(self):

@@ -2,12 +2,12 @@
 
 import bisect
 import collections
-import contextlib
 import select
 import threading
 import time
 
-ETHERNET = 1  # LINKTYPE_ETHERNET
+import capture_file
+
 FRAME_MIN = 14
 FRAME_MAX = 1518  # 1514 and a VLAN tag
 RECEIVE_SIZE = 4096  # more than any frame sent, so that one that grew is seen to have grown
@@ -22,32 +22,28 @@ DRAIN_LIMIT_S = 10.0  # … and no longer than this
 
 def read_capture(path):
     """
-    The frames of a pcap or pcapng file (also gzipped) and a Counter of what was skipped, by
-    reason. Raises OSError or ValueError for a file that can't be read.
+    The frames of a pcap or pcapng file (also gzipped, or a pipe), a Counter of what was skipped, by
+    reason, and a word on the damage behind these, or None. Raises OSError or ValueError for a file
+    that can't be read.
     """
-    # Loading scapy takes a moment; the tools that need no capture do without.
-    from scapy.error import Scapy_Exception
-    from scapy.utils import RawPcapReader
-
-    frames, skipped = [], collections.Counter()
+    frames, skipped, damage, count = [], collections.Counter(), None, 0
     try:
-        with contextlib.closing(RawPcapReader(path)) as reader:
-            for data, meta in reader:
-                linktype = getattr(meta, "linktype", None)
-                if linktype is None:  # pcap has one for the whole file, pcapng one a frame
-                    linktype = reader.linktype
-                reason = _why_not(data, meta.wirelen, linktype & 0xFFFF)
-                if reason:
-                    skipped[reason] += 1
-                else:
-                    frames.append(data)
-    except (Scapy_Exception, EOFError) as error:
+        for record in capture_file.records(path):
+            count += 1
+            reason = _why_not(*record)
+            if reason:
+                skipped[reason] += 1
+            else:
+                frames.append(record.data)
+    except capture_file.NoCapture as error:
         raise ValueError(f"not a pcap or pcapng file ({error})") from error
-    return frames, skipped
+    except capture_file.Damage as error:
+        damage = f"damaged after {count} frame{'' if count == 1 else 's'}: {error}"
+    return frames, skipped, damage
 
 
 def _why_not(data, wire_length, linktype):
-    if linktype != ETHERNET:
+    if linktype != capture_file.ETHERNET:
         return "non-Ethernet"
     if len(data) < wire_length:
         return "truncated"

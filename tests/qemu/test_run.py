@@ -5,6 +5,8 @@ that lose, corrupt, reorder, die or hang.
 Most tests use stand_in_qemu, which does wrong what it is asked to; the last ones the real thing.
 """
 
+import fcntl
+import gzip
 import os
 import pty
 import random
@@ -116,8 +118,9 @@ def run_tool(place, sample, *words, stand_in="", **variables):
 class InTerminal:
     """The tool in a terminal of its own, in the foreground, as a shell would start it."""
 
-    def __init__(self, command, environment):
+    def __init__(self, command, environment, size=(24, 80)):
         self.master, slave = pty.openpty()
+        self.resize(*size)
         self.before = termios.tcgetattr(slave)
         self.slave = slave
         self.output = b""
@@ -126,6 +129,9 @@ class InTerminal:
             # setsid -c: the terminal becomes the controlling one, its keys could make signals
             ["setsid", "-c", *command], env=environment, stdin=slave, stdout=slave, stderr=slave)
         self.reader.start()
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
     def _read(self):
         try:
@@ -357,6 +363,144 @@ def test_pcapng_is_read_and_frames_that_are_not_ethernet_are_named(place, sample
     assert done.returncode == 0, done.stdout
     assert "skipped 1 frames: 1 non-Ethernet" in done.stdout
     assert "all 4 frames both ways" in done.stdout
+
+
+def test_capture_out_of_a_pipe_is_sent(place, sample):
+    for compress in (bytes, gzip.compress):
+        with open(sample, "rb") as file:
+            content = compress(file.read())
+        done = subprocess.run([str(RUN), "--kernel", place.kernel, "--duration", "0.5"],
+                              env=place.environment("", PCAP="/dev/stdin"), input=content,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_S,
+                              check=False)
+        assert done.returncode == 0, done.stdout
+        assert b"sending /dev/stdin in a loop: 226 frames for 0 -> 1, 226 for 1 -> 0" in done.stdout
+
+
+def pcap_of(frames, order="<", magic=0xA1B2C3D4):
+    head = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, 1)
+    return head + b"".join(struct.pack(order + "IIII", 1, 0, len(frame), len(frame)) + frame
+                           for frame in frames)
+
+
+def pcapng_block(kind, body, length=None, again=None, order="<"):
+    """A block whose two lengths may be wrong."""
+    body += bytes(-len(body) % 4)
+    length = len(body) + 12 if length is None else length
+    return (struct.pack(order + "II", kind, length) + body +
+            struct.pack(order + "I", length if again is None else again))
+
+
+def section(order="<"):
+    return (pcapng_block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1), order=order) +
+            pcapng_block(1, struct.pack(order + "HHI", 1, 0, 65535), order=order))
+
+
+def enhanced(frame, interface=0, claimed=None, order="<", **lengths):
+    size = len(frame) if claimed is None else claimed
+    return pcapng_block(6, struct.pack(order + "5I", interface, 0, 0, size, size) + frame,
+                        order=order, **lengths)
+
+
+FRAME = bytes(range(60))
+THREE = [bytes([number]) * 60 for number in range(3)]
+
+
+def read(tmp_path, content):
+    """What read_capture makes of a file with this content."""
+    path = tmp_path / "capture"
+    path.write_bytes(content)
+    return traffic.read_capture(str(path))
+
+
+@pytest.mark.parametrize("content", [
+    pcap_of(THREE), pcap_of(THREE, ">"), pcap_of(THREE, magic=0xA1B23C4D),
+    pcap_of(THREE, ">", 0xA1B23C4D), gzip.compress(pcap_of(THREE)),
+    section() + b"".join(map(enhanced, THREE)),
+    section(">") + b"".join(enhanced(frame, order=">") for frame in THREE),
+    section() + enhanced(THREE[0]) + pcapng_block(5, bytes(12)) + section(">") +
+    b"".join(enhanced(frame, order=">") for frame in THREE[1:]),
+    section() + b"".join(pcapng_block(3, struct.pack("<I", 60) + frame) for frame in THREE),
+    section() + b"".join(pcapng_block(2, struct.pack("<HHIIII", 0, 0, 0, 0, 60, 60) + frame)
+                         for frame in THREE),
+    gzip.compress(section() + b"".join(map(enhanced, THREE))),
+], ids=["pcap", "big-endian", "nanoseconds", "big-endian nanoseconds", "pcap.gz", "pcapng",
+        "pcapng big-endian", "two sections", "simple packets", "old packets",
+        "pcapng.gz"])  # fmt: skip
+def test_captures_of_every_form_are_read(tmp_path, content):
+    frames, skipped, damage = read(tmp_path, content)
+    assert (frames, skipped, damage) == (THREE, Counter(), None)
+
+
+def changed(content, at):
+    return content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1:]
+
+
+# Incompressible, so that the middle of the stream is the middle of the frames.
+LONG = pcap_of([random.Random(number).randbytes(1500) for number in range(40)])
+SQUEEZED = gzip.compress(LONG, mtime=0)
+
+
+@pytest.mark.parametrize("content, count, told", [
+    (pcap_of(THREE)[:-1], 2, "a record is cut short: 59 of 60 bytes"),
+    (pcap_of(THREE)[:-60], 2, "a record is missing: the file ends in front of it"),
+    (pcap_of(THREE)[:-61], 2, "a record's header is cut short: 15 of 16 bytes"),
+    (pcap_of(THREE) + b"\0" * 7, 3, "a record's header is cut short: 7 of 16 bytes"),
+    (pcap_of(THREE) + b"\xff" * 80, 3, "a record claims to have 4294967295 bytes"),
+    (pcap_of(THREE)[:23], 0, "the file's header is cut short: 19 of 20 bytes"),
+    (gzip.compress(pcap_of(THREE))[:-9], None, "the gzip stream is cut short"),
+    (gzip.compress(pcap_of(THREE))[:-1], 3, "the gzip stream is cut short"),
+    (changed(gzip.compress(pcap_of(THREE)), -5), 3, "the gzip stream is damaged (CRC check failed"),
+    (gzip.compress(pcap_of(THREE)) + b"tail", 3, "the gzip stream is damaged (Not a gzipped file"),
+    (SQUEEZED[:len(SQUEEZED) // 2], None, "the gzip stream is cut short"),
+    (gzip.compress(b"")[:5], 0, "the gzip stream is cut short"),
+    (section() + enhanced(FRAME) + enhanced(FRAME, length=7), 1, "a block claims to have 7 bytes"),
+    (section() + enhanced(FRAME) + enhanced(FRAME, length=94), 1, "a block claims to have 94 bytes"),
+    (section() + enhanced(FRAME, again=96) + enhanced(FRAME), 0,
+     "a block has 92 bytes by its first length, 96 by its last"),
+    (section() + enhanced(FRAME) + enhanced(FRAME)[:-1], 1, "a block is cut short: 83 of 84 bytes"),
+    (section() + enhanced(FRAME) + b"\6", 1, "a block's header is cut short: 1 of 4 bytes"),
+    (section() + enhanced(FRAME) + b"\6\0\0\0", 1, "a block's header is missing"),
+    (section() + enhanced(FRAME) + enhanced(FRAME, claimed=61), 1,
+     "a frame claims to have 61 bytes, its block has 60"),
+    (section() + enhanced(FRAME) + enhanced(FRAME, interface=1), 1,
+     "a frame came from interface 1, of which nothing is known"),
+    (section() + enhanced(FRAME) + pcapng_block(6, bytes(8)), 1, "a frame's block is too short"),
+    (section() + enhanced(FRAME) + pcapng_block(0x0A0D0D0A, bytes(16)), 1,
+     "a section's byte-order magic is 00 00 00 00"),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+def test_damage_of_a_capture_is_told_with_the_frames_before_it(tmp_path, content, count, told):
+    frames, skipped, damage = read(tmp_path, content)
+    assert not skipped
+    assert count in (None, len(frames))
+    assert damage.startswith(f"damaged after {len(frames)} frame"), damage
+    assert told in damage
+
+
+def test_half_of_a_gzip_stream_gives_about_half_of_its_frames(tmp_path):
+    frames, _, _ = read(tmp_path, SQUEEZED[:len(SQUEEZED) // 2])
+    assert 15 <= len(frames) <= 20
+
+
+def test_what_is_in_front_of_the_damage_is_sent(place, sample):
+    path = os.path.join(place.folder, "half.pcap")
+    with open(path, "wb") as file:
+        file.write(pcap_of(THREE)[:-1])
+    done = run_tool(place, sample, PCAP=path, DURATION="0.5")
+    assert done.returncode == 0, done.stdout
+    assert (f"{path}: damaged after 2 frames: a record is cut short: 59 of 60 bytes; what comes "
+            "behind that is not sent") in done.stdout
+    assert "all 2 frames both ways" in done.stdout
+
+
+@pytest.mark.parametrize("content, told", [
+    (b"", "it is empty"), (b"\n", "the file's header is cut short: 1 of 4 bytes"),
+    (b"some text", "it begins with 73 6f 6d 65"),
+    (gzip.compress(b"some text"), "it begins with 73 6f 6d 65"),
+], ids=["empty", "a byte", "text", "text.gz"])  # fmt: skip
+def test_a_file_that_is_no_capture_is_called_so(tmp_path, content, told):
+    with pytest.raises(ValueError, match=re.escape(f"not a pcap or pcapng file ({told})")):
+        read(tmp_path, content)
 
 
 def test_capture_with_nothing_to_send_is_a_failure(place, sample):
