@@ -1,6 +1,8 @@
 """What the tools share: QEMU's command line, the accelerator, QEMU's life and the messages."""
 
+import contextlib
 import ctypes
+import importlib.util
 import os
 import signal
 import socket
@@ -35,15 +37,81 @@ def say(text):
 def run_main(main):
     """Calls main() and turns what went wrong into one line and an exit status."""
     try:
+        prepare_streams()
         status = main()
+        sys.stdout.flush()
+    except SystemExit as leaving:  # argparse has said why
+        status = leaving.code
     except Problem as problem:
-        say(problem)
-        status = 1
+        status = complain(problem)
+    except KeyboardInterrupt:
+        complain("left by Ctrl-C")
+        status = 128 + signal.SIGINT
+    except ModuleNotFoundError as error:
+        status = complain(lacking(error.name))
     except BrokenPipeError:
-        # Whoever read the output has gone. Python would complain once more while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        status = 1  # whoever read the output has gone
+    except OSError as error:
+        reason = error.strerror or str(error)
+        status = complain(f"{error.filename}, {reason}" if error.filename else reason)
+    if not output_works():
+        # What it didn't take Python would try to write, and complain of, once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = status or 1
     sys.exit(status)
+
+
+def output_works():
+    try:
+        sys.stdout.flush()
+        return True
+    except (AttributeError, OSError):  # None where it was closed from the start
+        return False
+
+
+def prepare_streams():
+    """Three open descriptors, so that no file or socket becomes one of them; no character that the
+    locale lacks ends a tool."""
+    closed = sys.stdout is None
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number
+    for stream in (sys.stdout, sys.stderr):
+        if stream:
+            stream.reconfigure(errors="replace")
+    if closed:
+        raise Problem("standard output is closed: send it to /dev/null if you don't want it")
+
+
+def complain(text):
+    """Says what is wrong, on stderr where the output takes nothing; returns the exit status."""
+    lines = [str(text)]
+    try:
+        if sys.stdout:
+            say(text)
+            return 1
+    except OSError as error:
+        if error.strerror in lines:  # the output itself is what is wrong
+            lines = []
+        lines.append(f"the output cannot be written, {error.strerror}")
+    with contextlib.suppress(OSError):
+        for line in lines:
+            print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr, flush=True)
+    return 1
+
+
+def lacking(module):
+    """What to do about a Python module that isn't there. Debian names its packages after them."""
+    top = module.partition(".")[0]
+    return f"the Python module {top} is missing: apt-get install python3-{top.replace('_', '-')}"
+
+
+def need_module(name):
+    """For a module that is used much later: whether it is there shows now."""
+    if importlib.util.find_spec(name) is None:
+        raise Problem(lacking(name))
 
 
 def need_file(path, remedy):

@@ -31,7 +31,4 @@ def run(main):
     """Calls main() with the build folder. Whoever interrupts or terminates it ends all that it has
     started, too: the with blocks are left."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        launch.run_main(lambda: main(sys.argv[1]))
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    launch.run_main(lambda: main(sys.argv[1]))

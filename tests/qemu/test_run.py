@@ -547,6 +547,97 @@ def test_reader_that_goes_away_ends_the_run(place, sample):
     place.assert_nothing_left()
 
 
+def tool_in(place, command, **streams):
+    """A tool at odds with its surroundings, to its end: what it says on its two outputs."""
+    done = subprocess.run(command, env=place.environment(""), stdin=subprocess.DEVNULL,
+                          timeout=LIMIT_S, check=False, text=True,
+                          **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams})
+    place.assert_nothing_left()
+    assert "Traceback" not in f"{done.stdout}{done.stderr}"
+    return done
+
+
+def shell(words, redirection):
+    """The command with its descriptors as a shell makes them."""
+    return ["sh", "-c", f'exec "$@" {redirection}', "sh", *words]
+
+
+@pytest.mark.parametrize("redirection, told", [
+    (">&-", "run: standard output is closed: send it to /dev/null if you don't want it\n"),
+    (">/dev/full", "run: the output cannot be written, No space left on device\n"),
+])  # fmt: skip
+def test_output_that_takes_nothing_is_told_in_one_line(place, sample, redirection, told):
+    words = [str(RUN), "--kernel", place.kernel, "--capture", str(sample)]
+    done = tool_in(place, shell(words, redirection))
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+
+
+def test_closed_input_and_errors_are_done_without(place, sample):
+    words = [str(RUN), "--kernel", place.kernel, "--capture", str(sample), "--duration", "0.5"]
+    done = tool_in(place, shell(words, "<&- 2>&-"))
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_locale_that_lacks_a_character_ends_nothing(place, sample):
+    done = run_tool(place, sample, TAP0="x", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 1
+    assert "two taps are needed: give both TAP0=? and TAP1=?" in done.stdout
+
+
+def test_ctrl_c_before_the_start_leaves_in_one_line(place, sample):
+    read_end, write_end = os.pipe()
+    with subprocess.Popen([str(RUN), "--kernel", place.kernel, "--pcap", "/dev/stdin"],
+                          env=place.environment(""), stdin=read_end, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True) as tool:
+        os.close(read_end)
+        assert "leave with Ctrl-C" in tool.stdout.readline()
+        os.write(write_end, struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        await_reading(tool.pid, write_end)
+        tool.send_signal(signal.SIGINT)
+        rest = tool.stdout.read()
+        assert tool.wait(LIMIT_S) == 130
+    os.close(write_end)
+    assert rest == "run: left by Ctrl-C\n"
+
+
+def await_reading(pid, write_end):
+    """Until the process has read all that is in the pipe."""
+    deadline = time.monotonic() + LIMIT_S
+    while struct.unpack("i", fcntl.ioctl(write_end, termios.FIONREAD, bytes(4)))[0]:
+        assert time.monotonic() < deadline, f"{pid} does not read"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("tool, words, module", [
+    ("make-capture", ["/nowhere/x.pcap"], "scapy"),
+])  # fmt: skip
+def test_a_python_module_that_is_missing_is_named_with_its_package(place, tool, words, module):
+    script = ("import sys, runpy; sys.modules[sys.argv[1]] = None; sys.argv = sys.argv[2:]; "
+              "sys.path.insert(0, sys.argv[0].rpartition('/')[0]); "
+              "runpy.run_path(sys.argv[0], run_name='__main__')")
+    done = tool_in(place, [sys.executable, "-B", "-c", script, module, str(ROOT / "tools" / tool),
+                           *words])
+    package = f"python3-{module.replace('_', '-')}"
+    assert done.returncode == 1
+    assert f"the Python module {module} is missing: apt-get install {package}" in (
+        done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("tool, words, told", [
+    ("make-capture", ["/nowhere/x.pcap"], "/nowhere/x.pcap cannot be written, No such file"),
+    ("make-capture", [], "usage: tools/make-capture FILE"),
+    ("debug", ["--kernel", str(ELF), "--symbols", str(ELF), "--log", "/nowhere/log"],
+     "/nowhere/log, No such file or directory"),
+    ("debug", ["--kernel", "/nowhere"], "there is no file /nowhere"),
+    ("run", ["--ready-limit", "nan"], "--ready-limit nan is not a number of seconds above 0"),
+    ("run", ["--kernel", "/etc"], "there is no file /etc"),
+])  # fmt: skip
+def test_tools_tell_what_they_cannot_do_in_one_line(place, tool, words, told):
+    done = tool_in(place, [str(ROOT / "tools" / tool), *words])
+    assert done.returncode == 1
+    assert told in done.stdout.splitlines()[-1]
+
+
 def test_capture_is_the_same_every_time_and_has_every_kind_of_frame(sample, tmp_path):
     again = tmp_path / "again.pcap"
     environment = dict(os.environ, TZ="Asia/Tokyo", PYTHONHASHSEED="7", LANG="C")
