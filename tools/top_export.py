@@ -2,6 +2,7 @@
 
 import ipaddress
 import threading
+import time
 
 from launch import Problem
 
@@ -29,14 +30,14 @@ class Collector:
     def __init__(self):
         self.lock = threading.Lock()
         self.ports = []
-        self.facts = {"up": 0, "uptime": None, "version": None}
+        self.facts = {"up": 0, "uptime": None, "version": None, "answered": None}
 
     def update(self, machine):
         """Called after each round, and when the machine falls silent."""
         ports = [(str(number), port.about.get("address", ""), dict(port.counters), port.drops(),
                   dict(port.about)) for number, port in sorted(machine.ports.items())]
-        facts = {"up": 0 if machine.gone or machine.silent() else 1, "uptime": machine.time,
-                 "version": machine.version}
+        facts = {"up": 1 if machine.up() else 0, "uptime": machine.time,
+                 "version": machine.version, "answered": machine.answered}
         with self.lock:
             self.ports, self.facts = ports, facts
 
@@ -47,6 +48,10 @@ class Collector:
         with self.lock:
             ports, facts = self.ports, self.facts
         yield GaugeMetricFamily("barewire_up", "Whether the console answers.", value=facts["up"])
+        if facts["answered"] is not None:
+            yield GaugeMetricFamily("barewire_answer_age_seconds",
+                                    "Time since the machine gave these figures.",
+                                    value=time.monotonic() - facts["answered"])
         if facts["uptime"] is not None:
             yield GaugeMetricFamily("barewire_uptime_seconds", "Time since the kernel's entry.",
                                     value=facts["uptime"])

@@ -1,6 +1,7 @@
 """What `make top` knows of a machine: asked over its console, counted, and kept for a while."""
 
 import collections
+import contextlib
 import json
 import os
 import select
@@ -21,6 +22,7 @@ COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_dropped", "t
             "resets")
 RATES = ("rx_pps", "rx_bps", "tx_pps", "tx_bps")
 RINGS = ("rx_filled", "rx_size", "tx_filled", "tx_size")
+LAST_EVENTS = ("bye", "panic")  # a machine that says one of these answers no more
 ASKED = ("stats", "ports")  # both in each round, in this order
 
 
@@ -42,9 +44,9 @@ class Line:
             os.close(self.descriptor)
             raise self._no_console() from error
         except OSError as error:
-            raise Problem(f"the console {path} cannot be opened, {error.strerror}: is barewire "
-                          "running with -serial unix:PATH,server=on,wait=off, and nobody else on "
-                          "it?") from error
+            raise Problem(f"the console {path} cannot be opened, {error.strerror or error}: is "
+                          "barewire running with -serial unix:PATH,server=on,wait=off, and nobody "
+                          "else on it?") from error
         os.set_blocking(self.descriptor, False)
         self.unsent = b""
         self.pending = b""
@@ -71,8 +73,8 @@ class Line:
         self.unsent = (self.unsent + text.encode("ascii"))[-4096:]
         try:
             self.unsent = self.unsent[os.write(self.descriptor, self.unsent):]
-        except BlockingIOError:
-            pass
+        except OSError:
+            pass  # it is full for now, or has closed, which lines() will see
 
     def lines(self):
         """Whole lines that have come; None once the other side has gone."""
@@ -164,9 +166,12 @@ class Machine:
         self.ports = {}
         self.version = None
         self.events = collections.deque(maxlen=EVENTS_KEPT)
+        self.event_count = 0
         self.samples = collections.deque(maxlen=SAMPLES_KEPT)
         self.time = None  # the machine's clock
         self.asked = None  # when the answer under way was asked for
+        self.waiting_since = None  # when the first of the questions without an answer was asked
+        self.ended = None  # the event by which the machine has ended
         self.answered = None  # when the last one was complete
         self.gone = False
         self.known = False  # that the channel speaks JSON
@@ -194,10 +199,24 @@ class Machine:
         if not self.known or self.asked is not None:
             self.begin()
         self.asked = now
+        self.waiting_since = self.waiting_since or now
         self.line.type("".join(f"{command}\r\n" for command in ASKED))
 
     def silent(self):
-        return self.answered is None or time.monotonic() - self.answered > ANSWER_PATIENCE_S
+        """True once an answer takes too long."""
+        return (self.waiting_since is not None and
+                time.monotonic() - self.waiting_since > ANSWER_PATIENCE_S)
+
+    def stale(self):
+        """True when no newer figures are to be had."""
+        return bool(self.gone or self.ended or self.silent())
+
+    def up(self):
+        return self.answered is not None and not self.stale()
+
+    def age(self):
+        """Seconds since the figures came."""
+        return time.monotonic() - self.answered
 
     def feed(self):
         """Reads what has come. Returns the newest sample if a round was completed, else None."""
@@ -240,12 +259,16 @@ class Machine:
             return self._done(event.get("command"))
         else:
             self.events.append(event)
+            self.event_count += 1
+            if name in LAST_EVENTS:
+                self.ended = f"{name} {event.get('reason', '')}".strip()
         return None
 
     def _done(self, command):
         if command != ASKED[-1] or self.asked is None:
             return None
-        self.asked, self.answered = None, time.monotonic()
+        self.asked, self.waiting_since, self.answered = None, None, time.monotonic()
+        self.ended = None  # it has been started anew since
         sample = {"time": round(time.time(), 3), "t": self.time,
                   "ports": [self.ports[number].sample() for number in sorted(self.ports)]}
         self.samples.append(sample)
@@ -262,12 +285,45 @@ def is_sample(value):
         sum(key in port for key in RATES) in (0, len(RATES)) for port in value["ports"])
 
 
+class Record:
+    """A file with a sample a line. A sample that doesn't fit leaves no half line behind."""
+
+    def __init__(self, path):
+        self.path = path
+        try:
+            self.file = open(path, "ab", buffering=0)
+        except OSError as error:
+            raise Problem(f"{path} cannot be written, {error.strerror}") from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def add(self, sample):
+        line = json.dumps(sample).encode() + b"\n"
+        end = self.file.seek(0, os.SEEK_END) if self.file.seekable() else None
+        try:
+            written = self.file.write(line)
+            if written < len(line):
+                self.file.write(line[written:])  # says why
+        except OSError as error:
+            if end is not None:
+                with contextlib.suppress(OSError):
+                    self.file.truncate(end)
+            raise Problem(f"{self.path} cannot be written, {error.strerror}: the record ends "
+                          "here") from error
+
+
 def read_record(path):
-    """The samples of a file that --record wrote."""
+    """The samples of a file that --record wrote, and a word on a last line that is cut short."""
     samples = []
     try:
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
+                if samples and not line.endswith("\n"):
+                    return samples, f"its last line is cut short after {len(samples)} samples"
                 sample = json.loads(line)
                 if not is_sample(sample):
                     raise Problem(f"{path}: line {number} is no sample: give a file that "
@@ -276,6 +332,6 @@ def read_record(path):
     except OSError as error:
         raise Problem(f"{path} cannot be read, {error.strerror}") from error
     except ValueError as error:
-        raise Problem(f"{path} is no record, {error}: give a file that --record has written") \
-            from error
-    return samples
+        raise Problem(f"{path} is no record, line {len(samples) + 1}, {error}: give a file that "
+                      "--record has written") from error
+    return samples, None

@@ -610,6 +610,9 @@ def await_reading(pid, write_end):
 
 @pytest.mark.parametrize("tool, words, module", [
     ("make-capture", ["/nowhere/x.pcap"], "scapy"),
+    ("top", ["--console", "/nowhere", "--prometheus", ":0"], "prometheus_client"),
+    ("top", ["--console", "/nowhere", "--plot", "/tmp/x.svg"], "matplotlib"),
+    ("top", ["--console", "/nowhere", "--picture", "/tmp/x.svg"], "rich"),
 ])  # fmt: skip
 def test_a_python_module_that_is_missing_is_named_with_its_package(place, tool, words, module):
     script = ("import sys, runpy; sys.modules[sys.argv[1]] = None; sys.argv = sys.argv[2:]; "

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 import xml.etree.ElementTree as ElementTree
 
@@ -23,9 +24,11 @@ from exchange import cross
 from guest import settle
 from places import BUILD, ELF, ROOT
 from test_run import InTerminal
+from top_machine import TopMachine
 
 sys.path.append(str(ROOT / "tools"))
 import top_monitor  # noqa: E402  the tools are no package; their folder comes after the tests' own
+import top_screen  # noqa: E402
 import top_view  # noqa: E402
 
 TOP = ROOT / "tools" / "top"
@@ -217,8 +220,12 @@ def test_a_line_half_typed_by_somebody_else_does_no_harm(watched):
 def in_terminal():
     started = []
 
-    def start(*words):
-        started.append(InTerminal([str(TOP), *map(str, words)], environment(TERM="xterm")))
+    def start(*words, size=(24, 80), **variables):
+        surroundings = {name: value for name, value in environment().items()
+                        if name not in ("TERM", "COLUMNS", "LINES", "NO_COLOR")}
+        surroundings.update({"TERM": "xterm", "LC_ALL": "C.UTF-8", **variables})
+        given = {name: value for name, value in surroundings.items() if value is not None}
+        started.append(InTerminal([str(TOP), *map(str, words)], given, size))
         return started[-1]
 
     yield start
@@ -249,6 +256,191 @@ def test_a_machine_of_its_own_is_started_shown_and_ended(scratch):
     picture = (scratch / "screen.svg").read_text()
     assert "barewire" in picture and "rx&#160;ring" in picture and "font-face" not in picture
     assert os.listdir(scratch) == ["screen.svg"]
+
+
+@pytest.fixture
+def machine(scratch):
+    """Makes consoles that answer without a machine."""
+    made = []
+
+    def make(**words):
+        made.append(TopMachine(scratch / f"console{len(made)}", **words))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+NOT_UTF8 = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+HOME = b"\x1b[H"  # each redraw begins with it
+
+
+@pytest.mark.parametrize("variables", [
+    {}, NOT_UTF8, {"TERM": "linux"}, {"TERM": "vt100"}, {"TERM": "screen"}, {"NO_COLOR": "1"},
+    {"TERM": "xterm-of-nobody"}, {"TERM": "screen", **NOT_UTF8}, {"TERM": "xterm-256color"},
+], ids=str)  # fmt: skip
+def test_the_live_view_works_on_terminals_of_all_kinds(machine, in_terminal, variables):
+    fake = machine()
+    top = in_terminal("--console", fake.path, "--interval", "0.1", **variables)
+    fake.wait_rounds(5)
+    top.wait_for("200/256")
+    top.wait_for("events ")
+    top.type(b"q")
+    assert top.finish() == 0
+    assert "Traceback" not in top.text()
+    plain = "LC_ALL" in variables or variables.get("TERM") == "linux"
+    assert ("@" in top.text(), "█" in top.text()) == (plain, not plain)
+    if plain:
+        assert top.output.isascii()
+    coloured = variables.get("TERM") != "vt100" and "NO_COLOR" not in variables
+    assert (b"\x1b[32m" in top.output) == coloured
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown", "", None])
+def test_a_terminal_that_cannot_be_drawn_on_gets_lines(machine, in_terminal, term):
+    fake = machine()
+    top = in_terminal("--console", fake.path, "--interval", "0.1", TERM=term)
+    top.wait_for("port=1 link=up")
+    top.type(b"q")
+    assert top.finish() == 0
+    assert b"\x1b" not in top.output
+
+
+def test_a_round_of_answers_costs_two_redraws_at_most(machine, in_terminal):
+    fake = machine(ports=8)
+    top = in_terminal("--console", fake.path, "--interval", "0.5")
+    top.wait_for("200/256")
+    before, rounds = len(top.output), fake.rounds
+    while fake.rounds < rounds + 6:
+        fake.say("link", port=0, state="up")  # an event is no reason for more than one of them
+        time.sleep(0.02)
+    sent = top.output[before:]
+    assert 6 <= sent.count(HOME) <= 2 * 7
+    assert len(sent) < sent.count(HOME) * 4000
+
+
+def test_events_between_two_rounds_are_shown_before_the_next(machine, in_terminal):
+    fake = machine()
+    top = in_terminal("--console", fake.path, "--interval", "60")
+    top.wait_for("200/256")
+    fake.say("link", port=0, state="down", pci="00:02.0")
+    top.wait_for("state=down")
+    fake.say("bye", reason="power-button", action="poweroff")
+    top.wait_for("the machine has ended (bye power-button): these figures are")
+    top.type(b"q")
+    assert top.finish() == 0
+
+
+def newest(top):
+    """What is on the screen: the last redraw that is complete."""
+    return top.text().split(HOME.decode())[-2]
+
+
+def test_ports_beyond_the_window_are_marked_and_scrolled_to(machine, in_terminal):
+    fake = machine(ports=30)
+    top = in_terminal("--console", fake.path, "--interval", "0.1")
+    top.wait_for("… and 12 more ports, 0 above and 12 below")
+    for keys, words in ((b"\x1b[B\x1b", "1 above and 11 below"),  # down, and half a key
+                        (b"[6~", " 11 above and 1 below"), (b"jjjjj", "12 above and 0 below"),
+                        (b"k", " 11 above and 1 below"), (b"\x1b[5~\x1bOA", "0 above and 12")):
+        top.type(keys)
+        assert settle(lambda: words in newest(top)), newest(top)
+    top.resize(60, 80)
+    assert settle(lambda: "  29  " in newest(top) and "more" not in newest(top)), newest(top)
+    top.type(b"q")
+    assert top.finish() == 0
+
+
+@pytest.mark.parametrize("ending", ["bye", "panic", "silence"])
+def test_figures_of_a_machine_that_has_ended_are_called_old(machine, running, ending):
+    fake = machine()
+    top = running("--console", fake.path, "--interval", "0.1", "--prometheus", "127.0.0.1:0")
+    url = top.wait_line(r"(http://127\.0\.0\.1:\d+/metrics)")[1]
+    top.wait_line("port=0 ")
+    assert value_of(scrape(url), "barewire_up") == 1
+    fake.mute = True
+    if ending == "silence":
+        top.wait_line(r"^top: no answer: these figures are \d+ s old$")
+    else:
+        fake.say(ending, reason="asked-for")
+        top.wait_line(rf"^top: the machine has ended \({ending} asked-for\): these figures are")
+    text = scrape(url)
+    assert value_of(text, "barewire_up") == 0
+    assert value_of(text, "barewire_answer_age_seconds") > 0
+    fake.mute = False
+    fake.wait_rounds(2)
+    assert settle(lambda: value_of(scrape(url), "barewire_up") == 1)
+
+
+def test_a_long_interval_is_no_silence(machine, running):
+    fake = machine()
+    top = running("--console", fake.path, "--interval", "6")
+    fake.wait_rounds(2)
+    assert top.end() == 0
+    assert not [line for line in top.lines if "no answer" in line]
+
+
+def test_a_record_on_a_full_disk_ends_with_whole_lines_and_one_word(machine, scratch):
+    fake = machine()
+    picture = scratch / "screen.svg"
+    done = run_top("--console", fake.path, "--interval", "0.1", "--record", "/dev/full",
+                   "--picture", picture)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == ("top: /dev/full cannot be written, No space left on "
+                                            "device: the record ends here")
+    assert "Traceback" not in done.stdout
+    assert picture.exists()
+
+
+def test_a_record_leaves_no_half_line_where_a_limit_cuts_it(tmp_path):
+    path = tmp_path / "record"
+    script = ("import resource, signal, sys; sys.path.insert(0, sys.argv[1]); import top_monitor; "
+              "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+              "resource.setrlimit(resource.RLIMIT_FSIZE, (250, 250)); "
+              "record = top_monitor.Record(sys.argv[2]); "
+              "[record.add({'time': 1, 'ports': [], 'x': 'y' * 60}) for _ in range(9)]")
+    done = subprocess.run([sys.executable, "-B", "-c", script, str(ROOT / "tools"), str(path)],
+                          capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert "File too large: the record ends here" in done.stderr
+    assert len(path.read_text().splitlines()) == 2
+    assert path.read_text().endswith("}\n")
+
+
+def test_a_record_whose_last_line_is_cut_short_is_drawn_without_it(scratch):
+    record, plot = scratch / "record", scratch / "x.svg"
+    sample = '{"time": %d, "ports": [{"port": 0, "rx_pps": 1, "rx_bps": 1, "tx_pps": 1, "tx_bps": 1}]}\n'
+    record.write_text(sample % 1 + sample % 2 + (sample % 3)[:-9])
+    done = run_top("--from", record, "--plot", plot)
+    assert done.returncode == 0, done.stdout
+    assert f"top: {record}: its last line is cut short after 2 samples" in done.stdout
+    assert plot.exists()
+
+
+@pytest.mark.parametrize("option", ["--plot", "--picture", "--record"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_watched(machine, option):
+    done = run_top("--console", machine().path, option, "/nowhere/x.svg")
+    assert done.returncode == 1
+    assert "/nowhere/x.svg cannot be written, No such file or directory" in done.stdout
+    assert "port=" not in done.stdout
+
+
+@pytest.mark.parametrize("redirection, told", [
+    (">&-", "top: standard output is closed: send it to /dev/null if you don't want it\n"),
+    (">/dev/full", "top: the output cannot be written, No space left on device\n"),
+])  # fmt: skip
+def test_output_that_takes_nothing_is_told_in_one_line(machine, redirection, told):
+    done = subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", str(TOP), "--console",
+                           machine().path], env=environment(), stdin=subprocess.DEVNULL, text=True,
+                          capture_output=True, timeout=LIMIT_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+
+
+def test_without_rich_a_terminal_is_told_in_one_line(machine, in_terminal, scratch):
+    (scratch / "rich.py").write_text("raise ModuleNotFoundError(name='rich')\n")
+    top = in_terminal("--console", machine().path, PYTHONPATH=str(scratch))
+    assert top.finish() == 1
+    assert top.text() == ("top: the Python module rich is missing: apt-get install python3-rich\n")
 
 
 def test_a_console_that_closes_is_told(watched, running):
@@ -386,6 +578,71 @@ def test_lines_that_are_no_objects_are_passed_over():
     for line in ("", "> stats", "{", '{"event":', "[1]", "{}", '{"event":1}', "boot t=0.1 a=1"):
         assert top_monitor.object_of(line) is None
     assert top_monitor.object_of('{"event":"link","t":1.5}')["t"] == 1.5
+
+
+class Nobody:
+    """A line that nothing comes by."""
+
+    def lines(self):
+        return []
+
+
+def known(ports, events=0):
+    """A Machine as it is after two rounds."""
+    machine = top_monitor.Machine(Nobody())
+    for number in range(ports):
+        port = machine.ports[number] = top_monitor.Port(number)
+        port.about = {"link": "up", "rx_filled": 256, "rx_size": 256, "tx_filled": 0, "tx_size": 256}
+        port.count(stats(number, 1.0))
+        port.count(stats(number, 2.0, rx_packets=1234567))
+    for number in range(events):
+        machine._take({"event": "link", "t": float(number), "port": 0, "state": "up"})
+    machine.answered = time.monotonic()
+    return machine
+
+
+def drawn(machine, width, height, first=0, glyphs=top_screen.FINE):
+    return [line.plain for line in
+            top_screen.Page(machine, [], width, height, glyphs).lines(first)]
+
+
+@pytest.mark.parametrize("glyphs", [top_screen.FINE, top_screen.PLAIN], ids=["fine", "plain"])
+@pytest.mark.parametrize("ports, events", [(0, 0), (1, 1), (2, 200), (9, 3), (32, 200)])
+def test_a_page_fits_into_windows_of_every_size(ports, events, glyphs):
+    machine = known(ports, events)
+    for width in (*range(1, 90), 133, 134, 200):
+        for height in (*range(1, 40), 80):
+            lines = drawn(machine, width, height, 3, glyphs)
+            assert len(lines) <= height
+            assert max(map(len, lines)) <= width
+
+
+def test_what_does_not_fit_is_marked():
+    lines = drawn(known(32, 50), 80, 24)
+    shown = [line for line in lines if re.match(r" +\d+  up", line)]
+    assert f"… and {32 - len(shown)} more ports, 0 above and {32 - len(shown)} below" in "".join(lines)
+    assert any(line.startswith("events, the last 2 of 50 ─") for line in lines)
+    assert lines[-1] == "q or Ctrl-C leaves; a larger window shows the last minute"
+    assert drawn(known(2), 60, 24)[-1].endswith("a larger window shows tx ring")
+    assert drawn(known(2, 3), 80, 4)[-1] == "… and more in a larger window"
+    assert drawn(known(2), 20, 24)[0] == "barewire    running…"
+    (event,) = [line for line in drawn(known(1, 1), 20, 24) if line.startswith("link")]
+    assert event == "link t=0.000000 por…"
+
+
+def test_what_fits_is_shown_without_a_mark():
+    lines = drawn(known(4, 5), 80, 24)
+    assert len(lines) == 3 + 4 + 2 + 4 + 1 + 5 + 1
+    assert "events ─" in lines[13] and lines[-1] == "q or Ctrl-C leaves"
+    assert not [line for line in lines if "…" in line or "more" in line]
+
+
+def test_scrolling_stops_at_both_ends():
+    machine = known(32, 50)
+    for first, above in ((-5, 0), (0, 0), (7, 7), (32, 16), (1000, 16)):
+        lines = drawn(machine, 80, 24, first)
+        assert f"{above} above and {16 - above} below" in "".join(lines), lines
+        assert lines[3].startswith(f"{above:4}  up")
 
 
 def test_a_sparkline_has_a_step_a_second_and_its_highest_point_full():
