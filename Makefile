@@ -6,8 +6,12 @@
 #   V=1       show the commands           OUT=dir      build there instead of in build/
 #   JOBS=N    system tests side by side
 #   YES=1     install without asking      CMDLINE='…'  words for the kernel in the ISO's grub.cfg
+#   PCAP=file what `make run` sends, or TAP0=… TAP1=… for ports on two taps
 
-OUT ?= build
+# An empty OUT would be the root of the file system.
+ifeq ($(strip $(OUT)),)
+override OUT := build
+endif
 CC = gcc
 LD = ld
 AR = ar
@@ -334,10 +338,10 @@ $(OUT)/bench/native: $(OUT)/bench/obj/tests/bench/ring_device.c.o
 # ---- Fuzzing and coverage -----------------------------------------------------------------------
 .PHONY: fuzz coverage
 
-TARGET ?= $(FUZZ_TARGETS)
+FUZZED := $(or $(TARGET),$(FUZZ_TARGETS))
 
-fuzz: $(TARGET:%=$(OUT)/fuzz/fuzz_%) ## Fuzz each target, or TARGET=ring, for TIME=60 seconds
-	@tests/fuzz/run $(OUT)/fuzz $(or $(TIME),60) $(TARGET)
+fuzz: $(FUZZED:%=$(OUT)/fuzz/fuzz_%) ## Fuzz each target, or TARGET=ring, for TIME=60 seconds
+	@tests/fuzz/run $(OUT)/fuzz '$(or $(TIME),60)' $(FUZZED)
 
 coverage: $(COV_PROGRAMS) ## Branches of drivers/ and net/ that units and fuzz corpora take
 	@tools/coverage $(OUT)/coverage $(OUT)/fuzz $(COV_PROGRAMS)
@@ -361,7 +365,7 @@ test-virtio: all ## Every form of QEMU's card, DPDK, vhost-net: some minutes
 	@PYTHON='$(PYTHON)' tools/test $(OUT) --system -m virtio -rs $(TESTS)
 
 soak: all ## Links, cards, resets, orders, lone frames for DURATION=600 seconds, and as long again
-	@BAREWIRE_SOAK_S=$(or $(DURATION),600) PYTHON='$(PYTHON)' \
+	@BAREWIRE_SOAK_S='$(or $(DURATION),600)' PYTHON='$(PYTHON)' \
 		BAREWIRE_SOAK_SEED=$${BAREWIRE_SOAK_SEED:-$$(date +%s)} JOBS=1 \
 		tools/test $(OUT) --system -k test_soak -s
 
