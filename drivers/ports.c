@@ -29,14 +29,24 @@ static void warn_of_card(const struct pci_device *pci)
               pci_address(pci).text, pci->vendor, pci->device_id);
 }
 
+static struct virtio_net_options options_of(const struct ports *ports, bool vlans)
+{
+    return (struct virtio_net_options){
+        .transport = ports->transport,
+        .vlans = vlans,
+        .offloads = ports->offloads,
+        .rx_ring = ports->rx_ring,
+        .tx_ring = ports->tx_ring,
+    };
+}
+
 static void add_port(struct ports *ports, const struct pci_device *pci)
 {
     const unsigned id = ports->assembly->port_count;
 
     if (!has_room(ports, pci))
         return;
-    const struct virtio_net_options options = {
-        .transport = ports->transport, .vlans = ports->vlans[id], .offloads = ports->offloads};
+    const struct virtio_net_options options = options_of(ports, ports->vlans[id]);
     ports->of_port[id] = pci;
     ports->assembly->ports[id] = virtio_net_probe(pci, id, &options);
     ports->assembly->port_count++;
@@ -181,8 +191,7 @@ static void apply_mac(const struct ports *ports, struct netdev *port)
 static void begin_plug(struct ports *ports, const struct pci_device *pci)
 {
     /* No VLANs: the words were for ports that were there at the start. */
-    const struct virtio_net_options options = {.transport = ports->transport,
-                                               .offloads = ports->offloads};
+    const struct virtio_net_options options = options_of(ports, false);
     const unsigned id = ports->assembly->port_count;
 
     ports->opening = port_of(ports, pci);

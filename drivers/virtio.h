@@ -31,7 +31,7 @@ struct virtio_device;
 struct virtio_transport {
     const char *name; /* transport= of the port event */
     bool version_1;   /* VERSION_1 must be offered and taken: there is nothing else to speak */
-    bool resizes;     /* a queue may be made smaller than the device states */
+    bool resizes;     /* a queue may be made smaller than the device states, by resize_queue */
 
     uint8_t (*get_status)(const struct virtio_device *device);
     void (*set_status)(const struct virtio_device *device, uint8_t status); /* 0 asks for a reset */
@@ -40,6 +40,10 @@ struct virtio_transport {
 
     /* Descriptors of queue `index` as the device states them, unchecked; 0: no such queue. */
     uint32_t (*get_queue_size)(const struct virtio_device *device, uint16_t index);
+
+    /* Asks for a queue of `size` descriptors, a power of two below what is stated. Returns the size that
+     * the device states from then on, unchecked. */
+    uint32_t (*resize_queue)(const struct virtio_device *device, uint16_t index, uint32_t size);
 
     /* Tells the device where the ring lies, and how large it is, if that is less than it states.
      * NULL, or what went wrong: reason= of the error event. */

@@ -23,6 +23,10 @@
 /* Stated mtus above this are not agreed to: buffers are one piece and one size. */
 #define VIRTIO_NET_MTU_MAX 9216
 
+/* Descriptors of an rx or tx ring, unless the options say otherwise. QEMU 10 states 1024 for each card:
+ * four times the memory, and four times the buffers that go through the cache. */
+#define VIRTIO_NET_RING_USUAL 256
+
 /* One direction. */
 /* What a burst needs of it fills two cache lines. */
 struct virtio_net_queue {
@@ -94,6 +98,7 @@ struct virtio_net_options {
     bool vlans; /* add_vlan will be called; till then nothing with a tag comes in (§5.1.6.5.3) */
     bool
         offloads; /* frames may leave it and come in with work left to do, where the others allow it */
+    uint32_t rx_ring, tx_ring; /* descriptors, a power of two each; 0: VIRTIO_NET_RING_USUAL */
 };
 
 struct virtio_net {

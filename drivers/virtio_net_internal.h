@@ -74,6 +74,10 @@ bool virtio_net_negotiate(struct netdev *dev, uint32_t offloads, uint32_t frame_
 
 /* ---- virtio_net_queues.c ---- */
 
+/* How many of the `stated` descriptors of queue `index` a new ring takes: as the options say, or all
+ * where the transport leaves no choice. */
+uint32_t virtio_net_ring_size(const struct virtio_net *net, uint16_t index, uint32_t stated);
+
 /* The rings that what was negotiated wants: at the first time they are allocated, later on made anew
  * where they are. False after an `error` event. */
 bool virtio_net_make_queues(struct virtio_net *net);

@@ -139,7 +139,8 @@ static uint32_t without_room(const struct virtio_net *net)
     const struct virtio_transport *const transport = net->virtio.transport;
 
     for (uint16_t queue = VIRTIO_NET_QUEUE_RECEIVE; queue <= VIRTIO_NET_QUEUE_TRANSMIT; queue++)
-        if (transport->get_queue_size(&net->virtio, queue) < VIRTIO_NET_CHAIN_QUEUE_MIN)
+        if (virtio_net_ring_size(net, queue, transport->get_queue_size(&net->virtio, queue)) <
+            VIRTIO_NET_CHAIN_QUEUE_MIN)
             return NETDEV_OFFLOAD_CHAINS;
     return 0;
 }

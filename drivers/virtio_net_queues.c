@@ -18,6 +18,60 @@ static size_t ring_bytes(uint32_t size)
     return split > packed ? split : packed;
 }
 
+/* What the options ask for; 0: nothing. The control queue has no option. */
+static uint32_t asked_size(const struct virtio_net *net, uint16_t index)
+{
+    if (index == VIRTIO_NET_QUEUE_RECEIVE)
+        return net->options.rx_ring;
+    return index == VIRTIO_NET_QUEUE_TRANSMIT ? net->options.tx_ring : 0;
+}
+
+uint32_t virtio_net_ring_size(const struct virtio_net *net, uint16_t index, uint32_t stated)
+{
+    const uint32_t asked = asked_size(net, index);
+    const uint32_t wanted = asked != 0 ? asked : VIRTIO_NET_RING_USUAL;
+
+    if (index > VIRTIO_NET_QUEUE_TRANSMIT || !net->virtio.transport->resizes || wanted > stated)
+        return stated;
+    return wanted;
+}
+
+static void warn_of_size(const struct virtio_net *net, uint16_t index, uint32_t wanted,
+                         uint32_t size, const char *detail)
+{
+    log_event(LOG_WARN, "warn", "port=%u reason=ring-size word=%s=%u accepted=%u detail=\"%s\"",
+              net->netdev.id, index == VIRTIO_NET_QUEUE_RECEIVE ? "rx_ring" : "tx_ring", wanted,
+              size, detail);
+}
+
+/*
+ * Settles how many descriptors a new ring has. shape->size is what the device states, as far as we can
+ * use it. A device may keep the size that it states, but must not answer with a third one.
+ */
+static bool settle_size(struct virtio_net *net, struct virtqueue_shape *shape, uint32_t stated)
+{
+    const struct virtio_transport *const transport = net->virtio.transport;
+    const uint32_t asked = asked_size(net, shape->index), usable = shape->size;
+    const uint32_t wanted = virtio_net_ring_size(net, shape->index, usable);
+    const uint32_t kept =
+        wanted != usable ? transport->resize_queue(&net->virtio, shape->index, wanted) : wanted;
+
+    if (kept != wanted && kept != stated) {
+        virtio_net_refuse(net, "reason=queue-size-kept queue=%u size=%u kept=%u", shape->index,
+                          wanted, kept);
+        return false;
+    }
+    if (kept == wanted)
+        shape->size = wanted;
+    else
+        warn_of_size(net, shape->index, wanted, usable, "the device does not take another size");
+    if (asked != 0 && asked != wanted)
+        warn_of_size(net, shape->index, asked, wanted,
+                     transport->resizes ? "the device states no more"
+                                        : "a legacy device has rings of its own size");
+    return true;
+}
+
 /*
  * Memory for a new queue of the size that the shape wants, or of less where that is short and the
  * transport can say so. What was found for the ring is kept while the rest is looked for.
@@ -70,9 +124,9 @@ static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t
                        uint16_t chain)
 {
     void *ring = NULL, *private = NULL;
-    const uint32_t size = net->virtio.transport->get_queue_size(&net->virtio, index);
+    const uint32_t stated = net->virtio.transport->get_queue_size(&net->virtio, index);
     struct virtqueue_shape shape = {
-        .size = size,
+        .size = stated,
         .index = index,
         .chain = chain,
         .packed = virtio_has(&net->virtio, VIRTIO_F_RING_PACKED),
@@ -86,12 +140,12 @@ static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t
     if (!virtqueue_size_valid(shape.size) || shape.size < chain) {
         virtio_net_refuse(
             net, "reason=queue-size queue=%u size=%u accepted=\"a power of two from %u to %u\"",
-            index, size, chain, VIRTQ_SIZE_MAX);
+            index, stated, chain, VIRTQ_SIZE_MAX);
         return false;
     }
     if (queue->desc != NULL)
-        return make_anew(net, queue, &shape, size);
-    if (!allocate_queue(net, &shape, &ring, &private))
+        return make_anew(net, queue, &shape, stated);
+    if (!settle_size(net, &shape, stated) || !allocate_queue(net, &shape, &ring, &private))
         return false;
     virtqueue_init(queue, &shape, ring, private);
     return true;

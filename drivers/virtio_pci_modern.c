@@ -63,6 +63,14 @@ static uint32_t get_queue_size(const struct virtio_device *device, uint16_t inde
     return read_common(device, FIELD(queue_size));
 }
 
+/* §4.1.4.3: queue_size "can be modified by the driver to reduce memory requirements". */
+static uint32_t resize_queue(const struct virtio_device *device, uint16_t index, uint32_t size)
+{
+    select_queue(device, index);
+    write_common(device, FIELD(queue_size), size);
+    return read_common(device, FIELD(queue_size));
+}
+
 /* 64-bit fields are written by halves (§4.1.3.1). */
 static void write_address(const struct virtio_device *device, size_t low_half, size_t high_half,
                           const volatile void *part)
@@ -104,11 +112,9 @@ static const char *enable_queue(struct virtio_device *device, const struct virtq
 {
     const uint16_t index = queue->index;
 
-    if (get_queue_size(device, index) != queue->size) { /* less than it states: §4.1.4.3.2 */
-        write_common(device, FIELD(queue_size), queue->size);
-        if (read_common(device, FIELD(queue_size)) != queue->size)
-            return "queue-size-kept";
-    }
+    if (get_queue_size(device, index) != queue->size && /* less than it states: §4.1.4.3.2 */
+        resize_queue(device, index, queue->size) != queue->size)
+        return "queue-size-kept";
     if (!place_doorbell(device, index))
         return "doorbell";
     write_address(device, LOW_HALF(queue_desc), HIGH_HALF(queue_desc), queue->desc);
@@ -188,6 +194,7 @@ static const struct virtio_transport modern = {
     .get_features = get_features,
     .set_features = set_features,
     .get_queue_size = get_queue_size,
+    .resize_queue = resize_queue,
     .enable_queue = enable_queue,
     .reset_queue = reset_queue,
     .queue_is_reset = queue_is_reset,

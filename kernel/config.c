@@ -227,6 +227,30 @@ static bool read_mergeable(struct config *config, const char *value)
     return true;
 }
 
+/* Packed rings could have other sizes (virtio 1.2 §2.8), but ours are powers of two in either format. */
+static bool read_ring(const char *value, unsigned *size)
+{
+    unsigned number;
+    const char *end;
+
+    if (!read_number(value, CONFIG_RING_MAX, &number, &end) || *end != '\0')
+        return false;
+    if (number < CONFIG_RING_MIN || (number & (number - 1)) != 0)
+        return false;
+    *size = number;
+    return true;
+}
+
+static bool read_rx_ring(struct config *config, const char *value)
+{
+    return read_ring(value, &config->rx_ring);
+}
+
+static bool read_tx_ring(struct config *config, const char *value)
+{
+    return read_ring(value, &config->tx_ring);
+}
+
 static bool read_panic(struct config *config, const char *value)
 {
     static const char *const names[] = {"reboot", "halt", "poweroff", NULL};
@@ -293,6 +317,8 @@ static const struct key keys[] = {
     {"transport", read_transport, "auto|legacy|modern", false},
     {"offload", read_offload, "on|off", false},
     {"mergeable", read_mergeable, "auto|on|off", false},
+    {"rx_ring", read_rx_ring, "a power of two from 16 to 32768", false},
+    {"tx_ring", read_tx_ring, "a power of two from 16 to 32768", false},
     {"panic", read_panic, "reboot|halt|poweroff", false},
     {"watchdog", read_watchdog, "seconds from 0 (off) to 1800", false},
     {"idle", read_idle, "adaptive|poll", false},
@@ -305,8 +331,8 @@ static void warn_unknown(const char *word)
 {
     log_event(LOG_WARN, "warn",
               "reason=unknown-word word=%s accepted=\"mode= wire= stats= log= promisc= allmulti= "
-              "mac= accept= vlan= transport= offload= mergeable= panic= watchdog= idle= buffers= "
-              "fault=\"",
+              "mac= accept= vlan= transport= offload= mergeable= rx_ring= tx_ring= panic= "
+              "watchdog= idle= buffers= fault=\"",
               log_quote(word).text);
 }
 

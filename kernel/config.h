@@ -19,6 +19,8 @@
 #define CONFIG_VLANS_MAX 64
 #define CONFIG_VLAN_ID_MAX 4094
 #define CONFIG_WIRE_MAX 640 /* with the NUL: all ports in pairs, each by its MAC */
+#define CONFIG_RING_MIN 16  /* of rx_ring= and tx_ring= */
+#define CONFIG_RING_MAX 32768
 
 enum config_mode { MODE_WIRE, MODE_REFLECT };
 
@@ -45,7 +47,9 @@ struct config {
     enum settings_transport transport; /* transport=auto|legacy|modern */
     bool offload;                      /* offload=on|off */
     enum settings_mergeable mergeable; /* mergeable=auto|on|off */
-    enum panic_action panic;           /* panic=reboot|halt|poweroff */
+    unsigned rx_ring;        /* rx_ring=16…32768, a power of two; 0: by the driver's rule */
+    unsigned tx_ring;        /* tx_ring=, likewise */
+    enum panic_action panic; /* panic=reboot|halt|poweroff */
     struct config_mac macs[CONFIG_MACS_MAX];
     size_t mac_count;
     size_t mac_last;                               /* of macs[], the one that was read last */

@@ -157,6 +157,9 @@ static void apply_options(void)
 {
     ports.transport = config.transport;
     ports.offloads = config.offload;
+    _Static_assert(CONFIG_RING_MAX == VIRTQ_SIZE_MAX, "any ring that is allowed can be asked for");
+    ports.rx_ring = config.rx_ring;
+    ports.tx_ring = config.tx_ring;
     assembly.mergeable = config.mergeable;
     for (size_t i = 0; i < config.vlan_count; i++)
         ports.vlans[config.vlans[i].port] = true;

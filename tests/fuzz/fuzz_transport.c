@@ -445,6 +445,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ensure(pci_scan(&pci, 1) == 1);
     const struct virtio_net_options options = {.transport = choices[interfaces >> 6],
                                                .vlans = memory & 1,
+                                               .rx_ring = memory & 4 ? 16u << (memory >> 3 & 7) : 0,
                                                .offloads = memory & 2 || liar.offloads};
     struct netdev *dev = virtio_net_probe(&pci, 0, &options);
     if (dev->state == NETDEV_FOUND)

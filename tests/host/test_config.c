@@ -44,6 +44,8 @@ static void assert_defaults(void)
     assert_true(config.promisc);
     assert_false(config.allmulti);
     assert_int_equal(config.transport, TRANSPORT_AUTO);
+    assert_int_equal(config.rx_ring, 0);
+    assert_int_equal(config.tx_ring, 0);
     assert_int_equal(config.panic, PANIC_REBOOT);
     assert_int_equal(config.mac_count, 0);
     assert_int_equal(config.accept_count, 0);
@@ -187,6 +189,29 @@ TEST(switches_take_on_and_off)
     assert_true(config.promisc);
     assert_false(config.allmulti);
     assert_refused((const char *const[]){"promisc=1", "promisc=", "allmulti=yes", NULL}, "on|off");
+}
+
+TEST(rings_take_powers_of_two_from_16_to_32768)
+{
+    for (unsigned size = 16; size <= 32768; size *= 2) {
+        char line[48];
+
+        snprintf(line, sizeof(line), "rx_ring=%u", size);
+        parse(line, 0);
+        assert_int_equal(config.rx_ring, size);
+        assert_int_equal(config.tx_ring, 0);
+        snprintf(line, sizeof(line), "tx_ring=%u", size);
+        parse(line, 0);
+        assert_int_equal(config.tx_ring, size);
+        assert_int_equal(config.rx_ring, 0);
+    }
+    assert_refused((const char *const[]){"rx_ring=", "rx_ring=0", "rx_ring=3", "rx_ring=8",
+                                         "rx_ring=17", "rx_ring=300", "rx_ring=32769",
+                                         "rx_ring=65536", "rx_ring=-256", "rx_ring=256k",
+                                         "rx_ring=0x100", "rx_ring=4294967552",
+                                         "rx_ring=18446744073709551872", "tx_ring=", "tx_ring=0",
+                                         "tx_ring=1", "tx_ring=1000", "tx_ring=65536", NULL},
+                   "\"a power of two from 16 to 32768\"");
 }
 
 TEST(panic_takes_the_three_actions)
@@ -343,7 +368,8 @@ TEST(unknown_words_are_named_with_what_would_be_known)
         assert_int_equal(machine_log_count("warn",
                                            "accepted=\"mode= wire= stats= log= promisc= "
                                            "allmulti= mac= accept= vlan= transport= offload= "
-                                           "mergeable= panic= watchdog= idle= buffers= fault=\""),
+                                           "mergeable= rx_ring= tx_ring= panic= watchdog= idle= "
+                                           "buffers= fault=\""),
                          pieces);
         assert_defaults();
     }
@@ -400,6 +426,8 @@ TEST(words_that_may_change_are_taken_while_running_and_others_are_not)
                                         "wire=0-1",
                                         "buffers=high",
                                         "fault=text",
+                                        "rx_ring=512",
+                                        "tx_ring=512",
                                         "accept=0/02:00:00:00:00:01",
                                         "stats",
                                         "x=1",

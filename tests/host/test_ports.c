@@ -17,6 +17,7 @@
 
 #define BLOCK 0xae00
 #define SLOTS 8
+#define MODERN_BASE 0xfe000000u
 
 enum { UP = 0, DOWN = 4, EJECT = 8, REMOVABLE = 12, SELECT = 16 };
 
@@ -638,6 +639,48 @@ TEST(a_device_with_other_rings_is_refused_and_the_next_is_tried)
     look(3);
     plug(2);
     look(2);
+    assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
+    assert_no_buffer_lost();
+}
+
+static void plug_modern(uint8_t slot)
+{
+    plug(slot);
+    sim_virtio_net_modernise(devices[slot], MODERN_BASE + slot * SIM_MODERN_BYTES, true);
+    devices[slot]->queues[SIM_RX].size = devices[slot]->queues[SIM_TX].size = 1024;
+}
+
+TEST(rings_of_a_card_that_comes_are_as_the_words_say)
+{
+    start(2);
+    ports.tx_ring = 64;
+    plug_modern(4);
+    look(2);
+    assert_int_equal(assembly.port_count, 3);
+    assert_int_equal(assembly.ports[2]->rx_size, 256);
+    assert_int_equal(assembly.ports[2]->tx_size, 64);
+    assert_int_equal(devices[4]->queues[SIM_RX].size, 256);
+    assert_int_equal(devices[4]->queues[SIM_TX].size, 64);
+    assert_int_equal(machine_log_count("warn", "reason=ring-size"), 0);
+    plug(5);
+    look(2);
+    assert_int_equal(assembly.ports[3]->tx_size, 256);
+    assert_int_equal(
+        machine_log_count("warn", "port=3 reason=ring-size word=tx_ring=64 accepted=256"), 1);
+}
+
+/* The rings' memory stays with the port, and so does their size, whatever the next device states. */
+TEST(the_next_device_of_a_port_uses_as_much_of_a_larger_ring)
+{
+    start(2);
+    block.down[0] = 1u << 2;
+    look(3);
+    plug_modern(2);
+    look(2);
+    assert_int_equal(assembly.port_count, 2);
+    assert_int_equal(assembly.ports[1]->rx_size, 256);
+    assert_int_equal(devices[2]->queues[SIM_RX].size, 256);
+    assert_int_equal(devices[2]->queues[SIM_TX].size, 256);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
     assert_no_buffer_lost();
 }

@@ -527,6 +527,7 @@ TEST(a_queue_is_made_smaller_when_memory_is_short)
 {
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 32768;
+    bench_options.rx_ring = 32768;
     machine_memory_limit(MEMORY_FOR_HALF);
     bench_probe_all(1);
     assert_int_equal(
@@ -538,11 +539,86 @@ TEST(a_queue_is_made_smaller_when_memory_is_short)
     assert_int_equal(one->net->queues[SIM_TX].size, 256);
 }
 
+/* Registers that can be written are expected, not relied upon: a ring of 1024 carries frames, too. */
+TEST(a_device_that_keeps_its_size_gets_a_ring_of_that)
+{
+    static const uint32_t words[] = {0, 64};
+
+    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        char told[96];
+
+        bench_renew(state);
+        bench_add(0, SIM_FEATURES_USUAL);
+        one->net->queues[SIM_TX].size = 1024;
+        one->net->modern.size_kept = true;
+        bench_options.tx_ring = words[i];
+        bench_probe_all(1);
+        snprintf(told, sizeof(told),
+                 "port=0 reason=ring-size word=tx_ring=%u accepted=1024 detail=",
+                 words[i] != 0 ? words[i] : 256);
+        assert_int_equal(machine_log_count("warn", told), 1);
+        assert_int_equal(machine_log_count("warn", ""), 1);
+        assert_int_equal(one->dev->tx_size, 1024);
+        assert_forwards_by("modern");
+        assert_true(one->dev->ops->reset(one->dev));
+        one->dev->ops->service(one->dev, clock_ns());
+        assert_int_equal(one->net->queues[SIM_TX].size, 1024);
+        bench_forward(one, 2000);
+    }
+}
+
+TEST(a_device_that_answers_with_a_third_size_is_refused)
+{
+    static const uint16_t lies[] = {1, 128, 255, 257, 512, 2048, 65535};
+
+    for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        char told[64];
+
+        bench_renew(state);
+        bench_add(0, SIM_FEATURES_USUAL);
+        one->net->queues[SIM_RX].size = 1024;
+        one->net->modern.size_lie = lies[i];
+        bench_probe_all(1);
+        snprintf(told, sizeof(told), "queue-size-kept queue=0 size=256 kept=%u", lies[i]);
+        assert_refused(told);
+    }
+}
+
+TEST(a_device_that_changes_its_mind_about_a_size_is_refused)
+{
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->queues[SIM_RX].size = 1024;
+    bench_probe_all(1);
+    assert_int_equal(one->dev->rx_size, 256);
+    one->net->queues[SIM_RX].size = 1024; /* as if nothing had been written */
+    one->net->modern.size_kept = true;
+    assert_false(bench_start(one));
+    assert_refused("queue-size-kept queue=0 size=256");
+}
+
+TEST(a_size_that_is_stated_as_wanted_is_not_written)
+{
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_int_equal(one->net->modern.size_writes, 0);
+}
+
+TEST(the_control_queue_keeps_the_size_that_is_stated)
+{
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->queues[SIM_CONTROL].size = 1024;
+    bench_options.rx_ring = bench_options.tx_ring = 64;
+    bench_probe_all(1);
+    assert_forwards_by("modern");
+    assert_int_equal(one->net->queues[SIM_CONTROL].size, 1024);
+    assert_true(one->dev->ops->set_promisc(one->dev, true));
+}
+
 TEST(a_queue_that_stays_larger_than_wanted_refuses_the_port)
 {
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 32768;
     one->net->modern.size_kept = true;
+    bench_options.rx_ring = 32768;
     machine_memory_limit(MEMORY_FOR_HALF);
     bench_probe_all(1);
     machine_memory_limit(200 << 20);

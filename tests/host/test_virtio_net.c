@@ -117,6 +117,7 @@ TEST(queues_of_every_size_carry_frames)
         bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_RX].size = one->net->queues[SIM_TX].size = (uint16_t)size;
+        bench_options.rx_ring = bench_options.tx_ring = size;
         bench_probe_all(1);
         assert_int_equal(one->dev->rx_size, size);
         assert_int_equal(one->dev->tx_size, size);
@@ -137,6 +138,7 @@ TEST_ON(a_packed_ring_of_an_odd_size_is_cut_to_a_power_of_two, BENCH_PACKED)
         bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_RX].size = one->net->queues[SIM_TX].size = sizes[i].stated;
+        bench_options.rx_ring = bench_options.tx_ring = 32768;
         bench_probe_all(1);
         assert_int_equal(one->dev->rx_size, sizes[i].used);
         assert_int_equal(one->dev->tx_size, sizes[i].used);
@@ -147,7 +149,67 @@ TEST_ON(a_packed_ring_of_an_odd_size_is_cut_to_a_power_of_two, BENCH_PACKED)
     }
 }
 
-TEST_ON(one_descriptor_is_too_few_where_the_header_needs_its_own, BENCH_LEGACY)
+/* Only the modern interface lets the driver take less than is stated (§4.1.4.3). */
+TEST(a_ring_has_256_descriptors_or_what_its_word_says_where_there_is_a_choice)
+{
+    static const struct {
+        uint16_t stated, word, used;
+    } rows[] = {
+        {1024, 0, 256},     {256, 0, 256},   {128, 0, 128},       {32768, 0, 256},
+        {1024, 512, 512},   {1024, 16, 16},  {256, 64, 64},       {256, 256, 256},
+        {1024, 1024, 1024}, {256, 512, 256}, {1024, 32768, 1024},
+    };
+
+    for (unsigned i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        const bool tx = i % 2 == 1;
+        const uint16_t stated = rows[i / 2].stated, word = rows[i / 2].word;
+        const uint16_t used = bench_is_modern() ? rows[i / 2].used : stated;
+        const bool warned = word != 0 && word != used;
+        char told[128];
+
+        bench_renew(state);
+        bench_add(0, SIM_FEATURES_USUAL);
+        one->net->queues[tx ? SIM_TX : SIM_RX].size = stated;
+        *(tx ? &bench_options.tx_ring : &bench_options.rx_ring) = word;
+        bench_probe_all(1);
+        assert_int_equal(tx ? one->dev->tx_size : one->dev->rx_size, used);
+        assert_int_equal(tx ? one->dev->rx_size : one->dev->tx_size, 256);
+        assert_true(bench_start(one));
+        assert_int_equal(one->net->queues[tx ? SIM_TX : SIM_RX].size, used);
+        bench_forward(one, used < BURST ? used : 600);
+        snprintf(
+            told, sizeof(told), "port=0 reason=ring-size word=%s_ring=%u accepted=%u detail=\"%s",
+            tx ? "tx" : "rx", word, used,
+            bench_is_modern() ? "the device states no more" : "a legacy device has rings of its");
+        assert_int_equal(machine_log_count("warn", told), warned);
+        assert_int_equal(machine_log_count("warn", ""), warned);
+    }
+}
+
+TEST(a_small_ring_is_the_same_after_a_reset)
+{
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->queues[SIM_RX].size = one->net->queues[SIM_TX].size = 1024;
+    bench_options.tx_ring = 512;
+    bench_probe_all(1);
+    assert_true(bench_start(one));
+    const uint32_t rx_size = one->dev->rx_size, tx_size = one->dev->tx_size;
+    const size_t warnings = machine_log_count("warn", "");
+
+    assert_int_equal(rx_size, bench_is_modern() ? 256 : 1024);
+    assert_int_equal(tx_size, bench_is_modern() ? 512 : 1024);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(one->dev->ops->reset(one->dev));
+        one->dev->ops->service(one->dev, clock_ns());
+        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_int_equal(one->net->queues[SIM_RX].size, rx_size);
+        assert_int_equal(one->net->queues[SIM_TX].size, tx_size);
+        bench_forward(one, 600);
+    }
+    assert_int_equal(machine_log_count("warn", ""), warnings); /* it has been told once */
+}
+
+TEST(one_descriptor_is_too_few_where_the_header_needs_its_own)
 {
     bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT));
     one->net->queues[SIM_TX].size = 1;
@@ -483,6 +545,7 @@ TEST(the_port_event_tells_what_was_found)
 
     bench_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 512;
+    bench_options.rx_ring = 512;
     bench_probe_all(1);
     assert_true(bench_start_with(one, 300));
     one->dev->ops->report(one->dev);

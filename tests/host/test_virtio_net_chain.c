@@ -133,6 +133,12 @@ TEST(without_all_that_it_takes_no_buffers_are_merged)
         assemble(2, rows[i].memory);
         assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_GUEST_TSO4));
     }
+    for (unsigned tx = 0; tx < 2; tx++) {
+        again(state);
+        *(tx ? &bench_options.tx_ring : &bench_options.rx_ring) = 32;
+        put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
+        assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_GUEST_TSO4));
+    }
     again(state);
     bench_options.offloads = false;
     put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);

@@ -160,6 +160,15 @@ class Guest:
         )
         return element["descs"]
 
+    def ring(self, port, queue):
+        """A queue of a port as QEMU sees it: how many descriptors it has, and how many are stated.
+
+        Not where a vhost-user back end serves it: to answer, QEMU has it stop the queue.
+        """
+        path = f"/machine/peripheral/nic{port}/virtio-backend"
+        status = self.qmp.command("x-query-virtio-queue-status", path=path, queue=queue)
+        return status["vring-num"], status["vring-num-default"]
+
     def trace(self, *events, on=True):
         """Has QEMU write these trace events, from now on."""
         for event in events:

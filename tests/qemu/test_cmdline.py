@@ -31,6 +31,10 @@ DEFAULT_STATS_S = 10
         ("watchdog=often", "1800"),
         ("offload=perhaps", "on|off"),
         ("mergeable=perhaps", "auto|on|off"),
+        ("rx_ring=0", "a power of two from 16 to 32768"),
+        ("rx_ring=3", "a power of two from 16 to 32768"),
+        ("rx_ring=300", "a power of two from 16 to 32768"),
+        ("tx_ring=65536", "a power of two from 16 to 32768"),
         ("offloads=on", "mode="),
         ("justaword", "mode="),
         ("=", "mode="),
@@ -69,7 +73,7 @@ def test_word_given_twice_is_warned_of_and_the_last_one_counts(boot):
 def test_good_words_bring_no_warning(boot):
     guest = boot(
         words="mode=wire wire=0-1 stats=1 log=info promisc=on allmulti=off "
-        "mac=1/52:54:00:77:00:01 panic=halt"
+        "mac=1/52:54:00:77:00:01 panic=halt rx_ring=256 tx_ring=128"
     )
     assert not guest.find("warn")
     assert guest.port(1)["mac"] == "52:54:00:77:00:01"

@@ -20,6 +20,8 @@ SERVED = (2, 3)  # the ports whose rings are testpmd's
 
 FLIGHT = 120
 
+NEWER_RING = 1024  # what QEMU 10 states in any case
+
 SPLIT = {}
 PACKED = {"packed": "on"}
 # Only a card with a back end of its own may have a tx ring of another size than 256.
@@ -27,6 +29,11 @@ LARGE = {"rx_queue_size": "1024", "tx_queue_size": "1024"}
 FIXED = {"event_idx": "off", "indirect_desc": "off", "queue_reset": "off"}
 UNMERGED = {"mrg_rxbuf": "off"}
 LEGACY = {"disable-legacy": "off", "disable-modern": "on"}
+
+
+def ring_of(*cards):
+    """How many descriptors the words ask for: as many as one of these cards has, or the usual 256."""
+    return max(int(card.get("tx_queue_size", "256")) for card in cards)
 
 
 @pytest.fixture
@@ -38,7 +45,8 @@ def served(boot):
         def make(left, right):
             pmd.start()
             ports = ["", "", pmd.nic(0, left), pmd.nic(1, right)]
-            words = "wire=0-2,1-3 stats=0 log=debug"
+            rings = ring_of(left, right)
+            words = f"wire=0-2,1-3 stats=0 log=debug rx_ring={rings} tx_ring={rings}"
             guest = boot(ports=ports, devices=pmd.words(), shared_memory=True, words=words)
             pmd.forwards()
             return guest, pmd
@@ -96,7 +104,10 @@ def test_frames_pass_through_testpmd_before_and_after_a_reset(served, left, righ
         assert guest.port(port)["transport"] == ("legacy" if "disable-modern" in card else "modern")
         assert ("RING_PACKED" in taken) == ("packed" in card)
         assert ("EVENT_IDX" in taken) == ("event_idx" not in card)
-        assert guest.port(port)["tx_size"] == card.get("tx_queue_size", "256")
+        chosen = stated = {ring_of(card), NEWER_RING}
+        if "disable-modern" not in card:
+            chosen = {min(size, ring_of(left, right)) for size in stated}
+        assert guest.port(port).integer("tx_size") in chosen
     there = capture.frames(600, seed=1) + capture.odd_frames()
     back = capture.frames(500, seed=2)
     pass_all(guest, there, back)

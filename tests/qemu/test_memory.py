@@ -7,6 +7,7 @@ from exchange import cross, works
 from test_hotplug import plug
 
 FOUR_GIB = 1 << 32
+LARGE, LARGE_WORD = ["rx_queue_size=1024"] * 8, "rx_ring=1024"
 
 
 @pytest.mark.parametrize("memory_mib", [8, 16])
@@ -35,7 +36,7 @@ def test_8_mib_have_room_for_a_card_that_comes(boot):
 
 
 def test_16_mib_are_shared_fairly_by_eight_ports_with_large_rings(boot):
-    guest = boot(ports=["rx_queue_size=1024"] * 8, memory_mib=16, words="stats=1")
+    guest = boot(ports=LARGE, memory_mib=16, words=f"stats=1 {LARGE_WORD}")
     shares = [guest.port(number).integer("rx_buffers") for number in range(8)]
     assert min(shares) >= 32, "less than a burst"
     assert max(shares) - min(shares) <= 1
@@ -46,10 +47,9 @@ def test_16_mib_are_shared_fairly_by_eight_ports_with_large_rings(boot):
 
 
 def test_ram_the_warning_asks_for_is_indeed_enough(boot):
-    cards = ["rx_queue_size=1024"] * 8
-    short = boot(ports=cards, memory_mib=16)
+    short = boot(ports=LARGE, memory_mib=16, words=LARGE_WORD)
     enough = short.wait("warn", reason="memory").integer("enough_mib")
-    guest = boot(ports=cards, memory_mib=enough)
+    guest = boot(ports=LARGE, memory_mib=enough, words=LARGE_WORD)
     assert {guest.port(number)["rx_buffers"] for number in range(8)} == {"1024"}
 
 

@@ -69,6 +69,53 @@ def test_port_event_says_all_there_is_to_know(boot):
     assert (event["speed"], event["duplex"]) == ("unknown", "unknown")
 
 
+@pytest.mark.parametrize("packed", ["off", "on"])
+def test_rings_have_as_many_descriptors_as_the_words_say(boot, packed):
+    card = f"rx_queue_size=1024,packed={packed}"
+    guest = boot(ports=[card] * 2, words="rx_ring=512 tx_ring=64")
+    sizes = (512, 64)
+    for port in (0, 1):
+        event = guest.port(port)
+        assert (event.integer("rx_size"), event.integer("tx_size")) == sizes
+        assert tuple(guest.ring(port, queue)[0] for queue in (0, 1)) == sizes
+    cross(guest, 0, 1, capture.frames(1100, seed=1), capture.frames(1100, seed=2))
+    guest.ask("reset 1")
+    guest.wait("reset", port=1)
+    assert tuple(guest.ring(1, queue)[0] for queue in (0, 1)) == sizes
+    cross(guest, 0, 1, capture.frames(1100, seed=3), capture.frames(1100, seed=4))
+    assert not guest.find("warn") and not guest.find("error")
+
+
+def test_rings_of_256_are_usual_whatever_the_device_states(boot):
+    guest = boot(ports=["rx_queue_size=1024"] * 2)
+    for queue, key in enumerate(("rx_size", "tx_size")):
+        assert guest.port(0)[key] == "256"
+        taken, stated = guest.ring(0, queue)
+        assert taken == 256 <= stated
+    assert guest.ring(0, 0)[1] == 1024
+    cross(guest, 0, 1, capture.frames(600))
+
+
+def test_ring_larger_than_the_device_states_is_named_and_all_of_it_used(boot):
+    guest = boot(words="rx_ring=2048")
+    stated = guest.ring(1, 0)[1]
+    warning = guest.wait("warn", port=1, reason="ring-size", word="rx_ring=2048")
+    assert warning.integer("accepted") == guest.port(1).integer("rx_size") == stated
+    works(guest)
+
+
+def test_legacy_device_keeps_its_own_size_and_says_so_only_when_asked_for_another(boot):
+    cards = ["disable-legacy=off,disable-modern=on", "disable-legacy=on"]
+    guest = boot(ports=cards, words="tx_ring=128")
+    stated = guest.ring(0, 1)[1]
+    (warning,) = guest.find("warn", reason="ring-size")
+    assert (warning["port"], warning["word"]) == ("0", "tx_ring=128")
+    assert warning.integer("accepted") == guest.port(0).integer("tx_size") == stated
+    assert guest.port(1)["tx_size"] == "128"
+    works(guest)
+    assert not boot(ports=cards).find("warn", reason="ring-size")
+
+
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 def test_refused_port_keeps_its_number_and_moves_no_other_pair(boot, machine):
     ports = ["", "disable-legacy=off,disable-modern=on", "", ""]

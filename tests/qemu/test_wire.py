@@ -147,7 +147,7 @@ def test_frames_above_the_buffer_never_come_out_and_later_ones_pass(boot, size, 
 
 @pytest.mark.parametrize("size", [256, 512, 1024])
 def test_rx_queue_of_this_size_is_filled_and_goes_round(boot, size):
-    guest = boot(ports=[f"rx_queue_size={size}"] * 2)
+    guest = boot(ports=[f"rx_queue_size={size}"] * 2, words=f"rx_ring={size}")
     for number in (0, 1):
         event = guest.port(number)
         assert (event["rx_size"], event["rx_buffers"]) == (str(size), str(size))

@@ -98,10 +98,11 @@ static void write_size(struct sim_virtio_net *net, struct sim_queue *queue, uint
 
     if (size == 0 || (size & (size - 1)) != 0 || size > stated)
         sim_complain(net, "queue size %u written where %u is stated", size, stated);
+    net->modern.size_writes++;
     if (net->modern.size_kept)
         return;
     net->modern.sizes[queue->index] = stated;
-    queue->size = size;
+    queue->size = net->modern.size_lie != 0 ? net->modern.size_lie : size;
 }
 
 static void enable(struct sim_virtio_net *net, const struct sim_queue *queue, uint16_t value)

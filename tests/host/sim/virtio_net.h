@@ -107,6 +107,7 @@ struct sim_modern {
     bool features_refused;     /* FEATURES_OK does not stay set */
     uint32_t generation_moves; /* so many readings of config_generation differ from the last */
     bool size_kept;            /* what is written to queue_size is not taken */
+    uint16_t size_lie;         /* unless 0: what queue_size reads as once it was written */
     bool enable_refused;       /* nor what is written to queue_enable */
     bool queue_reset_stuck;    /* queue_reset never reads 0 again */
     uint32_t multiplier;       /* as the capability states it */
@@ -121,6 +122,7 @@ struct sim_modern {
     bool enabled[SIM_QUEUES];
     struct sim_place places[SIM_QUEUES];
     uint16_t sizes[SIM_QUEUES]; /* as stated; the queue's own may have been reduced */
+    unsigned size_writes;       /* of queue_size */
     bool resetting[SIM_QUEUES];
     unsigned queue_resets;
     unsigned window_accesses;
