@@ -69,7 +69,8 @@ class Line:
         return self.descriptor
 
     def type(self, text):
-        """Never waits: what the machine doesn't take now goes with the next, or never."""
+        """Never waits: what the machine doesn't take now goes with the next, or never. That the other
+        side has gone is for lines() to tell."""
         self.unsent = (self.unsent + text.encode("ascii"))[-4096:]
         try:
             self.unsent = self.unsent[os.write(self.descriptor, self.unsent):]
