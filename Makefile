@@ -7,6 +7,7 @@
 #   JOBS=N    system tests side by side
 #   YES=1     install without asking      CMDLINE='…'  words for the kernel in the ISO's grub.cfg
 #   PCAP=file what `make run` sends, or TAP0=… TAP1=… for ports on two taps
+#   QEMU=path another QEMU, from 7.2 on, for whatever starts one
 
 # An empty OUT would be the root of the file system.
 ifeq ($(strip $(OUT)),)
@@ -235,6 +236,14 @@ $(OUT)/capture.pcap: tools/make-capture | packages
 	$(say) PCAP $@
 	$(Q)tools/make-capture $@
 
+# Distributions are slow to change their QEMU, and hosts are not. The wrapper stands in $(OUT) with all
+# that it needs.
+QEMU_10 := $(OUT)/qemu-10/qemu-system-x86_64
+
+.PHONY: qemu-10
+qemu-10: ## Fetch QEMU 10 out of Debian 13, for QEMU=build/qemu-10/qemu-system-x86_64; installs nothing
+	@tools/qemu-10 $(OUT)
+
 # ---- Programs for this machine ----------------------------------------------------------------
 # Tests, fuzzers and benchmarks come in four flavours:
 #   host      units, and fuzz targets that go through their corpora; under ASAN and UBSAN
@@ -347,7 +356,7 @@ coverage: $(COV_PROGRAMS) ## Branches of drivers/ and net/ that units and fuzz c
 	@tools/coverage $(OUT)/coverage $(OUT)/fuzz $(COV_PROGRAMS)
 
 # ---- Tests ------------------------------------------------------------------------------------
-.PHONY: test test-host test-qemu test-virtio soak
+.PHONY: test test-host test-qemu test-virtio test-qemu10 soak
 
 test: $(HOST_PROGRAMS) all $(OUT)/capture.pcap ## Units and system tests; ends with 'N passed, N failed'
 	@PYTHON='$(PYTHON)' tools/test $(OUT) $(HOST_PROGRAMS) --system $(TESTS)
@@ -363,6 +372,9 @@ test-qemu: all $(OUT)/capture.pcap ## Only the system tests; TESTS='-k pvh' goes
 
 test-virtio: all ## Every form of QEMU's card, DPDK, vhost-net: some minutes
 	@PYTHON='$(PYTHON)' tools/test $(OUT) --system -m virtio -rs $(TESTS)
+
+test-qemu10: all $(OUT)/capture.pcap qemu-10 ## The system tests on QEMU 10
+	@QEMU='$(abspath $(QEMU_10))' PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
 
 soak: all ## Links, cards, resets, orders, lone frames for DURATION=600 seconds, and as long again
 	@BAREWIRE_SOAK_S='$(or $(DURATION),600)' PYTHON='$(PYTHON)' \
@@ -491,8 +503,8 @@ distclean: clean ## clean, and newlib out of the user's cache
 
 help: ## Show this
 	@awk 'BEGIN { FS = ":.*## " } \
-		/^[a-z-]+:.*## / || joined { if (joined) { $$0 = joined $$0; joined = "" } } \
-		/^[a-z-]+:.*\\$$/ { joined = $$0; sub(/\\$$/, "", joined); next } \
-		/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z0-9-]+:.*## / || joined { if (joined) { $$0 = joined $$0; joined = "" } } \
+		/^[a-z0-9-]+:.*\\$$/ { joined = $$0; sub(/\\$$/, "", joined); next } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@sed -n 's/^#   \([A-Z].*\)/  \1/p' $(firstword $(MAKEFILE_LIST)) | grep =

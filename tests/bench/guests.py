@@ -64,11 +64,12 @@ class Files:
 
 def peer_files(build):
     """Downloads and unpacks them where that was not done before."""
-    kernel = debian.kernel_package()
+    archive = debian.Archive()
+    kernel = debian.kernel_package(archive)
     # testpmd is linked with every driver's library, and those want ibverbs-providers' ones.
-    dpdk = debian.with_libraries(["dpdk-dev", "ibverbs-providers", "librte-bus-pci23",
-                                  "librte-mempool-ring23", "librte-net-virtio23"])
-    root = debian.unpack(os.path.join(build, "peers"), [kernel, "busybox-static", *dpdk])
+    dpdk = archive.with_libraries(["dpdk-dev", "ibverbs-providers", "librte-bus-pci23",
+                                   "librte-mempool-ring23", "librte-net-virtio23"])
+    root = archive.unpack(os.path.join(build, "peers"), [kernel, "busybox-static", *dpdk])
     return Files(root, kernel.removeprefix("linux-image-"))
 
 

@@ -10,8 +10,10 @@ from places import ELF
 MULTIBOOT1_MAGIC = 0x1BADB002
 MULTIBOOT1_SEARCH = 8192  # the header lies within the file's first 8 KiB, at a multiple of 4
 
-OVMF_CODE = pathlib.Path("/usr/share/OVMF/OVMF_CODE.fd")
-OVMF_VARS = pathlib.Path("/usr/share/OVMF/OVMF_VARS.fd")
+# Firmware of 2 MiB, or of 4 where a distribution has no other.
+OVMF_SIZE = "" if pathlib.Path("/usr/share/OVMF/OVMF_CODE.fd").exists() else "_4M"
+OVMF_CODE = pathlib.Path(f"/usr/share/OVMF/OVMF_CODE{OVMF_SIZE}.fd")
+OVMF_VARS = pathlib.Path(f"/usr/share/OVMF/OVMF_VARS{OVMF_SIZE}.fd")
 
 MODULES = "multiboot multiboot2 normal part_gpt part_msdos"
 

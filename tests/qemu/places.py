@@ -13,6 +13,8 @@ SYMBOLS = BUILD / "barewire.debug"
 ISO = BUILD / "barewire.iso"
 FAILURES = BUILD / "test-failures"
 
-QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
+QEMU = os.environ.get("QEMU") or "qemu-system-x86_64"
+if "/" in QEMU:  # for tools that a test starts elsewhere, too
+    os.environ["QEMU"] = QEMU = os.path.abspath(QEMU)
 # The tests prove what they prove under TCG; "kvm" shows that KVM does the same.
 ACCELERATOR = os.environ.get("BAREWIRE_ACCEL", "tcg")

@@ -79,7 +79,7 @@ class Place:
 
     def environment(self, stand_in, **variables):
         kept = {name: value for name, value in os.environ.items()
-                if name not in ("PCAP", "DURATION", "TAP0", "TAP1", "CMDLINE", "QEMU")}
+                if name not in ("PCAP", "DURATION", "TAP0", "TAP1", "CMDLINE")}
         kept.update(variables, TMPDIR=self.scratch)
         if stand_in is not None:
             kept.update(QEMU=str(STAND_IN), STAND_IN=stand_in, STAND_IN_TOLD=self.told)
