@@ -17,6 +17,7 @@
 #define WATCHDOG_SECONDS_MAX 1800
 #define WATCHDOG_SECONDS_DEFAULT 30
 #define BLANKS " \t\r\n"
+#define WARNINGS_MAX 8 /* about words; the rest are summed up in one more */
 
 /* Reads decimal digits only: strtoull would also take blanks, signs and a base of its own. */
 static bool read_number(const char *text, unsigned max, unsigned *value, const char **end)
@@ -327,6 +328,23 @@ static const struct key keys[] = {
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
+/* How far the command line has been read. */
+struct reading {
+    struct config *config;
+    bool seen[KEY_COUNT]; /* a good value was read before */
+    bool first;           /* the next word is the first */
+    unsigned warnings;
+    struct log_quoted unshown; /* the first word whose warning only counts */
+};
+
+/* True if the warning about `word` is to be shown. */
+static bool admit_warning(struct reading *reading, const char *word)
+{
+    if (reading->warnings++ == WARNINGS_MAX)
+        reading->unshown = log_quote(word);
+    return reading->warnings <= WARNINGS_MAX;
+}
+
 static void warn_unknown(const char *word)
 {
     log_event(LOG_WARN, "warn",
@@ -350,6 +368,14 @@ static void warn_repeated(const char *word)
               log_quote(word).text);
 }
 
+/* One line for all words whose warnings were not shown: thousands would fill the console's ring. */
+static void warn_more(const struct reading *reading)
+{
+    if (reading->warnings > WARNINGS_MAX)
+        log_event(LOG_WARN, "warn", "reason=more-wrong-words count=%u first=%s",
+                  reading->warnings - WARNINGS_MAX, reading->unshown.text);
+}
+
 static const struct key *key_find(const char *word, size_t length)
 {
     for (size_t i = 0; i < KEY_COUNT; i++)
@@ -358,23 +384,27 @@ static const struct key *key_find(const char *word, size_t length)
     return NULL;
 }
 
-/* `seen` has a flag for each key: a good value was read before. */
-static void word_parse(struct config *config, const char *word, bool seen[static KEY_COUNT])
+static void word_parse(struct reading *reading, const char *word)
 {
     const char *equals = strchr(word, '=');
     const struct key *key = equals != NULL ? key_find(word, (size_t)(equals - word)) : NULL;
+    struct config *config = reading->config;
 
     if (key == NULL) {
-        warn_unknown(word);
+        if (admit_warning(reading, word))
+            warn_unknown(word);
         return;
     }
     if (!key->read(config, equals + 1)) {
-        warn_bad_value(word, key);
+        if (admit_warning(reading, word))
+            warn_bad_value(word, key);
         return;
     }
-    if (key->read == read_mac ? config->mac_repeated : seen[key - keys] && !key->many)
+    bool *seen = &reading->seen[key - keys];
+    const bool repeated = key->read == read_mac ? config->mac_repeated : *seen && !key->many;
+    if (repeated && admit_warning(reading, word))
         warn_repeated(word);
-    seen[key - keys] = true;
+    *seen = true;
 }
 
 /* QEMU and GRUB put the name of the file first. No key has a '/' or a '.'. */
@@ -386,8 +416,7 @@ static bool is_path(const char *word)
 
 void config_parse(struct config *config, const char *cmdline)
 {
-    bool seen[KEY_COUNT] = {false};
-    bool first = true;
+    struct reading reading = {.config = config, .first = true};
 
     *config = (struct config){
         .mode = MODE_WIRE,
@@ -398,21 +427,19 @@ void config_parse(struct config *config, const char *cmdline)
         .panic = PANIC_REBOOT,
         .watchdog_seconds = WATCHDOG_SECONDS_DEFAULT,
     };
-    for (;;) {
-        cmdline += strspn(cmdline, BLANKS);
-        size_t length = strcspn(cmdline, BLANKS);
-        if (length == 0)
-            return;
-
+    while (*(cmdline += strspn(cmdline, BLANKS)) != '\0') {
+        const size_t length = strcspn(cmdline, BLANKS);
         char word[WORD_MAX];
-        size_t kept = length < WORD_MAX ? length : WORD_MAX - 1;
+        const size_t kept = length < WORD_MAX ? length : WORD_MAX - 1;
+
         memcpy(word, cmdline, kept);
         word[kept] = '\0';
         cmdline += length;
-        if (!first || !is_path(word))
-            word_parse(config, word, seen);
-        first = false;
+        if (!reading.first || !is_path(word))
+            word_parse(&reading, word);
+        reading.first = false;
     }
+    warn_more(&reading);
 }
 
 /* Wires and mode have commands of their own, and the rest is settled once and for all at start-up. */

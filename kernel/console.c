@@ -49,14 +49,14 @@ void console_init(void)
     synchronous = input_seen = false;
 }
 
-void console_write_line(const char *line, size_t length)
+void console_write_line(const char *line, size_t length, bool always)
 {
     const unsigned to = synchronous ? ALL_CHANNELS : addressed;
 
     for (unsigned i = 0; i < CONSOLE_CHANNELS; i++) {
         if (!(to & 1u << i))
             continue;
-        channel_write_line(&channels[i], line, length);
+        channel_write_line(&channels[i], line, length, always);
         if (!channels[i].echo_open)
             editor_was_hidden(&editors[i]);
     }

@@ -20,10 +20,11 @@ void console_init(void);
 
 /*
  * Takes a whole line, CR LF included (`length` at most LOG_LINE_MAX), for every channel that is
- * addressed; `line` is copied. Where it doesn't fit it is lost and counted. After console_flush_sync
- * it is written at once instead, on every channel.
+ * addressed; `line` is copied. Where it doesn't fit it is lost and counted: a quarter of each ring is
+ * kept for events at level `always`. After console_flush_sync the line is written at once instead, on
+ * every channel.
  */
-void console_write_line(const char *line, size_t length);
+void console_write_line(const char *line, size_t length, bool always);
 
 /*
  * Gives each serial port one FIFO's worth (16 bytes) if it has room. Costs one port read if it

@@ -74,7 +74,7 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     replace_control_bytes(line, length);
     log_ring_keep(line, length);
     memcpy(line + length, line_end, LINE_END_LENGTH);
-    console_write_line(line, length + LINE_END_LENGTH);
+    console_write_line(line, length + LINE_END_LENGTH, level == LOG_REPORT);
 }
 
 static bool needs_quotes(const char *raw)

@@ -44,6 +44,9 @@
 #define MEMORY_RESERVE (256 * 1024)
 #define MEMORY_RESERVE_PORT MIB
 
+/* Warnings about words for ports that there are not; the rest are summed up in one more. */
+#define MISSING_PORT_WARNINGS 8
+
 static struct boot_info boot_info;
 static struct config config;
 static struct ports ports;
@@ -218,10 +221,40 @@ static void apply_settings(struct netdev *port)
     apply_filters(port);
 }
 
-static void warn_of_missing_port(const char *word, unsigned port)
+/* Words about ports that there are not: after the first few they are only counted. */
+struct missing_ports {
+    unsigned count;
+    const char *word; /* of the first that is only counted */
+    unsigned port;
+};
+
+static void warn_of_missing_port(struct missing_ports *missing, const char *word, unsigned port)
 {
-    if (port >= assembly.port_count)
+    if (port < assembly.port_count)
+        return;
+    if (missing->count < MISSING_PORT_WARNINGS) {
         log_event(LOG_WARN, "warn", "word=%s port=%u reason=\"no such port\" ports=%u", word, port,
+                  assembly.port_count);
+    } else if (missing->count == MISSING_PORT_WARNINGS) {
+        missing->word = word;
+        missing->port = port;
+    }
+    missing->count++;
+}
+
+static void warn_of_missing_ports(void)
+{
+    struct missing_ports missing = {0};
+
+    for (size_t i = 0; i < config.mac_count; i++)
+        warn_of_missing_port(&missing, "mac", config.macs[i].port);
+    for (size_t i = 0; i < config.accept_count; i++)
+        warn_of_missing_port(&missing, "accept", config.accepts[i].port);
+    for (size_t i = 0; i < config.vlan_count; i++)
+        warn_of_missing_port(&missing, "vlan", config.vlans[i].port);
+    if (missing.count > MISSING_PORT_WARNINGS)
+        log_event(LOG_WARN, "warn", "word=%s port=%u reason=more-missing-ports count=%u ports=%u",
+                  missing.word, missing.port, missing.count - MISSING_PORT_WARNINGS,
                   assembly.port_count);
 }
 
@@ -231,12 +264,7 @@ static void apply_all_settings(void)
         if (assembly.ports[i]->state == NETDEV_RUNNING)
             apply_settings(assembly.ports[i]);
     }
-    for (size_t i = 0; i < config.mac_count; i++)
-        warn_of_missing_port("mac", config.macs[i].port);
-    for (size_t i = 0; i < config.accept_count; i++)
-        warn_of_missing_port("accept", config.accepts[i].port);
-    for (size_t i = 0; i < config.vlan_count; i++)
-        warn_of_missing_port("vlan", config.vlans[i].port);
+    warn_of_missing_ports();
 }
 
 static void bring_up_ports(void)

@@ -19,6 +19,12 @@
 #define ECHO_ROOM (CHANNEL_RING_SIZE / 8)
 
 /*
+ * Only events at level 'always' may use this last part of the ring. Nothing drains a channel before
+ * the loop runs: `ready` must find room, however many warnings came before it.
+ */
+#define ALWAYS_ROOM (CHANNEL_RING_SIZE / 4)
+
+/*
  * The synchronous phase counts its polls too, in case the time-stamp counter stands still or was
  * never calibrated: none is faster than this.
  */
@@ -76,10 +82,11 @@ void channel_init(struct channel *channel, uint16_t base, bool optional)
         ring_put(channel, "\r\n", 2);
 }
 
-static bool queue_line(struct channel *channel, const char *line, size_t length)
+static bool queue_line(struct channel *channel, const char *line, size_t length, bool always)
 {
     static const char line_end[] = "\r\n";
     const size_t end_length = channel->echo_open ? sizeof(line_end) - 1 : 0;
+    const size_t limit = always ? CHANNEL_RING_SIZE : CHANNEL_RING_SIZE - ALWAYS_ROOM;
 
     /*
      * One notice at a time: after a further gap nothing is taken until the last notice is out, so
@@ -88,7 +95,7 @@ static bool queue_line(struct channel *channel, const char *line, size_t length)
     char notice[NOTICE_MAX];
     size_t notice_length = channel->lost_lines > 0 ? notice_format(channel, notice) : 0;
     if ((channel->lost_lines > 0 && channel->notice_end > channel->tail) ||
-        end_length + notice_length + length > CHANNEL_RING_SIZE - ring_used(channel)) {
+        ring_used(channel) + end_length + notice_length + length > limit) {
         channel->lost_lines++;
         return false;
     }
@@ -243,21 +250,21 @@ void channel_flush_sync(struct channel *channel, uint64_t budget_ns)
     }
 }
 
-static bool write_as_is(struct channel *channel, const char *line, size_t length)
+static bool write_as_is(struct channel *channel, const char *line, size_t length, bool always)
 {
     if (!channel->budget.on)
-        return queue_line(channel, line, length);
+        return queue_line(channel, line, length, always);
     write_sync(channel, line, length);
     return true;
 }
 
-bool channel_write_line(struct channel *channel, const char *line, size_t length)
+bool channel_write_line(struct channel *channel, const char *line, size_t length, bool always)
 {
     char json[JSON_LINE_MAX];
 
     if (!channel->present)
         return true;
     if (!channel->json)
-        return write_as_is(channel, line, length);
-    return write_as_is(channel, json, json_of_event(line, length, json));
+        return write_as_is(channel, line, length, always);
+    return write_as_is(channel, json, json_of_event(line, length, json), always);
 }

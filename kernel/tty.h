@@ -45,9 +45,10 @@ void channel_init(struct channel *channel, uint16_t base, bool optional);
 
 /*
  * Takes a whole event line, CR LF included (at most LOG_LINE_MAX), or writes it at once if the
- * channel is synchronous. False if it didn't fit: it is lost and counted.
+ * channel is synchronous. False if it didn't fit: it is lost and counted. The last quarter of the ring
+ * is for lines of events at level `always`.
  */
-bool channel_write_line(struct channel *channel, const char *line, size_t length);
+bool channel_write_line(struct channel *channel, const char *line, size_t length, bool always);
 
 /*
  * Takes a part of the line that is being typed. False, and nothing is taken, where there is no room to

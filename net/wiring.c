@@ -8,6 +8,8 @@
 #include <machine/log.h>
 
 #define END_MAX 32 /* bytes of one end's text, with NUL */
+#define PAIR_MAX (2 * END_MAX)
+#define WARNINGS_MAX 8 /* about pairs; the rest are summed up in one more */
 #define ACCEPTED "wire=A-B,C-D with each end a port number, a PCI address or a MAC, used once"
 
 static void warn_pair(const char *pair, const char *reason)
@@ -76,42 +78,57 @@ static void join(struct wiring *wiring, int a, int b)
     wiring->partner[b] = a;
 }
 
-/* One "A-B", changed in place. */
-static void plan_pair(struct wiring *wiring, struct netdev *const *ports, char *pair)
+/* Joins the `length` bytes "A-B" at `text`. NULL, or why they are no pair. */
+static const char *plan_pair(struct wiring *wiring, struct netdev *const *ports, const char *text,
+                             size_t length)
 {
-    char whole[2 * END_MAX];
-    char *dash = strchr(pair, '-');
+    char pair[PAIR_MAX];
 
-    snprintf(whole, sizeof(whole), "%s", pair);
-    if (dash == NULL) {
-        warn_pair(whole, "no '-' between two ends");
-        return;
-    }
+    if (length >= sizeof(pair))
+        return "too long";
+    snprintf(pair, sizeof(pair), "%.*s", (int)length, text);
+    char *dash = strchr(pair, '-');
+    if (dash == NULL)
+        return "no '-' between two ends";
     *dash = '\0';
     int a = wiring_find_port(ports, wiring->count, pair);
     int b = wiring_find_port(ports, wiring->count, dash + 1);
     const char *reason = why_not(wiring, a, b);
-    if (reason != NULL)
-        warn_pair(whole, reason);
-    else
+    if (reason == NULL)
         join(wiring, a, b);
+    return reason;
+}
+
+/* One line for all wrong pairs behind the first few, with the first of these. */
+static void warn_more(unsigned count, const char *first)
+{
+    if (count > 0)
+        log_event(LOG_WARN, "warn", "word=wire reason=more-wrong-pairs count=%u first=%s", count,
+                  log_quote(first).text);
 }
 
 static void plan_by_text(struct wiring *wiring, struct netdev *const *ports, const char *text)
 {
-    char pair[2 * END_MAX];
+    char pair[PAIR_MAX], first[PAIR_MAX] = "";
+    unsigned wrong = 0;
 
-    for (;;) {
-        size_t length = strcspn(text, ",");
-        snprintf(pair, sizeof(pair), "%.*s", (int)length, text);
-        if (length >= sizeof(pair))
-            warn_pair(pair, "too long");
-        else
-            plan_pair(wiring, ports, pair);
-        if (text[length] == '\0')
-            return;
-        text += length + 1;
+    for (;; text++) {
+        const size_t length = strcspn(text, ",");
+        const char *reason = plan_pair(wiring, ports, text, length);
+
+        if (reason != NULL) {
+            snprintf(pair, sizeof(pair), "%.*s", (int)length, text);
+            if (wrong < WARNINGS_MAX)
+                warn_pair(pair, reason);
+            else if (wrong == WARNINGS_MAX)
+                memcpy(first, pair, sizeof(first));
+            wrong++;
+        }
+        text += length;
+        if (*text == '\0')
+            break;
     }
+    warn_more(wrong > WARNINGS_MAX ? wrong - WARNINGS_MAX : 0, first);
 }
 
 void wiring_plan(struct wiring *wiring, struct netdev *const *ports, unsigned count,

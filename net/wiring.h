@@ -22,7 +22,7 @@ struct wiring {
  * Joins ports in order: 0 with 1, 2 with 3, … if `text` is empty; else as `text` says: "A-B,C-D",
  * each end a port number, a PCI address ("00:03.0", with or without "0000:") or a MAC address. A pair
  * with an end that does not exist, is taken already, is ambiguous or is its own partner is left
- * idle, after a `warn` that names it. Ports that have failed are paired all the same: nobody moves
+ * idle, after a `warn` that names it (after eight of these one more counts the others). Ports that have failed are paired all the same: nobody moves
  * up; wiring_settle parts them.
  */
 void wiring_plan(struct wiring *wiring, struct netdev *const *ports, unsigned count,

@@ -406,6 +406,22 @@ TEST(key_given_twice_counts_the_last_time_with_a_warning)
     assert_int_equal(config.stats_seconds, 1);
 }
 
+TEST(warnings_about_words_are_summed_up_after_eight)
+{
+    static char line[4096];
+
+    parse("a b c d e f g h", 8);
+    assert_int_equal(machine_log_count("warn", "reason=more-wrong-words"), 0);
+    parse("a b c d e f g stats=x i=1 j stats=1 stats=2", 9);
+    assert_int_equal(machine_log_count("warn", "reason=bad-value"), 1);
+    assert_int_equal(machine_log_count("warn", "reason=more-wrong-words count=3 first=\"i=1\""), 1);
+    assert_int_equal(config.stats_seconds, 2);
+    for (size_t i = 0; i + 2 < sizeof(line); i += 2)
+        memcpy(line + i, "x ", 2);
+    parse(line, 9);
+    assert_int_equal(machine_log_count("warn", "reason=more-wrong-words count=2039 first="), 1);
+}
+
 TEST(monstrous_words_are_refused_whole)
 {
     static char line[4096];

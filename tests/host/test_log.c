@@ -238,6 +238,27 @@ TEST(unread_console_costs_whole_lines_and_says_how_many)
     assert_true(uart.length > RING - LOG_LINE_MAX);
 }
 
+TEST(lines_that_always_come_find_room_behind_any_number_of_others)
+{
+    static char expected[64];
+    unsigned warnings = 0;
+
+    uart.stuck = true; /* as before the loop: nothing is drained */
+    log_event(LOG_REPORT, "boot", "version=1");
+    for (unsigned n = 0; n < 5000; n++)
+        log_event(LOG_WARN, "warn", "n=%u pad=%0300d", n, 0);
+    log_event(LOG_REPORT, "ready", "ports=2");
+    uart.stuck = false;
+    const char *text = output();
+    assert_non_null(strstr(text, "boot t=0.000000 version=1\r\n"));
+    for (const char *at = text; (at = strstr(at, " pad=")) != NULL; at++)
+        warnings++;
+    assert_in_range(warnings, 100, 4000);
+    snprintf(expected, sizeof(expected),
+             "warn t=0.000000 lost_lines=%u\r\nready t=0.000000 ports=2\r\n", 5000 - warnings);
+    assert_string_equal(strstr(text, "warn t=0.000000 lost_lines="), expected);
+}
+
 TEST(slow_console_loses_lines_but_never_tears_one)
 {
     unsigned lost;

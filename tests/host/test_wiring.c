@@ -85,6 +85,18 @@ TEST(a_wrong_pair_is_named_and_stays_idle)
     }
 }
 
+TEST(wrong_pairs_are_summed_up_after_eight)
+{
+    wiring_plan(&wiring, ports, PORTS, "0-9,1-9,2-9,3-9,4-9,5-9,6-9,7-9");
+    assert_int_equal(machine_log_count("warn", ""), 8);
+    machine_reset();
+    wiring_plan(&wiring, ports, PORTS, "0-9,1-9,2-9,3-9,4-9,5-9,6-9,7-9,8-9,0-1,x");
+    assert_int_equal(machine_log_count("warn", " reason=\"no such port\""), 8);
+    assert_int_equal(machine_log_count("warn", "reason=more-wrong-pairs count=2 first=8-9"), 1);
+    assert_int_equal(machine_log_count("warn", ""), 9);
+    assert_wires("0-1", "2,3,4,5");
+}
+
 TEST(a_mac_of_two_ports_names_neither)
 {
     memory_ports[4].mac = memory_ports[3].mac;
