@@ -145,9 +145,11 @@ static void show(struct channel *channel, struct editor *editor)
 /* Shows the whole line and ends it. */
 static void show_end(struct channel *channel, struct editor *editor)
 {
-    show(channel, editor);
-    if (channel->echo_open)
-        channel_echo(channel, "\r\n", 2);
+    char bytes[EDITOR_END_MAX];
+    const size_t length = channel->json ? 0 : editor_end(editor, bytes);
+
+    if (length > 0)
+        channel_echo(channel, bytes, length);
     editor_was_hidden(editor);
 }
 

@@ -10,6 +10,11 @@
 #define PROMPT_LENGTH (sizeof(PROMPT) - 1)
 #define TEXT_MAX (CONSOLE_LINE_MAX - 1)
 
+/* A line too long for its row is scrolled by half a row, so that few keys redraw it. */
+#define SCROLL_STEP ((EDITOR_ROW_MAX - 1) / 2)
+#define MORE_BEFORE '<'
+#define MORE_BEHIND '>'
+
 /* Choices stand apart, and in such a line as programs pass over: it begins as the prompt does. */
 #define LIST_START "\r\n> "
 #define LIST_GAP "  "
@@ -330,33 +335,74 @@ static size_t copy(char *out, size_t at, const char *text, size_t length)
     return at + length;
 }
 
+/* The first character that the row shows: the cursor stands neither on a mark nor behind the row. */
+static size_t row_start(const struct editor_line *line)
+{
+    if (line->length <= EDITOR_ROW_MAX || line->cursor < 2 * SCROLL_STEP)
+        return 0;
+    return (line->cursor / SCROLL_STEP - 1) * SCROLL_STEP;
+}
+
+/* The part of the line that a terminal's row has room for. */
+static struct editor_row row_of(const struct editor_line *line)
+{
+    const size_t start = row_start(line), left = line->length - start;
+    struct editor_row row = {.length = left < EDITOR_ROW_MAX ? left : EDITOR_ROW_MAX,
+                             .cursor = line->cursor - start};
+
+    memcpy(row.text, line->text + start, row.length);
+    if (start > 0)
+        row.text[0] = MORE_BEFORE;
+    if (left > EDITOR_ROW_MAX)
+        row.text[EDITOR_ROW_MAX - 1] = MORE_BEHIND;
+    return row;
+}
+
 size_t editor_show(const struct editor *editor, char out[static EDITOR_SHOW_MAX])
 {
-    const struct editor_line *want = &editor->line, *have = &editor->shown;
-    const size_t same = same_length(want->text, have->text,
-                                    want->length < have->length ? want->length : have->length);
-    const size_t surplus = have->length > want->length ? have->length - want->length : 0;
+    const struct editor_row want = row_of(&editor->line), *have = &editor->shown;
+    const size_t same =
+        same_length(want.text, have->text, want.length < have->length ? want.length : have->length);
+    const size_t surplus = have->length > want.length ? have->length - want.length : 0;
     size_t at = 0, cursor = have->cursor;
 
     if (!editor->open) {
-        if (want->length == 0)
+        if (want.length == 0)
             return 0; /* nobody types: nothing stands in the way of a program that reads */
         at = copy(out, at, PROMPT, PROMPT_LENGTH);
     }
-    if (same < want->length || surplus > 0) {
+    if (same < want.length || surplus > 0) {
         /* To where they differ, by what the terminal has there or back over it. */
         if (cursor < same)
-            at = copy(out, at, want->text + cursor, same - cursor);
+            at = copy(out, at, want.text + cursor, same - cursor);
         else
             at = fill(out, at, BACKSPACE, cursor - same);
-        at = copy(out, at, want->text + same, want->length - same);
+        at = copy(out, at, want.text + same, want.length - same);
         at = fill(out, at, ' ', surplus);
         at = fill(out, at, BACKSPACE, surplus);
-        cursor = want->length;
+        cursor = want.length;
     }
-    if (cursor < want->cursor)
-        return copy(out, at, want->text + cursor, want->cursor - cursor);
-    return fill(out, at, BACKSPACE, cursor - want->cursor);
+    if (cursor < want.cursor)
+        return copy(out, at, want.text + cursor, want.cursor - cursor);
+    return fill(out, at, BACKSPACE, cursor - want.cursor);
+}
+
+/* A line of which only a part is shown comes once more, whole: it belongs to the transcript. */
+size_t editor_end(const struct editor *editor, char out[static EDITOR_END_MAX])
+{
+    const struct editor_line *line = &editor->line;
+    size_t at = 0;
+
+    if (!editor->open && line->length == 0)
+        return 0;
+    if (line->length <= EDITOR_ROW_MAX) {
+        at = editor_show(editor, out);
+    } else {
+        at = copy(out, at, "\r", editor->open ? 1 : 0);
+        at = copy(out, at, PROMPT, PROMPT_LENGTH);
+        at = copy(out, at, line->text, line->length);
+    }
+    return copy(out, at, "\r\n", 2);
 }
 
 /* Only the word where the cursor is: those before it stand there already. */
@@ -383,12 +429,11 @@ size_t editor_list(const struct editor *editor, char out[static EDITOR_LIST_MAX]
 void editor_was_shown(struct editor *editor)
 {
     editor->open = editor->open || editor->line.length > 0;
-    editor->shown = editor->line;
+    editor->shown = row_of(&editor->line);
 }
 
 void editor_was_hidden(struct editor *editor)
 {
     editor->open = false;
     editor->shown.length = editor->shown.cursor = 0;
-    editor->shown.text[0] = '\0';
 }

@@ -3,7 +3,7 @@
  * plain terminal must be sent. It touches no port and no clock.
  *
  * A terminal needs to know no more than backspace, carriage return and line feed. Nothing is sent
- * before something printable was typed; from then on the line stands behind "> ".
+ * before something printable was typed; from then on the line stands behind "> ", on one row.
  *
  *     backspace, ^H     the character before the cursor     ^U  all before the cursor
  *     delete, ^D        the one under it                     ^K  all from the cursor on
@@ -22,8 +22,18 @@
 
 #define EDITOR_HISTORY 16
 
-/* What editor_show writes at most: back to the start, prompt, line, blanks, back again. */
-#define EDITOR_SHOW_MAX (4 * CONSOLE_LINE_MAX)
+/*
+ * The terminal's width is unknown, and none is narrower than this. The last column stays free: behind
+ * it a terminal would begin another row, from which no backspace leads back.
+ */
+#define EDITOR_COLUMNS 80
+#define EDITOR_ROW_MAX (EDITOR_COLUMNS - 3) /* characters between the prompt and that column */
+
+/* What editor_show writes at most: back to the start, prompt, row, blanks, back again. */
+#define EDITOR_SHOW_MAX (4 * EDITOR_COLUMNS)
+
+/* What editor_end writes at most: that or the whole line, and the line's end. */
+#define EDITOR_END_MAX (CONSOLE_LINE_MAX + EDITOR_SHOW_MAX)
 
 /* What editor_list writes at most. */
 #define EDITOR_LIST_MAX 512
@@ -34,14 +44,21 @@ struct editor_line {
     size_t cursor;
 };
 
+/* The part of a line that a terminal shows behind the prompt. */
+struct editor_row {
+    char text[EDITOR_ROW_MAX];
+    size_t length;
+    size_t cursor;
+};
+
 struct editor {
-    struct editor_line line;  /* what was typed */
-    struct editor_line shown; /* what the terminal has of it */
-    bool open;                /* the terminal has a prompt */
-    bool after_return;        /* a line feed that follows belongs to it */
-    unsigned escape;          /* how far into an escape sequence we are */
-    unsigned parameter;       /* … and its number */
-    bool wants_list;          /* the last byte was a Tab that could complete nothing */
+    struct editor_line line; /* what was typed */
+    struct editor_row shown; /* what the terminal has of it */
+    bool open;               /* the terminal has a prompt */
+    bool after_return;       /* a line feed that follows belongs to it */
+    unsigned escape;         /* how far into an escape sequence we are */
+    unsigned parameter;      /* … and its number */
+    bool wants_list;         /* the last byte was a Tab that could complete nothing */
     const char *const *phrases;
     char history[EDITOR_HISTORY][CONSOLE_LINE_MAX]; /* a ring of the last lines */
     unsigned history_count;                         /* of all lines so far */
@@ -63,10 +80,17 @@ void editor_clear(struct editor *editor);
 
 /*
  * Writes to `out` what the terminal must be sent to show the line as it is now, and returns the
- * length. Call editor_was_shown once it is on its way.
+ * length. Of a line too long for a row the part round the cursor is shown; '<' and '>' at its ends
+ * stand for the rest. Call editor_was_shown once it is on its way.
  */
 size_t editor_show(const struct editor *editor, char out[static EDITOR_SHOW_MAX]);
 void editor_was_shown(struct editor *editor);
+
+/*
+ * Writes to `out` what the terminal must be sent to have the whole line and its end, and returns the
+ * length; 0 if nothing was typed. Call editor_was_hidden once it is on its way.
+ */
+size_t editor_end(const struct editor *editor, char out[static EDITOR_END_MAX]);
 
 /*
  * After editor_feed, while editor->wants_list: writes to `out` a line of its own with the words

@@ -80,10 +80,18 @@ static void show(void)
         ensure(editor.line.text[i] >= ' ' && editor.line.text[i] <= '~');
     if (!editor.open)
         return;
-    ensure(memcmp(terminal.line, "> ", 2) == 0 && terminal.cursor == 2 + editor.line.cursor);
-    ensure(memcmp(terminal.line + 2, editor.line.text, editor.line.length) == 0);
-    ensure(strspn(terminal.line + 2 + editor.line.length, " ") ==
-           strlen(terminal.line + 2 + editor.line.length));
+    ensure(terminal_shows(&terminal, editor.line.text, editor.line.length, editor.line.cursor));
+}
+
+/* The line is complete: the terminal gets what is missing of it. */
+static void end(void)
+{
+    char out[EDITOR_END_MAX];
+    const size_t length = editor_end(&editor, out);
+
+    ensure(length <= EDITOR_END_MAX && terminal_take(&terminal, out, length));
+    ensure(terminal.cursor == 0);
+    editor_was_hidden(&editor);
 }
 
 /* A Tab that wants to know the choices: they stand in one line that a program passes over. */
@@ -179,10 +187,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else if (data[i] == FRAME) {
             forward();
         } else if (editor_feed(&editor, data[i])) {
-            show();
+            end();
             answer();
             editor_next(&editor);
-            end_shown_line("");
         } else if (editor.wants_list) {
             list();
         }

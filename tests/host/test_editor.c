@@ -1,5 +1,6 @@
 /* The line editor, seen through a plain terminal: kernel/editor.c. */
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ TEST_FIXTURE(.setup = setup);
 /* The text after the prompt, blanks at the end taken off; the prompt itself must be there. */
 static const char *visible(void)
 {
-    static char text[TERMINAL_COLUMNS];
+    static char text[TERMINAL_LINE_MAX];
     size_t length = strlen(terminal.line);
 
     while (length > 0 && terminal.line[length - 1] == ' ')
@@ -56,10 +57,8 @@ static void show(void)
         assert_int_equal(length, 0);
         return;
     }
-    assert_int_equal(terminal.cursor, 2 + editor.line.cursor);
-    assert_memory_equal(terminal.line + 2, editor.line.text, editor.line.length);
-    for (const char *rest = terminal.line + 2 + editor.line.length; *rest != '\0'; rest++)
-        assert_int_equal(*rest, ' ');
+    assert_true(
+        terminal_shows(&terminal, editor.line.text, editor.line.length, editor.line.cursor));
 }
 
 /* As the console does it: the line as it is, the choices below it, and the line once more. */
@@ -87,14 +86,25 @@ static void type(const char *keys)
     }
 }
 
+/* After the key that ends a line: the terminal has all of it above an empty one. */
+static void end(void)
+{
+    char out[EDITOR_END_MAX];
+    const size_t length = editor_end(&editor, out);
+
+    assert_true(length <= EDITOR_END_MAX);
+    assert_true(terminal_take(&terminal, out, length));
+    editor_next(&editor);
+    editor_was_hidden(&editor);
+    assert_int_equal(terminal.cursor, 0);
+}
+
 static void enter(const char *line)
 {
     type(line);
     assert_true(editor_feed(&editor, '\r'));
     assert_string_equal(editor.line.text, line);
-    editor_next(&editor);
-    assert_true(terminal_take(&terminal, "\r\n", 2));
-    editor_was_hidden(&editor);
+    end();
 }
 
 TEST(nothing_is_sent_before_something_printable_is_typed)
@@ -317,6 +327,46 @@ TEST(foreign_bytes_and_sequences_are_passed_over)
     assert_string_equal(visible(), "abcdefgh");
 }
 
+/* 100 characters of which no two neighbours of a step are alike. */
+static const char long_line[] =
+    "wire 52:54:00:12:34:00-52:54:00:12:34:01,52:54:00:12:34:02-52:54:00:12:34:03,"
+    "abcdefghijklmnopqrstuvw";
+
+TEST(a_line_longer_than_the_terminal_is_edited_on_one_row)
+{
+    type(long_line);
+    assert_int_equal(editor.line.length, 100);
+    assert_string_equal(visible(), "<1,52:54:00:12:34:02-52:54:00:12:34:03,abcdefghijklmnopqrstuvw");
+    for (unsigned i = 0; i < 100; i++)
+        type(LEFT);
+    assert_string_equal(
+        visible(), "wire 52:54:00:12:34:00-52:54:00:12:34:01,52:54:00:12:34:02-52:54:00:12:34:03>");
+    for (unsigned i = 0; i < 78; i++)
+        type(RIGHT);
+    type("X\b\bYZ");
+    assert_int_equal(editor.line.cursor, 79);
+    type("\x01\x05\x01\x04\x0b\x08more"); /* shorter and longer again */
+    assert_string_equal(visible(), "more");
+    assert_int_equal(terminal.above_length, 0); /* all on one row */
+}
+
+TEST(a_long_line_stands_whole_in_the_transcript)
+{
+    char expected[256];
+
+    enter(long_line);
+    enter("stats");
+    snprintf(expected, sizeof(expected), "> %s\n> stats\n", long_line);
+    assert_string_equal(terminal.above, expected);
+    terminal.above_length = 0;
+    for (const char *byte = long_line; *byte != '\0'; byte++) /* not shown before its end */
+        assert_false(editor_feed(&editor, (uint8_t)*byte));
+    assert_true(editor_feed(&editor, '\r'));
+    end();
+    expected[strlen(long_line) + 3] = '\0';
+    assert_string_equal(terminal.above, expected);
+}
+
 TEST(a_line_that_an_event_interrupted_comes_again_whole)
 {
     type("stats" LEFT LEFT);
@@ -340,12 +390,8 @@ TEST(whatever_is_typed_the_terminal_shows_what_the_editor_has)
         const bool ended = editor_feed(&editor, (uint8_t)keys[(size_t)rand() % (sizeof(keys) - 1)]);
         if (editor.wants_list)
             list();
-        if (ended) {
-            show();
-            editor_next(&editor);
-            assert_true(terminal_take(&terminal, "\r\n", 2));
-            editor_was_hidden(&editor);
-        }
+        if (ended)
+            end();
         if (rand() % 3 == 0)
             show(); /* not after each byte: several come at once */
     }

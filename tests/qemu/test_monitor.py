@@ -225,6 +225,29 @@ def test_typing_is_echoed_edited_and_completed(boot):
     assert not guest.find("error")
 
 
+def test_a_line_longer_than_the_terminal_is_edited_on_one_row_and_ends_whole(boot):
+    guest = boot(words="stats=0")
+    console = guest.console
+    ends = [mac_of(number) for number in range(6)]
+    line = "wire " + ",".join(f"{a}-{b}" for a, b in zip(ends[::2], ends[1::2]))
+    start = len(console.raw)
+    console.type(line)
+    console.wait_text(ends[5].encode())
+    console.type("\x1b[D" * 70 + "X")
+    console.wait_text(b"X")
+    shown = bytes(console.raw[start:])
+    assert shown.startswith(b"> ") and b"\r" not in shown and b"\n" not in shown
+    column = widest = 0
+    for byte in shown:
+        column += -1 if byte == 8 else 1
+        widest = max(widest, column)
+    assert widest < 80
+    console.type("\x7f\r")
+    error = guest.wait("error", command="wire")
+    assert error["reason"] == "bad-argument"  # there are no such ports
+    assert f"\r> {line}\r\n".encode() in console.raw
+
+
 def test_tab_shows_what_there_is_to_choose_from(boot):
     guest = boot(words="stats=0", second=SocketConsole)
     for console in (guest.console, guest.second):

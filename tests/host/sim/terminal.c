@@ -22,15 +22,15 @@ static bool take_byte(struct terminal *terminal, char byte)
 {
     switch (byte) {
     case '\r':
-        terminal->cursor = 0;
+        terminal->cursor -= terminal->cursor % TERMINAL_COLUMNS;
         return true;
     case '\n':
         line_feed(terminal);
         return true;
     case '\b':
-        return terminal->cursor-- > 0;
+        return terminal->cursor-- % TERMINAL_COLUMNS != 0;
     default:
-        if (byte < 0x20 || byte >= 0x7f || terminal->cursor >= TERMINAL_COLUMNS - 1)
+        if (byte < 0x20 || byte >= 0x7f || terminal->cursor >= TERMINAL_LINE_MAX - 1)
             return false;
         terminal->line[terminal->cursor++] = byte;
         return true;
@@ -43,4 +43,31 @@ bool terminal_take(struct terminal *terminal, const char *bytes, size_t length)
         if (!take_byte(terminal, bytes[i]))
             return false;
     return true;
+}
+
+#define PROMPT_LENGTH 2
+#define ROW_MAX (TERMINAL_COLUMNS - PROMPT_LENGTH - 1) /* the cursor never leaves the row */
+
+bool terminal_shows(const struct terminal *terminal, const char *text, size_t length, size_t cursor)
+{
+    const char *row = terminal->line + PROMPT_LENGTH;
+    const size_t at = terminal->cursor - PROMPT_LENGTH;
+
+    if (strncmp(terminal->line, "> ", PROMPT_LENGTH) != 0 ||
+        strlen(terminal->line) >= TERMINAL_COLUMNS || terminal->cursor < PROMPT_LENGTH ||
+        at > cursor)
+        return false;
+    const size_t start = cursor - at;
+    const size_t shown = length - start < ROW_MAX ? length - start : ROW_MAX;
+    const bool more = start + shown < length;
+    if ((start > 0 && (at == 0 || length <= ROW_MAX)) || at > shown || (more && at + 1 >= shown))
+        return false;
+    for (size_t i = 0; i < shown; i++) {
+        const char wanted = i == 0 && start > 0      ? '<'
+                            : i + 1 == shown && more ? '>'
+                                                     : text[start + i];
+        if (row[i] != wanted)
+            return false;
+    }
+    return strspn(row + shown, " ") == strlen(row + shown);
 }
