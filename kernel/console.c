@@ -179,7 +179,9 @@ static bool feed(struct channel *channel, struct editor *editor, bool *came)
         *came = true;
         if (input == UART_BREAK)
             editor_clear(editor); /* somebody else may sit there now */
-        else if (input == UART_BYTE && editor_feed(editor, byte))
+        else if (input == UART_BAD)
+            editor_feed_unknown(editor);
+        else if (editor_feed(editor, byte))
             return true;
         if (editor->wants_list)
             list(channel, editor);

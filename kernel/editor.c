@@ -25,6 +25,8 @@
 #define TAB 0x09
 #define ESCAPE 0x1b
 #define DELETE 0x7f
+#define SUBSTITUTE 0x1a /* ASCII's own sign for a byte that is not known */
+#define UNPRINTABLE '?'
 
 /* Where in an escape sequence (ECMA-48 5.4: ESC [ parameters final; SS3 is ESC O final). */
 enum { PLAIN, AFTER_ESCAPE, IN_SEQUENCE, IN_SS3 };
@@ -45,6 +47,14 @@ static void line_insert(struct editor_line *line, const char *text, size_t lengt
     memcpy(line->text + line->cursor, text, length);
     line->cursor += length;
     line->length += length;
+}
+
+/* Takes a byte that is no key of ours. One that no command has stays in the line: see editor_feed. */
+static void line_insert_byte(struct editor_line *line, uint8_t byte)
+{
+    const char text = byte != 0 ? (char)byte : SUBSTITUTE; /* the line ends with a NUL */
+
+    line_insert(line, &text, 1);
 }
 
 /* Removes what lies between `from` and `to`; the cursor stands there afterwards. */
@@ -279,16 +289,17 @@ static void key_control(struct editor *editor, uint8_t byte)
         line_remove(line, word_start(line), line->cursor);
         break;
     default:
-        break; /* no key of ours */
+        line_insert_byte(line, byte);
+        break;
     }
 }
 
-/* A byte inside an escape sequence. Any that cannot be there ends it. */
+/* A byte of an escape sequence. A key that is none of ours does nothing. */
 static void feed_sequence(struct editor *editor, uint8_t byte)
 {
     if (editor->escape == AFTER_ESCAPE) {
         editor->parameter = 0;
-        editor->escape = byte == '[' ? IN_SEQUENCE : byte == 'O' ? IN_SS3 : PLAIN;
+        editor->escape = byte == '[' ? IN_SEQUENCE : IN_SS3;
     } else if (editor->escape == IN_SEQUENCE && byte >= '0' && byte <= '9') {
         editor->parameter = (editor->parameter * 10 + byte - '0') % 1000;
     } else if (editor->escape == IN_SEQUENCE && byte >= 0x20 && byte < 0x40) {
@@ -299,25 +310,50 @@ static void feed_sequence(struct editor *editor, uint8_t byte)
     }
 }
 
+/* A sequence that is cut off, or never was one: its ESC is a byte like any other. */
+static void end_sequence(struct editor *editor)
+{
+    if (editor->escape != PLAIN)
+        line_insert_byte(&editor->line, ESCAPE);
+    editor->escape = PLAIN;
+}
+
+/* True if `byte` goes on with the sequence that has begun. */
+static bool is_of_sequence(const struct editor *editor, uint8_t byte)
+{
+    if (editor->escape == AFTER_ESCAPE)
+        return byte == '[' || byte == 'O';
+    return editor->escape != PLAIN && byte >= 0x20 && byte < DELETE;
+}
+
 bool editor_feed(struct editor *editor, uint8_t byte)
 {
     const bool after_return = editor->after_return;
 
     editor->wants_list = false;
     editor->after_return = byte == '\r';
-    if (byte == '\r' || (byte == '\n' && !after_return)) {
-        editor->escape = PLAIN;
-        return true;
+    if (byte == '\n' && after_return)
+        return false;
+    if (is_of_sequence(editor, byte)) {
+        feed_sequence(editor, byte);
+        return false;
     }
+    end_sequence(editor);
+    if (byte == '\r' || byte == '\n')
+        return true;
     if (byte == ESCAPE)
         editor->escape = AFTER_ESCAPE;
-    else if (editor->escape != PLAIN && byte >= 0x20 && byte < DELETE)
-        feed_sequence(editor, byte);
     else if (byte < 0x20 || byte == DELETE)
         key_control(editor, byte);
-    else if (byte < DELETE)
-        line_insert(&editor->line, (const char *)&byte, 1);
-    return false; /* what is not ASCII is no command's, and is passed over */
+    else
+        line_insert_byte(&editor->line, byte);
+    return false;
+}
+
+void editor_feed_unknown(struct editor *editor)
+{
+    end_sequence(editor);
+    line_insert_byte(&editor->line, SUBSTITUTE);
 }
 
 /* ---- showing ---- */
@@ -332,6 +368,14 @@ static size_t fill(char *out, size_t at, char byte, size_t count)
 static size_t copy(char *out, size_t at, const char *text, size_t length)
 {
     memcpy(out + at, text, length);
+    return at + length;
+}
+
+/* Copies text of the line: a terminal must not act on a byte that is no character. */
+static size_t copy_visible(char *out, size_t at, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        out[at + i] = text[i] >= ' ' && text[i] < DELETE ? text[i] : UNPRINTABLE;
     return at + length;
 }
 
@@ -350,7 +394,7 @@ static struct editor_row row_of(const struct editor_line *line)
     struct editor_row row = {.length = left < EDITOR_ROW_MAX ? left : EDITOR_ROW_MAX,
                              .cursor = line->cursor - start};
 
-    memcpy(row.text, line->text + start, row.length);
+    copy_visible(row.text, 0, line->text + start, row.length);
     if (start > 0)
         row.text[0] = MORE_BEFORE;
     if (left > EDITOR_ROW_MAX)
@@ -400,7 +444,7 @@ size_t editor_end(const struct editor *editor, char out[static EDITOR_END_MAX])
     } else {
         at = copy(out, at, "\r", editor->open ? 1 : 0);
         at = copy(out, at, PROMPT, PROMPT_LENGTH);
-        at = copy(out, at, line->text, line->length);
+        at = copy_visible(out, at, line->text, line->length);
     }
     return copy(out, at, "\r\n", 2);
 }

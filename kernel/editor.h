@@ -69,8 +69,15 @@ struct editor {
 /* An empty line, no history, nothing to complete to. */
 void editor_init(struct editor *editor);
 
-/* Takes one byte. True if it ended the line: editor->line.text is it, until editor_next. */
+/*
+ * Takes one byte. True if it ended the line: editor->line.text is it, until editor_next. A byte that is
+ * neither a key nor a printable character stays in the line, and is shown as '?': whoever takes the
+ * line can refuse it, and nothing typed vanishes. For a NUL stands SUB (0x1a).
+ */
 bool editor_feed(struct editor *editor, uint8_t byte);
+
+/* Bytes came that nobody can know, or were lost on the way: a SUB stands for them. */
+void editor_feed_unknown(struct editor *editor);
 
 /* The line was taken: it goes into the history, and an empty one follows. */
 void editor_next(struct editor *editor);

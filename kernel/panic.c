@@ -122,7 +122,7 @@ static void nested_begin(const char *event)
 
 static void nested_write(void)
 {
-    static const struct uart com1 = {UART_COM1};
+    static struct uart com1 = {.base = UART_COM1};
     size_t done = 0;
 
     for (unsigned tries = 0; done < nested_line.length && tries < NESTED_TRIES; tries++) {

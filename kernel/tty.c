@@ -163,7 +163,7 @@ bool channel_drain(struct channel *channel)
 /* ---- the synchronous way out ---- */
 
 /* True as soon as `done` says so, false once no more than `kept` cycles or `polls_kept` are left. */
-static bool sync_wait(struct channel *channel, bool (*done)(const struct uart *uart), bool keep)
+static bool sync_wait(struct channel *channel, bool (*done)(struct uart *uart), bool keep)
 {
     struct channel_budget *budget = &channel->budget;
     const uint64_t cycles_kept = keep ? budget->cycles_kept : 0;

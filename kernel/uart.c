@@ -30,12 +30,14 @@
 #define MCR_OUT2 0x08
 #define MCR_LOOP 0x10
 #define LSR_DR 0x01   /* a byte has come */
+#define LSR_OE 0x02   /* another one came while there was no room for it */
 #define LSR_PE 0x04   /* … with a wrong parity bit */
 #define LSR_FE 0x08   /* … without a stop bit */
 #define LSR_BI 0x10   /* … which is none: the line was low all the while */
 #define LSR_THRE 0x20 /* holding register, or the whole transmit FIFO, is empty */
 #define LSR_TEMT 0x40 /* and so is the shift register: the last bit is out */
 #define LSR_ABSENT 0xff
+#define LSR_ERRORS (LSR_OE | LSR_PE | LSR_FE | LSR_BI)
 #define MSR_CTS 0x10
 #define MSR_DSR 0x20
 #define MSR_RI 0x40
@@ -83,6 +85,7 @@ static bool is_present(const struct uart *uart, bool optional)
 bool uart_init(struct uart *uart, uint16_t base, bool optional)
 {
     uart->base = base;
+    uart->errors = 0;
     if (!is_present(uart, optional))
         return false;
 
@@ -97,14 +100,24 @@ bool uart_init(struct uart *uart, uint16_t base, bool optional)
     return true;
 }
 
-bool uart_has_room(const struct uart *uart)
+/* The line status. Reading clears its error bits, so they are kept until uart_read takes them. */
+static uint8_t read_status(struct uart *uart)
 {
-    return (read_register(uart, UART_LSR) & LSR_THRE) != 0;
+    const uint8_t status = read_register(uart, UART_LSR);
+
+    if (status != LSR_ABSENT)
+        uart->errors |= status & LSR_ERRORS;
+    return status;
 }
 
-bool uart_is_idle(const struct uart *uart)
+bool uart_has_room(struct uart *uart)
 {
-    return (read_register(uart, UART_LSR) & LSR_TEMT) != 0;
+    return (read_status(uart) & LSR_THRE) != 0;
+}
+
+bool uart_is_idle(struct uart *uart)
+{
+    return (read_status(uart) & LSR_TEMT) != 0;
 }
 
 void uart_write(const struct uart *uart, const char *bytes, size_t length)
@@ -114,15 +127,21 @@ void uart_write(const struct uart *uart, const char *bytes, size_t length)
         write_register(uart, UART_THR, (uint8_t)bytes[i]);
 }
 
-enum uart_input uart_read(const struct uart *uart, uint8_t *byte)
+enum uart_input uart_read(struct uart *uart, uint8_t *byte)
 {
-    const uint8_t status = read_register(uart, UART_LSR);
+    const uint8_t status = read_status(uart);
 
     /* All ones: it has gone since it was found, and what would be read is no byte. */
     if (!(status & LSR_DR) || status == LSR_ABSENT)
         return UART_NOTHING;
+    if (uart->errors & LSR_OE) { /* about bytes behind the one that is there */
+        uart->errors &= (uint8_t)~LSR_OE;
+        return UART_BAD;
+    }
+    const uint8_t errors = uart->errors;
+    uart->errors = 0;
     *byte = read_register(uart, UART_RBR);
-    if (status & LSR_BI)
+    if (errors & LSR_BI)
         return UART_BREAK;
-    return status & (LSR_PE | LSR_FE) ? UART_BAD : UART_BYTE;
+    return errors != 0 ? UART_BAD : UART_BYTE;
 }

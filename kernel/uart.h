@@ -16,13 +16,14 @@
 #define UART_FIFO_SIZE 16
 
 struct uart {
-    uint16_t base; /* its first I/O port */
+    uint16_t base;  /* its first I/O port */
+    uint8_t errors; /* of the next byte to be read, seen so far */
 };
 
 enum uart_input {
     UART_NOTHING,
     UART_BYTE,
-    UART_BAD,  /* a byte came, but damaged on the line; it is not given out */
+    UART_BAD,  /* a byte came damaged, or bytes were lost; none is given out */
     UART_BREAK /* the line was held low: who was at the other end has gone, or asks for attention */
 };
 
@@ -34,17 +35,17 @@ enum uart_input {
 bool uart_init(struct uart *uart, uint16_t base, bool optional);
 
 /* True if UART_FIFO_SIZE bytes may be written now. One port read; never waits. */
-bool uart_has_room(const struct uart *uart);
+bool uart_has_room(struct uart *uart);
 
 /* True if all that was written is out on the line, so that nothing is lost if the machine ends now.
  * One port read; never waits. */
-bool uart_is_idle(const struct uart *uart);
+bool uart_is_idle(struct uart *uart);
 
 /* Writes `length` bytes, at most UART_FIFO_SIZE; call only after uart_has_room() said yes. */
 void uart_write(const struct uart *uart, const char *bytes, size_t length);
 
 /* Takes one byte off the receiver, into *byte if it is UART_BYTE. One port read if nothing has come,
  * else two; never waits. */
-enum uart_input uart_read(const struct uart *uart, uint8_t *byte);
+enum uart_input uart_read(struct uart *uart, uint8_t *byte);
 
 #endif

@@ -158,12 +158,39 @@ static void refuse_command(const char *word)
               log_quote(word).text, names);
 }
 
+/* The first byte of `line` that no command has, or NULL. */
+static char *find_bad_byte(char *line)
+{
+    for (; *line != '\0'; line++)
+        if ((*line < ' ' || *line > '~') && strchr(BLANKS, *line) == NULL)
+            return line;
+    return NULL;
+}
+
+/* Names the byte, its place in the line, and the word that has it. */
+static void refuse_byte(char *line, char *bad)
+{
+    char *word = bad;
+
+    while (word > line && strchr(BLANKS, word[-1]) == NULL)
+        word--;
+    bad[strcspn(bad, BLANKS)] = '\0';
+    log_event(LOG_REPORT, "error",
+              "reason=bad-byte byte=0x%02x place=%u word=%s accepted=\"printable ASCII\"",
+              (unsigned char)*bad, (unsigned)(bad - line) + 1, log_quote(word).text);
+}
+
 /* Takes the line that was typed. */
 static void begin(struct monitor *monitor, struct monitor_session *session)
 {
     if (strlen(session->line) == CONSOLE_LINE_MAX - 1) {
         log_event(LOG_REPORT, "error", "reason=line-too-long accepted=\"up to %d characters\"",
                   CONSOLE_LINE_MAX - 2);
+        return;
+    }
+    char *bad = find_bad_byte(session->line);
+    if (bad != NULL) {
+        refuse_byte(session->line, bad);
         return;
     }
     split(session);

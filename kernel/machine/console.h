@@ -14,8 +14,9 @@
 
 /*
  * Looks whether something was typed on `channel` (below CONSOLE_CHANNELS), a few bytes at most, and
- * echoes it. True if it completes a line: then `line` has it, without its end; only printable ASCII
- * is in it. A line that was too long comes as one of CONSOLE_LINE_MAX - 1 bytes. For housekeeping.
+ * echoes it. True if it completes a line: then `line` has it, without its end. Bytes that are neither
+ * keys nor printable ASCII are in it; SUB (0x1a) is there for a NUL and for damaged or lost bytes. A
+ * line that was too long comes as one of CONSOLE_LINE_MAX - 1 bytes. For housekeeping.
  */
 bool console_take_line(unsigned channel, char line[CONSOLE_LINE_MAX]);
 

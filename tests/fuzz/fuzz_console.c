@@ -76,8 +76,6 @@ static void show(void)
     editor_was_shown(&editor);
     ensure(editor.line.length < CONSOLE_LINE_MAX && editor.line.cursor <= editor.line.length);
     ensure(strlen(editor.line.text) == editor.line.length);
-    for (size_t i = 0; i < editor.line.length; i++)
-        ensure(editor.line.text[i] >= ' ' && editor.line.text[i] <= '~');
     if (!editor.open)
         return;
     ensure(terminal_shows(&terminal, editor.line.text, editor.line.length, editor.line.cursor));
@@ -120,6 +118,7 @@ static void answer(void)
     const size_t ends = machine_log_count("done", "command=") +
                         machine_log_count("error", "reason=bad-argument command=") +
                         machine_log_count("error", "reason=unknown-command ") +
+                        machine_log_count("error", "reason=bad-byte ") +
                         machine_log_count("error", "reason=line-too-long ");
     ensure(ends == (strspn(editor.line.text, " ") == editor.line.length ? 0 : 1));
 }

@@ -235,16 +235,39 @@ TEST(a_program_that_reads_objects_is_shown_no_choices)
     assert_int_equal(com1.length, 0);
 }
 
-TEST(damaged_bytes_are_dropped_and_a_break_forgets_the_line)
+TEST(damaged_and_lost_bytes_leave_a_mark_and_a_break_forgets_the_line)
 {
     type(&com1, "por");
-    sim_uart_type(&com1, "xyz", 3, SIM_UART_FRAMING);
+    sim_uart_type(&com1, "xy", 2, SIM_UART_FRAMING);
     sim_uart_type(&com1, "q", 1, SIM_UART_PARITY);
-    type(&com1, "ts\rhalf a li");
+    type(&com1, "ts");
+    sim_uart_type(&com1, "1", 1, SIM_UART_OVERRUN);
+    type(&com1, "\rhalf a li");
     sim_uart_type(&com1, "\0", 1, SIM_UART_BREAK | SIM_UART_FRAMING);
     type(&com1, "stats\r");
-    expect_line(0, "ports");
+    expect_line(0, "por\x1a\x1a\x1ats\x1a"
+                   "1");
     expect_line(0, "stats");
+    assert_non_null(strstr(sim_uart_text(&com1), "por???ts?1\r\n"));
+}
+
+TEST(an_error_seen_while_writing_is_the_next_bytes_still)
+{
+    type(&com1, "half");
+    assert_false(run(0, 100));
+    sim_uart_type(&com1, "\0", 1, SIM_UART_BREAK);
+    type(&com1, "stats\r");
+    log_event(LOG_REPORT, "warn", "a=1");
+    assert_true(console_drain()); /* a look at the line status, before input is taken */
+    expect_line(0, "stats");
+}
+
+TEST(bytes_that_are_no_characters_come_with_the_line)
+{
+    sim_uart_type(&com1, "ports \xc2\xb9\0\x07\x1b\r", 12, 0);
+    expect_line(0, "ports \xc2\xb9\x1a\x07\x1b");
+    assert_false(run(0, 100));
+    assert_string_equal(sim_uart_text(&com1), "> ports ?????\r\n");
 }
 
 TEST(looking_for_input_is_seldom_and_taking_it_is_bounded)

@@ -320,11 +320,39 @@ TEST(a_full_line_takes_no_more_and_still_ends)
     assert_true(editor_feed(&editor, '\n'));
 }
 
-TEST(foreign_bytes_and_sequences_are_passed_over)
+TEST(keys_that_mean_nothing_do_nothing)
 {
-    type("a\x1b[1;5Cb\x1b[200~c\x1b[?25hd\xc3\xa4\xff\x80"
-         "e\x1bxf\x1b[99999999999999~g\x1b[5~h");
-    assert_string_equal(visible(), "abcdefgh");
+    type("a\x1b[1;5Cb\x1b[200~c\x1b[?25hd\x1bOPe\x1b[99999999999999~f\x1b[5~g");
+    assert_string_equal(editor.line.text, "abcdefg");
+}
+
+TEST(bytes_that_are_no_keys_stay_in_the_line_and_can_be_removed)
+{
+    type("ports \xc2\xb9");
+    assert_string_equal(editor.line.text, "ports \xc2\xb9");
+    assert_string_equal(visible(), "ports ??");
+    type("\x7f\x7f"
+         "1");
+    assert_string_equal(editor.line.text, "ports 1");
+    type("\x15\x07\x0c\x1c\xff");
+    assert_string_equal(editor.line.text, "\x07\x0c\x1c\xff");
+    type("\x15");
+    assert_false(editor_feed(&editor, 0));
+    editor_feed_unknown(&editor);
+    assert_string_equal(editor.line.text, "\x1a\x1a");
+}
+
+TEST(an_escape_that_begins_no_sequence_hides_no_byte)
+{
+    type("a\x1bx\x1b\x1b[D1");
+    assert_string_equal(editor.line.text, "a\x1bx1\x1b");
+    type("\x03\x1b[1\xe4"
+         "2");
+    assert_string_equal(editor.line.text, "\x1b\xe4"
+                                          "2");
+    type("\x03p\x1b[12");
+    assert_true(editor_feed(&editor, '\r'));
+    assert_string_equal(editor.line.text, "p\x1b");
 }
 
 /* 100 characters of which no two neighbours of a step are alike. */
@@ -336,7 +364,8 @@ TEST(a_line_longer_than_the_terminal_is_edited_on_one_row)
 {
     type(long_line);
     assert_int_equal(editor.line.length, 100);
-    assert_string_equal(visible(), "<1,52:54:00:12:34:02-52:54:00:12:34:03,abcdefghijklmnopqrstuvw");
+    assert_string_equal(visible(),
+                        "<1,52:54:00:12:34:02-52:54:00:12:34:03,abcdefghijklmnopqrstuvw");
     for (unsigned i = 0; i < 100; i++)
         type(LEFT);
     assert_string_equal(

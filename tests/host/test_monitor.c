@@ -159,6 +159,20 @@ TEST(a_line_that_is_too_long_is_refused)
     expect("error", "reason=unknown-command", 1);
 }
 
+TEST(a_byte_that_no_command_has_refuses_the_line_and_is_named)
+{
+    ask("ports \xc2\xb9 0");
+    expect("error", "reason=bad-byte byte=0xc2 place=7 word=\xc2\xb9 accepted=\"printable ASCII\"",
+           1);
+    expect("ports", "", 0);
+    ask("wire 0-2,1\xe2\x80\x93"
+        "3");
+    expect("error", "reason=bad-byte byte=0xe2 place=11 word=0-2,1\xe2\x80\x93", 1);
+    ask("\x7fports");
+    expect("error", "reason=bad-byte byte=0x7f place=1 ", 1);
+    expect("done", "", 0);
+}
+
 TEST(words_too_many_are_named)
 {
     static const char *const lines[] = {

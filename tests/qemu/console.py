@@ -236,7 +236,7 @@ class SocketConsole(Console):
         ends = [
             lambda event: event["command"] == line.split()[0],
             lambda event: event.fields.get("reason") in
-            ("unknown-command", "bad-argument", "line-too-long"),
+            ("unknown-command", "bad-argument", "bad-byte", "line-too-long"),
         ]
         end = self.wait_any({"done": ends[0], "error": ends[1]}, timeout, start)
         with self._changed:

@@ -136,6 +136,27 @@ def test_wrong_words_are_named_with_what_would_be_accepted(quiet):
     works(quiet)
 
 
+@pytest.mark.parametrize(
+    "line, byte, place, word",
+    [
+        ("ports \u00b9".encode(), "0xc2", "7", r"\xc2\xb9"),
+        ("wire 0\u20131".encode(), "0xe2", "7", r"0\xe2\x80\x931"),
+        (b"ports\x07", "0x07", "6", r"ports\x07"),
+        (b"reset\x00 0", "0x1a", "6", r"reset\x1a"),
+        (b"set stats\xa0=1", "0xa0", "10", "stats\u00a0=1"),
+        (b"lanes \x1b1", "0x1b", "7", r"\x1b1"),
+    ],
+)
+def test_a_byte_that_no_command_has_is_named_with_its_place(quiet, line, byte, place, word):
+    start = quiet.console.count()
+    quiet.console.type(line + b"\r")
+    answer = quiet.wait("error", start=start)
+    assert (answer["reason"], answer["byte"], answer["place"]) == ("bad-byte", byte, place)
+    assert (answer["word"], answer["accepted"]) == (word, "printable ASCII")
+    quiet.ask("version")
+    assert [event.name for event in quiet.console.events[start:]] == ["error", "version", "done"]
+
+
 # ---- orders ----
 
 

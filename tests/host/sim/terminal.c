@@ -63,9 +63,11 @@ bool terminal_shows(const struct terminal *terminal, const char *text, size_t le
     if ((start > 0 && (at == 0 || length <= ROW_MAX)) || at > shown || (more && at + 1 >= shown))
         return false;
     for (size_t i = 0; i < shown; i++) {
-        const char wanted = i == 0 && start > 0      ? '<'
-                            : i + 1 == shown && more ? '>'
-                                                     : text[start + i];
+        const char byte = text[start + i];
+        const char wanted = i == 0 && start > 0          ? '<'
+                            : i + 1 == shown && more     ? '>'
+                            : byte >= ' ' && byte <= '~' ? byte
+                                                         : '?';
         if (row[i] != wanted)
             return false;
     }

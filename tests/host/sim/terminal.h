@@ -25,7 +25,7 @@ _Bool terminal_take(struct terminal *terminal, const char *bytes, size_t length)
 /*
  * True if the cursor's row alone shows, behind the prompt "> ", the `length` characters at `text`, the
  * cursor in front of number `cursor`. Where the row is too short for all, '<' and '>' at its ends stand
- * for what is missing, and the cursor is on neither.
+ * for what is missing, and the cursor is on neither. For an unprintable character '?' is shown.
  */
 _Bool terminal_shows(const struct terminal *terminal, const char *text, size_t length,
                      size_t cursor);

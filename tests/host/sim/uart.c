@@ -75,8 +75,10 @@ static uint8_t line_status(struct sim_uart *uart)
 {
     uint8_t status = 0;
 
-    if (uart->input_at < uart->input_length)
+    if (uart->input_at < uart->input_length) {
         status |= 0x01 | uart->wrong[uart->input_at];
+        uart->wrong[uart->input_at] = 0; /* a look at the status clears it */
+    }
     if (!uart->stuck && sim_machine.now_ns >= uart->empty_at_ns) {
         uart->in_fifo = 0;
         status |= 0x60;

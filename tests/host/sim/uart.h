@@ -14,6 +14,7 @@
 #define SIM_UART_INPUT_MAX (2 * 1024 * 1024)
 
 /* What is wrong with a byte that comes in: bits of the line status register. */
+#define SIM_UART_OVERRUN 0x02
 #define SIM_UART_PARITY 0x04
 #define SIM_UART_FRAMING 0x08
 #define SIM_UART_BREAK 0x10
