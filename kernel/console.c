@@ -21,6 +21,9 @@
 #define INPUT_QUIET_PERIOD_NS (10 * CLOCK_NS_PER_MS)
 #define INPUT_BYTES 12
 
+/* What one byte may bring to the terminal: the line, choices below it, and the line again or its end. */
+#define ECHO_MAX (EDITOR_SHOW_MAX + EDITOR_LIST_MAX + EDITOR_END_MAX)
+
 /* Whoever types goes on typing. */
 #define INPUT_LASTS_NS CLOCK_NS_PER_S
 
@@ -138,8 +141,10 @@ static void show(struct channel *channel, struct editor *editor)
     if (channel->json)
         return;
     const size_t length = editor_show(editor, bytes);
-    if (length > 0 && channel_echo(channel, bytes, length))
+    if (length > 0) {
+        channel_echo(channel, bytes, length);
         editor_was_shown(editor);
+    }
 }
 
 /* Shows the whole line and ends it. */
@@ -157,20 +162,29 @@ static void show_end(struct channel *channel, struct editor *editor)
 static void list(struct channel *channel, struct editor *editor)
 {
     char bytes[EDITOR_LIST_MAX];
-    const size_t length = editor_list(editor, bytes);
+    const size_t length = channel->json ? 0 : editor_list(editor, bytes);
 
     if (length == 0)
         return;
     show(channel, editor);
-    if (channel->echo_open && channel_echo(channel, bytes, length))
-        editor_was_hidden(editor);
+    channel_echo(channel, bytes, length);
+    editor_was_hidden(editor);
+}
+
+/*
+ * Whether a byte may be taken: all that it may bring to the terminal must find room. Where a terminal
+ * is slow its input waits, so that each answer stands below the line that it answers.
+ */
+static bool can_feed(const struct channel *channel)
+{
+    return channel->json || channel_has_echo_room(channel, ECHO_MAX);
 }
 
 /* Feeds what has come, up to the end of a line. Returns whether there is one; *came: any byte. */
 static bool feed(struct channel *channel, struct editor *editor, bool *came)
 {
     *came = false;
-    for (unsigned i = 0; i < INPUT_BYTES; i++) {
+    for (unsigned i = 0; i < INPUT_BYTES && can_feed(channel); i++) {
         uint8_t byte;
         const enum uart_input input = uart_read(&channel->uart, &byte);
 

@@ -5,6 +5,9 @@
  * Output never waits. A ring that is full costs whole lines, never parts of one, and the line that
  * follows the gap is `warn t=… lost_lines=N`. Only the way out (panic, power off) writes
  * synchronously, and that is bounded too. One core.
+ *
+ * The echo of a line belongs to the transcript: nothing is taken from a serial port while its ring has
+ * no room for what that would bring to the terminal, so that each answer stands below its line.
  */
 #ifndef KERNEL_CONSOLE_H
 #define KERNEL_CONSOLE_H

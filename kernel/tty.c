@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include <machine/clock.h>
+#include <machine/log.h>
+#include <machine/panic.h>
 
 #include "kernel/json.h"
 
@@ -15,7 +17,7 @@
 
 #define NOTICE_MAX 128 /* a `warn t=… lost_lines=N` with both numbers at their longest, as JSON */
 
-/* Typing must not push events out: it gets no more of the ring than this. */
+/* What is typed must not push events out: its echo is put only where no more than this is used. */
 #define ECHO_ROOM (CHANNEL_RING_SIZE / 8)
 
 /*
@@ -106,13 +108,16 @@ static bool queue_line(struct channel *channel, const char *line, size_t length,
     return true;
 }
 
-bool channel_echo(struct channel *channel, const char *bytes, size_t length)
+bool channel_has_echo_room(const struct channel *channel, size_t length)
 {
-    if (channel->budget.on || ring_used(channel) + length > ECHO_ROOM)
-        return false;
+    return ring_used(channel) + length <= ECHO_ROOM;
+}
+
+void channel_echo(struct channel *channel, const char *bytes, size_t length)
+{
+    ensure(!channel->budget.on && channel_has_echo_room(channel, length));
     ring_put(channel, bytes, length);
     channel->echo_open = length > 0 && bytes[length - 1] != '\n';
-    return true;
 }
 
 bool channel_has_room(const struct channel *channel)

@@ -51,10 +51,13 @@ void channel_init(struct channel *channel, uint16_t base, bool optional);
 bool channel_write_line(struct channel *channel, const char *line, size_t length, bool always);
 
 /*
- * Takes a part of the line that is being typed. False, and nothing is taken, where there is no room to
- * spare: events go first.
+ * True if `length` bytes of echo find room. It is a part of the ring only, events go first; where they
+ * find none, input must wait.
  */
-bool channel_echo(struct channel *channel, const char *bytes, size_t length);
+bool channel_has_echo_room(const struct channel *channel, size_t length);
+
+/* Takes a part of the line that is being typed, for which there is room. */
+void channel_echo(struct channel *channel, const char *bytes, size_t length);
 
 /* True if at least one more line, as long as any can be, would find room now. */
 bool channel_has_room(const struct channel *channel);

@@ -351,17 +351,62 @@ TEST(typing_takes_no_more_than_its_part_of_a_ring_that_nobody_empties)
     com1.stuck = true;
     for (unsigned i = 0; i < 200; i++) /* each time the whole line is shown anew */
         type(&com1, "a long line, so that much is to be shown\x01\x0b");
+    type(&com1, "stats\r");
     assert_false(run(0, 20000));
-    assert_int_equal(com1.input_at, com1.input_length);
+    assert_in_range(com1.input_at, 1000, com1.input_length - 1000); /* the rest waits */
     while (console_has_room(0)) {
         log_event(LOG_REPORT, "e", "a=%01000d", 0);
         lines++;
     }
     assert_in_range(lines, 40, 64);
     com1.stuck = false;
+    assert_true(run(0, 100000));
+    assert_string_equal(line, "stats");
     while (console_drain()) {
     }
     assert_null(strstr(sim_uart_text(&com1), "lost_lines"));
+    assert_non_null(strstr(com1.output, "stats\r\n"));
+}
+
+/* The lines that were typed and their answers, as a terminal of 115200 baud has them. */
+TEST(each_answer_stands_below_its_line_however_many_are_pasted)
+{
+    static char expected[300 * 2200];
+    size_t length = 0;
+    unsigned answered = 0;
+    char text[16];
+
+    com1.byte_ns = 87000;
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(text, sizeof(text), "ports %u\r", i);
+        type(&com1, text);
+    }
+    for (unsigned round = 0; answered < 300 && round < 1000000; round++) {
+        sim_machine.now_ns += 250 * CLOCK_NS_PER_US;
+        log_drain();
+        if (!console_has_room(0) || !console_take_line(0, line))
+            continue;
+        snprintf(text, sizeof(text), "ports %u", answered);
+        assert_string_equal(line, text);
+        for (unsigned i = 0; i < 2; i++)
+            log_event(LOG_REPORT, "ports", "n=%u a=%0900d", answered, 0);
+        answered++;
+    }
+    assert_int_equal(answered, 300);
+    com1.byte_ns = 0;
+    sim_machine.now_ns += 100 * CLOCK_NS_PER_S;
+    while (console_drain()) {
+    }
+    /* Without the times, which are not all the same. */
+    sim_uart_text(&com1);
+    for (char *at = com1.output; (at = strstr(at, " t=")) != NULL;)
+        memmove(at, at + strcspn(at + 1, " ") + 1, strlen(at + strcspn(at + 1, " ")));
+    for (unsigned n = 0; n < 300; n++) {
+        length += (size_t)sprintf(expected + length, "> ports %u\r\n", n);
+        for (unsigned i = 0; i < 2; i++)
+            length += (size_t)sprintf(expected + length, "ports n=%u a=%0900d\r\n", n, 0);
+    }
+    assert_string_equal(com1.output, expected);
 }
 
 TEST(an_overlong_line_comes_as_a_full_one)
@@ -391,7 +436,7 @@ TEST(room_is_said_to_be_there_only_where_the_longest_line_fits)
     console_set_json(1, true);
     for (; console_has_room(1); lines++) {
         console_address(1);
-        log_event(LOG_REPORT, "e", "a=%01000d", 0);
+        log_event(LOG_REPORT, "e", "a=%0900d", 0);
         console_address_all();
     }
     assert_in_range(lines, 40, 64);
@@ -421,7 +466,7 @@ TEST(the_console_is_pending_while_it_writes_and_while_somebody_types)
     com2.stuck = true;
     console_address(1);
     while (console_has_room(1))
-        log_event(LOG_REPORT, "e", "a=%01000d", 0);
+        log_event(LOG_REPORT, "e", "a=%0900d", 0);
     console_address_all();
     assert_true(console_pending());
 }

@@ -306,11 +306,36 @@ def test_a_program_that_sends_whole_lines_reads_whole_events(boot):
     assert all(events)
     assert len([event for event in events if "since" in event]) == 200
     assert len([event for event in events if event.name == "done"]) >= 200
-    # The echo gives way to events where the line is too slow for both.
-    echoes = [line for line in lines if line.startswith("> ")]
-    assert echoes
-    typed = ("stats 0", "stats 1", "version")
-    assert all(any(line.startswith(echo[2:]) for line in typed) for echo in echoes)
+    # The line above each answer is the one that it answers.
+    asked = None
+    answered = []
+    for line in lines:
+        if line.startswith("> "):
+            asked = line[2:]
+        elif "since=" in line:
+            assert parse_event(line)["port"] == asked[-1], (asked, line)
+            answered.append(asked)
+    assert answered == [f"stats {number % 2}" for number in range(200)]
+
+
+def test_of_300_lines_pasted_at_once_each_stands_above_its_answer(boot):
+    guest = boot(words="stats=0")
+    start = len(guest.console.lines)
+    typed = [f"ports {number % 2}" if number % 3 else "help" for number in range(300)]
+    guest.console.type("".join(line + "\r" for line in typed) + "uptime\r")
+    guest.wait("done", command="uptime")
+    lines = guest.console.lines[start:]
+    assert [line[2:] for line in lines if line.startswith("> ")] == typed + ["uptime"]
+    asked = None
+    for line in lines:
+        event = parse_event(line)
+        if line.startswith("> "):
+            asked = line[2:]
+        elif event.name == "done":
+            assert asked.split()[0] == event["command"]
+            asked = None
+        else:
+            assert asked.startswith(event.name) and ("port" not in event or event["port"] == asked[-1])
 
 
 def test_json_says_the_same_with_the_same_keys(boot):
