@@ -414,9 +414,26 @@ static bool is_path(const char *word)
     return strcspn(word, "/.") < before_value;
 }
 
+/*
+ * The second of a pair of quotes of which the first is at `text`, or NULL. GRUB puts such a pair round
+ * an argument with blanks in it, and hands it over. One inside a word is the word's.
+ */
+static const char *closing_quote(const char *text)
+{
+    const char *close = text;
+
+    if (*text != '"' && *text != '\'')
+        return NULL;
+    while ((close = strchr(close + 1, *text)) != NULL)
+        if (close[1] == '\0' || strchr(BLANKS, close[1]) != NULL)
+            return close;
+    return NULL;
+}
+
 void config_parse(struct config *config, const char *cmdline)
 {
     struct reading reading = {.config = config, .first = true};
+    const char *close = NULL; /* the second one of the quotes round what is being read */
 
     *config = (struct config){
         .mode = MODE_WIRE,
@@ -428,7 +445,15 @@ void config_parse(struct config *config, const char *cmdline)
         .watchdog_seconds = WATCHDOG_SECONDS_DEFAULT,
     };
     while (*(cmdline += strspn(cmdline, BLANKS)) != '\0') {
-        const size_t length = strcspn(cmdline, BLANKS);
+        if (cmdline == close || (close == NULL && (close = closing_quote(cmdline)) != NULL)) {
+            if (cmdline == close)
+                close = NULL;
+            cmdline++;
+            continue;
+        }
+        size_t length = strcspn(cmdline, BLANKS);
+        if (close != NULL && length > (size_t)(close - cmdline))
+            length = (size_t)(close - cmdline);
         char word[WORD_MAX];
         const size_t kept = length < WORD_MAX ? length : WORD_MAX - 1;
 

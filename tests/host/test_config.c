@@ -422,6 +422,27 @@ TEST(warnings_about_words_are_summed_up_after_eight)
     assert_int_equal(machine_log_count("warn", "reason=more-wrong-words count=2039 first="), 1);
 }
 
+TEST(quotes_round_words_are_passed_over)
+{
+    static const char *const lines[] = {"/b.elf \"stats=3 log=warn\"", "\"stats=3 log=warn\"",
+                                        "\"/b.elf stats=3 log=warn\"", "b.elf 'stats=3 log=warn' ",
+                                        "\"stats=3\" 'log=warn'",      "\" stats=3 log=warn \"",
+                                        "\"stats=3 log=warn\" \"\""};
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        parse(lines[i], 0);
+        assert_int_equal(config.stats_seconds, 3);
+        assert_int_equal(config.log, LOG_WARN);
+    }
+    parse("\"stats=3 log=warn", 1); /* no pair */
+    assert_int_equal(machine_log_count("warn", "reason=unknown-word word=\"\"stats=3\""), 1);
+    assert_int_equal(config.log, LOG_WARN);
+    parse("\"stats=3\"log=warn", 1); /* inside a word */
+    parse("'stats=3 log=\"warn\"'", 1);
+    assert_int_equal(machine_log_count("warn", "reason=bad-value word=\"log=\"warn\"\""), 1);
+    assert_int_equal(config.stats_seconds, 3);
+}
+
 TEST(monstrous_words_are_refused_whole)
 {
     static char line[4096];

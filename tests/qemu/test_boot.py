@@ -64,6 +64,15 @@ def test_grub_under_seabios_boots_and_hands_over_the_words(boot, tmp_path, comma
     works(guest)
 
 
+@pytest.mark.parametrize("command", ["multiboot", "multiboot2"])
+def test_quotes_that_grub_hands_over_hide_no_word(boot, tmp_path, command):
+    image = images.iso(tmp_path, command, '"stats=0 log=debug"')
+    guest = boot(boot=images.cdrom(image))
+    assert guest.ask("set")[0]["stats"] == "0"
+    assert guest.find("pci")
+    assert not guest.find("warn")
+
+
 @pytest.mark.parametrize("medium", [images.cdrom, images.disk], ids=["cd", "disk"])
 def test_release_image_boots_under_seabios(boot, medium):
     guest = boot(boot=medium(ISO))
