@@ -19,6 +19,7 @@
 #include "kernel/interrupt.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
+#include "kernel/page.h"
 #include "kernel/paging.h"
 #include "kernel/panic.h"
 #include "kernel/power.h"
@@ -32,6 +33,7 @@
 
 #define KIB 1024
 #define MIB (1024 * KIB)
+#define ENOUGH_MIB 8 /* for two ports, without modules */
 
 /* Where a PC's serial ports interrupt. */
 #define COM1_LINE 4
@@ -119,12 +121,26 @@ static void read_boot_data(uint32_t protocol, uint64_t start)
     report_acpi(&acpi);
 }
 
+/* What the loader's modules take, each rounded up to pages, and all of them to MiB. */
+static uint64_t modules_mib(void)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < boot_info.module_count; i++)
+        bytes += page_up(boot_info.modules[i].length);
+    return (bytes + MIB - 1) / MIB;
+}
+
 static void start_allocator(void)
 {
+    const uint64_t modules = modules_mib();
+
     if (!memory_init(&boot_info, config.buffers_high))
-        panic("too little RAM: %" PRIu64 " KiB free beside the kernel and its modules, "
-              "needed %llu KiB; give the machine 8 MiB or more (QEMU: -m 8)",
-              memory_available() / KIB, MEMORY_NEEDED / KIB);
+        panic("too little RAM: %" PRIu64 " KiB free beside the kernel and %" PRIu64
+              " MiB of modules, needed %llu KiB; give the machine %" PRIu64
+              " MiB or more (QEMU: -m %" PRIu64 ")",
+              memory_available() / KIB, modules, MEMORY_NEEDED / KIB, ENOUGH_MIB + modules,
+              ENOUGH_MIB + modules);
 }
 
 static void start_paging(void)

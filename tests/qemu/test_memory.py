@@ -1,9 +1,13 @@
 """From 4 MiB of RAM to beyond 4 GiB."""
 
+import os
+import re
+
 import pytest
 
 import capture
 from exchange import cross, works
+from places import ELF
 from test_hotplug import plug
 
 FOUR_GIB = 1 << 32
@@ -25,6 +29,23 @@ def test_4_mib_are_enough_for_two_ports_that_forward(boot):
     assert guest.wait("warn", reason="memory").integer("enough_mib") <= 8
     cross(guest, 0, 1, capture.frames(600), capture.frames(600, seed=7))
     assert [pool["missing"] for pool in guest.console.ask("memory")[1:-1]] == ["0", "0"]
+
+
+def test_ram_that_a_machine_with_modules_is_told_to_have_is_enough(start, tmp_path):
+    modules = [tmp_path / "one", tmp_path / "two"]
+    for module in modules:
+        module.touch()
+        os.truncate(module, 32 << 20)
+    boot = ["-kernel", str(ELF), "-initrd", ",".join(map(str, modules))]
+    short = start(memory_mib=64, boot=boot)
+    reason = short.wait("panic")["reason"]
+    assert "64 MiB of modules" in reason
+    enough = int(re.search(r"-m (\d+)", reason)[1])
+    assert enough == 8 + 64
+    guest = start(memory_mib=enough, boot=boot)
+    guest.ready()
+    assert guest.port(0)["rx_buffers"] == "256"
+    works(guest)
 
 
 def test_8_mib_have_room_for_a_card_that_comes(boot):
