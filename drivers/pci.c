@@ -113,16 +113,20 @@ static void read_io_bar(struct pci_bar *bar, uint32_t old, uint32_t mask)
     bar->size = bar_size(0xffffffff00000000u | mask);
 }
 
-/* A memory register, with the next one as its upper half if it says so and there is a next one. */
+/*
+ * A memory register, with the next one as its upper half if it says so and there is a next one. The
+ * low bits are read from what stands there: where a BAR is smaller than PCI allows (2 bytes of QEMU's
+ * pvpanic-pci) all ones leave address bits in them. Such a BAR counts as one of 16 bytes.
+ */
 static void read_memory_bar(const struct pci_device *device, struct pci_bar *bar, uint8_t offset,
                             uint32_t old, uint32_t mask)
 {
     uint32_t old_high = 0, mask_high = 0xffffffffu;
 
-    bar->is_64bit = (mask & PCI_BAR_MEMORY_TYPE) == PCI_BAR_MEMORY_TYPE_64;
+    bar->is_64bit = (old & PCI_BAR_MEMORY_TYPE) == PCI_BAR_MEMORY_TYPE_64;
     if (bar->is_64bit)
         mask_high = probe_bar(device, (uint8_t)(offset + 4), &old_high);
-    bar->prefetchable = (mask & PCI_BAR_MEMORY_PREFETCHABLE) != 0;
+    bar->prefetchable = (old & PCI_BAR_MEMORY_PREFETCHABLE) != 0;
     bar->base = (uint64_t)old_high << 32 | (old & PCI_BAR_MEMORY_MASK);
     bar->size = bar_size((uint64_t)mask_high << 32 | (mask & PCI_BAR_MEMORY_MASK));
 }
@@ -142,8 +146,8 @@ static unsigned read_bar(struct pci_device *device, unsigned index, unsigned cou
     uint8_t offset = (uint8_t)(PCI_BASE_ADDRESS_REGISTERS + 4 * index);
     uint32_t old;
     uint32_t mask = probe_bar(device, offset, &old);
-    bool reserved = (mask & PCI_BAR_MEMORY_TYPE) == PCI_BAR_MEMORY_TYPE;
-    bool cut = (mask & PCI_BAR_MEMORY_TYPE) == PCI_BAR_MEMORY_TYPE_64 && index + 1 == count;
+    bool reserved = (old & PCI_BAR_MEMORY_TYPE) == PCI_BAR_MEMORY_TYPE;
+    bool cut = (old & PCI_BAR_MEMORY_TYPE) == PCI_BAR_MEMORY_TYPE_64 && index + 1 == count;
     unsigned registers;
 
     if (mask == 0)

@@ -262,6 +262,19 @@ TEST(bars_that_make_no_sense_are_left_out_with_a_warning)
     assert_int_equal(machine_log_count("warn", "bar=0x4"), 0);
 }
 
+TEST(a_bar_of_two_bytes_is_taken_for_the_smallest_that_pci_knows)
+{
+    struct sim_pci_function *function = sim_pci_add(0, 2, 0, VIRTIO_NET, CLASS_ETHERNET);
+
+    sim_pci_add_bar(function, 0, 0, 16, 0xfebf0000);
+    function->writable[0x10] = 0xfe; /* as QEMU's pvpanic-pci has it */
+    assert_int_equal(pci_scan(devices, DEVICES_MAX), 1);
+    assert_int_equal(devices[0].bars[0].base, 0xfebf0000);
+    assert_int_equal(devices[0].bars[0].size, 16);
+    assert_false(devices[0].bars[0].is_64bit || devices[0].bars[0].prefetchable);
+    assert_int_equal(machine_log_count("warn", ""), 0);
+}
+
 TEST(a_bridge_has_two_bars_and_its_bus_numbers_stay)
 {
     struct sim_pci_function *bridge = add_bridge(0, 1, 1);

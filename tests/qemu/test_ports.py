@@ -157,6 +157,13 @@ def test_pci_event_names_each_function_at_debug_level_only(boot):
     assert not quiet.find("pci")
 
 
+def test_panic_device_on_pci_is_nothing_to_warn_of(boot):
+    guest = boot(devices=["-device", "pvpanic-pci,addr=9"])
+    listed = [event for event in guest.ask("pci") if event.fields.get("address") == "00:09.0"]
+    assert [event["device"] for event in listed] == ["0x0011"]
+    assert not guest.find("warn")
+
+
 @pytest.mark.parametrize("model", ["e1000", "rtl8139"])
 def test_other_network_card_is_named_with_the_model_to_use(boot, model):
     guest = boot(ports=[Nic(), Nic(model), Nic()], words="stats=1")
