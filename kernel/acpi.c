@@ -112,11 +112,20 @@ _Static_assert(offsetof(struct fadt, SLEEP_CONTROL_REG) == 244, "ACPI's layout")
 /* ACPI 6, chapter 20 "ACPI Machine Language (AML) Specification" */
 #define AML_NAME_OP 0x08
 #define AML_BYTE_PREFIX 0x0a
+#define AML_DWORD_PREFIX 0x0c
+#define AML_QWORD_PREFIX 0x0e
 #define AML_PACKAGE_OP 0x12
 #define AML_ROOT_CHAR 0x5c
+#define AML_RETURN_OP 0xa4
 #define SLP_TYP_MAX 7 /* the field has three bits */
 
 static struct acpi_power power;
+static uint64_t pci_config;
+
+uint64_t acpi_pci_config(void)
+{
+    return pci_config;
+}
 
 const struct acpi_power *acpi_power(void)
 {
@@ -383,12 +392,29 @@ static void ged_find(const struct table *dsdt)
             (struct acpi_register){ACPI_MEMORY, sleep->address - GED_BELOW_SLEEP_CONTROL};
 }
 
+/* Looks for `Method (_CBA) { Return (address) }` of a PCI host bridge: PCI Firmware Specification 3.0,
+ * 4.1.3 "The _CBA Method". */
+static void pci_config_find(const struct table *dsdt)
+{
+    const uint8_t *end = (const uint8_t *)dsdt + dsdt->Length;
+
+    for (const uint8_t *name = (const uint8_t *)(dsdt + 1); end - name >= 15; name++) {
+        if (memcmp(name, "_CBA", 4) != 0 || name[5] != AML_RETURN_OP)
+            continue; /* name[4]: the method's flags */
+        if (name[6] == AML_DWORD_PREFIX)
+            memcpy(&pci_config, name + 7, 4);
+        else if (name[6] == AML_QWORD_PREFIX)
+            memcpy(&pci_config, name + 7, 8);
+    }
+}
+
 void acpi_init(const struct boot_info *info, struct acpi_report *report)
 {
     struct rsdp rsdp;
     struct fadt fadt = {0};
 
     memset(&power, 0, sizeof(power));
+    pci_config = 0;
     memset(report, 0, sizeof(*report));
     if (!rsdp_find(&rsdp, info, report))
         return;
@@ -408,5 +434,6 @@ void acpi_init(const struct boot_info *info, struct acpi_report *report)
     if (dsdt != NULL) {
         s5_find(dsdt);
         ged_find(dsdt);
+        pci_config_find(dsdt);
     }
 }

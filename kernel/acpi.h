@@ -70,4 +70,8 @@ const struct acpi_power *acpi_power(void);
  */
 uint64_t acpi_scan_rsdp(uint64_t start, size_t length);
 
+/* Where PCI's configuration space lies in memory, from bus 0 on, if the host bridge in
+ * the DSDT says so; else 0. */
+uint64_t acpi_pci_config(void);
+
 #endif

@@ -283,6 +283,33 @@ static void apply_all_settings(void)
     warn_of_missing_ports();
 }
 
+/*
+ * A machine such as QEMU's microvm with pcie=on has PCI's configuration space in memory alone, where it
+ * is not looked for: its cards cannot be ports. Names those on bus 0; false if there are none.
+ */
+static bool warn_of_cards_out_of_reach(void)
+{
+    const uint64_t base = acpi_pci_config();
+    const volatile uint32_t *bus = ports.function_count == 0 && base != 0 && base % MIB == 0
+                                       ? memory_map_device(base, MIB)
+                                       : NULL;
+    bool found = false;
+    for (unsigned device = 0; bus != NULL && device < PCI_DEVICES_PER_BUS; device++) {
+        const volatile uint32_t *card = bus + device * (MIB / PCI_DEVICES_PER_BUS / 4);
+        const uint32_t id = card[0], class_code = card[2] >> 8;
+
+        if ((id & 0xffff) == PCI_VENDOR_ID_NONE ||
+            PCI_BASE_CLASS(class_code) != PCI_BASE_CLASS_NETWORK)
+            continue;
+        log_event(LOG_WARN, "warn",
+                  "pci=00:%02x.0 vendor=0x%04x device=0x%04x reason=\"PCI without configuration "
+                  "ports\" remedy=\"QEMU: -machine pc or q35 for this card\"",
+                  device, (unsigned)(id & 0xffff), (unsigned)(id >> 16));
+        found = true;
+    }
+    return found;
+}
+
 static void bring_up_ports(void)
 {
     const bool reflect = config.mode == MODE_REFLECT;
@@ -296,7 +323,7 @@ static void bring_up_ports(void)
     assembly_start(&assembly);
     apply_all_settings();
     assembly_settle(&assembly);
-    if (assembly_usable(&assembly) < (reflect ? 1 : 2))
+    if (!warn_of_cards_out_of_reach() && assembly_usable(&assembly) < (reflect ? 1 : 2))
         log_event(LOG_WARN, "warn",
                   "reason=too-few-ports usable=%u remedy=\"QEMU: -netdev tap,id=nN,ifname=TAP,"
                   "script=no,downscript=no -device virtio-net-pci,netdev=nN for each port\"",

@@ -157,6 +157,15 @@ def test_pci_event_names_each_function_at_debug_level_only(boot):
     assert not quiet.find("pci")
 
 
+def test_card_on_pci_that_is_in_memory_only_is_named_with_the_machine_to_use(boot):
+    guest = boot(machine="microvm,pcie=on", ports=1)
+    (warning,) = guest.find("warn")
+    assert (warning["pci"], warning["vendor"]) == ("00:01.0", "0x1af4")
+    assert warning["device"] in ("0x1000", "0x1041")
+    assert "-machine pc or q35" in warning["remedy"]
+    assert guest.ready()["ports"] == "0"
+
+
 def test_panic_device_on_pci_is_nothing_to_warn_of(boot):
     guest = boot(devices=["-device", "pvpanic-pci,addr=9"])
     listed = [event for event in guest.ask("pci") if event.fields.get("address") == "00:09.0"]
