@@ -69,7 +69,8 @@ static bool find_transport(const struct virtio_net_frame *whole, struct transpor
 {
     const uint8_t *const frame = whole->start;
     const uint32_t length = whole->here;
-    const uint32_t at = ETHERNET_HEADER_SIZE + ethernet_vlan_bytes(frame, length);
+    const uint32_t at =
+        ETHERNET_HEADER_SIZE + ethernet_vlan_bytes(frame, length, ETHERNET_VLAN_TAGS_MAX);
     const unsigned type = ethernet_load16(frame + at - 2);
     uint32_t size = UDP_HEADER;
 

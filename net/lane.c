@@ -53,7 +53,9 @@ static bool fits_mtu(const struct lane *lane, const uint8_t *frame, uint32_t len
 {
     const uint32_t piece = lane->rx->ops->piece_length(lane->rx, frame, length);
 
-    return piece - ETHERNET_HEADER_SIZE - ethernet_vlan_bytes(frame, length) <= lane->payload_max;
+    const uint32_t tags = ethernet_vlan_bytes(frame, length, ETHERNET_VLAN_TAGS_MTU);
+
+    return piece - ETHERNET_HEADER_SIZE - tags <= lane->payload_max;
 }
 
 /* True if frame `i` may go on; else it has been dropped. */

@@ -184,6 +184,20 @@ TEST(a_vlan_tag_moves_the_headers)
     assert_arrived(header, 9004);
 }
 
+/* Providers nest two tags, and sometimes three. */
+TEST(three_vlan_tags_move_the_headers_too)
+{
+    pair(ALL, ALL);
+    struct header header = tcp4(9000, 1460);
+    memmove(frame + 24, frame + 12, 9000);
+    memcpy(frame + 12, "\x88\xa8\x00\x07\x88\xa8\x00\x06\x81\x00\x00\x05", 12);
+    header.csum_start += 12;
+    header.hdr_len += 12;
+    pass(header, 9012);
+    assert_arrived(header, 9012);
+    assert_int_equal(bench_stats_of(&benches[1]).tx_bad_offload, 0);
+}
+
 TEST(what_a_driver_must_not_send_is_cleared)
 {
     pair(ALL, ALL);
