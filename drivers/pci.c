@@ -131,6 +131,14 @@ static void read_memory_bar(const struct pci_device *device, struct pci_bar *bar
     bar->size = bar_size((uint64_t)mask_high << 32 | (mask & PCI_BAR_MEMORY_MASK));
 }
 
+/* Firmware that has no room for a register may leave it as sizing does: with all bits set that can be. */
+static bool bar_is_unset(const struct pci_bar *bar)
+{
+    const uint64_t end = bar->base + bar->size;
+
+    return end == 0 || end == UINT64_C(1) << 32;
+}
+
 /* True if the whole of a range lies at ports or addresses that exist, on its natural boundary. */
 static bool bar_makes_sense(const struct pci_bar *bar)
 {
@@ -157,6 +165,8 @@ static unsigned read_bar(struct pci_device *device, unsigned index, unsigned cou
     else if (!reserved && !cut)
         read_memory_bar(device, bar, offset, old, mask);
     registers = bar->is_64bit ? 2 : 1;
+    if (bar->size != 0 && bar_is_unset(bar))
+        bar->base = 0;
     if (!bar_makes_sense(bar)) {
         pci_warn(device, "bar", index, "base address register makes no sense: not used");
         *bar = (struct pci_bar){0};

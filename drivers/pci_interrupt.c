@@ -44,6 +44,10 @@ static bool open_message(const struct pci_device *device, uint8_t capability,
     mmio_write32(entry + PCI_MSIX_ENTRY_UPPER_ADDRESS, (uint32_t)(message->address >> 32));
     mmio_write32(entry + PCI_MSIX_ENTRY_DATA, message->data);
     mmio_write32(entry + PCI_MSIX_ENTRY_CONTROL, 0); /* not masked */
+    /* The table may lie where the bridges above do not lead: what is written there is lost. */
+    if (mmio_read32(entry + PCI_MSIX_ENTRY_ADDRESS) != (uint32_t)message->address ||
+        mmio_read32(entry + PCI_MSIX_ENTRY_DATA) != message->data)
+        return false;
     set_control(device, capability, PCI_MSIX_MESSAGE_CONTROL_ENABLE);
     return true;
 }
