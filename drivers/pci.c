@@ -338,6 +338,12 @@ bool pci_is_present(const struct pci_device *device)
            ((uint32_t)device->device_id << 16 | device->vendor);
 }
 
+bool pci_is_enabled(const struct pci_device *device)
+{
+    return pci_is_present(device) &&
+           (pci_read16(device, PCI_COMMAND) & PCI_COMMAND_BUS_MASTER) != 0;
+}
+
 bool pci_enable(const struct pci_device *device)
 {
     uint16_t command = pci_read16(device, PCI_COMMAND);

@@ -69,6 +69,10 @@ bool pci_read_function(struct pci_device *device);
 /* True if the function that `device` describes is still there. Two port accesses. */
 bool pci_is_present(const struct pci_device *device);
 
+/* True if it is there, and pci_enable was called for it: a card that was put into its place since then
+ * has come out of a reset, and its command register is clear. */
+bool pci_is_enabled(const struct pci_device *device);
+
 /*
  * Lets the function answer I/O and memory accesses and read and write RAM, and keeps it from
  * raising INTx (which pci_interrupt_open lets it again). False if it didn't take the bus master

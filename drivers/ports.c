@@ -92,6 +92,16 @@ static struct netdev *port_of(const struct ports *ports, const struct pci_device
     return NULL;
 }
 
+/* True if the device that `pci` describes is there, and is the one that we know: another one may have
+ * been put into its place the moment it was gone. */
+static bool is_same(const struct ports *ports, const struct pci_device *pci)
+{
+    const struct netdev *port = port_of(ports, pci);
+    const bool was_enabled = port != NULL && port->state != NETDEV_UNPLUGGED;
+
+    return was_enabled ? pci_is_enabled(pci) : pci_is_present(pci);
+}
+
 /* Where the bus is not known all devices of that number stop for the moment: the one that is ejected
  * must not be in use, and the others lose nothing by it. */
 static void begin_removal(struct ports *ports, const struct pci_hotplug_event *event)
@@ -123,7 +133,7 @@ static void end_removal(struct ports *ports)
         struct netdev *port = port_of(ports, pci);
         if (!concerns(event, pci))
             continue;
-        if (!pci_is_present(pci)) {
+        if (!is_same(ports, pci)) { /* what is there by now is told of as inserted */
             pci_hotplug_learn(&ports->hotplug, event, pci->bus);
             forget(ports, pci, "ejected");
             gone = true;
@@ -134,18 +144,6 @@ static void end_removal(struct ports *ports)
     if (!gone)
         pci_hotplug_refuse(&ports->hotplug, event);
     event->what = PCI_HOTPLUG_NOTHING;
-}
-
-/* Unasked: whoever is being reset, or was given up, may simply not be there any more. */
-static void look_for_vanished(struct ports *ports)
-{
-    for (unsigned i = 0; i < ports->assembly->port_count; i++) {
-        const struct netdev *port = ports->assembly->ports[i];
-        struct pci_device *pci = &ports->functions[ports->of_port[i] - ports->functions];
-        if ((port->state == NETDEV_RESETTING || port->state == NETDEV_RETIRED) &&
-            !pci_is_present(pci))
-            forget(ports, pci, "vanished");
-    }
 }
 
 /* ---- a device comes ---- */
@@ -242,16 +240,10 @@ static bool go_on_plugging(struct ports *ports)
     return changed;
 }
 
-/* Whether there is a new port at `address`. Something that was there before is no news. */
-static void look_at_function(struct ports *ports, const struct pci_hotplug_event *event,
-                             struct pci_device address)
+/* A function was found where none was, or another one: `pci` is its entry, NULL if there is none yet. */
+static void welcome(struct ports *ports, struct pci_device *pci, const struct pci_device *found)
 {
-    struct pci_device *pci = find_entry(ports, &address);
-
-    if ((pci != NULL && pci->vendor != PCI_VENDOR_ID_NONE) || !pci_read_function(&address))
-        return;
-    pci_hotplug_learn(&ports->hotplug, event, address.bus);
-    pci = keep(ports, pci, &address);
+    pci = keep(ports, pci, found);
     if (pci == NULL)
         return;
     pci_assign_bars(pci, ports->functions, ports->function_count);
@@ -259,6 +251,40 @@ static void look_at_function(struct ports *ports, const struct pci_hotplug_event
         ports->coming[ports->coming_count++] = pci;
     else if (pci_is_network(pci))
         warn_of_card(pci);
+}
+
+/* Whether there is a new port at `address`. Something that was there before is no news. */
+static void look_at_function(struct ports *ports, const struct pci_hotplug_event *event,
+                             struct pci_device address)
+{
+    struct pci_device *pci = find_entry(ports, &address);
+
+    if (pci != NULL && pci->vendor != PCI_VENDOR_ID_NONE) {
+        if (is_same(ports, pci))
+            return;
+        forget(ports, pci, "vanished"); /* and nobody has told */
+    }
+    if (!pci_read_function(&address))
+        return;
+    pci_hotplug_learn(&ports->hotplug, event, address.bus);
+    welcome(ports, pci, &address);
+}
+
+/* Unasked: the device of a port that is being reset, or was given up, may simply not be there any more,
+ * or be another one by now. */
+static void look_for_vanished(struct ports *ports)
+{
+    for (unsigned i = 0; i < ports->assembly->port_count; i++) {
+        const struct netdev *port = ports->assembly->ports[i];
+        struct pci_device *pci = &ports->functions[ports->of_port[i] - ports->functions];
+        struct pci_device found = *pci;
+        if ((port->state != NETDEV_RESETTING && port->state != NETDEV_RETIRED) ||
+            is_same(ports, pci))
+            continue;
+        forget(ports, pci, "vanished");
+        if (pci_read_function(&found))
+            welcome(ports, pci, &found);
+    }
 }
 
 static void look_at_slot(struct ports *ports, const struct pci_hotplug_event *event, uint8_t bus)

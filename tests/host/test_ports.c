@@ -31,6 +31,9 @@ static struct {
     unsigned accesses;
 } block;
 
+static unsigned
+    replaced_by; /* device number: ejected, it is followed by another at once; 0: none */
+
 static struct ports ports;
 static struct assembly assembly;
 static struct loop loop;
@@ -59,6 +62,8 @@ static uint32_t block_read(uint16_t offset)
     }
 }
 
+static void plug(uint8_t slot);
+
 static void eject(uint32_t bits)
 {
     block.ejected |= bits;
@@ -68,6 +73,8 @@ static void eject(uint32_t bits)
         block.down[block.select & 3] &= ~(1u << i);
         if (devices[i] != NULL)
             devices[i]->gone = devices[i]->pci->absent = true;
+        if (replaced_by == i)
+            plug((uint8_t)i);
     }
 }
 
@@ -119,6 +126,7 @@ static int setup(void **state)
     (void)state;
     machine_reset();
     memset(&block, 0, sizeof(block));
+    replaced_by = 0;
     memset(devices, 0, sizeof(devices));
     sim_bus_claim(BLOCK, 24, block_read, block_write);
     return 0;
@@ -461,6 +469,35 @@ TEST(a_refilled_slot_gets_its_old_port)
 }
 
 /* The bus complains if two devices answer one port. */
+/* The host puts a card into the slot before the guest has looked whether the other one is gone. */
+TEST(a_card_that_comes_the_moment_another_goes_is_that_port)
+{
+    start(4);
+    block.down[0] = 1u << 2;
+    replaced_by = 2;
+    look(5);
+    assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=ejected"), 1);
+    assert_int_equal(machine_log_count("error", ""), 0);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+    assert_int_equal(assembly.port_count, 4);
+    assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
+    assert_no_buffer_lost();
+}
+
+/* Nobody has told of it: a reset of the port finds out. */
+TEST(a_port_whose_device_was_exchanged_starts_anew_when_it_is_reset)
+{
+    start(4);
+    devices[2]->gone = devices[2]->pci->absent = true;
+    plug(2);
+    block.up[0] = 0;
+    assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
+    look(30);
+    assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=vanished"), 1);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+    assert_no_buffer_lost();
+}
+
 TEST(new_slots_get_the_next_numbers_and_addresses_of_their_own)
 {
     start(3);
