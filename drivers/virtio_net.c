@@ -262,6 +262,22 @@ static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
 static void read_status(const struct netdev *dev, struct netdev_status *status)
 {
     const struct virtio_net *net = virtio_net_of_const(dev);
+/* Of all frames that the device has, tables included. */
+static uint32_t count_tx_buffers(const struct virtio_net *net)
+{
+    const struct virtqueue *const queue = &net->tx.queue;
+    uint32_t count = virtqueue_outstanding(queue);
+
+    if (net->tx.pool == NULL || net->tx.pool->next == NULL)
+        return count;
+    for (uint32_t idx = queue->used_idx; idx != queue->avail_idx; idx++) {
+        const uint8_t *buffer = queue->tokens[virtqueue_slot(queue, idx)];
+        while ((buffer = pool_next(net->tx.pool, buffer)) != NULL)
+            count++;
+    }
+    return count;
+}
+
     const struct virtio_transport *transport = net->virtio.transport;
 
     *status = (struct netdev_status){
@@ -271,6 +287,7 @@ static void read_status(const struct netdev *dev, struct netdev_status *status)
         .tx_pool = net->tx.pool,
     };
 }
+        .tx_buffers = count_tx_buffers(net),
 
 static void features_text(const struct netdev *dev, char text[NETDEV_FEATURES_TEXT])
 {

@@ -224,7 +224,7 @@ static uint32_t in_tx_rings(const struct assembly *assembly, const struct pool *
         struct netdev_status status;
         assembly->ports[i]->ops->read_status(assembly->ports[i], &status);
         if (status.tx_pool == pool)
-            sum += status.tx_filled;
+            sum += status.tx_buffers;
     }
     return sum;
 }

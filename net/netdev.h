@@ -70,7 +70,8 @@ struct netdev_stats {
 struct netdev_status {
     const char *transport;      /* static text */
     uint32_t rx_filled;         /* buffers that the device has, to receive into */
-    uint32_t tx_filled;         /* buffers of frames that have not come back from it */
+    uint32_t tx_filled;         /* frames that have not come back from it, */
+    uint32_t tx_buffers;        /* and buffers: more where frames lie in several */
     const struct pool *tx_pool; /* where the latter will return to; NULL: never started */
 };
 

@@ -325,6 +325,11 @@ TEST(chains_in_the_ring_of_a_port_that_is_reset_come_back)
     benches[1].net->transmit_at_once = false;
     for (unsigned i = 0; i < 5; i++)
         pass(tcp4(BIG, 1460), BIG);
+    struct netdev_status in, out;
+    benches[0].dev->ops->read_status(benches[0].dev, &in);
+    benches[1].dev->ops->read_status(benches[1].dev, &out);
+    assert_int_equal(out.tx_filled, 5);
+    assert_int_equal(out.tx_pool->count + in.rx_filled + out.tx_buffers, out.tx_pool->capacity);
     assert_true(benches[1].dev->ops->reset(benches[1].dev));
     service();
     assert_int_equal(bench_stats_of(&benches[1]).tx_dropped, 5);
