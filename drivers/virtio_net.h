@@ -57,7 +57,8 @@ struct virtio_net_settings {
     bool promisc;
     bool allmulti;
     struct mac_address mac;
-    struct mac_address mac_kept;         /* the port's if the device refuses that one */
+    bool mac_made_up;            /* `mac` is ours, for want of a usable one of the device's */
+    struct mac_address mac_kept; /* the port's if the device refuses that one */
     struct virtio_net_mac_table unicast; /* received besides the port's own */
     struct virtio_net_mac_table multicast;
     uint16_t vlans[NETDEV_FILTER_MAX];

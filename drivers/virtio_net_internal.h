@@ -195,6 +195,9 @@ bool virtio_net_add_vlan(struct netdev *dev, uint16_t id);
 bool virtio_net_mac_usable(const struct mac_address *mac);
 
 /* After a reset: starts to give the device the settings it had, without waiting for it; each call of
+/* The device has a usable address of its own by now. */
+void virtio_net_forget_made_up_mac(struct virtio_net *net);
+
  * _go_on takes one step, if the device is ready for it. */
 void virtio_net_settings_restart(struct virtio_net *net);
 void virtio_net_settings_go_on(struct virtio_net *net);

@@ -271,17 +271,30 @@ static struct mac_address random_mac(const struct pci_device *pci)
     return mac;
 }
 
+/* The device is to receive what is sent to the address that it has been given, so it is told of it. */
+static void make_up_mac(struct virtio_net *net)
+{
+    struct virtio_net_settings *settings = &net->settings;
+
+    if (!virtio_net_mac_usable(&net->mac)) /* else it was made before a reset */
+        net->mac = random_mac(net->virtio.pci);
+    if (settings->wanted[SETTING_MAC])
+        return;
+    settings->wanted[SETTING_MAC] = settings->mac_made_up = true;
+    settings->mac = net->mac;
+}
+
 static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
 {
     if (virtio_offers(&net->virtio, VIRTIO_NET_F_MAC)) { /* and so it will be taken */
         if (virtio_net_mac_usable(stated)) {
             net->mac = *stated;
+            virtio_net_forget_made_up_mac(net);
             return;
         }
         warn(net, "mac", "the device states a group or zero address; a random one is used");
     }
-    if (!virtio_net_mac_usable(&net->mac)) /* else it was made before a reset */
-        net->mac = random_mac(net->virtio.pci);
+    make_up_mac(net);
 }
 
 /*

@@ -273,6 +273,7 @@ bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac)
         return false;
     }
     net->settings.wanted[SETTING_MAC] = true;
+    net->settings.mac_made_up = false;
     net->mac = mac;
     return true;
 }
@@ -288,12 +289,19 @@ bool virtio_net_want_mac_addr(struct netdev *dev, struct mac_address mac)
     settings->mac_kept = net->mac;
     settings->mac = mac;
     settings->wanted[SETTING_MAC] = true;
+    settings->mac_made_up = false;
     settings->again = true;
     if (dev->state != NETDEV_RUNNING || mac_by_command(&net->virtio))
         return true; /* the device is told of it later */
     net->mac = mac;
     write_mac(net);
     return true;
+}
+
+void virtio_net_forget_made_up_mac(struct virtio_net *net)
+{
+    if (net->settings.mac_made_up)
+        net->settings.wanted[SETTING_MAC] = net->settings.mac_made_up = false;
 }
 
 void virtio_net_settings_restart(struct virtio_net *net)

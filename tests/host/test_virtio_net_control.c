@@ -327,3 +327,19 @@ TEST(the_status_tells_where_the_buffers_are)
     assert_int_equal(status.tx_filled, 5);
     assert_int_equal(one->pool.count + status.rx_filled + status.tx_filled, one->pool.capacity);
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
+
+/* It would else receive what is sent to an address that nobody is told. */
+TEST(a_device_that_states_a_group_address_gets_a_usable_one)
+{
+    bench_add(0, SIM_FEATURES_USUAL);
+    one->net->mac[0] |= 1;
+    bench_probe_all(1);
+    assert_true(bench_start(one));
+    for (unsigned i = 0; i < 20; i++)
+        one->dev->ops->service(one->dev, clock_ns());
+    const struct mac_address mac = one->dev->ops->get_mac_addr(one->dev);
+    assert_int_equal(mac.bytes[0] & 3, 2);
+    assert_memory_equal(one->net->filter_mac, mac.bytes, sizeof(mac.bytes));
+}
