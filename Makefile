@@ -49,14 +49,14 @@ KERNEL_SOURCES := \
 # drivers: PCI and virtio
 DRIVERS_SOURCES := \
 	drivers/pci.c drivers/pci_scan.c drivers/pci_interrupt.c drivers/i6300esb.c \
-	drivers/virtqueue.c drivers/virtqueue_packed.c \
+	drivers/virtqueue.c drivers/virtqueue_packed.c drivers/virtqueue_watch.c \
 	drivers/virtio.c drivers/virtio_pci_region.c \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
 	drivers/virtio_net_features.c drivers/virtio_net_negotiate.c drivers/virtio_net_queues.c \
 	drivers/virtio_net_control.c drivers/virtio_net_data.c \
 	drivers/virtio_net_header.c drivers/virtio_net_offload.c drivers/virtio_net_chain.c \
 	drivers/virtio_net_interrupt.c \
-	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
+	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_watch.c drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
 	drivers/virtio_net_plug.c drivers/virtio_net.c \
 	drivers/pci_assign.c drivers/pci_hotplug.c drivers/ports.c
 

@@ -221,7 +221,9 @@ bool virtio_net_go_live(struct virtio_net *net)
     if (!set_driver_ok(net))
         return false;
     /* The buffers were offered before the device was live; it may be told of them only now. */
-    net->virtio.transport->notify(&net->virtio, VIRTIO_NET_QUEUE_RECEIVE);
+    virtio_net_ring(net, &net->rx);
+    net->tx.rung = 0;
+    virtio_net_watch_anew(net, clock_ns());
     virtio_net_run(net);
     return true;
 }
@@ -256,12 +258,10 @@ static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
         .tx_no_offload = net->tx_no_offload,
         .resets = net->recovery.resets,
         .announces = net->link.announces,
+        .doorbell_rescues = net->recovery.doorbell_rescues,
     };
 }
 
-static void read_status(const struct netdev *dev, struct netdev_status *status)
-{
-    const struct virtio_net *net = virtio_net_of_const(dev);
 /* Of all frames that the device has, tables included. */
 static uint32_t count_tx_buffers(const struct virtio_net *net)
 {
@@ -278,16 +278,19 @@ static uint32_t count_tx_buffers(const struct virtio_net *net)
     return count;
 }
 
+static void read_status(const struct netdev *dev, struct netdev_status *status)
+{
+    const struct virtio_net *net = virtio_net_of_const(dev);
     const struct virtio_transport *transport = net->virtio.transport;
 
     *status = (struct netdev_status){
         .transport = transport != NULL ? transport->name : "none",
         .rx_filled = virtqueue_outstanding(&net->rx.queue),
         .tx_filled = virtqueue_outstanding(&net->tx.queue),
+        .tx_buffers = count_tx_buffers(net),
         .tx_pool = net->tx.pool,
     };
 }
-        .tx_buffers = count_tx_buffers(net),
 
 static void features_text(const struct netdev *dev, char text[NETDEV_FEATURES_TEXT])
 {
@@ -384,8 +387,8 @@ static void report(const struct netdev *dev)
     .driver = "virtio-net", .negotiate = virtio_net_negotiate, .start = start,                     \
     .rewire = virtio_net_rewire, .reset = virtio_net_reset, .read_stats = read_stats,              \
     .set_promisc = virtio_net_set_promisc, .tx_pending = virtio_net_tx_pending,                    \
-    .acknowledge = virtio_net_acknowledge, .arm_rx = virtio_net_arm_rx,                            \
-    .arm_tx = virtio_net_arm_tx, .disarm_rx = virtio_net_disarm_rx,                                \
+    .acknowledge = virtio_net_acknowledge, .hurries = virtio_net_hurries,                          \
+    .arm_rx = virtio_net_arm_rx, .arm_tx = virtio_net_arm_tx, .disarm_rx = virtio_net_disarm_rx,   \
     .disarm_tx = virtio_net_disarm_tx, .piece_length = virtio_net_piece_length,                    \
     .read_status = read_status, .features_text = features_text,                                    \
     .want_filter = virtio_net_want_filter, .set_allmulti = virtio_net_set_allmulti,                \

@@ -35,6 +35,7 @@ struct virtio_net_queue {
     uint64_t bytes;
     uint32_t posted;    /* rx: buffers that the device shall have */
     uint32_t low_water; /* rx: with so many left, the ring is refilled */
+    uint32_t rung;      /* avail_idx of the queue when its doorbell was last rung */
     bool chained;       /* rx: MRG_RXBUF was negotiated; tx: the pool has chains */
     struct virtqueue queue;
 } __attribute__((aligned(CACHE_LINE)));
@@ -71,6 +72,15 @@ struct virtio_net_settings {
 
 #define VIRTIO_NET_RESETS_MAX 10 /* within a minute; then the port is retired */
 
+/* How a queue of a running device gets on, as it was last looked at. */
+struct virtio_net_progress {
+    uint32_t finished;    /* chains that the device had finished, counted as the queue counts */
+    uint64_t moved_ns;    /* when that changed, or nothing waited; 0: just now */
+    bool awaits_doorbell; /* it asked for one that was not rung */
+    bool stalled;         /* that it does not move was told */
+    uint32_t wrong;       /* audits in a row that found its ring spoiled */
+};
+
 /* What is known of the device's bad behaviour, and of resets and drains. Times are clock_ns. */
 struct virtio_net_recovery {
     const char *reason;                       /* of the reset that is under way or was last */
@@ -81,9 +91,11 @@ struct virtio_net_recovery {
     uint64_t times_ns[VIRTIO_NET_RESETS_MAX]; /* of the last faults, a ring */
     uint64_t pause_ns;                        /* the last one of a retired port; doubles */
     uint64_t retry_ns;                        /* when it ends */
-    uint64_t watched_ns;                      /* when the running device was last looked at */
-    uint16_t tx_used_idx;                     /* how far its tx ring was then */
-    uint32_t tx_stalled; /* how many looks in a row it has not moved, though there was work */
+    uint64_t watched_ns;                      /* when the running device was last looked at, */
+    uint64_t looked_ns;                       /* and when its queues were */
+    struct virtio_net_progress rx_progress;
+    struct virtio_net_progress tx_progress;
+    uint64_t doorbell_rescues; /* doorbells that were missing, since start */
 };
 
 struct virtio_net_link {

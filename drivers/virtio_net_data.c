@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include <machine/clock.h>
+
 _Static_assert(VIRTIO_NET_HDR_ROOM >= VIRTIO_NET_HDR_BYTES, "all of the header is looked at");
 _Static_assert(PACKET_HEADROOM >= VIRTIO_NET_HDR_ROOM, "the device's header lies in the headroom");
 _Static_assert(PACKET_HEADROOM / CACHE_LINE == (PACKET_HEADROOM - VIRTIO_NET_HDR_ROOM) / CACHE_LINE,
@@ -109,7 +111,7 @@ static __attribute__((noinline)) void rx_refill_and_kick(struct virtio_net *net)
 {
     virtqueue_park(&net->rx.queue);
     if (rx_refill(&net->rx))
-        virtio_notify(&net->virtio, &net->rx.queue);
+        virtio_net_ring(net, &net->rx);
 }
 
 /* Moves finished chains to `batch`, up to the first breach. */
@@ -251,7 +253,7 @@ uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t 
 
 static __attribute__((noinline)) uint32_t tx_kick(struct virtio_net *net, uint32_t n)
 {
-    virtio_notify(&net->virtio, &net->tx.queue);
+    virtio_net_ring(net, &net->tx);
     return n;
 }
 
@@ -430,6 +432,7 @@ uint32_t virtio_net_tx_pending(struct netdev *dev)
 
     if (dev->state != NETDEV_RUNNING && dev->state != NETDEV_DRAINING)
         return 0;
+    virtio_net_look_at_queues(net, clock_ns());
     return virtio_net_reclaim_all(net);
 }
 

@@ -10,7 +10,8 @@
  *     virtio_net_chain.c      frames in several buffers
  *     virtio_net_interrupt.c  interrupts, for a core that sleeps
  *     virtio_net_settings.c   receive filter and MAC address, over the control queue
- *     virtio_net_recovery.c   breaches, resets, retirement, and the watch over a running device
+ *     virtio_net_recovery.c   breaches, resets, retirement
+ *     virtio_net_watch.c      the watch over a running device: its status, doorbells, rings
  *     virtio_net_plug.c       the device of a port goes, another one comes
  *     virtio_net_link.c       link down and up, and announcements
  *     virtio_net_rewire.c     other lanes for a running port: its tx ring is drained first
@@ -194,10 +195,10 @@ bool virtio_net_add_vlan(struct netdev *dev, uint16_t id);
 /* True for an address that one station may have: neither a group's nor zero. */
 bool virtio_net_mac_usable(const struct mac_address *mac);
 
-/* After a reset: starts to give the device the settings it had, without waiting for it; each call of
 /* The device has a usable address of its own by now. */
 void virtio_net_forget_made_up_mac(struct virtio_net *net);
 
+/* After a reset: starts to give the device the settings it had, without waiting for it; each call of
  * _go_on takes one step, if the device is ready for it. */
 void virtio_net_settings_restart(struct virtio_net *net);
 void virtio_net_settings_go_on(struct virtio_net *net);
@@ -224,6 +225,23 @@ uint32_t virtio_net_reclaim_all(struct virtio_net *net);
 /* The functions of net/netdev.h of the same names. */
 bool virtio_net_reset(struct netdev *dev);
 void virtio_net_service(struct netdev *dev, uint64_t now_ns);
+
+/* ---- virtio_net_watch.c ---- */
+
+/* Rings the doorbell of a queue, and notes how far the device has been told. Data path. */
+void virtio_net_ring(const struct virtio_net *net, struct virtio_net_queue *queue);
+
+/* Looks at a device in service; it is being reset afterwards if it is not well. */
+void virtio_net_watch(struct virtio_net *net, uint64_t now_ns);
+
+/* Only at its queues: a doorbell that is missing is rung. */
+void virtio_net_look_at_queues(struct virtio_net *net, uint64_t now_ns);
+
+/* The device has just begun to run. */
+void virtio_net_watch_anew(struct virtio_net *net, uint64_t now_ns);
+
+/* The function of net/netdev.h of the same name. */
+bool virtio_net_hurries(const struct netdev *dev);
 
 /* ---- virtio_net_link.c ---- */
 

@@ -70,7 +70,7 @@ static void go_up(struct virtio_net *net)
 {
     net->link.up = true;
     virtio_net_run(net);
-    virtio_notify(&net->virtio, &net->tx.queue);
+    virtio_net_ring(net, &net->tx);
     report(net, 0);
 }
 

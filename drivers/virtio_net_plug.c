@@ -52,7 +52,10 @@ void virtio_net_replace(struct netdev *dev, const struct pci_device *pci)
     ensure(dev->state == NETDEV_UNPLUGGED || dev->state == NETDEV_FAILED);
     net->before = dev->state; /* the next device may be better */
     net->virtio = (struct virtio_device){0};
-    net->recovery = (struct virtio_net_recovery){.resets = net->recovery.resets};
+    net->recovery = (struct virtio_net_recovery){
+        .resets = net->recovery.resets,
+        .doorbell_rescues = net->recovery.doorbell_rescues,
+    };
     net->options.vlans = net->settings.vlan_count != 0; /* an empty filter would let no tag in */
     virtio_net_open(net, pci);
 }

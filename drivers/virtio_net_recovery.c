@@ -1,16 +1,12 @@
 /*
  * What becomes of a port whose device breaks the rules, or whose operator asks for it: reset and back
- * in service, or, if the device is the cause too often, retired for a while. And the slow watch over
- * a device that runs.
+ * in service, or, if the device is the cause too often, retired for a while.
  */
 #include <machine/clock.h>
 #include <machine/log.h>
 
 #include "drivers/virtio_net_internal.h"
 
-#define WATCH_NS (100 * CLOCK_NS_PER_MS) /* a status read is an exit: ten a second */
-#define WATCH_GAP_NS CLOCK_NS_PER_S /* after a longer one the machine stood still, not the device */
-#define STALL_WATCHES 10            /* a second without progress */
 #define RESETS_WINDOW_NS (60 * CLOCK_NS_PER_S)
 #define PAUSE_FIRST_NS (60 * CLOCK_NS_PER_S)
 #define PAUSE_MAX_NS (3600 * CLOCK_NS_PER_S)
@@ -152,8 +148,6 @@ static void come_back(struct virtio_net *net, uint64_t now)
         return;
     }
     virtio_net_settings_restart(net);
-    recovery->tx_stalled = 0;
-    recovery->watched_ns = now;
     log_event(LOG_REPORT, "reset", "port=%u pci=%s reason=%s state=done resets=%u us=%llu",
               net->netdev.id, net->netdev.address, recovery->reason, recovery->resets,
               (unsigned long long)((now - recovery->started_ns) / CLOCK_NS_PER_US));
@@ -173,59 +167,7 @@ static void look_for_end_of_reset(struct virtio_net *net, uint64_t now)
         retire(net, now, "reset-timeout");
 }
 
-/* ---- the watch ---- */
-
-/* True if the device says of itself that it cannot go on, or nobody is there any more. */
-static bool status_is_bad(const struct virtio_net *net)
-{
-    const uint8_t status = net->virtio.transport->get_status(&net->virtio);
-    const uint8_t bad = VIRTIO_STATUS_FAILED | VIRTIO_STATUS_DEVICE_NEEDS_RESET;
-
-    if (status != 0 && !(status & bad)) /* all ones, where nobody answers, are bad too */
-        return false;
-    log_event(LOG_ERROR, "error", "port=%u pci=%s reason=status status=0x%02x", net->netdev.id,
-              net->netdev.address, status);
-    return true;
-}
-
-/*
- * A tx ring that does not move although frames wait in it is told, once. It cannot be told from
- * back-pressure, so it is no breach: the lanes that lead here wait, and all others go on. Nor from a
- * device that sleeps and says it does not want to be woken (virtio_net_link.c knows one, and a link
- * that is down for a moment is never seen here): hence a doorbell all the same.
- */
-static void watch_tx(struct virtio_net *net)
-{
-    struct virtio_net_recovery *recovery = &net->recovery;
-    const struct virtqueue *queue = &net->tx.queue;
-    const uint16_t waiting = (uint16_t)virtqueue_unfinished(queue);
-    const uint16_t used_idx = (uint16_t)(queue->avail_idx - waiting);
-
-    if (waiting == 0 || used_idx != recovery->tx_used_idx) {
-        recovery->tx_used_idx = used_idx;
-        recovery->tx_stalled = 0;
-    } else if (++recovery->tx_stalled == STALL_WATCHES) {
-        log_event(LOG_WARN, "warn", "port=%u reason=stall queue=%u waiting=%u used_idx=%u",
-                  net->netdev.id, queue->index, waiting, used_idx);
-        virtio_notify(&net->virtio, queue);
-    }
-}
-
-static void watch(struct virtio_net *net, uint64_t now)
-{
-    struct virtio_net_recovery *recovery = &net->recovery;
-    const uint64_t gap = now - recovery->watched_ns;
-
-    if (gap < WATCH_NS)
-        return;
-    recovery->watched_ns = now;
-    if (gap > WATCH_GAP_NS)
-        recovery->tx_stalled = 0; /* the machine stood still, and its device with it */
-    if (status_is_bad(net))
-        virtio_net_take_out(net, "status", true);
-    else
-        watch_tx(net);
-}
+/* ---- every now and then ---- */
 
 void virtio_net_service(struct netdev *dev, uint64_t now_ns)
 {
@@ -237,11 +179,12 @@ void virtio_net_service(struct netdev *dev, uint64_t now_ns)
         if (dev->state == NETDEV_RUNNING)
             virtio_net_cut_offloads(net);
         if (dev->state == NETDEV_RUNNING)
-            watch(net, now_ns);
+            virtio_net_watch(net, now_ns);
         if (dev->state == NETDEV_RUNNING)
             virtio_net_link_watch(net, now_ns);
         break;
     case NETDEV_DRAINING:
+        virtio_net_look_at_queues(net, now_ns);
         virtio_net_drain(net, now_ns);
         break;
     case NETDEV_RESETTING:

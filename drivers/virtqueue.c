@@ -87,6 +87,8 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         .straight_packed = shape->packed,
     };
     make_slots(queue);
+    for (uint32_t slot = 0; shape->packed && slot < queue->capacity; slot++)
+        queue->packed_desc[slot].id = (uint16_t)slot; /* as if used before: virtqueue_audit */
 
     if (shape->packed)
         atomic_store_explicit(&queue->driver_event->flags, RING_EVENT_FLAGS_DISABLE,
@@ -124,6 +126,9 @@ const char *virtqueue_breach_name(enum virtqueue_breach breach)
         [VIRTQUEUE_LENGTH_SHORT] = "used-length-short",
         [VIRTQUEUE_LENGTH_LONG] = "used-length-long",
         [VIRTQUEUE_NUM_BUFFERS] = "num-buffers",
+        [VIRTQUEUE_USED_ORDER] = "used-order",
+        [VIRTQUEUE_USED_FLAGS] = "used-flags",
+        [VIRTQUEUE_OVERWRITTEN] = "ring-overwritten",
     };
     return names[breach];
 }
@@ -230,6 +235,7 @@ static void split_lay_indirect(struct virtqueue *queue, uint32_t ahead,
 void virtqueue_lay_indirect(struct virtqueue *queue, uint32_t ahead,
                             const struct virtqueue_part *parts, uint32_t count, void *table)
 {
+    queue->indirect = true;
     if (queue->packed)
         virtqueue_packed_lay_indirect(queue, ahead, parts, count, table);
     else

@@ -63,6 +63,10 @@ enum virtqueue_breach {
     VIRTQUEUE_LENGTH_SHORT, /* its length is less than a device header */
     VIRTQUEUE_LENGTH_LONG,  /* its length is more than the buffer */
     VIRTQUEUE_NUM_BUFFERS, /* a frame is said to lie in more buffers than it can, or than are used */
+    /* In packed rings alone, by virtqueue_audit: */
+    VIRTQUEUE_USED_ORDER,  /* a descriptor is used that is not the next one */
+    VIRTQUEUE_USED_FLAGS,  /* flags are neither as the driver wrote them nor those of a used one */
+    VIRTQUEUE_OVERWRITTEN, /* what the device has not used is not as the driver wrote it */
     VIRTQUEUE_BREACHES
 };
 
@@ -116,6 +120,7 @@ struct virtqueue {
     uint32_t laid;                /* packed: slots from avail_idx on that were laid and not shown
                                      yet, and look available but for the first; */
     uint32_t laid_word;           /* and what shows them: id and flags for the first */
+    bool indirect;                /* virtqueue_lay_indirect has laid a table */
 };
 
 /* What a queue is made of. */

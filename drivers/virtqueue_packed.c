@@ -64,9 +64,11 @@ void virtqueue_packed_note_put(struct virtqueue *queue, uint32_t n, uint16_t fla
 static __attribute__((noinline, cold)) void hide(struct virtqueue *queue, uint32_t from,
                                                  uint32_t to)
 {
-    for (uint32_t idx = queue->avail_idx + from; idx != queue->avail_idx + to; idx++)
-        write_word(&queue->packed_desc[virtqueue_slot(queue, idx)],
-                   virtqueue_packed_used(queue, idx - queue->capacity, 0));
+    for (uint32_t idx = queue->avail_idx + from; idx != queue->avail_idx + to; idx++) {
+        const uint32_t slot = virtqueue_slot(queue, idx);
+        write_word(&queue->packed_desc[slot],
+                   virtqueue_packed_used(queue, idx - queue->capacity, queue->ids[slot]));
+    }
 }
 
 bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n)

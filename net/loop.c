@@ -155,7 +155,8 @@ static uint64_t tick(const struct loop *loop)
     if (log_pending())
         return loop->idle.short_tick;
     for (unsigned i = 0; i < loop->port_count; i++) {
-        if (loop->ports[i]->state == NETDEV_RUNNING && !loop->ports[i]->announces)
+        const struct netdev *const port = loop->ports[i];
+        if ((port->state == NETDEV_RUNNING && !port->announces) || port->ops->hurries(port))
             return loop->idle.short_tick;
     }
     const uint64_t stats = until_stats(loop);

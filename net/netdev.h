@@ -58,12 +58,13 @@ struct netdev_stats {
     uint64_t rx_bytes;
     uint64_t tx_packets; /* frames taken over from a lane and given to the device */
     uint64_t tx_bytes;
-    uint64_t tx_dropped;     /* frames it took over and could not or can no longer send */
-    uint64_t tx_link_down;   /* those of them that were to leave while the link was down, */
-    uint64_t tx_bad_offload; /* that wanted something done which they are not made for, */
-    uint64_t tx_no_offload;  /* or which the port cannot do */
-    uint64_t resets;         /* of the device, since it was started */
-    uint64_t announces;      /* that the host has asked for, and that were acknowledged */
+    uint64_t tx_dropped;       /* frames it took over and could not or can no longer send */
+    uint64_t tx_link_down;     /* those of them that were to leave while the link was down, */
+    uint64_t tx_bad_offload;   /* that wanted something done which they are not made for, */
+    uint64_t tx_no_offload;    /* or which the port cannot do */
+    uint64_t resets;           /* of the device, since it was started */
+    uint64_t announces;        /* that the host has asked for, and that were acknowledged */
+    uint64_t doorbell_rescues; /* doorbells that were missing, and were rung by `service` */
 };
 
 /* Where a port's buffers are, and how its device is reached. */
@@ -176,6 +177,10 @@ struct netdev_ops {
      * For a core about to sleep.
      */
     void (*acknowledge)(struct netdev *dev);
+
+    /* True if the port may need `service` within milliseconds, for something that no interrupt announces.
+     * For a core about to sleep. */
+    bool (*hurries)(const struct netdev *dev);
 
     /*
      * Asks for an interrupt when a frame comes in on rx queue `queue`, or when tx queue `queue`,

@@ -27,6 +27,7 @@ void stats_subtract(struct stats_counters *counters, const struct stats_counters
     port->tx_no_offload -= base->port.tx_no_offload;
     port->resets -= base->port.resets;
     port->announces -= base->port.announces;
+    port->doorbell_rescues -= base->port.doorbell_rescues;
     for (unsigned reason = 0; reason < DROP_REASONS; reason++)
         counters->drops[reason] -= base->drops[reason];
 }
@@ -68,7 +69,7 @@ void stats_event(const struct stats_look *look, const char *tail)
     log_event(LOG_REPORT, "stats",
               "port=%u rx_packets=%llu rx_bytes=%llu tx_packets=%llu tx_bytes=%llu "
               "rx_dropped=%llu tx_dropped=%llu rx_pps=%llu tx_pps=%llu rx_mbps=%llu tx_mbps=%llu"
-              "%s resets=%llu announces=%llu%s",
+              "%s resets=%llu announces=%llu%s doorbell_rescues=%llu",
               look->port, (unsigned long long)now->rx_packets, (unsigned long long)now->rx_bytes,
               (unsigned long long)now->tx_packets, (unsigned long long)now->tx_bytes,
               (unsigned long long)lane_drops, (unsigned long long)now->tx_dropped,
@@ -76,7 +77,8 @@ void stats_event(const struct stats_look *look, const char *tail)
               (unsigned long long)((now->tx_packets - last->tx_packets) * 1000000 / interval_us),
               (unsigned long long)((now->rx_bytes - last->rx_bytes) * 8 / interval_us),
               (unsigned long long)((now->tx_bytes - last->tx_bytes) * 8 / interval_us), drops,
-              (unsigned long long)now->resets, (unsigned long long)now->announces, tail);
+              (unsigned long long)now->resets, (unsigned long long)now->announces, tail,
+              (unsigned long long)now->doorbell_rescues);
 }
 
 void stats_report(struct stats *stats, struct netdev *const *ports, struct lane *const *lanes,

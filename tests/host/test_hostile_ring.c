@@ -239,13 +239,9 @@ TEST(a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none)
 
 /* --- what only packed rings have --- */
 
-/* All that was out counts as sent, since nothing else can be known; then comes what was never
- * given. */
-TEST_ON(what_is_used_and_was_never_given_is_found_out, BENCH_PACKED)
+/* What the hostile device has sent of what it was given, nobody knows. */
+static void assert_nobody_else_lost_anything(void)
 {
-    new_wires(state, SIM_FEATURES_USUAL);
-    lie_on_tx(SIM_USED_FLAGS_AHEAD);
-    assert_recovers("used-idx");
     for (unsigned i = 0; i < 300; i++)
         wires_round();
     wires_assert_buffers();
@@ -253,56 +249,148 @@ TEST_ON(what_is_used_and_was_never_given_is_found_out, BENCH_PACKED)
         assert_int_equal(wires.flows[i].arrived, wires.flows[i].announced);
 }
 
-/* Nothing tells it from a device that takes its time, but that direction stands still. It costs nobody
- * else a frame, and a device that finds out for itself is well again. */
-static void assert_direction_stands_still(unsigned flow)
+/* All that was out counts as sent, since nothing else can be known; then comes what was never
+ * given. */
+TEST_ON(what_is_used_and_was_never_given_is_found_out, BENCH_PACKED)
 {
-    const uint32_t arrived[2] = {wires.flows[0].arrived, wires.flows[1].arrived};
-
-    for (unsigned i = 0; i < 2; i++)
-        wires.flows[i].per_round = 1;
-    wires_run(WARM_UP_NS);
-    assert_int_equal(wires.flows[flow].arrived, arrived[flow]);
-    assert_true(wires.flows[flow ^ 1].arrived > arrived[flow ^ 1] + 100);
-    assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
-    assert_int_equal(machine_log_count("error", ""), 0);
+    new_wires(state, SIM_FEATURES_USUAL);
+    lie_on_tx(SIM_USED_FLAGS_AHEAD);
+    assert_recovers("used-idx");
+    assert_nobody_else_lost_anything();
 }
 
-static void assert_reset_when_it_asks_for_it(void)
+/*
+ * By these faults each side waits for the other, and nothing shows when chains are taken back: the audit
+ * of the ring finds them out. What it says of a ring that was written over depends on what was out.
+ */
+static const struct audited {
+    enum sim_fault fault;
+    const char *reasons;
+} audited[] = {
+    {SIM_USED_FLAGS_WRAP, "used-order"},
+    {SIM_USED_FLAGS_HALF, "used-flags"},
+    {SIM_USED_THREE_AHEAD, "used-order"},
+    {SIM_USED_TWO_BEHIND, "used-order"},
+    {SIM_OVERWRITE_ZEROS, "used-order ring-overwritten used-id-not-outstanding used-length-short"},
+    {SIM_OVERWRITE_GARBAGE, "used-flags ring-overwritten used-id-not-outstanding"},
+};
+#define AUDITED (sizeof(audited) / sizeof(audited[0]))
+
+/* Port 0 is reset, under one of these names, and carries frames again, all within a second. */
+static void assert_recovers_within_a_second(const char *reasons)
 {
-    wires_device(0)->status |= 0x40;
-    wires_run_until(0, NETDEV_RESETTING, CLOCK_NS_PER_S / 2);
-    assert_int_equal(machine_log_count("error", "reason=status status=0x4f"), 1);
-    const uint64_t took = wires_run_until(0, NETDEV_RUNNING, CLOCK_NS_PER_S);
-    assert_true(took < CLOCK_NS_PER_S);
-    const uint32_t out = wires.flows[0].arrived, in = wires.flows[1].arrived;
-    wires_run(WARM_UP_NS);
-    assert_true(wires.flows[0].arrived > out + 100 && wires.flows[1].arrived > in + 100);
-    wires_settle(false);
+    const struct virtio_net *net = wires_driver(0);
+    const char *reason = "";
+
+    const uint64_t took = wires_run_until(0, NETDEV_RESETTING, CLOCK_NS_PER_S);
+    assert_in_range(took, 0, 900 * CLOCK_NS_PER_MS);
+    wires_device(0)->transmit_at_once = true;
+    for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++)
+        if (net->breaches[i] != 0)
+            reason = virtqueue_breach_name(i);
+    if (strstr(reasons, reason) == NULL)
+        fail_msg("%s instead of %s", reason, reasons);
+    assert_recovers(reason);
 }
 
-TEST_ON(flags_of_another_round_on_the_rx_ring_say_nothing, BENCH_PACKED)
+/* Some frames wait when the device lies. It goes on behind a chain told of in the wrong place; after other
+ * lies, by which it has lost its own way, it stops until it is reset. */
+static void lie_on_tx_in_passing(enum sim_fault fault)
 {
-    static const enum sim_fault faults[] = {SIM_USED_FLAGS_WRAP, SIM_USED_FLAGS_HALF};
+    struct sim_virtio_net *device = wires_device(0);
 
-    for (unsigned i = 0; i < 2; i++) {
+    device->transmit_at_once = false;
+    wires_run(8 * WIRE_ROUND_NS);
+    device->queues[SIM_TX].fault = fault;
+    assert_int_equal(sim_virtio_net_transmit(device, 1), 1);
+    device->transmit_at_once = fault == SIM_USED_THREE_AHEAD || fault == SIM_USED_TWO_BEHIND;
+}
+
+/* In either round of the ring, whose wrap counters differ. */
+TEST_ON(a_ring_that_is_dead_in_silence_is_found_out, BENCH_PACKED)
+{
+    for (unsigned i = 0; i < 4 * AUDITED; i++) {
+        const struct audited *row = &audited[i / 4];
+        const unsigned queue = i / 2 % 2 == 0 ? SIM_RX : SIM_TX;
+
         new_wires(state, SIM_FEATURES_USUAL);
-        lie_on_rx(faults[i]);
-        assert_direction_stands_still(0);
-        assert_reset_when_it_asks_for_it();
+        wires.flows[0].per_round = wires.flows[1].per_round = 1;
+        while (wires_device(0)->queues[queue].used_next / 256 % 2 != i % 2)
+            wires_run(1);
+        if (queue == SIM_TX) {
+            lie_on_tx_in_passing(row->fault);
+        } else if (row->fault == SIM_OVERWRITE_ZEROS || row->fault == SIM_OVERWRITE_GARBAGE) {
+            continue; /* a device that goes on writes over it again: below it does not */
+        } else {
+            lie_on_rx(row->fault);
+        }
+        assert_recovers_within_a_second(row->reasons);
+        assert_nobody_else_lost_anything();
     }
 }
 
-/* Here it is told, as any tx ring that does not move. */
-TEST_ON(flags_of_another_round_on_the_tx_ring_are_a_stall, BENCH_PACKED)
+/* The same faults where only a frame now and then goes by. */
+TEST_ON(a_ring_that_is_dead_in_silence_is_found_out_without_traffic, BENCH_PACKED)
 {
-    new_wires(state, SIM_FEATURES_USUAL);
-    wires_device(0)->queues[SIM_TX].fault = SIM_USED_FLAGS_WRAP;
-    wires_run(3 * CLOCK_NS_PER_S / 2);
-    assert_int_equal(machine_log_count("warn", "port=0 reason=stall queue=1 "), 1);
-    assert_int_equal(machine_log_count("error", ""), 0);
-    assert_direction_stands_still(1);
-    assert_reset_when_it_asks_for_it();
+    for (unsigned i = 0; i < AUDITED; i++) {
+        new_wires(state, SIM_FEATURES_USUAL);
+        lie_on_rx(audited[i].fault);
+        wires.flows[0].per_round = wires.flows[1].per_round = 0;
+        (void)wires_run_until(0, NETDEV_RESETTING, CLOCK_NS_PER_S);
+        wires.flows[0].per_round = wires.flows[1].per_round = 2;
+        assert_recovers_within_a_second(audited[i].reasons);
+    }
+}
+
+/*
+ * An honest device may write the first of several used descriptors last. One that is stopped there for a
+ * while, or, as DPDK before 20.02 does on a tx queue, waits for more, is not blamed.
+ */
+TEST_ON(a_device_that_shows_the_first_used_descriptor_last_is_not_blamed, BENCH_PACKED)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const unsigned queue = i == 0 ? SIM_RX : SIM_TX;
+        const uint64_t held_ns = queue == SIM_RX ? 400 * CLOCK_NS_PER_MS : 3 * CLOCK_NS_PER_S;
+        struct sim_virtio_net *device;
+
+        new_wires(state, SIM_FEATURES_USUAL);
+        device = wires_device(0);
+        const struct virtqueue *ours =
+            queue == SIM_RX ? &wires_driver(0)->rx.queue : &wires_driver(0)->tx.queue;
+        wires.flows[0].per_round = wires.flows[1].per_round = 0;
+        device->transmit_at_once = false;
+        wires_run(2 * CLOCK_NS_PER_MS);
+        wires.flows[queue == SIM_RX ? 0 : 1].per_round = 8;
+        struct pvirtq_desc *const first = &ours->packed_desc[virtqueue_slot(ours, ours->used_idx)];
+        const struct pvirtq_desc available = *first;
+        if (queue == SIM_TX) {
+            struct pvirtq_desc *const next =
+                &ours->packed_desc[virtqueue_slot(ours, ours->avail_idx)];
+            wires_run(1);
+            wires.flows[1].per_round = 0;
+            const struct pvirtq_desc written = *next;
+            sim_virtio_net_transmit(device, 8);
+            const struct pvirtq_desc used = *next;
+            *next = written;
+            wires_run(held_ns);
+            *next = used;
+        } else {
+            uint8_t frame[BENCH_FRAME];
+            wires.flows[0].per_round = 0;
+            for (uint32_t n = 0; n < 8; n++) {
+                wires_make_frame(frame, 0, wires.flows[0].announced++);
+                assert_true(sim_virtio_net_deliver(device, frame, sizeof(frame)));
+            }
+            const struct pvirtq_desc used = *first;
+            *first = available;
+            wires_run(held_ns);
+            *first = used;
+        }
+        device->transmit_at_once = true;
+        wires_run(WARM_UP_NS);
+        assert_int_equal(machine_log_count("error", ""), 0);
+        wires_settle(true);
+    }
 }
 
 /* Ones over everything make every second round's descriptors used, by an id that is none. */

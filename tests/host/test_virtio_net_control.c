@@ -328,8 +328,6 @@ TEST(the_status_tells_where_the_buffers_are)
     assert_int_equal(one->pool.count + status.rx_filled + status.tx_filled, one->pool.capacity);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
-
 /* It would else receive what is sent to an address that nobody is told. */
 TEST(a_device_that_states_a_group_address_gets_a_usable_one)
 {

@@ -81,6 +81,43 @@ TEST(a_tx_ring_that_stalls_is_told_once_and_no_breach)
     assert_int_equal(machine_log_count("warn", "reason=stall"), 2);
 }
 
+/* As it happens where the host does not order fences: the driver has read the suppression word just before
+ * the device has asked for a doorbell, and the device the index before the driver has moved it. */
+TEST(a_doorbell_that_got_lost_is_rung_within_10_ms)
+{
+    struct batch batch;
+
+    bench_start_one(SIM_FEATURES_USUAL);
+    sim_virtio_net_suppress(one->net, SIM_TX, true);
+    one->net->transmit_at_once = false;
+    bench_forward(one, 8);
+    sim_virtio_net_transmit(one->net, 8);
+    one->net->transmit_at_once = true;
+    serve(50 * CLOCK_NS_PER_MS);
+    const uint64_t doorbells = one->net->queues[SIM_TX].doorbells;
+
+    bench_deliver(one, 1);
+    assert_int_equal(bench_receive(one, &batch), 1);
+    assert_int_equal(bench_transmit(one, &batch), 1);
+    assert_int_equal(one->net->queues[SIM_TX].doorbells, doorbells);
+    assert_false(one->dev->ops->hurries(one->dev));
+    sim_virtio_net_suppress(one->net, SIM_TX, false); /* without another look at the index */
+    assert_true(one->dev->ops->hurries(one->dev));
+    serve(11 * CLOCK_NS_PER_MS);
+    assert_int_equal(one->net->queues[SIM_TX].doorbells, doorbells + 1);
+    assert_int_equal(bench_stats_of(one).doorbell_rescues, 1);
+    assert_false(one->dev->ops->hurries(one->dev));
+
+    /* One that was rung is not rung again, however long the device takes. */
+    one->net->transmit_at_once = false;
+    bench_deliver(one, 1);
+    assert_int_equal(bench_receive(one, &batch), 1);
+    assert_int_equal(bench_transmit(one, &batch), 1);
+    serve(CLOCK_NS_PER_S / 2);
+    assert_int_equal(one->net->queues[SIM_TX].doorbells, doorbells + 2);
+    assert_int_equal(bench_stats_of(one).doorbell_rescues, 1);
+}
+
 TEST(a_jump_of_the_clock_is_neither_a_stall_nor_a_reset)
 {
     struct batch batch;

@@ -11,6 +11,14 @@
 
 #define PACKED_FLAGS (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
 
+/* The ring is new: all of it is as the driver made it. */
+static void note_all_written(struct referee_ring *ring)
+{
+    if (ring->exists && ring->queue->packed)
+        memcpy(ring->written, ring->queue->packed_desc,
+               ring->queue->size * sizeof(ring->written[0]));
+}
+
 void referee_ring_open(struct referee_ring *ring, const struct virtqueue *queue, unsigned index)
 {
     ensure(queue->size <= REFEREE_RING_MAX);
@@ -19,6 +27,7 @@ void referee_ring_open(struct referee_ring *ring, const struct virtqueue *queue,
                                   .index = index,
                                   .header = queue->header,
                                   .room = queue->room};
+    note_all_written(ring);
 }
 
 void referee_ring_forget(struct referee_ring *ring)
@@ -26,6 +35,7 @@ void referee_ring_forget(struct referee_ring *ring)
     memset(ring->chains, 0, sizeof(ring->chains));
     ring->order_count = 0;
     ring->avail_spoiled = false;
+    note_all_written(ring);
 }
 
 void referee_ring_look(struct referee_ring *ring)
@@ -51,11 +61,16 @@ static bool wrap_counter(const struct referee_ring *ring, uint32_t idx)
     return (idx / ring->queue->size & 1) == 0;
 }
 
+static bool is_used_at(const struct referee_ring *ring, uint32_t idx)
+{
+    const uint16_t flags = ring->copy[position_of(ring, idx)].flags & PACKED_FLAGS;
+
+    return flags == (wrap_counter(ring, idx) ? PACKED_FLAGS : 0);
+}
+
 static bool is_used(const struct referee_ring *ring)
 {
-    const uint16_t flags = ring->copy[position_of(ring, ring->used_idx)].flags & PACKED_FLAGS;
-
-    return flags == (wrap_counter(ring, ring->used_idx) ? PACKED_FLAGS : 0);
+    return is_used_at(ring, ring->used_idx);
 }
 
 static struct virtq_used_elem element_of(const struct referee_ring *ring)
@@ -139,6 +154,20 @@ struct referee_said referee_ring_said(const struct referee_ring *ring)
     return said;
 }
 
+bool referee_ring_is_spoiled(const struct referee_ring *ring)
+{
+    uint32_t idx = ring->used_idx;
+
+    while (idx != ring->avail_idx && is_used_at(ring, idx))
+        idx++;
+    for (; idx != ring->used_idx + ring->queue->size; idx++) {
+        const uint32_t position = position_of(ring, idx);
+        if (memcmp(&ring->copy[position], &ring->written[position], sizeof(ring->copy[0])) != 0)
+            return true;
+    }
+    return false;
+}
+
 /* --- what the driver takes --- */
 
 static void remove_from_order(struct referee_ring *ring, uint32_t id)
@@ -156,6 +185,8 @@ void referee_ring_take(struct referee_ring *ring, const struct referee_said *sai
     struct referee_load *load = &ring->taken[ring->taken_count++];
 
     ensure(chain->out);
+    ring->written[position_of(ring, ring->used_idx)] =
+        ring->copy[position_of(ring, ring->used_idx)];
     *load = chain->load;
     if (ring->index == SIM_RX)
         load->length = said->length - ring->header;
@@ -200,7 +231,7 @@ static struct referee_load split_load(const struct referee_ring *ring, uint32_t 
 }
 
 /* Each descriptor of a packed chain is available in this round, and has the chain's id. */
-static uint32_t packed_slots(const struct referee_ring *ring, uint32_t id)
+static uint32_t packed_slots(struct referee_ring *ring, uint32_t id)
 {
     uint32_t slots = 0;
     uint16_t flags;
@@ -210,6 +241,7 @@ static uint32_t packed_slots(const struct referee_ring *ring, uint32_t id)
         const struct pvirtq_desc *desc = &ring->queue->packed_desc[position_of(ring, idx)];
         flags = desc->flags;
         ensure(desc->id == id && slots <= VIRTQUEUE_PARTS_MAX);
+        ring->written[position_of(ring, idx)] = *desc;
         ensure((flags & PACKED_FLAGS) ==
                (wrap_counter(ring, idx) ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED));
     } while (flags & VIRTQ_DESC_F_NEXT);

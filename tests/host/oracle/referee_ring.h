@@ -37,8 +37,10 @@ struct referee_ring {
     bool avail_spoiled; /* the device has written there: the driver never looks, nor do we */
     uint32_t used_idx;  /* how far the driver was at the last look */
     uint32_t avail_idx;
-    uint16_t shown;                                /* split: used.idx then */
-    struct pvirtq_desc copy[REFEREE_RING_MAX];     /* packed: all descriptors then */
+    uint16_t shown;                            /* split: used.idx then */
+    struct pvirtq_desc copy[REFEREE_RING_MAX]; /* packed: all descriptors then */
+    struct pvirtq_desc
+        written[REFEREE_RING_MAX]; /* packed: as they were left, whoever did it rightly */
     struct referee_chain chains[REFEREE_RING_MAX]; /* by id */
     uint32_t order[REFEREE_RING_MAX];              /* ids of those that are out, oldest first */
     unsigned order_count;
@@ -66,6 +68,10 @@ void referee_ring_forget(struct referee_ring *ring);
 void referee_ring_look(struct referee_ring *ring);
 
 struct referee_said referee_ring_said(const struct referee_ring *ring);
+
+/* True if the device has written over something in a packed ring but for the used descriptors that are
+ * next, each in its place. */
+bool referee_ring_is_spoiled(const struct referee_ring *ring);
 
 /* The driver has taken the next chain, of which `said` was said, without a breach. */
 void referee_ring_take(struct referee_ring *ring, const struct referee_said *said);

@@ -263,11 +263,34 @@ static void mark_ahead(struct sim_queue *queue)
     }
 }
 
+/* Where the next chain is told of. */
+static uint16_t place_of_used(const struct sim_queue *queue)
+{
+    if (queue->fault == SIM_USED_THREE_AHEAD)
+        return (uint16_t)(queue->used_next + 3);
+    if (queue->fault == SIM_USED_TWO_BEHIND)
+        return (uint16_t)(queue->used_next - 2);
+    return queue->used_next;
+}
+
+static void overwrite_others(struct sim_queue *queue, uint16_t kept)
+{
+    for (uint16_t i = 1; i < queue->size; i++) {
+        const uint16_t position = (uint16_t)(kept + i);
+        uint8_t *desc = desc_at(queue, position);
+        memset(desc, queue->fault == SIM_OVERWRITE_ZEROS ? 0 : 0x5a, DESC_FLAGS);
+        sim_put16(desc + DESC_FLAGS, queue->fault == SIM_OVERWRITE_ZEROS ? 0
+                                     : wrap_counter(queue, position)     ? DESC_USED
+                                                                         : DESC_AVAIL);
+    }
+}
+
 /* The device skips as many descriptors as it had got, in order those of the whole batch (§2.8.8). */
 void sim_packed_use(struct sim_queue *queue, uint32_t id, uint32_t length, uint16_t descriptors)
 {
-    uint8_t *desc = desc_at(queue, queue->used_next);
-    const uint16_t right = used_flags(queue, queue->used_next) | (length != 0 ? SIM_DESC_WRITE : 0);
+    const uint16_t place = place_of_used(queue);
+    uint8_t *desc = desc_at(queue, place);
+    const uint16_t right = used_flags(queue, place) | (length != 0 ? SIM_DESC_WRITE : 0);
     const uint16_t old = queue->used_next;
 
     sim_put16(desc + DESC_ID, (uint16_t)id);
@@ -276,6 +299,8 @@ void sim_packed_use(struct sim_queue *queue, uint32_t id, uint32_t length, uint1
     queue->used_next = (uint16_t)(queue->used_next + descriptors);
     if (queue->fault == SIM_USED_FLAGS_AHEAD)
         mark_ahead(queue);
+    if (queue->fault == SIM_OVERWRITE_ZEROS || queue->fault == SIM_OVERWRITE_GARBAGE)
+        overwrite_others(queue, place);
     queue->used_shown = queue->used_next;
     sim_queue_announce(queue, wants_interrupt(queue, old));
 }

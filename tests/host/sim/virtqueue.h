@@ -37,6 +37,10 @@ enum sim_fault {
     SIM_USED_FLAGS_AHEAD, /* packed: all that is outstanding and one more, as the driver left them */
     SIM_USED_FLAGS_WRAP,  /* packed: with the wrap counter of the other round */
     SIM_USED_FLAGS_HALF,  /* packed: USED as it should be, AVAIL not */
+    SIM_USED_THREE_AHEAD,  /* packed: three places further than it should be, */
+    SIM_USED_TWO_BEHIND,   /* or two back */
+    SIM_OVERWRITE_ZEROS,   /* packed: as it should be, and all other descriptors are zeros, */
+    SIM_OVERWRITE_GARBAGE, /* or something that is neither available nor used */
     SIM_LENGTH_ZERO,
     SIM_LENGTH_HEADER,       /* a header and no frame: legal, if of no use */
     SIM_LENGTH_BUFFER,       /* all of the buffer, however little was written: a lie */
