@@ -138,6 +138,64 @@ PACKED = [
     Lie("id_twice", "used-id-not-outstanding", twice, honest=1),
     Lie("id_not_outstanding", "used-id-not-outstanding", not_outstanding),
 ]
+
+
+def elsewhere(distance):
+    """The next chain is given back so many places from where it should be."""
+
+    def tell(end, queue):
+        ring = end.queues[queue].ring
+        length = end.header_size + len(FRAME) if queue == RX else 0
+        return ring.claim_elsewhere(ring.fetch().head, length, distance)
+
+    return tell
+
+
+def neither(end, queue):
+    """Flags that are neither those of an available descriptor nor those of a used one."""
+    return end.queues[queue].ring.distort_flags(lambda wrap: 1 << 15 if wrap else 1 << 7)[1]
+
+
+def other_round(end, queue):
+    """Used, by the wrap counter of the round before."""
+    return end.queues[queue].ring.distort_flags(lambda wrap: 0 if wrap else 1 << 15 | 1 << 7)[0]
+
+
+def overwritten(byte):
+    """One chain is finished rightly, and all descriptors behind it are written over."""
+
+    def tell(end, queue):
+        ring = end.queues[queue].ring
+        chain = ring.fetch()
+        ring.finish(*(end.deliver(FRAME, chain) if queue == RX else end.collect(chain)))
+        ring.publish()
+        return ring.overwrite_unused(byte)
+
+    return tell
+
+
+def all_overwritten(byte):
+    """Nothing is finished, and what waits is written over."""
+    return lambda end, queue: end.queues[queue].ring.overwrite_unused(byte)
+
+
+# By which each side waits for the other: the guest finds them by an audit of the ring.
+SILENT = [
+    Lie("used_three_places_ahead", "used-order", elsewhere(3)),
+    Lie("used_two_places_behind", "used-order", elsewhere(-2)),
+    Lie("flags_neither_available_nor_used", "used-flags", neither),
+    Lie("flags_of_the_round_before", "used-order", other_round),
+    Lie("overwritten_with_garbage", "ring-overwritten", overwritten(0x5A), honest=1),
+    Lie("overwritten_with_zeros", "ring-overwritten", overwritten(0), honest=1),
+    Lie("overwritten_with_ones", "ring-overwritten", overwritten(0xFF), honest=1),
+    Lie("used_one_place_ahead", "used-order", elsewhere(1)),
+    Lie("used_a_hundred_places_ahead", "used-order", elsewhere(100)),
+    Lie("used_one_place_behind", "used-order", elsewhere(-1)),
+    Lie("all_overwritten_with_garbage", "ring-overwritten", all_overwritten(0x5A)),
+    Lie("all_overwritten_with_zeros", "ring-overwritten", all_overwritten(0)),
+    Lie("all_addresses_zero", "ring-overwritten",
+        lambda end, queue: end.queues[queue].ring.clear_addresses()),
+]  # fmt: skip
 NEVER_GIVEN = Lie("used_and_never_given", "used-idx", never_given)
 
 PATTERNS = {

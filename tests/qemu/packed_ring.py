@@ -123,6 +123,37 @@ class PackedRing(Ring):
         self.finished = end
         return self._used(end)
 
+    def claim_elsewhere(self, head, length, distance):
+        """As claim, but so many places from where it belongs. Returns the slot."""
+        self.finished = self._ahead(self.finished, distance)
+        self.claim(head, length)
+        return self._last % self.size
+
+    def distort_flags(self, flags_of):
+        """The next descriptor gets the flags that `flags_of` makes of its wrap counter. Returns its slot and
+        these flags."""
+        flags = flags_of(self._wrap_counter(self.finished))
+        self._set_flags(self.finished, flags)
+        return self.finished % self.size, flags
+
+    def overwrite_unused(self, byte):
+        """All descriptors but the last one that was used are rubbish, by whose flags they are neither
+        available nor used. Returns the first one's slot."""
+        for distance in range(self.size - 1):
+            position = self._ahead(self.finished, distance)
+            at = position % self.size
+            self._addr[2 * at] = int.from_bytes(bytes([byte]) * 8, "little")
+            self._len[4 * at + 2] = self._word[8 * at + 6] = byte
+            neither = VIRTQ_DESC_F_USED if self._wrap_counter(position) else VIRTQ_DESC_F_AVAIL
+            self._set_flags(position, neither)
+        return self.finished % self.size
+
+    def clear_addresses(self):
+        """All descriptors have the address 0, and nothing else is changed. Returns the next one's slot."""
+        for at in range(self.size):
+            self._addr[2 * at] = 0
+        return self.finished % self.size
+
     def ask_nonsense(self, flags):
         """Writes something else where `ask` says what is wanted."""
         self._device_event[EVENT_DESC], self._device_event[EVENT_FLAGS] = 0xFFFF, flags
