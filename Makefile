@@ -422,13 +422,13 @@ C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers
 KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
 LISTED_SOURCES = $(sort $(IMAGE_SOURCES) $(BENCH_OWN) $(BED_SOURCES) $(ICOUNT_SOURCES))
 
-check: check-format check-layers check-circles check-headers check-newlib check-readme \
-	check-conformance check-tidy check-cppcheck $(HOST_PROGRAMS) \
+check: check-format check-layers check-circles check-headers check-newlib check-instructions \
+	check-readme check-conformance check-tidy check-cppcheck $(HOST_PROGRAMS) \
 	$(BENCH_PROGRAMS) $(BED_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README, conformance
 	@echo 'check: all passed'
 
-.PHONY: check-format check-layers check-circles check-headers check-newlib check-readme \
-	check-conformance check-tidy check-cppcheck
+.PHONY: check-format check-layers check-circles check-headers check-newlib check-instructions \
+	check-readme check-conformance check-tidy check-cppcheck
 
 check-format: | packages
 	$(say) CHECK 'formatting (mended by `make format`)'
@@ -454,6 +454,10 @@ COMPILE_ONLY = $(CC) $(KERNEL_FLAGS) $(KERNEL_INCLUDES) -fsyntax-only
 check-newlib: $(OUT)/barewire.elf
 	$(say) CHECK 'newlib is linked, and no header of the host'
 	$(Q)tools/check-newlib $(OUT)
+
+check-instructions: $(OUT)/barewire.debug
+	$(say) CHECK 'general registers only, and no instruction that is never emulated'
+	$(Q)tools/check-instructions $<
 
 check-readme: | packages
 	$(say) CHECK "README's tables"
