@@ -209,7 +209,7 @@ TEST(a_small_ring_is_the_same_after_a_reset)
     assert_int_equal(machine_log_count("warn", ""), warnings); /* it has been told once */
 }
 
-TEST(one_descriptor_is_too_few_where_the_header_needs_its_own)
+TEST_ON(one_descriptor_is_too_few_where_the_header_needs_its_own, BENCH_LEGACY)
 {
     bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT));
     one->net->queues[SIM_TX].size = 1;

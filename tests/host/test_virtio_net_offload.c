@@ -371,7 +371,8 @@ TEST(good_and_bad_frames_of_one_burst_are_told_apart)
     assert_int_equal(stats.tx_bytes, (BURST - 11) * 3000);
     assert_int_equal(stats.tx_bad_offload, 11);
     (void)benches[1].dev->ops->tx_pending(benches[1].dev);
-    assert_int_equal(assembly.lanes[0].pool.count, buffers);
+    /* The rx ring is refilled when two bursts are missing. */
+    assert_int_equal(assembly.lanes[0].pool.count, buffers + BURST);
 }
 
 /* In a packed ring such frames have been laid into it by then. */
