@@ -41,7 +41,7 @@ KERNEL_SOURCES := \
 	kernel/image.c kernel/memory.c kernel/paging.c \
 	kernel/trap.S kernel/trap.c kernel/interrupt.c kernel/pic.c kernel/lapic.c \
 	kernel/panic.c kernel/backtrace.c kernel/fault_injection.c \
-	kernel/clock.c kernel/calibrate.c kernel/acpi.c kernel/power.c kernel/button.c \
+	kernel/clock.c kernel/calibrate.c kernel/hypervisor.c kernel/acpi.c kernel/power.c kernel/button.c \
 	kernel/uart.c kernel/json.c kernel/tty.c kernel/editor.c kernel/console.c \
 	kernel/log.c kernel/log_ring.c \
 	kernel/syscalls.c kernel/string.c
@@ -260,7 +260,7 @@ SIMULATION := $(filter-out tests/host/sim/uart.c,$(wildcard tests/host/sim/*.c t
 
 # Without the parts that are instructions of a bare machine.
 KERNEL_ON_HOST := boot/boot_info.c $(addprefix kernel/,memory.c paging.c backtrace.c config.c \
-	clock.c calibrate.c acpi.c power.c button.c uart.c json.c tty.c editor.c console.c log.c log_ring.c)
+	clock.c calibrate.c hypervisor.c acpi.c power.c button.c uart.c json.c tty.c editor.c console.c log.c log_ring.c)
 BENCH_PARTS := $(DRIVERS_SOURCES) $(NET_SOURCES)
 HOST_PARTS := $(BENCH_PARTS) $(KERNEL_ON_HOST) tests/host/sim/uart.c \
 	$(wildcard tests/host/fixture/*.c tests/host/oracle/*.c)

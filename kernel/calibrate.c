@@ -3,44 +3,20 @@
  */
 #include "kernel/calibrate.h"
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <string.h>
 
 #include <machine/clock.h>
 #include <machine/io.h>
 
 #include "kernel/cpu.h"
+#include "kernel/hypervisor.h"
 
-/* Hypervisor leaves (KVM documentation, "KVM CPUID bits"; 0x40000010 is VMware's, used by many). */
-#define CPUID_HYPERVISOR 0x40000000
-#define CPUID_HYPERVISOR_STEP 0x100 /* KVM's leaves lie here when Hyper-V's take the first place */
+/* 0x40000010 is VMware's, used by many; the rest is KVM's (KVM documentation, "KVM CPUID bits"). */
 #define CPUID_FREQUENCY 0x40000010
 #define KVM_FEATURE_CLOCKSOURCE2 (1u << 3)
 
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
 #define MSR_KVM_SYSTEM_TIME_ENABLE 1
-
-static bool hypervisor_present(void)
-{
-    return (cpuid(CPUID_FEATURES).ecx & CPUID_FEATURES_ECX_HYPERVISOR) != 0;
-}
-
-/* The first of KVM's leaves, or 0. */
-static uint32_t kvm_leaf(void)
-{
-    for (uint32_t i = 0; i < 2; i++) {
-        uint32_t leaf = CPUID_HYPERVISOR + i * CPUID_HYPERVISOR_STEP;
-        struct cpuid id = cpuid(leaf);
-        char signature[12];
-        memcpy(signature, &id.ebx, 4);
-        memcpy(signature + 4, &id.ecx, 4);
-        memcpy(signature + 8, &id.edx, 4);
-        if (memcmp(signature, "KVMKVMKVM\0\0\0", sizeof(signature)) == 0)
-            return leaf;
-    }
-    return 0;
-}
 
 /* What KVM keeps up to date for each processor (KVM documentation, "KVM-specific MSRs"). */
 struct pvclock_vcpu_time_info {
@@ -83,9 +59,8 @@ static uint64_t pvclock_read_hz(void)
 
 uint64_t calibrate_kvmclock(void)
 {
-    if (!hypervisor_present())
-        return 0;
-    uint32_t leaf = kvm_leaf();
+    const uint32_t leaf = hypervisor_kvm_leaf();
+
     if (leaf == 0 || (cpuid(leaf + 1).eax & KVM_FEATURE_CLOCKSOURCE2) == 0)
         return 0;
 

@@ -16,6 +16,7 @@
 #include "kernel/config.h"
 #include "kernel/console.h"
 #include "kernel/fault_injection.h"
+#include "kernel/hypervisor.h"
 #include "kernel/interrupt.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
@@ -110,9 +111,10 @@ static void read_boot_data(uint32_t protocol, uint64_t start)
     if (problem != NULL)
         panic("boot: %s", problem);
     log_event(LOG_REPORT, "boot",
-              "version=%s protocol=%s ram_mib=%" PRIu64 " clock=%s tsc_hz=%" PRIu64,
+              "version=%s protocol=%s ram_mib=%" PRIu64 " clock=%s tsc_hz=%" PRIu64
+              " hypervisor=%s",
               BAREWIRE_VERSION, boot_protocol_name((enum boot_protocol)protocol),
-              boot_info_ram(&boot_info) / MIB, clock, clock_hz());
+              boot_info_ram(&boot_info) / MIB, clock, clock_hz(), hypervisor_name().text);
     config_parse(&config, boot_info.cmdline);
     log_set_level(config.log);
     panic_set_action(config.panic);

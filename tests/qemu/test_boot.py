@@ -146,6 +146,14 @@ def test_ready_comes_once_with_its_keys_in_order(boot):
     assert 0 < ready.integer("boot_us") <= ready.time * 1e6 + 1
 
 
+@pytest.mark.parametrize("cpu, name", [("qemu64", "tcg"), ("qemu64,-hypervisor", "none")])
+@pytest.mark.only_tcg
+def test_boot_event_ends_with_the_hypervisor(boot, cpu, name):
+    event = boot(cpu=cpu).wait("boot")
+    assert event.keys[-1] == "hypervisor"
+    assert event["hypervisor"] == name
+
+
 def test_version_is_what_git_describes(boot):
     version = boot().wait("boot")["version"]
     described = subprocess.run(
