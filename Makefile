@@ -4,7 +4,7 @@
 # whatever must be asked of the machine is asked inside a recipe. Everything built lands in $(OUT).
 #
 #   V=1       show the commands           OUT=dir      build there instead of in build/
-#   JOBS=N    system tests side by side
+#   JOBS=N    system tests side by side   ACCEL=auto|kvm|tcg  what QEMU runs by: auto tries KVM
 #   YES=1     install without asking      CMDLINE='…'  words for the kernel in the ISO's grub.cfg
 #   PCAP=file what `make run` sends, or TAP0=… TAP1=… for ports on two taps
 #   QEMU=path another QEMU, from 7.2 on, for whatever starts one
@@ -215,21 +215,27 @@ packages:
 deps: packages ## Install every package that any of this needs; YES=1 asks nothing
 
 # ---- Running ----------------------------------------------------------------------------------
-.PHONY: run top debug demo
+.PHONY: run top debug demo kvm-trial
 
-export CMDLINE DURATION PCAP TAP0 TAP1 CONSOLE PROMETHEUS RECORD PLOT
+# Whether KVM can run this kernel is tried once a make call, as a phony target is made once.
+kvm-trial: $(OUT)/barewire.elf | packages
+	@tools/accelerator.py $< $(OUT)/kvm-trial
 
-run: $(OUT)/barewire.elf $(OUT)/capture.pcap ## Boot in QEMU, send frames across and compare them
-	@tools/run --kernel $(OUT)/barewire.elf --capture $(OUT)/capture.pcap
+tried = KVM_TRIAL="$$(cat $(OUT)/kvm-trial)"
 
-top: $(OUT)/barewire.elf $(OUT)/capture.pcap ## Watch the machine behind CONSOLE=socket live, or one of its own
-	@tools/top --kernel $(OUT)/barewire.elf --capture $(OUT)/capture.pcap
+export ACCEL CMDLINE DURATION PCAP TAP0 TAP1 CONSOLE PROMETHEUS RECORD PLOT
+
+run: $(OUT)/barewire.elf $(OUT)/capture.pcap kvm-trial ## Boot in QEMU, send frames across and compare them
+	@$(tried) tools/run --kernel $(OUT)/barewire.elf --capture $(OUT)/capture.pcap
+
+top: $(OUT)/barewire.elf $(OUT)/capture.pcap $(if $(CONSOLE),,kvm-trial) ## Watch the machine behind CONSOLE=socket live, or one of its own
+	@$(if $(CONSOLE),,$(tried)) tools/top --kernel $(OUT)/barewire.elf --capture $(OUT)/capture.pcap
 
 debug: $(OUT)/barewire.elf $(OUT)/barewire.debug ## QEMU stopped at the kernel's entry, gdb attached
 	@tools/debug --kernel $(OUT)/barewire.elf --symbols $(OUT)/barewire.debug
 
-demo: $(OUT)/barewire.elf ## As root: ping, iperf3 and HTTP between two namespaces; then against a Linux bridge
-	@tools/demo --kernel $(OUT)/barewire.elf --race
+demo: $(OUT)/barewire.elf kvm-trial ## As root: ping, iperf3 and HTTP between two namespaces; then against a Linux bridge
+	@$(tried) tools/demo --kernel $(OUT)/barewire.elf --race
 
 $(OUT)/capture.pcap: tools/make-capture | packages
 	@mkdir -p $(@D)
@@ -409,8 +415,8 @@ bench-peers: $(BED_PROGRAMS) elf ## The same in QEMU beside a Linux bridge and D
 	@PYTHONPATH=tools $(PYTHON) tests/bench/peers $(OUT)
 
 .PHONY: bench-idle
-bench-idle: $(OUT)/barewire.elf ## Processor share without traffic, latency of a lone frame: sleep and poll
-	@tests/bench/idle $(OUT)
+bench-idle: $(OUT)/barewire.elf kvm-trial ## Processor share without traffic, latency of a lone frame: sleep and poll
+	@$(tried) tests/bench/idle $(OUT)
 
 # ---- Checks -----------------------------------------------------------------------------------
 # One stamp a check, so that -j runs them side by side and nothing is checked twice.

@@ -35,37 +35,49 @@ def barewire_command(words):
     return command
 
 
+# The one that a KVM is most likely unable to run comes first.
 GUESTS = (
+    ("Linux bridge", "c", bridge_command),
     ("barewire", "a", barewire_command("stats=0")),
     ("barewire offload=off", "b", barewire_command("stats=0 offload=off")),
-    ("Linux bridge", "c", bridge_command),
 )
 
 
-def wait_console(qemu, log):
+class Stopped(Problem):
+    """A guest's machine has ended or stopped by itself."""
+
+
+def check_alive(qemu, name):
+    if failure := qemu.failure():
+        raise Stopped(f"{name}: {failure}")
+
+
+def wait_console(qemu, name, log):
     """QEMU has opened its taps before the guest can say anything."""
     deadline = time.monotonic() + BRIDGE_LIMIT_S
     while not os.path.getsize(log):
-        if qemu.process.poll() is not None or time.monotonic() > deadline:
-            raise Problem(f"the guest says nothing; its console: {log}")
+        check_alive(qemu, name)
+        if time.monotonic() > deadline:
+            raise Problem(f"{name} says nothing; its console: {log}")
         time.sleep(0.1)
 
 
-def wait_forwarding(qemu, one, two):
+def wait_forwarding(qemu, name, one, two):
     deadline = time.monotonic() + BRIDGE_LIMIT_S
     while True:
         try:
             one.run("ping", "-q", "-n", "-c", "1", "-W", "1", two.address)
             return
         except Problem:
-            if qemu.process.poll() is not None or time.monotonic() > deadline:
-                raise Problem("the guest does not forward") from None
+            check_alive(qemu, name)
+            if time.monotonic() > deadline:
+                raise Problem(f"{name} does not forward") from None
 
 
 def report(speeds):
     """Megabits a second and the ratio that was asked for."""
     for name, speed in speeds.items():
         print(f"  race    {name}: {speed / 1e6:.0f} Mbit/s", flush=True)
-    on, off, bridge = (speeds[name] for name, _, _ in GUESTS)
+    bridge, on, off = (speeds[name] for name, _, _ in GUESTS)
     print(f"  race    with offloads {on / off:.2f} times as fast as without, and "
           f"{on / bridge:.2f} times the Linux bridge (wanted: {WANTED})", flush=True)

@@ -1,8 +1,9 @@
-"""What the tools share: QEMU's command line, the accelerator, QEMU's life and the messages."""
+"""What the tools share: QEMU's command line, QEMU's life and the messages."""
 
 import contextlib
 import ctypes
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 KERNEL = "build/barewire.elf"
 SYMBOLS = "build/barewire.debug"
 
+READY_LIMIT_S = 120  # from QEMU's start to the ready event, on a busy machine without KVM
 END_PATIENCE_S = 2.0  # from the end of its output to QEMU's own end, at most
 PANIC_STATUS = 33  # what isa-debug-exit makes of the 0x10 that a panic writes to port 0xf4
 SOCKET_PATH_MAX = 107  # sockaddr_un.sun_path without its NUL
@@ -120,15 +122,6 @@ def need_file(path, remedy):
     return path
 
 
-def accelerator():
-    """The accelerator to use and the line that says which one, and why not KVM."""
-    try:
-        os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
-        return "kvm", "accelerator KVM"
-    except OSError as error:
-        return "tcg", f"accelerator TCG, much slower than KVM (/dev/kvm: {error.strerror})"
-
-
 class Scratch(tempfile.TemporaryDirectory):
     """A folder for sockets; gone when its with block is left."""
 
@@ -166,12 +159,17 @@ def tap_netdev(index, ifname):
     return f"tap,id=net{index},ifname={escape(ifname)},script=no,downscript=no,vhost=off"
 
 
-def qemu_command(kernel, netdevs, cmdline, accel):
+def qemu_program():
+    return os.environ.get("QEMU") or "qemu-system-x86_64"
+
+
+def qemu_command(kernel, netdevs, cmdline, accel, machine="pc"):
     """The whole line; the guest's COM1 is QEMU's standard output."""
+    # Some KVMs state ARCH_CAPABILITIES and then refuse the values: QEMU aborts.
+    cpu = "max,arch-capabilities=off" if accel == "kvm" else "max"
     command = [
-        os.environ.get("QEMU") or "qemu-system-x86_64",
-        "-no-user-config", "-nodefaults",
-        "-machine", f"pc,accel={accel}", "-cpu", "max", "-m", "128",
+        qemu_program(), "-no-user-config", "-nodefaults",
+        "-machine", f"{machine},accel={accel}", "-cpu", cpu, "-m", "128",
         "-display", "none", "-monitor", "none", "-serial", "stdio",
         # A panic leaves through port 0xf4; without the device it would reboot, again and again.
         "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
@@ -189,17 +187,70 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+class Monitor:
+    """
+    QEMU's machine protocol, over a socket that QEMU inherits, so that no file can be left behind.
+    Tells whether the machine has stopped by itself: QEMU stays then, and would for ever.
+    """
+
+    def __init__(self):
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.setblocking(False)
+        self.pending = b""
+        self.status = None  # why the machine doesn't run: QEMU's RunState
+
+    def fileno(self):
+        return self.ours.fileno()
+
+    def words(self):
+        return ["-chardev", f"socket,id=monitor,fd={self.theirs.fileno()}",
+                "-mon", "chardev=monitor,mode=control"]
+
+    def feed(self):
+        """Takes what has come. False once QEMU has closed its end."""
+        try:
+            while data := self.ours.recv(65536):
+                *lines, self.pending = (self.pending + data).split(b"\n")
+                for line in lines:
+                    self._take(json.loads(line))
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def _take(self, message):
+        answer = message.get("return")
+        if "QMP" in message:
+            self._ask("qmp_capabilities")
+        elif message.get("event") == "STOP":
+            self._ask("query-status")
+        elif isinstance(answer, dict) and answer.get("running") is False:
+            self.status = answer["status"]
+
+    def _ask(self, command):
+        self.ours.send(json.dumps({"execute": command}).encode() + b"\n")
+
+    def close(self):
+        self.ours.close()
+
+
 class Qemu:
     """A running QEMU. It has a session of its own, so that the terminal's keys don't reach it."""
 
-    def __init__(self, command, stdout):
+    def __init__(self, command, stdout, stderr=None):
+        self.monitor = Monitor()
         try:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stdout, start_new_session=True,
-                preexec_fn=_die_with_parent)
+                command + self.monitor.words(), stdin=subprocess.DEVNULL, stdout=stdout,
+                stderr=stderr, start_new_session=True, preexec_fn=_die_with_parent,
+                pass_fds=[self.monitor.theirs.fileno()])
         except OSError as error:
+            self.monitor.close()
             raise Problem(f"{command[0]} cannot be started ({error.strerror}): "
                           "install qemu-system-x86") from error
+        finally:
+            self.monitor.theirs.close()
 
     def __enter__(self):
         return self
@@ -215,13 +266,26 @@ class Qemu:
             self.end()
             return self.process.returncode
 
+    def failure(self):
+        """Why the machine runs no more, if it doesn't. Never waits."""
+        self.monitor.feed()
+        status = self.process.poll()
+        if status is not None:
+            return describe_exit(status)
+        if self.monitor.status == "internal-error":
+            return "the machine has stopped by an internal error of QEMU or KVM"
+        if self.monitor.status:
+            return f"the machine has stopped, QEMU calls it {self.monitor.status}"
+        return None
+
     def end(self):
         """At once, by its own process id: it has nothing to save, and may be stopped or hang."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
+        for stream in (self.process.stdout, self.process.stderr, self.monitor):
+            if stream:
+                stream.close()
 
 
 def describe_exit(status):

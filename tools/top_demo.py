@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 
+import accelerator
 import launch
 import traffic
 from launch import Problem
@@ -62,6 +63,7 @@ class Demonstration:
 
     def __init__(self, kernel, capture, stack):
         launch.need_file(kernel, "build it with make")
+        accel, _ = accelerator.choose(kernel)
         scratch = stack.enter_context(launch.Scratch())
         self.console = os.path.join(scratch.name, "console")
         self.sockets = [launch.bind_datagram(scratch.tester(port)) for port in (0, 1)]
@@ -69,7 +71,6 @@ class Demonstration:
             stack.callback(sock.close)
         self.peers = [scratch.qemu(port) for port in (0, 1)]
         self.frames = self._frames(capture)
-        accel, _ = launch.accelerator()
         netdevs = [launch.dgram_netdev(port, scratch) for port in (0, 1)]
         command = launch.qemu_command(kernel, netdevs, "stats=0", accel)
         command += ["-chardev", f"socket,id=top,path={launch.escape(self.console)},server=on,"
@@ -91,12 +92,17 @@ class Demonstration:
     def _wait_for_console(self):
         limit = time.monotonic() + CONNECT_PATIENCE_S
         while not os.path.exists(self.console):
-            status = self.qemu.process.poll()
-            if status is not None:
-                raise Problem(launch.describe_exit(status))
+            if failure := self.qemu.failure():
+                raise Problem(failure)
             if time.monotonic() > limit:
                 raise Problem("QEMU has made no console: see what it says with make run")
             time.sleep(0.02)
+
+    def check(self):
+        """Fails once the machine has stopped by an error: QEMU and its console stay then."""
+        self.qemu.monitor.feed()
+        if self.qemu.monitor.status is not None:
+            raise Problem(self.qemu.failure())
 
     def start_traffic(self, stack):
         """Once the machine answers: an earlier frame would be lost. May be called again."""

@@ -140,7 +140,7 @@ def run(build, guest, device, phases):
             bed.line()  # it listens
             with launch.Qemu(qemu_command(build, folder, guest, device), None) as qemu:
                 for _ in range(1 + len(phases)):
-                    line = bed.line(alive=lambda: qemu.process.poll() is None)
+                    line = bed.line(alive=lambda: qemu.failure() is None)
                     if line is None:
                         kind = launch.Problem if results else NeverForwarded
                         raise kind(f"{guest.name}: {bed.complaint()}\n{console_tail(folder)}")

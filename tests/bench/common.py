@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import accelerator
 import launch
 
 
@@ -31,4 +32,9 @@ def run(main):
     """Calls main() with the build folder. Whoever interrupts or terminates it ends all that it has
     started, too: the with blocks are left."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    launch.run_main(lambda: main(sys.argv[1]))
+
+    def measure():
+        accelerator.choose(None, only_tcg="instructions are counted by a plugin of TCG")
+        return main(sys.argv[1])
+
+    launch.run_main(measure)

@@ -1,5 +1,6 @@
 """What all system tests share: machines that always end, and traces of those that failed."""
 
+import os
 import re
 import shutil
 import signal
@@ -14,6 +15,8 @@ from places import ELF, FAILURES, ROOT
 def pytest_configure(config):
     """A terminated test run must end its machines too, which atexit does."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # The tests prove under TCG what they prove; the tools that they start use it, too.
+    os.environ["ACCEL"] = "tcg"
 
 
 def is_worker(config):

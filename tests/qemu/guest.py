@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 import capture
 from console import SocketConsole, UnreadConsole
-from places import ACCELERATOR, ELF, QEMU
+from places import ELF, QEMU
 from qmp import Qmp
 from wire import Endpoint
+
+import accelerator
 
 # A machine of the tests is up within a second; a busy one may take many times that.
 START_TIMEOUT_S = 120
@@ -235,7 +237,8 @@ class Guest:
         command = ["setpriv", "--pdeathsig", "KILL", QEMU]
         if machine.namespace:
             command = ["ip", "netns", "exec", machine.namespace] + command
-        command += ["-machine", machine.machine, "-accel", ACCELERATOR, "-cpu", machine.cpu]
+        accel, _ = accelerator.choose(ELF)
+        command += ["-machine", machine.machine, "-accel", accel, "-cpu", machine.cpu]
         command += ["-m", str(machine.memory_mib), "-nodefaults", "-display", "none"]
         if machine.shared_memory:
             memory = f"memory-backend-memfd,id=memory,size={machine.memory_mib}M,share=on"

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -16,5 +17,6 @@ FAILURES = BUILD / "test-failures"
 QEMU = os.environ.get("QEMU") or "qemu-system-x86_64"
 if "/" in QEMU:  # for tools that a test starts elsewhere, too
     os.environ["QEMU"] = QEMU = os.path.abspath(QEMU)
-# The tests prove what they prove under TCG; "kvm" shows that KVM does the same.
-ACCELERATOR = os.environ.get("BAREWIRE_ACCEL", "tcg")
+
+# The tools are no package; their folder comes after the tests' own.
+sys.path.append(str(ROOT / "tools"))

@@ -27,8 +27,7 @@ import pytest
 import capture
 from places import BUILD, ELF, ROOT
 
-sys.path.append(str(ROOT / "tools"))
-import traffic  # noqa: E402  the tools are no package; their folder comes after the tests' own
+import traffic
 
 RUN = ROOT / "tools" / "run"
 STAND_IN = ROOT / "tests" / "qemu" / "stand_in_qemu"
@@ -79,7 +78,7 @@ class Place:
 
     def environment(self, stand_in, **variables):
         kept = {name: value for name, value in os.environ.items()
-                if name not in ("PCAP", "DURATION", "TAP0", "TAP1", "CMDLINE")}
+                if name not in ("PCAP", "DURATION", "TAP0", "TAP1", "CMDLINE", "KVM_TRIAL")}
         kept.update(variables, TMPDIR=self.scratch)
         if stand_in is not None:
             kept.update(QEMU=str(STAND_IN), STAND_IN=stand_in, STAND_IN_TOLD=self.told)

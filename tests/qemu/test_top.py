@@ -26,10 +26,9 @@ from places import BUILD, ELF, ROOT
 from test_run import InTerminal
 from top_machine import TopMachine
 
-sys.path.append(str(ROOT / "tools"))
-import top_monitor  # noqa: E402  the tools are no package; their folder comes after the tests' own
-import top_screen  # noqa: E402
-import top_view  # noqa: E402
+import top_monitor
+import top_screen
+import top_view
 
 TOP = ROOT / "tools" / "top"
 LIMIT_S = 120
