@@ -362,10 +362,11 @@ coverage: $(COV_PROGRAMS) ## Branches of drivers/ and net/ that units and fuzz c
 	@tools/coverage $(OUT)/coverage $(OUT)/fuzz $(COV_PROGRAMS)
 
 # ---- Tests ------------------------------------------------------------------------------------
-.PHONY: test test-host test-qemu test-virtio test-qemu10 soak
 
-test: $(HOST_PROGRAMS) all $(OUT)/capture.pcap ## Units and system tests; ends with 'N passed, N failed'
-	@PYTHON='$(PYTHON)' tools/test $(OUT) $(HOST_PROGRAMS) --system $(TESTS)
+.PHONY: test test-host test-qemu test-kvm test-virtio test-qemu10 soak
+
+test: $(HOST_PROGRAMS) all $(OUT)/capture.pcap kvm-trial ## Units and system tests; ends with 'N passed, N failed'
+	@$(tried) PYTHON='$(PYTHON)' tools/test $(OUT) $(HOST_PROGRAMS) --system $(TESTS)
 
 # TEST=lane is test_lane, TEST=replay_ring a corpus; several if it has several words.
 CHOSEN := $(if $(TEST),$(filter $(TEST:%=$(OUT)/host/%) $(TEST:%=$(OUT)/host/test_%),$(HOST_PROGRAMS)),$(HOST_PROGRAMS))
@@ -373,11 +374,14 @@ CHOSEN := $(if $(TEST),$(filter $(TEST:%=$(OUT)/host/%) $(TEST:%=$(OUT)/host/tes
 test-host: $(CHOSEN) ## Only the units, on this machine; TEST=lane for those of tests/host/test_lane.c
 	@tools/test $(OUT) $(CHOSEN)
 
-test-qemu: all $(OUT)/capture.pcap ## Only the system tests; TESTS='-k pvh' goes to pytest
-	@PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
+test-qemu: all $(OUT)/capture.pcap kvm-trial ## Only the system tests; TESTS='-k pvh' goes to pytest
+	@$(tried) PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
+
+test-kvm: all $(OUT)/capture.pcap kvm-trial ## All system tests that make sense under KVM, there
+	@$(tried) PYTHON='$(PYTHON)' tools/test $(OUT) --kvm -rs $(TESTS)
 
 test-virtio: all ## Every form of QEMU's card, DPDK, vhost-net: some minutes
-	@PYTHON='$(PYTHON)' tools/test $(OUT) --system -m virtio -rs $(TESTS)
+	@PYTHON='$(PYTHON)' tools/test $(OUT) --tcg -m virtio -rs $(TESTS)
 
 test-qemu10: all $(OUT)/capture.pcap qemu-10 ## The system tests on QEMU 10
 	@QEMU='$(abspath $(QEMU_10))' PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
@@ -385,7 +389,7 @@ test-qemu10: all $(OUT)/capture.pcap qemu-10 ## The system tests on QEMU 10
 soak: all ## Links, cards, resets, orders, lone frames for DURATION=600 seconds, and as long again
 	@BAREWIRE_SOAK_S='$(or $(DURATION),600)' PYTHON='$(PYTHON)' \
 		BAREWIRE_SOAK_SEED=$${BAREWIRE_SOAK_SEED:-$$(date +%s)} JOBS=1 \
-		tools/test $(OUT) --system -k test_soak -s
+		tools/test $(OUT) --tcg -k test_soak -s
 
 # ---- Benchmarks -------------------------------------------------------------------------------
 # Nothing is asserted. Instructions and cache lines are exact; times depend on the machine.

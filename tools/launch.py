@@ -163,13 +163,17 @@ def qemu_program():
     return os.environ.get("QEMU") or "qemu-system-x86_64"
 
 
+def cpu_words(accel):
+    """QEMU's words for a processor with all that there is."""
+    # Some KVMs state ARCH_CAPABILITIES and then refuse the values: QEMU aborts.
+    return "max,arch-capabilities=off" if accel == "kvm" else "max"
+
+
 def qemu_command(kernel, netdevs, cmdline, accel, machine="pc"):
     """The whole line; the guest's COM1 is QEMU's standard output."""
-    # Some KVMs state ARCH_CAPABILITIES and then refuse the values: QEMU aborts.
-    cpu = "max,arch-capabilities=off" if accel == "kvm" else "max"
     command = [
         qemu_program(), "-no-user-config", "-nodefaults",
-        "-machine", f"{machine},accel={accel}", "-cpu", cpu, "-m", "128",
+        "-machine", f"{machine},accel={accel}", "-cpu", cpu_words(accel), "-m", "128",
         "-display", "none", "-monitor", "none", "-serial", "stdio",
         # A panic leaves through port 0xf4; without the device it would reboot, again and again.
         "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",

@@ -11,12 +11,36 @@ import pytest
 import guest as machines
 from places import ELF, FAILURES, ROOT
 
+import accelerator
+import launch
+
+
+def pytest_addoption(parser):
+    parser.addoption("--kvm", choices=["part", "all"],
+                     help="run under KVM: only what is marked kvm, or all that makes sense there")
+
 
 def pytest_configure(config):
     """A terminated test run must end its machines too, which atexit does."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # The tests prove under TCG what they prove; the tools that they start use it, too.
-    os.environ["ACCEL"] = "tcg"
+    try:
+        config.why_not_kvm = choose_accelerator(config.getoption("kvm"))
+    except launch.Problem as problem:
+        pytest.exit(str(problem), 2)
+
+
+def choose_accelerator(kvm):
+    """Sets ACCEL for all machines, those of tools too. Returns why none can run under KVM, or "".
+
+    Without --kvm the tests run under TCG: they prove there what they prove, on every machine."""
+    if kvm and accelerator.wish() == "tcg":
+        return "ACCEL=tcg"
+    if kvm and not ELF.exists():
+        return "there is no kernel"
+    if kvm and accelerator.choose(ELF)[0] == "tcg":
+        return accelerator.kvm_refusal(ELF)
+    os.environ["ACCEL"] = "kvm" if kvm else "tcg"
+    return ""
 
 
 def is_worker(config):
@@ -25,19 +49,44 @@ def is_worker(config):
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist's own hook looks at the groups
-def pytest_collection_modifyitems(items):
-    """For tests that run side by side: those that share a machine follow one another in one process,
+def pytest_collection_modifyitems(config, items):
+    """Chooses those that make sense under the accelerator.
+
+    For tests that run side by side: those that share a machine follow one another in one process,
     and those that take long begin first, so that none of them is waited for at the end."""
+    select(config, items)
     for item in items:
+        if config.why_not_kvm:
+            item.add_marker(pytest.mark.skip(reason=f"no KVM: {config.why_not_kvm}"))
         if "shared" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+def select(config, items):
+    """Leaves out what is for the other accelerator, and of the tests for both what wasn't asked for."""
+    kvm = config.getoption("kvm")
+
+    def chosen(item):
+        marked = {mark.name for mark in item.iter_markers()}
+        if kvm == "part":
+            return bool({"kvm", "only_kvm"} & marked)
+        return ("only_tcg" if kvm else "only_kvm") not in marked
+
+    left_out = [item for item in items if not chosen(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = filter(chosen, items)
+
+
+def failures_folder(config):
+    """Where failed tests leave their traces; each accelerator's last run has its own."""
+    return FAILURES / (os.environ["ACCEL"] if config.getoption("kvm") else "tcg")
+
+
 def pytest_sessionstart(session):
     """Old traces would be taken for this run's. Without a kernel there is nothing to test."""
     if not is_worker(session.config):
-        shutil.rmtree(FAILURES, ignore_errors=True)
+        shutil.rmtree(failures_folder(session.config), ignore_errors=True)
     if not ELF.exists():
         pytest.exit(f"{ELF} is missing: run 'make' first (BAREWIRE_BUILD= names another folder)", 2)
 
@@ -49,22 +98,25 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if not report.failed:
         return
-    folder = FAILURES / re.sub(r"[^\w.=-]+", "_", item.nodeid.split("/")[-1])
+    folder = failures_folder(item.config) / re.sub(r"[^\w.=-]+", "_", item.nodeid.split("/")[-1])
     for number, one in enumerate(machines.running()):
         one.save(folder / f"machine{number}")
     shown = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
     report.sections.append(("serial log and captures", f"left in {shown}/"))
 
 
-def pytest_terminal_summary(terminalreporter):
-    """The closing line."""
+def pytest_terminal_summary(terminalreporter, config):
+    """The closing line, and why a whole part was skipped."""
     counts = {
         name: len(terminalreporter.stats.get(name, []))
         for name in ("passed", "failed", "error", "skipped")
     }
     failed = counts["failed"] + counts["error"]
+    if config.why_not_kvm:
+        terminalreporter.write_line(f"skipped, KVM cannot be used: {config.why_not_kvm}")
+    where = "under KVM" if config.getoption("kvm") else "under TCG"
     terminalreporter.write_line(
-        f"system tests: {counts['passed']} passed, {failed} failed, {counts['skipped']} skipped"
+        f"system tests {where}: {counts['passed']} passed, {failed} failed, {counts['skipped']} skipped"
     )
 
 

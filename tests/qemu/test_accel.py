@@ -6,6 +6,8 @@ QEMU is stand_in_qemu as a rule: the same KVM cannot work and fail on one machin
 """
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -244,6 +246,67 @@ def test_make_call_for_several_tools_tries_once(place):
 
 
 def test_make_call_says_why_kvm_that_was_asked_for_is_not_possible(place):
-    done = make(place, "run", ACCEL="kvm", STAND_IN_KVM="dump")
+    done = make(place, "test-qemu", ACCEL="kvm", STAND_IN_KVM="dump")
     assert done.returncode == 2
     assert f"ACCEL=kvm is not possible here: {DUMP}" in done.stdout
+    assert "passed" not in done.stdout
+
+
+PYTEST = """#!/bin/sh
+for word; do
+    case $word in
+        *xdist*) exit 1 ;;
+        --kvm=*) kvm=yes ;;
+        --junitxml=*) report=${word#*=} ;;
+    esac
+done
+if [ "$kvm" ]; then counts='tests="60" skipped="SKIPPED"'; else counts='tests="9" skipped="0"'; fi
+echo "<testsuites><testsuite name=\\"x\\" errors=\\"0\\" failures=\\"0\\" $counts>" >"$report"
+"""
+
+
+@pytest.mark.parametrize(
+    "skipped, line", [(0, "69 passed, 0 failed"), (60, "9 passed, 0 failed, 60 skipped")])
+def test_closing_line_counts_both_parts_and_what_was_skipped(tmp_path, skipped, line):
+    program = tmp_path / "python"
+    program.write_text(PYTEST.replace("SKIPPED", str(skipped)))
+    program.chmod(0o755)
+    done = subprocess.run(
+        [str(ROOT / "tools" / "test"), str(tmp_path), "--system"], text=True, capture_output=True,
+        env={**os.environ, "PYTHON": str(program)}, timeout=LIMIT_S, check=False)
+    assert done.stdout.splitlines()[-1] == line
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("line, total", [
+    ("9 passed, 0 failed", "11 passed, 0 failed"),
+    ("9 passed, 0 failed, 3 skipped", "11 passed, 0 failed, 3 skipped"),
+    ("9 passed, 2 failed, 3 skipped", "11 passed, 2 failed, 3 skipped"),
+])
+def test_what_a_clean_checkout_must_pass_counts_skipped_tests(tmp_path, line, total):
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    program = tmp_path / "make"
+    program.write_text(f"#!/bin/sh\ncase $* in *' test') echo '{line}' ;; esac\n")
+    program.chmod(0o755)
+    done = subprocess.run(
+        [str(tmp_path / ".ci" / "run")], text=True, capture_output=True, check=False,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, timeout=LIMIT_S)
+    assert done.stdout.splitlines()[-1] == total
+    assert done.returncode == (", 0 failed" not in line)
+
+
+def collected(*words, **variables):
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q",
+         str(ROOT / "tests" / "qemu"), *words], text=True, stdout=subprocess.PIPE,
+        env={**os.environ, "BAREWIRE_BUILD": str(BUILD), **variables}, timeout=LIMIT_S, check=False)
+    return [line for line in done.stdout.splitlines() if re.match(r"\S+::", line)], done.stdout
+
+
+def test_part_under_kvm_is_short_and_counted_where_it_is_skipped():
+    tests, text = collected("--kvm=part", ACCEL="tcg")
+    assert 40 <= len(tests) <= 60
+    assert "skipped, KVM cannot be used: ACCEL=tcg" in text
+    under_tcg, _ = collected(ACCEL="tcg")
+    only_kvm = set(tests) - set(under_tcg)
+    assert only_kvm and all("test_kvm.py" in name for name in only_kvm)

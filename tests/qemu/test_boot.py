@@ -21,6 +21,7 @@ def assert_boot_event(guest, protocol, memory_mib=64):
     assert memory_mib - RAM_TOLERANCE_MIB <= event.integer("ram_mib") <= memory_mib
 
 
+@pytest.mark.kvm
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 def test_kernel_option_boots_by_multiboot1_and_forwards(boot, machine):
     guest = boot(machine=machine)
@@ -28,6 +29,7 @@ def test_kernel_option_boots_by_multiboot1_and_forwards(boot, machine):
     works(guest)
 
 
+@pytest.mark.kvm
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 def test_kernel_without_multiboot1_header_boots_by_pvh_and_forwards(boot, tmp_path, machine):
     guest = boot(machine=machine, kernel=images.pvh_only(tmp_path), words="stats=1")
@@ -36,6 +38,7 @@ def test_kernel_without_multiboot1_header_boots_by_pvh_and_forwards(boot, tmp_pa
     assert guest.stats(0)["rx_packets"]  # the command line has come along
 
 
+@pytest.mark.kvm
 @pytest.mark.parametrize("pvh", [False, True], ids=["multiboot1", "pvh"])
 def test_microvm_without_pci_boots_and_stays_up_without_ports(boot, tmp_path, pvh):
     kernel = {"kernel": images.pvh_only(tmp_path)} if pvh else {}
@@ -53,7 +56,11 @@ def test_machine_that_cannot_tell_its_clock_rate_says_so_and_boots(boot):
 
 
 @pytest.mark.parametrize(
-    "command, protocol", [("multiboot", "multiboot1"), ("multiboot2", "multiboot2")]
+    "command, protocol",
+    [
+        ("multiboot", "multiboot1"),
+        pytest.param("multiboot2", "multiboot2", marks=pytest.mark.kvm),
+    ],
 )
 def test_grub_under_seabios_boots_and_hands_over_the_words(boot, tmp_path, command, protocol):
     image = images.iso(tmp_path, command, "stats=1 log=debug wrong=word")
@@ -80,6 +87,7 @@ def test_release_image_boots_under_seabios(boot, medium):
     works(guest)
 
 
+@pytest.mark.only_tcg
 @pytest.mark.parametrize("machine", ["pc", "q35"])
 def test_release_image_boots_under_ovmf(start, tmp_path, machine):
     guest = start(machine=machine, memory_mib=256, boot=images.ovmf(tmp_path) + images.cdrom(ISO))

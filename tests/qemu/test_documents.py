@@ -10,6 +10,8 @@ from places import ROOT
 DOMAIN = ROOT / "tools" / "barewire.xml"
 SCHEMA = "/usr/share/libvirt/schemas/domain.rng"
 
+pytestmark = pytest.mark.only_tcg
+
 
 @pytest.fixture(scope="module")
 def domain():

@@ -36,7 +36,7 @@ def trace_names(guest):
     "fault, vector, number, error",
     [
         ("text", "page-fault", PAGE_FAULT, PRESENT | WRITE),
-        ("null", "page-fault", PAGE_FAULT, WRITE),
+        pytest.param("null", "page-fault", PAGE_FAULT, WRITE, marks=pytest.mark.kvm),
         ("stack", "page-fault", PAGE_FAULT, WRITE),
         ("exec", "page-fault", PAGE_FAULT, PRESENT | FETCH),
         ("divide", "divide-error", 0, 0),
@@ -123,7 +123,9 @@ def test_pvpanic_is_left_alone_where_there_is_none(start):
     assert not guest.qmp.find("GUEST_PANICKED")
 
 
-@pytest.mark.parametrize("machine", ["pc", "q35", "microvm"])
+@pytest.mark.parametrize(
+    "machine", ["pc", "q35", pytest.param("microvm", marks=pytest.mark.kvm)]
+)
 @pytest.mark.parametrize("action", ["reboot", "poweroff"])
 def test_panic_word_chooses_the_end(start, action, machine):
     guest = start(ports=0, machine=machine, words=f"panic={action} fault=null", debug_exit=False)

@@ -92,6 +92,7 @@ def test_address_of_the_command_line_is_a_later_cards_too(boot):
     works(guest)
 
 
+@pytest.mark.kvm
 @pytest.mark.parametrize("kind", KINDS, ids=NAMES)
 def test_card_goes_and_another_takes_its_place_and_its_number(boot, kind):
     guest = kind.boot(boot, ports=4, slots=4)

@@ -52,7 +52,7 @@ def assert_woken_by_devices(guest):
     assert not guest.find("warn")
 
 
-@pytest.mark.parametrize("machine", ["pc", "q35"])
+@pytest.mark.parametrize("machine", [pytest.param("pc", marks=pytest.mark.kvm), "q35"])
 @pytest.mark.parametrize("card", CARDS)
 def test_lone_frames_at_random_moments_wake_the_core(boot, machine, card):
     options, transport, interrupt = CARDS[card]
@@ -71,6 +71,7 @@ def test_bursts_with_pauses_pass_whole(boot):
     assert_woken_by_devices(guest)
 
 
+@pytest.mark.kvm
 def test_many_ports_share_one_line(boot):
     guest = boot(ports=["vectors=0"] * 8, words="stats=1")
     lines = {event["interrupt"] for event in guest.find("port")}
@@ -82,7 +83,10 @@ def test_many_ports_share_one_line(boot):
     assert_woken_by_devices(guest)
 
 
-@pytest.mark.parametrize("machine, ports", [("pc", 2), ("q35", 2), ("microvm", 0)])
+@pytest.mark.parametrize(
+    "machine, ports",
+    [("pc", 2), ("q35", 2), pytest.param("microvm", 0, marks=pytest.mark.kvm)],
+)
 def test_quiet_machine_wakes_a_few_times_a_second(boot, machine, ports):
     guest = boot(ports=ports, machine=machine, words="stats=2")
     first = idle(guest)
@@ -152,6 +156,7 @@ def test_interrupt_storm_costs_nobody_a_frame(boot):
     assert not guest.find("error") + guest.find("warn") + guest.find("reset")
 
 
+@pytest.mark.kvm
 def test_typed_line_wakes_the_core(boot):
     guest = boot(words="stats=1")
     for _ in range(3):

@@ -1,5 +1,7 @@
 """Cables pulled and plugged in again, by QMP set_link, and announcements."""
 
+import pytest
+
 import capture
 from exchange import silent, works
 from flood import Flood
@@ -18,6 +20,7 @@ def counter(guest, port, key):
     return guest.later_stats(port).integer(key)
 
 
+@pytest.mark.kvm
 def test_frames_for_a_link_that_is_down_are_counted_and_never_leave(boot):
     guest = boot(ports=4, words="stats=1")
     works(guest)
@@ -70,6 +73,7 @@ def test_cables_are_pulled_many_times_and_the_other_pair_loses_nothing(boot):
     silent(guest, 0, 1, 2, 3)
 
 
+@pytest.mark.kvm
 def test_port_with_packed_rings_sends_again_after_its_link_was_down(boot):
     """QEMU 7.2 starts such a ring anew while the link is down, and wants no doorbell from then on."""
     guest = boot(ports=["packed=on"] * 2)
@@ -82,6 +86,7 @@ def test_port_with_packed_rings_sends_again_after_its_link_was_down(boot):
     assert not guest.find("warn")
 
 
+@pytest.mark.kvm
 def test_link_of_a_saturated_pair_is_seen_and_every_frame_accounted_for(boot):
     """What QEMU was given before barewire saw that the link is down, QEMU itself throws away."""
     guest = boot(ports=4, words="stats=1")

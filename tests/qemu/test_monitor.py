@@ -204,6 +204,7 @@ def test_wires_and_mode_change(boot):
     assert all(pool["missing"] == "0" for pool in named(guest.ask("memory"), "memory")[1:])
 
 
+@pytest.mark.kvm
 def test_reset_takes_a_port_out_and_back(boot):
     guest = boot(ports=4)
     works(guest, 0, 1)
@@ -215,6 +216,7 @@ def test_reset_takes_a_port_out_and_back(boot):
     assert all(pool["missing"] == "0" for pool in named(guest.ask("memory"), "memory")[1:])
 
 
+@pytest.mark.kvm
 @pytest.mark.parametrize("command, action", [("poweroff", "poweroff"), ("reboot", "reboot")])
 def test_the_machine_ends_in_order(boot, command, action):
     guest = boot(words="stats=0")

@@ -1,5 +1,7 @@
 """A machine that is stopped, put back to an earlier moment, or moved to another QEMU."""
 
+import pytest
+
 import capture
 from exchange import silent, works
 from flood import Flood
@@ -16,6 +18,7 @@ def undisturbed(guest, start=0):
         assert not [event for event in guest.find(name) if event.number >= start]
 
 
+@pytest.mark.kvm
 def test_machine_stopped_in_full_traffic_goes_on_where_it_was(boot):
     """QEMU throws away what it holds itself when the machine stops; barewire loses nothing."""
     guest = boot(words="stats=1")
@@ -71,6 +74,7 @@ def wait_received(guest, packets, start):
     return guest.wait("stats", count, start=start, port=0)
 
 
+@pytest.mark.kvm
 def test_machine_put_back_to_a_saved_moment_forwards_on(boot, tmp_path):
     guest = boot(words="stats=1")
     add_drive(guest, tmp_path / "state.qcow2")
@@ -91,6 +95,7 @@ def test_machine_put_back_to_a_saved_moment_forwards_on(boot, tmp_path):
     silent(guest, 0, 1)
 
 
+@pytest.mark.kvm
 def test_machine_moved_to_another_qemu_through_a_file_forwards_on(boot, tmp_path):
     guest = boot(words="stats=1")
     works(guest)

@@ -188,6 +188,7 @@ def test_vectors_of_msix_do_not_move_the_configuration_out_of_reach(boot):
     works(guest)
 
 
+@pytest.mark.kvm
 def test_reset_machine_comes_up_again_and_forwards(boot):
     """The devices were in use when the kernel starts for the second time."""
     guest = boot()

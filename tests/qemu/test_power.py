@@ -22,6 +22,7 @@ def assert_powered_off(guest):
     assert guest.qmp.wait("SHUTDOWN")["data"]["reason"] == "guest-shutdown"
 
 
+@pytest.mark.kvm
 @pytest.mark.parametrize("machine", MACHINES)
 def test_power_button_ends_the_machine_with_last_counters_and_bye(boot, machine):
     guest = boot(machine=machine, words="stats=0", debug_exit=False)
@@ -38,6 +39,7 @@ def test_power_button_ends_the_machine_with_last_counters_and_bye(boot, machine)
         assert (stats.integer("rx_packets"), stats.integer("tx_packets")) == (50, 50)
 
 
+@pytest.mark.kvm
 def test_power_button_ends_a_microvm_too(boot):
     guest = boot(ports=0, machine="microvm", debug_exit=False)
     press(guest)
@@ -45,6 +47,7 @@ def test_power_button_ends_a_microvm_too(boot):
     assert guest.console.events[-1]["reason"] == "power-button"
 
 
+@pytest.mark.only_tcg
 def test_power_button_works_under_uefi(boot, tmp_path):
     image = images.iso(tmp_path, "multiboot2", "")
     guest = boot(machine="q35", memory_mib=256, boot=images.ovmf(tmp_path) + images.cdrom(image),

@@ -33,6 +33,8 @@ RUN = ROOT / "tools" / "run"
 STAND_IN = ROOT / "tests" / "qemu" / "stand_in_qemu"
 LIMIT_S = 120
 
+pytestmark = pytest.mark.only_tcg  # QEMU is a stand-in in most of them
+
 SUMMARY = re.compile(r"(\d) -> (\d): sent (\d+) received (\d+) lost (\d+) corrupted (\d+) "
                      r"out-of-order (\d+) rate (\d+) frames/s")
 

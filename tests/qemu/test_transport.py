@@ -59,6 +59,7 @@ def test_card_forwards_by_the_best_interface_it_has(boot, machine, card, transpo
     assert not guest.find("error") and not guest.find("warn")
 
 
+@pytest.mark.kvm
 def test_legacy_and_modern_cards_forward_to_each_other(boot):
     """Their headers differ in length."""
     guest = boot(ports=[LEGACY, MODERN, MODERN, f"{LEGACY},any_layout=off,event_idx=off"])
@@ -67,6 +68,7 @@ def test_legacy_and_modern_cards_forward_to_each_other(boot):
     carries(guest, 2, 3)
 
 
+@pytest.mark.kvm
 def test_packed_and_split_rings_forward_to_each_other(boot):
     guest = boot(ports=[LEGACY, f"{MODERN},packed=on", f"{MODERN},packed=on", MODERN])
     features = [int(event["features"], 16) >> RING_PACKED & 1 for event in guest.find("port")]
@@ -91,7 +93,10 @@ def test_forced_interface_that_a_card_lacks_is_named_and_the_others_forward(boot
     carries(guest)
 
 
-@pytest.mark.parametrize("options", ["", ",disable-legacy=off", ",modern-pio-notify=on"])
+@pytest.mark.parametrize(
+    "options",
+    ["", ",disable-legacy=off", pytest.param(",modern-pio-notify=on", marks=pytest.mark.kvm)],
+)
 def test_card_behind_a_root_port_needs_no_io_window(boot, options):
     guest = boot(
         machine="q35",
@@ -103,6 +108,7 @@ def test_card_behind_a_root_port_needs_no_io_window(boot, options):
     carries(guest)
 
 
+@pytest.mark.kvm
 def test_card_behind_a_root_port_with_an_io_window_can_be_forced_to_legacy(boot):
     guest = boot(
         machine="q35",
@@ -130,6 +136,7 @@ def test_card_whose_memory_lies_above_4_gib_forwards(boot):
     carries(guest)
 
 
+@pytest.mark.only_tcg
 @pytest.mark.skipif(not images.OVMF_CODE.exists(), reason="no OVMF (Debian: ovmf)")
 def test_card_whose_memory_lies_where_ovmf_puts_it_forwards(start, tmp_path):
     """In its 64-bit window, beyond what the first entry of the highest page table maps."""
@@ -149,6 +156,7 @@ def test_card_whose_memory_lies_where_ovmf_puts_it_forwards(start, tmp_path):
     works(guest)
 
 
+@pytest.mark.kvm
 def test_modern_card_comes_up_again_after_a_reset_of_the_machine(boot):
     guest = boot(ports=[MODERN] * 2)
     works(guest)

@@ -41,6 +41,7 @@ def test_loop_that_hangs_is_bitten(start, machine):
     assert not guest.find("panic")
 
 
+@pytest.mark.kvm
 def test_nmi_of_the_watchdog_shows_where_the_loop_hangs(start):
     guest = start(ports=0, words="watchdog=1 fault=hang", devices=dog("inject-nmi"))
     assert guest.wait_exit() == EXIT_PANIC

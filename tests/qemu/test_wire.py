@@ -14,6 +14,7 @@ def wire(shared):
     return shared.get(lambda boot: boot(ports=4, words="stats=1"))
 
 
+@pytest.mark.kvm
 def test_every_frame_of_the_capture_arrives_identical_and_in_order(wire, tmp_path):
     frames = capture.real_capture(tmp_path / "real.pcap")
     assert len(frames) > 20
@@ -33,6 +34,7 @@ def test_full_tagged_frame_of_1518_bytes_passes(wire):
     cross(wire, 0, 1, frames, frames)
 
 
+@pytest.mark.kvm
 def test_rings_go_round_many_times_in_both_directions_without_a_loss(wire):
     there, back = capture.frames(3000, seed=5), capture.frames(3000, seed=6, size=64)
     cross(wire, 2, 3, there, back)
@@ -154,6 +156,7 @@ def test_rx_queue_of_this_size_is_filled_and_goes_round(boot, size):
     cross(guest, 0, 1, capture.frames(1100, seed=size, size=100))
 
 
+@pytest.mark.kvm
 def test_frames_wait_for_a_machine_that_is_stopped_and_none_is_lost(boot):
     guest = boot()
     guest.qmp.command("stop")
