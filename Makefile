@@ -384,7 +384,7 @@ test-virtio: all ## Every form of QEMU's card, DPDK, vhost-net: some minutes
 	@PYTHON='$(PYTHON)' tools/test $(OUT) --tcg -m virtio -rs $(TESTS)
 
 test-qemu10: all $(OUT)/capture.pcap qemu-10 ## The system tests on QEMU 10
-	@QEMU='$(abspath $(QEMU_10))' PYTHON='$(PYTHON)' tools/test $(OUT) --system $(TESTS)
+	@QEMU='$(abspath $(QEMU_10))' PYTHON='$(PYTHON)' tools/test $(OUT) --tcg $(TESTS)
 
 soak: all ## Links, cards, resets, orders, lone frames for DURATION=600 seconds, and as long again
 	@BAREWIRE_SOAK_S='$(or $(DURATION),600)' PYTHON='$(PYTHON)' \
