@@ -21,11 +21,15 @@ def root_ports(count, reserve="4k"):
     return words
 
 
+# Where a KVM emulates, more lines a second than this can outrun the console.
+WORDS = "stats=3"
+
+
 class Pc:
     """Slots of the root bus, by the registers at 0xae00."""
 
     def boot(self, boot, ports, slots):
-        return boot(ports=[f"addr={n + 4}" for n in range(ports)], words="stats=1")
+        return boot(ports=[f"addr={n + 4}" for n in range(ports)], words=WORDS)
 
     def place(self, n):
         return {"addr": str(n + 4)}
@@ -42,7 +46,7 @@ class Q35:
             machine="q35",
             devices=root_ports(slots) + self.words,
             ports=[f"bus=root{n},{LEGACY}" for n in range(ports)],
-            words="stats=1",
+            words=WORDS,
         )
 
     def place(self, n):

@@ -42,10 +42,10 @@ def test_doorbell_that_returns_before_the_device_has_worked_costs_no_frame(boot,
     """With ioeventfd the host's kernel takes it, and QEMU gets to know later."""
     guest = boot(ports=[f"ioeventfd={ioeventfd}"] * 2, words="stats=1")
     guest.trace("virtio_pci_notify_write")
-    lone_frames(guest, 40)
-    cross(guest, 0, 1, capture.frames(300, seed=1), capture.frames(300, seed=2))
+    lone_frames(guest, 20)
+    cross(guest, 0, 1, capture.frames(100, seed=1), capture.frames(100, seed=2))
     taken_by_qemu = guest.traced("virtio_pci_notify_write")
-    assert taken_by_qemu == 0 if ioeventfd == "on" else taken_by_qemu >= 40
+    assert taken_by_qemu == 0 if ioeventfd == "on" else taken_by_qemu >= 20
     assert_woken_by_devices(guest)
 
 
@@ -54,7 +54,7 @@ def test_devices_wake_the_core_whoever_has_the_interrupt_controllers(boot, irqch
     """On, as in all other tests: PIC, I/O APIC and local APIC are the kernel's. Split: only the last."""
     guest = boot(ports=["vectors=0", ""], machine=f"pc,kernel-irqchip={irqchip}", words="stats=1")
     assert [guest.port(port)["interrupt"] for port in (0, 1)] == ["line", "message"]
-    lone_frames(guest, 40)
+    lone_frames(guest, 20)
     assert_woken_by_devices(guest)
 
 

@@ -108,7 +108,6 @@ def test_card_behind_a_root_port_needs_no_io_window(boot, options):
     carries(guest)
 
 
-@pytest.mark.kvm
 def test_card_behind_a_root_port_with_an_io_window_can_be_forced_to_legacy(boot):
     guest = boot(
         machine="q35",

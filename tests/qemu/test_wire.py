@@ -34,7 +34,6 @@ def test_full_tagged_frame_of_1518_bytes_passes(wire):
     cross(wire, 0, 1, frames, frames)
 
 
-@pytest.mark.kvm
 def test_rings_go_round_many_times_in_both_directions_without_a_loss(wire):
     there, back = capture.frames(3000, seed=5), capture.frames(3000, seed=6, size=64)
     cross(wire, 2, 3, there, back)
