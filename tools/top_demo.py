@@ -9,6 +9,7 @@ import time
 
 import accelerator
 import launch
+import top_monitor
 import traffic
 from launch import Problem
 
@@ -59,13 +60,13 @@ class Waves(threading.Thread):
 
 
 class Demonstration:
-    """QEMU with two ports and traffic between them; `console` is the path of its second console."""
+    """QEMU with two ports and traffic between them; `line` is its second console."""
 
     def __init__(self, kernel, capture, stack):
         launch.need_file(kernel, "build it with make")
         accel, _ = accelerator.choose(kernel)
         scratch = stack.enter_context(launch.Scratch())
-        self.console = os.path.join(scratch.name, "console")
+        console = os.path.join(scratch.name, "console")
         self.sockets = [launch.bind_datagram(scratch.tester(port)) for port in (0, 1)]
         for sock in self.sockets:
             stack.callback(sock.close)
@@ -73,11 +74,11 @@ class Demonstration:
         self.frames = self._frames(capture)
         netdevs = [launch.dgram_netdev(port, scratch) for port in (0, 1)]
         command = launch.qemu_command(kernel, netdevs, "stats=0", accel)
-        command += ["-chardev", f"socket,id=top,path={launch.escape(self.console)},server=on,"
+        command += ["-chardev", f"socket,id=top,path={launch.escape(console)},server=on,"
                     "wait=off", "-serial", "chardev:top"]
         self.qemu = stack.enter_context(launch.Qemu(command, subprocess.DEVNULL))
         self.waves = None
-        self._wait_for_console()
+        self.line = self._open_console(console)
 
     @staticmethod
     def _frames(capture):
@@ -89,13 +90,18 @@ class Demonstration:
             raise Problem(f"{capture} has no frame that can be sent: build it with make top")
         return frames
 
-    def _wait_for_console(self):
+    def _open_console(self, console):
+        """Once QEMU listens there, which is a moment after the socket has its name."""
         limit = time.monotonic() + CONNECT_PATIENCE_S
-        while not os.path.exists(self.console):
-            if failure := self.qemu.failure():
-                raise Problem(failure)
-            if time.monotonic() > limit:
-                raise Problem("QEMU has made no console: see what it says with make run")
+        while True:
+            try:
+                return top_monitor.Line(console)
+            except Problem as problem:
+                if failure := self.qemu.failure():
+                    raise Problem(failure) from problem
+                if time.monotonic() > limit:
+                    raise Problem("QEMU has made no console: see what it says with "
+                                  "make run") from problem
             time.sleep(0.02)
 
     def check(self):

@@ -86,7 +86,7 @@ def test_an_empty_out_builds_in_build():
 # What each target is called with, and what it then does, as make -n shows it.
 CALLS = {
     "iso": (["CMDLINE=stats=60 wire=0-1"], r"CMDLINE='stats=60 wire=0-1' tools/grub-config"),
-    "deps": (["YES=1"], r"tools/deps install build"),
+    "deps": (["YES=1"], r"tools/deps deps"),
     "run": (["DURATION=10"], r"tools/run --kernel \S+/barewire.elf --capture \S+/capture.pcap$"),
     "top": (["CONSOLE=/run/barewire"], r"tools/top --kernel \S+ --capture \S+$"),
     "debug": ([], r"tools/debug --kernel \S+ --symbols \S+/barewire.debug$"),
@@ -96,7 +96,7 @@ CALLS = {
     "test": ([], r"tools/test \S+ \S+/test_.* --system"),
     "test-host": ([], r"tools/test \S+ \S+/test_"),
     "test-qemu": (["TESTS=-k pvh"], r"tools/test \S+ --system -k pvh$"),
-    "test-virtio": ([], r"tools/test \S+ --system -m virtio -rs"),
+    "test-virtio": ([], r"tools/test \S+ --tcg -m virtio -rs"),
     "soak": (["DURATION=600"], r"BAREWIRE_SOAK_S='600'"),
     "bench": ([], r"tests/bench/bench \S+$"),
     "bench-peers": ([], r"tests/bench/peers \S+$"),

@@ -598,7 +598,7 @@ def test_ctrl_c_before_the_start_leaves_in_one_line(place, sample):
         rest = tool.stdout.read()
         assert tool.wait(LIMIT_S) == 130
     os.close(write_end)
-    assert rest == "run: left by Ctrl-C\n"
+    assert rest == "run: accelerator TCG\nrun: left by Ctrl-C\n"
 
 
 def await_reading(pid, write_end):
