@@ -232,6 +232,24 @@ TEST(an_unassigned_bar_has_base_0_and_its_size)
     assert_true(devices[0].bars[0].is_io);
 }
 
+/* OVMF leaves registers so where a bridge has no window for them. */
+TEST(a_bar_that_was_left_sized_has_its_size_and_no_address)
+{
+    struct sim_pci_function *function = sim_pci_add(0, 2, 0, VIRTIO_NET, CLASS_ETHERNET);
+
+    sim_pci_add_bar(function, 0, 1, 32, 0xffffffe0);
+    sim_pci_add_bar(function, 1, 0, 4096, 0xfffff000);
+    sim_pci_add_bar(function, 2, 12, 16384, 0xffffffffffffc000);
+    sim_pci_add_bar(function, 4, 12, 16384, 0xffffc000); /* the upper half was never sized */
+    assert_int_equal(pci_scan(devices, DEVICES_MAX), 1);
+    static const uint64_t sizes[] = {32, 4096, 16384, 0, 16384, 0};
+    for (unsigned i = 0; i < 6; i++) {
+        assert_int_equal(devices[0].bars[i].base, 0);
+        assert_int_equal(devices[0].bars[i].size, sizes[i]);
+    }
+    assert_int_equal(machine_log_count("warn", ""), 0);
+}
+
 TEST(an_io_bar_of_16_bits_is_sized_as_one_of_32)
 {
     struct sim_pci_function *function = sim_pci_add(0, 2, 0, VIRTIO_NET, CLASS_ETHERNET);

@@ -24,6 +24,8 @@ static uint8_t msix; /* offset of the capability */
  * function could have sent a message. */
 static uint32_t table[8];
 static bool written_while_open;
+/* The bits that an entry's registers do not take: all of them where a bridge leads elsewhere. */
+static uint32_t lost[4];
 
 static uint32_t memory_read(void *context, unsigned bar, uint32_t offset, unsigned width)
 {
@@ -43,7 +45,7 @@ static void memory_write(void *context, unsigned bar, uint32_t offset, unsigned 
     assert_int_equal(width, 4);
     assert_in_range(offset, TABLE, TABLE + 15);
     written_while_open |= (control & (CONTROL_ENABLE | CONTROL_MASK)) == CONTROL_ENABLE;
-    table[(offset - TABLE) / 4] = value;
+    table[(offset - TABLE) / 4] = value & ~lost[(offset - TABLE) / 4];
 }
 
 static int setup(void **state)
@@ -61,6 +63,7 @@ static int setup(void **state)
     function->config[0x3c] = 10;
     memset(table, 0, sizeof(table));
     table[3] = table[7] = 1;
+    memset(lost, 0, sizeof(lost));
     written_while_open = false;
     message = (struct interrupt_message){0};
     return 0;
@@ -146,9 +149,35 @@ TEST(a_table_that_cannot_be_reached_leaves_the_line)
     sim_pci_add_bar(function, BAR, 1, 64, 0xc000);
     sim_pci_set(function, (uint8_t)(msix + 4), 4, BAR);
     assert_line_instead();
+    setup(state); /* the BAR was left sized, in the place of the firmware's flash */
+    sim_pci_add_bar(function, BAR, 0, BAR_BYTES, 0xfffff000);
+    assert_line_instead();
     setup(state); /* page tables have run out */
     sim_bus_refuse_mapping();
     assert_line_instead();
+}
+
+/* Table entry words: address, its upper half, data. */
+TEST(a_table_that_does_not_keep_the_message_leaves_the_line)
+{
+    for (unsigned word = 0; word < 3; word += 2) {
+        setup(state);
+        lost[word] = UINT32_MAX;
+        sim_pci_set(function, (uint8_t)(msix + 2), 2, CONTROL_ENABLE | 1);
+        assert_int_equal(open_device(), PCI_INTERRUPT_BY_LINE);
+        assert_int_equal(control() & CONTROL_ENABLE, 0);
+        assert_false(intx_is_off());
+        assert_false(written_while_open);
+    }
+}
+
+TEST(a_table_that_does_not_keep_the_message_and_no_line_leave_nothing)
+{
+    memset(lost, 0xff, sizeof(lost));
+    function->config[0x3c] = 0;
+    assert_int_equal(open_device(), PCI_INTERRUPT_NONE);
+    assert_int_equal(control() & CONTROL_ENABLE, 0);
+    assert_true(intx_is_off());
 }
 
 TEST(a_function_without_msix_has_its_line)
