@@ -155,6 +155,40 @@ def test_card_whose_memory_lies_where_ovmf_puts_it_forwards(start, tmp_path):
     works(guest)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not images.OVMF_CODE.exists(), reason="no OVMF (Debian: ovmf)")
+def test_card_that_ovmf_has_no_room_for_says_how_it_interrupts_and_forwards(start, tmp_path):
+    """With more root ports than fit into the I/O ports, OVMF leaves all BARs behind some of them as
+    sizing does, with all bits set, and gives them no line."""
+    count = 12
+    roots = []
+    for n in range(count):
+        port = f"pcie-root-port,id=root{n},chassis={n},multifunction=on"
+        roots += ["-device", f"{port},addr={4 + n // 8}.{n % 8}"]
+    guest = start(
+        machine="q35",
+        memory_mib=256,
+        devices=roots,
+        ports=[f"bus=root{n},disable-legacy=off" for n in range(count)],
+        boot=images.ovmf(tmp_path)
+        + images.cdrom(images.iso(tmp_path, "multiboot2", "log=debug stats=1")),
+    )
+    guest.wait("ready", timeout=300)
+    placed = [bool(memory_bars(guest, f"{n + 1:02x}:00.0")[0]) for n in range(count)]
+    assert True in placed and False in placed
+    ways = [guest.port(n)["interrupt"] for n in range(count)]
+    assert ways == ["message" if place else "none" for place in placed]
+    warned = [event.integer("port") for event in guest.find("warn", reason="no-interrupt")]
+    assert warned == [n for n in range(count) if not placed[n]]
+    for left in range(0, count, 2):
+        drain(guest, left, left + 1)
+        works(guest, left, left + 1)
+    idle = guest.wait("idle", start=guest.wait("idle", start=guest.console.count()).number + 1)
+    assert idle.integer("device_wakes") > 0
+    assert idle["timer_rescues"] == "0"
+    assert not guest.find("error")
+
+
 @pytest.mark.kvm
 def test_modern_card_comes_up_again_after_a_reset_of_the_machine(boot):
     guest = boot(ports=[MODERN] * 2)
