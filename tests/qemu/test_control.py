@@ -4,15 +4,13 @@ Promiscuous is also QEMU's state after reset, so "on" alone proves nothing: each
 also expects QEMU to say that the driver set it (NIC_RX_FILTER_CHANGED).
 """
 
-import shutil
-import subprocess
-
 import pytest
 
 import capture
+import debugger
+from debugger import Debugger
 from exchange import silent, works
 from guest import mac_of
-from places import SYMBOLS
 
 
 def rx_filter(guest, port=0):
@@ -43,23 +41,16 @@ def test_filter_is_what_the_words_ask_for(boot, promisc, allmulti, layout):
 
 def call_in_guest(guest, expression):
     """Has the debugger evaluate a call between two rounds of the loop, and returns its result."""
-    stub = guest.directory / "gdb"
-    guest.qmp.command(
-        "human-monitor-command", command_line=f"gdbserver unix:{stub},server=on,wait=off"
-    )
-    commands = [f"target remote {stub}", "break loop_round", "continue", "delete"]
-    commands += [f"print {expression}", "detach"]
-    words = [word for command in commands for word in ("-ex", command)]
-    done = subprocess.run(
-        ["gdb", "-nx", "-batch", *words, str(SYMBOLS)], capture_output=True, text=True, timeout=120
-    )
-    guest.qmp.command("human-monitor-command", command_line="gdbserver none")
-    results = [line for line in done.stdout.splitlines() if line.startswith("$1 = ")]
-    assert results, done.stdout + done.stderr
-    return results[0].removeprefix("$1 = ")
+    with Debugger(guest) as gdb:
+        gdb.command("tbreak loop_round")
+        gdb.command("continue")
+        said = gdb.command(f"print {expression}")
+    results = [line for line in said.splitlines() if "$1 = " in line]
+    assert results, said
+    return results[0].partition("$1 = ")[2]
 
 
-@pytest.mark.skipif(not shutil.which("gdb"), reason="no gdb (Debian: gdb)")
+@debugger.needed
 @pytest.mark.parametrize("layout", ["on", "off"], ids=["any_layout", "fixed_layout"])
 def test_promiscuous_mode_goes_on_and_off_and_on_while_frames_pass(boot, layout):
     guest = boot(ports=[f"any_layout={layout}"] * 2)

@@ -3,6 +3,8 @@
 import pytest
 
 import capture
+import debugger
+from debugger import Debugger
 from exchange import silent, works
 from guest import mac_of, settle
 from flood import Flood
@@ -57,31 +59,41 @@ KINDS = [Pc(), Q35(), Q35(*NATIVE)]
 NAMES = ["pc", "q35", "q35_slots"]
 
 
-def unplug(guest, n):
-    """Takes card `n` out, and waits until QEMU has let it go and barewire has told so."""
-    start = guest.console.count()
-    guest.qmp.forget()
-    guest.qmp.command("device_del", id=f"nic{n}")
+def wait_deleted(guest, n):
+    """Waits until QEMU has let card `n` go."""
 
     def deleted():
         gone = [event["data"].get("device") for event in guest.qmp.find("DEVICE_DELETED")]
         return f"nic{n}" in gone
 
     assert settle(deleted, 60), "QEMU has not deleted the device"
+
+
+def unplug(guest, n):
+    """Takes card `n` out, and waits until QEMU has let it go and barewire has told so."""
+    start = guest.console.count()
+    guest.qmp.forget()
+    guest.qmp.command("device_del", id=f"nic{n}")
+    wait_deleted(guest, n)
     return guest.wait("unplug", start=start)
 
 
-def plug(guest, n, **options):
-    """Puts a card in, with a new cable if `n` has had none; returns the event that follows."""
+def insert(guest, n, **options):
+    """Puts a card in, with a new cable if `n` has had none."""
     if n == len(guest.ends):
         end = Endpoint(str(guest.directory), n)
         guest.ends.append(end)
         local = {"type": "unix", "path": end.remote}
         remote = {"type": "unix", "path": end.local}
         guest.qmp.command("netdev_add", type="dgram", id=f"net{n}", local=local, remote=remote)
-    start = guest.console.count()
     card = {"netdev": f"net{n}", "id": f"nic{n}", "mac": mac_of(n), **options}
     guest.qmp.command("device_add", driver="virtio-net-pci", **card)
+
+
+def plug(guest, n, **options):
+    """Puts a card in; returns the event that follows."""
+    start = guest.console.count()
+    insert(guest, n, **options)
     return guest.wait("wires", start=start)
 
 
@@ -113,6 +125,32 @@ def test_card_goes_and_another_takes_its_place_and_its_number(boot, kind):
         works(guest)
         works(guest, 2, 3)
     assert guest.later_stats(1)["tx_dropped"] == "60"
+    assert not guest.find("error")
+    assert not guest.find("reset")
+    silent(guest, 0, 1, 2, 3)
+
+
+@debugger.needed
+@pytest.mark.parametrize("kind", KINDS, ids=NAMES)
+def test_card_that_comes_before_the_core_has_looked_whether_the_other_went_is_that_port(boot, kind):
+    guest = kind.boot(boot, ports=4, slots=4)
+    for _ in range(2):
+        works(guest)
+        start = guest.console.count()
+        with Debugger(guest) as gdb:
+            guest.qmp.forget()
+            guest.qmp.command("device_del", id="nic1")
+            gdb.run_until_returned("pci_hotplug_eject")
+            wait_deleted(guest, 1)
+            insert(guest, 1, **kind.place(1))
+        gone = guest.wait("unplug", start=start)
+        assert (gone["port"], gone["reason"], gone["lost"]) == ("1", "ejected", "0")
+        assert guest.wait("wires", start=start)["wires"] == "0-1,2-3"
+        again = guest.wait("port", start=start)
+        assert (again["id"], again["pci"], again["link"]) == ("1", gone["pci"], "up")
+    works(guest)
+    works(guest, 2, 3)
+    assert len(guest.find("unplug")) == 2
     assert not guest.find("error")
     assert not guest.find("reset")
     silent(guest, 0, 1, 2, 3)
