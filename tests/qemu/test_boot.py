@@ -106,6 +106,10 @@ def test_module_of_the_loader_is_left_alone(boot, tmp_path):
     works(guest)
 
 
+def test_machine_without_x87_and_vector_registers_boots_and_forwards(boot):
+    works(boot(cpu="qemu64,-fpu,-mmx,-fxsr,-sse,-sse2,-pni"))
+
+
 def test_machine_with_all_cpu_features_boots(boot):
     works(boot(cpu="max"))
 
