@@ -48,7 +48,7 @@ KERNEL_SOURCES := \
 
 # drivers: PCI and virtio
 DRIVERS_SOURCES := \
-	drivers/pci.c drivers/pci_scan.c drivers/pci_interrupt.c drivers/i6300esb.c \
+	drivers/pci/pci.c drivers/pci/pci_scan.c drivers/pci/pci_interrupt.c drivers/i6300esb.c \
 	drivers/virtqueue.c drivers/virtqueue_packed.c drivers/virtqueue_watch.c \
 	drivers/virtio.c drivers/virtio_pci_region.c \
 	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
@@ -59,7 +59,7 @@ DRIVERS_SOURCES := \
 	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_watch.c \
 	drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
 	drivers/virtio_net_plug.c drivers/virtio_net.c \
-	drivers/pci_assign.c drivers/pci_hotplug.c drivers/ports.c
+	drivers/pci/pci_assign.c drivers/pci/pci_hotplug.c drivers/ports.c
 
 # net: packets, lanes and the loop that moves them
 NET_SOURCES := \
@@ -430,7 +430,7 @@ bench-idle: $(OUT)/barewire.elf kvm-trial ## Processor share without traffic, la
 # One stamp a check, so that -j runs them side by side and nothing is checked twice.
 .PHONY: check check-reproducible conformance format
 
-C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers/*.[ch] net/*.[ch] \
+C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers/*.[ch] drivers/*/*.[ch] net/*.[ch] \
 	tests/host/*.[ch] tests/host/*/*.[ch] tests/host/*/*/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch] \
 	tests/bench/*/*.[ch]))
 KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "drivers/pci.h"
+#include "drivers/pci/pci.h"
 #include "net/watchdog.h"
 
 #define I6300ESB_SECONDS_MAX 1800

@@ -8,7 +8,7 @@
 #include <machine/memory.h>
 #include <machine/panic.h>
 
-#include "drivers/pci_assign.h"
+#include "drivers/pci/pci_assign.h"
 
 /* ---- at the start ---- */
 

@@ -10,8 +10,8 @@
 
 #include <machine/settings.h>
 
-#include "drivers/pci.h"
-#include "drivers/pci_hotplug.h"
+#include "drivers/pci/pci.h"
+#include "drivers/pci/pci_hotplug.h"
 #include "drivers/virtio_net.h"
 #include "net/assembly.h"
 #include "net/netdev.h"

@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "drivers/pci.h"
-#include "drivers/pci_interrupt.h"
+#include "drivers/pci/pci.h"
+#include "drivers/pci/pci_interrupt.h"
 #include "drivers/virtio_pci_region.h"
 #include "drivers/virtio_spec.h"
 #include "drivers/virtqueue.h"

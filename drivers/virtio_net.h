@@ -14,7 +14,7 @@
 
 #include <machine/settings.h>
 
-#include "drivers/pci.h"
+#include "drivers/pci/pci.h"
 #include "drivers/virtio.h"
 #include "drivers/virtio_net_control.h"
 #include "drivers/virtqueue.h"

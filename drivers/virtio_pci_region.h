@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "drivers/pci.h"
+#include "drivers/pci/pci.h"
 
 /* How a structure is reached. */
 enum virtio_pci_way { VIRTIO_PCI_MEMORY, VIRTIO_PCI_PORTS, VIRTIO_PCI_WINDOW };

@@ -9,7 +9,7 @@
 
 #include <machine/panic.h>
 
-#include "drivers/pci.h"
+#include "drivers/pci/pci.h"
 #include "tests/fuzz/input.h"
 #include "tests/host/sim/bus.h"
 #include "tests/host/sim/machine.h"

@@ -1,7 +1,7 @@
-/* The walk over PCI against simulated configuration space: drivers/pci.c. */
+/* The walk over PCI against simulated configuration space: drivers/pci/pci.c. */
 #include <string.h>
 
-#include "drivers/pci.h"
+#include "drivers/pci/pci.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/bus.h"
 #include "tests/host/sim/machine.h"

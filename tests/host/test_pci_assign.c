@@ -1,8 +1,8 @@
-/* Addresses for a device that came without any: drivers/pci_assign.c, bridge by bridge. */
+/* Addresses for a device that came without any: drivers/pci/pci_assign.c, bridge by bridge. */
 #include <string.h>
 
-#include "drivers/pci_assign.h"
-#include "drivers/pci_spec.h"
+#include "drivers/pci/pci_assign.h"
+#include "drivers/pci/pci_spec.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/bus.h"
 #include "tests/host/sim/machine.h"

@@ -1,8 +1,8 @@
-/* Where devices that come and go are looked for, and what is seen there: drivers/pci_hotplug.c. */
+/* Where devices that come and go are looked for, and what is seen there: drivers/pci/pci_hotplug.c. */
 #include <string.h>
 
-#include "drivers/pci_hotplug.h"
-#include "drivers/pci_spec.h"
+#include "drivers/pci/pci_hotplug.h"
+#include "drivers/pci/pci_spec.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/bus.h"
 #include "tests/host/sim/machine.h"

@@ -1,7 +1,7 @@
-/* How a function comes to interrupt the core: drivers/pci_interrupt.c. */
+/* How a function comes to interrupt the core: drivers/pci/pci_interrupt.c. */
 #include <string.h>
 
-#include "drivers/pci_interrupt.h"
+#include "drivers/pci/pci_interrupt.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/bus.h"
 #include "tests/host/sim/machine.h"

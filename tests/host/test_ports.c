@@ -7,7 +7,7 @@
 #include <machine/clock.h>
 #include <machine/memory.h>
 
-#include "drivers/pci_assign.h"
+#include "drivers/pci/pci_assign.h"
 #include "drivers/ports.h"
 #include "drivers/virtio_net.h"
 #include "net/loop.h"

@@ -1,6 +1,6 @@
 /*
  * Ports, device memory and configuration space. Offsets and bits are typed in from PCI 3.0 once
- * more, not taken from drivers/pci_spec.h, so that an error there shows here.
+ * more, not taken from drivers/pci/pci_spec.h, so that an error there shows here.
  */
 #include "tests/host/sim/bus.h"
 

@@ -1,5 +1,5 @@
 /* MSI-X: PCI Local Bus Specification 3.0 §6.8.2; INTx: §6.2.4 and the command register. */
-#include "drivers/pci_interrupt.h"
+#include "drivers/pci/pci_interrupt.h"
 
 #include <machine/io.h>
 #include <machine/memory.h>

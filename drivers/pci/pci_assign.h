@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "drivers/pci.h"
+#include "drivers/pci/pci.h"
 
 /*
  * Gives every BAR of `device` that has no address one out of the window of its bridge (on bus 0: out

@@ -1,5 +1,5 @@
 /* QEMU's hot-plug register block, and the slots of PCI Express. */
-#include "drivers/pci_hotplug.h"
+#include "drivers/pci/pci_hotplug.h"
 
 #include <machine/io.h>
 #include <machine/log.h>

@@ -4,7 +4,7 @@
  * Nothing that configuration space says is believed further than it makes sense: every capability
  * is passed once, and a BAR that cannot be is left out.
  */
-#include "drivers/pci_internal.h"
+#include "drivers/pci/pci_internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>

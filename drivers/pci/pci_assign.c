@@ -1,5 +1,5 @@
 /* First fit, in the window of one bridge, round all that is known to lie there. */
-#include "drivers/pci_assign.h"
+#include "drivers/pci/pci_assign.h"
 
 #include <machine/log.h>
 

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "drivers/pci.h"
+#include "drivers/pci/pci.h"
 
 #define PCI_HOTPLUG_BUSES_MAX 64 /* of QEMU's register block, by its own numbers */
 #define PCI_HOTPLUG_SLOTS_MAX 64 /* PCI Express slots */

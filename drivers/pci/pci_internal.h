@@ -2,7 +2,7 @@
 #ifndef DRIVERS_PCI_INTERNAL_H
 #define DRIVERS_PCI_INTERNAL_H
 
-#include "drivers/pci.h"
+#include "drivers/pci/pci.h"
 
 /* Reads all of a function but its address, which is set already. Makes a BAR hold ones for a moment, so
  * the function must not be in use. */

@@ -6,7 +6,7 @@
 
 #include <machine/interrupt.h>
 
-#include "drivers/pci.h"
+#include "drivers/pci/pci.h"
 
 enum pci_interrupt {
     PCI_INTERRUPT_NONE,

@@ -13,7 +13,7 @@
 
 #include <machine/log.h>
 
-#include "drivers/pci_spec.h"
+#include "drivers/pci/pci_spec.h"
 
 /* A base address register. An absent one, or one that makes no sense, has size 0 and base 0. */
 struct pci_bar {

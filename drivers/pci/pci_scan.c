@@ -6,7 +6,7 @@
 #include <machine/io.h>
 #include <machine/log.h>
 
-#include "drivers/pci_internal.h"
+#include "drivers/pci/pci_internal.h"
 
 /* The state of one walk: what was found, and the buses still to be visited. */
 struct scan {
