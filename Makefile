@@ -49,16 +49,16 @@ KERNEL_SOURCES := \
 # drivers: PCI and virtio
 DRIVERS_SOURCES := \
 	drivers/pci/pci.c drivers/pci/pci_scan.c drivers/pci/pci_interrupt.c drivers/i6300esb.c \
-	drivers/virtqueue.c drivers/virtqueue_packed.c drivers/virtqueue_watch.c \
-	drivers/virtio.c drivers/virtio_pci_region.c \
-	drivers/virtio_pci_legacy.c drivers/virtio_pci_modern.c \
-	drivers/virtio_net_features.c drivers/virtio_net_negotiate.c drivers/virtio_net_queues.c \
-	drivers/virtio_net_control.c drivers/virtio_net_data.c \
-	drivers/virtio_net_header.c drivers/virtio_net_offload.c drivers/virtio_net_chain.c \
-	drivers/virtio_net_interrupt.c \
-	drivers/virtio_net_settings.c drivers/virtio_net_recovery.c drivers/virtio_net_watch.c \
-	drivers/virtio_net_link.c drivers/virtio_net_rewire.c \
-	drivers/virtio_net_plug.c drivers/virtio_net.c \
+	drivers/virtio/virtqueue.c drivers/virtio/virtqueue_packed.c drivers/virtio/virtqueue_watch.c \
+	drivers/virtio/virtio.c drivers/virtio/virtio_pci_region.c \
+	drivers/virtio/virtio_pci_legacy.c drivers/virtio/virtio_pci_modern.c \
+	drivers/virtio/virtio_net_features.c drivers/virtio/virtio_net_negotiate.c drivers/virtio/virtio_net_queues.c \
+	drivers/virtio/virtio_net_control.c drivers/virtio/virtio_net_data.c \
+	drivers/virtio/virtio_net_header.c drivers/virtio/virtio_net_offload.c drivers/virtio/virtio_net_chain.c \
+	drivers/virtio/virtio_net_interrupt.c \
+	drivers/virtio/virtio_net_settings.c drivers/virtio/virtio_net_recovery.c drivers/virtio/virtio_net_watch.c \
+	drivers/virtio/virtio_net_link.c drivers/virtio/virtio_net_rewire.c \
+	drivers/virtio/virtio_net_plug.c drivers/virtio/virtio_net.c \
 	drivers/pci/pci_assign.c drivers/pci/pci_hotplug.c drivers/ports.c
 
 # net: packets, lanes and the loop that moves them
@@ -406,7 +406,7 @@ ICOUNT_SOURCES := tests/bench/bed/icount.c
 BED_PROGRAMS := $(OUT)/bench/bed $(OUT)/bench/icount.so
 BED_FLAGS = -std=gnu11 -O2 -g $(WARNINGS) -I.
 
-$(OUT)/bench/bed: $(BED_SOURCES) $(wildcard tests/bench/bed/*.h) drivers/virtio_spec.h | packages
+$(OUT)/bench/bed: $(BED_SOURCES) $(wildcard tests/bench/bed/*.h) drivers/virtio/virtio_spec.h | packages
 	@mkdir -p $(@D)
 	$(say) BENCHLD $@
 	$(Q)$(CC) $(BED_FLAGS) $(BED_SOURCES) -o $@

@@ -12,7 +12,7 @@
 
 #include "drivers/pci/pci.h"
 #include "drivers/pci/pci_hotplug.h"
-#include "drivers/virtio_net.h"
+#include "drivers/virtio/virtio_net.h"
 #include "net/assembly.h"
 #include "net/netdev.h"
 

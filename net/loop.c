@@ -119,7 +119,7 @@ static void housekeeping(struct loop *loop, uint64_t now)
 
 /*
  * Asks every lane's devices for an interrupt, then looks at their rings: that order, with a full fence
- * in between (drivers/virtqueue.h), is what no wake-up is lost by. What was announced before is taken
+ * in between (drivers/virtio/virtqueue.h), is what no wake-up is lost by. What was announced before is taken
  * back first, of all ports, since two lanes may ask the same one. True if there is work already.
  */
 static bool arm(struct loop *loop)

@@ -15,7 +15,7 @@
 #include <machine/panic.h>
 
 #include "net/assembly.h"
-#include "drivers/virtio_net.h"
+#include "drivers/virtio/virtio_net.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/virtio_net.h"
 

@@ -22,7 +22,7 @@
 #include <machine/io.h>
 #include <machine/panic.h>
 
-#include "drivers/virtio_net_internal.h"
+#include "drivers/virtio/virtio_net_internal.h"
 #include "net/assembly.h"
 #include "tests/bench/ring_device.h"
 #include "tests/host/sim/machine.h"

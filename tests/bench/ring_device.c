@@ -6,7 +6,7 @@
 #include <machine/io.h>
 #include <machine/panic.h>
 
-#include "drivers/virtqueue.h"
+#include "drivers/virtio/virtqueue.h"
 
 #define PACKET_SIZE (VIRTIO_NET_HDR_BYTES_LEGACY + FRAME_SIZE)
 

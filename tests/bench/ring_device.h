@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "drivers/virtqueue.h"
+#include "drivers/virtio/virtqueue.h"
 
 #define FRAME_SIZE 64 /* bytes, without FCS */
 

@@ -1,5 +1,5 @@
 /*
- * Device headers against frames: drivers/virtio_net_header.c. Whatever both say, nothing outside the
+ * Device headers against frames: drivers/virtio/virtio_net_header.c. Whatever both say, nothing outside the
  * frame is looked at, and what passes is what virtio 1.2 §5.1.6.2 lets a driver send.
  *
  * Input: one byte each of what was given and what is possible, the header (10 bytes), then the frame.
@@ -11,7 +11,7 @@
 
 #include <machine/panic.h>
 
-#include "drivers/virtio_net_header.h"
+#include "drivers/virtio/virtio_net_header.h"
 #include "net/netdev.h"
 #include "tests/fuzz/input.h"
 

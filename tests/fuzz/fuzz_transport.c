@@ -17,7 +17,7 @@
 #include <machine/log.h>
 #include <machine/panic.h>
 
-#include "drivers/virtio_net.h"
+#include "drivers/virtio/virtio_net.h"
 #include "net/lane.h"
 #include "net/forward.h"
 #include "tests/fuzz/input.h"

@@ -9,7 +9,7 @@
 
 #include "drivers/pci/pci_assign.h"
 #include "drivers/ports.h"
-#include "drivers/virtio_net.h"
+#include "drivers/virtio/virtio_net.h"
 #include "net/loop.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"

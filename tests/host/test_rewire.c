@@ -1,5 +1,5 @@
 /*
- * Other wires while traffic runs: net/assembly.c and drivers/virtio_net_rewire.c. Whatever the
+ * Other wires while traffic runs: net/assembly.c and drivers/virtio/virtio_net_rewire.c. Whatever the
  * devices do meanwhile, each buffer comes back to the pool of the lane that it was taken from.
  */
 #include <machine/clock.h>

@@ -1,4 +1,4 @@
-/* The modern interface: drivers/virtio_pci_region.c and drivers/virtio_pci_modern.c. */
+/* The modern interface: drivers/virtio/virtio_pci_region.c and drivers/virtio/virtio_pci_modern.c. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /*
- * Frames in several buffers, from one simulated device to another: drivers/virtio_net_chain.c, and
+ * Frames in several buffers, from one simulated device to another: drivers/virtio/virtio_net_chain.c, and
  * who is allowed such frames. In both forms of rings, in order and not.
  */
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* The control queue of virtio-net against the simulated device: drivers/virtio_net_control.c. */
+/* The control queue of virtio-net against the simulated device: drivers/virtio/virtio_net_control.c. */
 #include <string.h>
 #include <stdio.h>
 

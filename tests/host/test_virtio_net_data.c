@@ -1,4 +1,4 @@
-/* The data path of virtio-net against the simulated device: drivers/virtio_net_data.c. */
+/* The data path of virtio-net against the simulated device: drivers/virtio/virtio_net_data.c. */
 #include <string.h>
 
 #include "tests/host/fixture/test.h"

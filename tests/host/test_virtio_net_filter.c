@@ -6,7 +6,7 @@
 
 #include <machine/clock.h>
 
-#include "drivers/virtio_net_internal.h"
+#include "drivers/virtio/virtio_net_internal.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
 #include "tests/host/sim/machine.h"

@@ -1,5 +1,5 @@
 /*
- * Offloads carried from one simulated device to another: drivers/virtio_net_offload.c,
+ * Offloads carried from one simulated device to another: drivers/virtio/virtio_net_offload.c,
  * virtio_net_header.c, and what virtio_net_negotiate.c takes of them. Two ports on a wire, put
  * together as the kernel does it; frames and headers are written here as §5.1.6 has them.
  */

@@ -1,4 +1,4 @@
-/* Resets, retirement, and the watch over a running device: drivers/virtio_net_recovery.c. */
+/* Resets, retirement, and the watch over a running device: drivers/virtio/virtio_net_recovery.c. */
 #include <stdio.h>
 #include <string.h>
 

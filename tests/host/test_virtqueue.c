@@ -1,7 +1,7 @@
-/* The split virtqueue, with the test in the device's place: drivers/virtqueue.c and .h. */
+/* The split virtqueue, with the test in the device's place: drivers/virtio/virtqueue.c and .h. */
 #include <machine/memory.h>
 
-#include "drivers/virtqueue_burst.h"
+#include "drivers/virtio/virtqueue_burst.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 

@@ -8,7 +8,7 @@
 #include <machine/io.h>
 #include <machine/memory.h>
 
-#include "drivers/virtqueue_burst.h"
+#include "drivers/virtio/virtqueue_burst.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 

@@ -24,7 +24,7 @@ static void model_fence(void);
 #define atomic_store_explicit(object, value, order) model_store(object, value)
 #define atomic_thread_fence(order) model_fence()
 
-#include "drivers/virtqueue.c"
+#include "drivers/virtio/virtqueue.c"
 
 #include <machine/memory.h>
 

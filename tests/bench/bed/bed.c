@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#include "drivers/virtio_spec.h"
+#include "drivers/virtio/virtio_spec.h"
 #include "tests/bench/bed/phases.h"
 
 static const char usage[] =

@@ -2,7 +2,7 @@
 #include <err.h>
 #include <stdatomic.h>
 
-#include "drivers/virtio_spec.h"
+#include "drivers/virtio/virtio_spec.h"
 #include "tests/bench/bed/device_queue.h"
 
 /* §2.8.10.1: flags beside those of split descriptors; both bits go by the wrap counters. */

@@ -2,7 +2,7 @@
 #include <err.h>
 #include <stdatomic.h>
 
-#include "drivers/virtio_spec.h"
+#include "drivers/virtio/virtio_spec.h"
 #include "tests/bench/bed/device_queue.h"
 
 #define NEVER 0x8000 /* as far from any index as can be */

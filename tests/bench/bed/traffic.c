@@ -4,7 +4,7 @@
 #include <err.h>
 #include <string.h>
 
-#include "drivers/virtio_spec.h"
+#include "drivers/virtio/virtio_spec.h"
 
 #define NUM_BUFFERS 10 /* its offset */
 

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "drivers/virtio_spec.h"
+#include "drivers/virtio/virtio_spec.h"
 
 /* Without it QEMU cannot say SET_VRING_ENABLE, and then does not start queues. */
 #define VHOST_USER_F_PROTOCOL_FEATURES (1ULL << 30)

@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "drivers/virtio_net.h"
+#include "drivers/virtio/virtio_net.h"
 #include "net/lane.h"
 #include "tests/host/oracle/referee_ring.h"
 

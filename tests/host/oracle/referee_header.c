@@ -5,7 +5,7 @@
 
 #include <machine/panic.h>
 
-#include "drivers/virtio_net_header.h"
+#include "drivers/virtio/virtio_net_header.h"
 
 #define FRAME_MAX NETDEV_FRAME_SEGMENTS
 

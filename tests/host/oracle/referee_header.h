@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "drivers/virtio_net.h"
+#include "drivers/virtio/virtio_net.h"
 
 /* Panics if `header` is none that `to` may send in front of `frame`: it must be such that nothing has
  * to be taken away from it or done for it any more. */

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "drivers/virtqueue.h"
+#include "drivers/virtio/virtqueue.h"
 
 #define REFEREE_RING_MAX 64
 #define REFEREE_STAMP 8 /* first bytes of a frame, by which it is known again */

@@ -1,0 +1,199 @@
+/* One command at a time over the control queue. */
+#include "drivers/virtio/virtio_net_control.h"
+
+#include <string.h>
+
+#include <machine/clock.h>
+#include <machine/panic.h>
+
+/* As for a reset: where the whole machine stood still, the device has had no time. */
+#define LOOKS_MIN 100
+
+#define ACK_NONE 0xff /* neither OK nor ERR: the device has not written it */
+
+/* True if nothing has come of it for so long that nothing will. Called once a look. */
+static bool is_overdue(struct virtio_net_control *control)
+{
+    return ++control->looks >= LOOKS_MIN && clock_ns() - control->sent_ns > VIRTIO_PATIENCE_NS;
+}
+
+bool virtio_net_control_reset(struct virtio_net_control *control)
+{
+    const struct virtio_device *device = control->device;
+
+    if (control->was_reset || !virtio_has(device, VIRTIO_F_RING_RESET))
+        return false;
+    control->was_reset = control->resetting = true;
+    control->sent_ns = clock_ns();
+    control->looks = 0;
+    device->transport->reset_queue(device, control->queue.index);
+    return true;
+}
+
+bool virtio_net_control_look(struct virtio_net_control *control)
+{
+    const struct virtio_device *device = control->device;
+
+    if (device->transport->queue_is_reset(device, control->queue.index)) {
+        control->resetting = control->silent = control->pending = false;
+        return true;
+    }
+    control->resetting = !is_overdue(control);
+    return false;
+}
+
+enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control *control)
+{
+    struct virtqueue *queue = &control->queue;
+    void *token;
+    uint32_t length;
+
+    if (virtqueue_pop_any(queue, &token, &length, 1).count == 0) {
+        if (queue->breach != VIRTQUEUE_SOUND)
+            return CONTROL_BROKEN;
+        control->silent = is_overdue(control);
+        return control->silent ? CONTROL_SILENT : CONTROL_PENDING;
+    }
+    virtqueue_popped(queue, control->slots);
+    virtqueue_park(queue);
+    control->pending = false;
+    (void)virtqueue_pop_any(queue, &token, &length, 1); /* nothing is out now */
+    if (queue->breach != VIRTQUEUE_SOUND)
+        return CONTROL_BROKEN;
+    return *(volatile uint8_t *)&control->buffer->ack == VIRTIO_NET_OK ? CONTROL_OK
+                                                                       : CONTROL_REFUSED;
+}
+
+/* Sends the command in the buffer with `count` (0 to 2) parts of data. */
+static enum virtio_net_control_result send(struct virtio_net_control *control,
+                                           struct virtio_net_ctrl_hdr command,
+                                           const struct virtqueue_part *data, unsigned count)
+{
+    struct virtqueue *queue = &control->queue;
+    struct virtio_net_control_buffer *buffer = control->buffer;
+    struct virtqueue_part parts[VIRTIO_NET_CONTROL_CHAIN];
+    uint32_t length;
+    void *token;
+
+    if (control->silent)
+        return CONTROL_SILENT;
+    /* Nothing is out: an answer now is a breach, not ours. */
+    (void)virtqueue_pop_any(queue, &token, &length, 1);
+    if (queue->breach != VIRTQUEUE_SOUND)
+        return CONTROL_BROKEN;
+    ensure(count + 2 <= VIRTIO_NET_CONTROL_CHAIN);
+
+    buffer->command = command;
+    buffer->ack = ACK_NONE;
+    parts[0] = (struct virtqueue_part){&buffer->command, sizeof(command), false};
+    for (unsigned i = 0; i < count; i++)
+        parts[i + 1] = data[i];
+    parts[count + 1] = (struct virtqueue_part){&buffer->ack, sizeof(buffer->ack), true};
+    control->pending = true;
+    control->sent_ns = clock_ns();
+    control->looks = 0;
+    if (virtqueue_add_parts(queue, parts, count + 2, buffer, &control->slots))
+        virtio_notify(control->device, queue);
+    return CONTROL_PENDING;
+}
+
+/* A command with `size` bytes of data in one part. */
+static enum virtio_net_control_result send_data(struct virtio_net_control *control,
+                                                struct virtio_net_ctrl_hdr command,
+                                                const void *data, uint32_t size)
+{
+    const struct virtqueue_part part = {control->buffer->data, size, false};
+
+    if (!control->silent) /* else the buffer is the device's */
+        memcpy(control->buffer->data, data, size);
+    return send(control, command, &part, 1);
+}
+
+enum virtio_net_control_result virtio_net_control_set_pairs(struct virtio_net_control *control,
+                                                            uint16_t pairs)
+{
+    return send_data(
+        control, (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET},
+        &pairs, sizeof(pairs));
+}
+
+enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_control *control,
+                                                          uint8_t command, bool on)
+{
+    const uint8_t data = on;
+
+    return send_data(control, (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_RX, command}, &data,
+                     sizeof(data));
+}
+
+/* A table is as long as it has entries. */
+static struct virtqueue_part table_part(const struct virtio_net_mac_table *table)
+{
+    return (struct virtqueue_part){table,
+                                   (uint32_t)(offsetof(struct virtio_net_mac_table, macs) +
+                                              table->entries * sizeof(table->macs[0])),
+                                   false};
+}
+
+enum virtio_net_control_result
+virtio_net_control_set_table(struct virtio_net_control *control,
+                             const struct virtio_net_mac_table *unicast,
+                             const struct virtio_net_mac_table *multicast)
+{
+    struct virtio_net_control_buffer *buffer = control->buffer;
+
+    ensure(unicast->entries <= NETDEV_FILTER_MAX && multicast->entries <= NETDEV_FILTER_MAX);
+    if (control->silent)
+        return CONTROL_SILENT;
+    buffer->unicast = *unicast;
+    buffer->multicast = *multicast;
+    /* By our own tables: those in the buffer are the device's to read, and so to be doubted. */
+    struct virtqueue_part parts[] = {table_part(unicast), table_part(multicast)};
+    parts[0].start = &buffer->unicast;
+    parts[1].start = &buffer->multicast;
+    return send(control,
+                (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET},
+                parts, 2);
+}
+
+enum virtio_net_control_result virtio_net_control_set_mac(struct virtio_net_control *control,
+                                                          struct mac_address mac)
+{
+    return send_data(
+        control, (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET},
+        mac.bytes, sizeof(mac.bytes));
+}
+
+enum virtio_net_control_result virtio_net_control_add_vlan(struct virtio_net_control *control,
+                                                           uint16_t id)
+{
+    return send_data(control,
+                     (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_VLAN, VIRTIO_NET_CTRL_VLAN_ADD},
+                     &id, sizeof(id));
+}
+
+enum virtio_net_control_result virtio_net_control_set_offloads(struct virtio_net_control *control,
+                                                               uint64_t offloads)
+{
+    return send_data(control,
+                     (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_GUEST_OFFLOADS,
+                                                  VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET},
+                     &offloads, sizeof(offloads));
+}
+
+enum virtio_net_control_result virtio_net_control_announce_ack(struct virtio_net_control *control)
+{
+    return send(
+        control,
+        (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK}, NULL,
+        0);
+}
+
+const char *virtio_net_control_result_name(enum virtio_net_control_result result)
+{
+    static const char *const names[] = {
+        [CONTROL_PENDING] = "pending",  [CONTROL_OK] = "ok",         [CONTROL_REFUSED] = "refused",
+        [CONTROL_SILENT] = "no-answer", [CONTROL_BROKEN] = "breach",
+    };
+    return names[result];
+}

@@ -1,0 +1,479 @@
+/*
+ * The data path of virtio-net: a burst from the rx used ring to packets, a burst of packets to the
+ * tx available ring, and finished buffers back to their pool. No wait, no log, no allocation.
+ */
+#include "drivers/virtio/virtio_net_internal.h"
+#include "drivers/virtio/virtqueue_burst.h"
+
+#include <string.h>
+
+#include <machine/clock.h>
+
+_Static_assert(VIRTIO_NET_HDR_ROOM >= VIRTIO_NET_HDR_BYTES, "all of the header is looked at");
+_Static_assert(PACKET_HEADROOM >= VIRTIO_NET_HDR_ROOM, "the device's header lies in the headroom");
+_Static_assert(PACKET_HEADROOM / CACHE_LINE == (PACKET_HEADROOM - VIRTIO_NET_HDR_ROOM) / CACHE_LINE,
+               "header and Ethernet header share a cache line");
+_Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can hold");
+
+/* Buffers that go to the rx ring, and come back from the tx ring, at a time: two bursts, so that what
+ * that costs besides, a full fence among it, is paid half as often. */
+#define REFILL (2 * BURST)
+
+/* ---- rx ---- */
+
+/* Buffers of the pool that the device may have: not those for tables. */
+static uint32_t rx_spare(const struct virtio_net_queue *rx)
+{
+    const uint32_t kept = rx->chained ? BURST - 1 : 0;
+
+    return rx->pool->count > kept ? rx->pool->count - kept : 0;
+}
+
+/* Gives the device buffers, as far as the pool has some and they lie side by side. Returns whether it
+ * wants to be notified. */
+static bool rx_refill(struct virtio_net_queue *rx)
+{
+    const uint32_t missing = rx->posted - virtqueue_outstanding(&rx->queue);
+    const uint32_t n = virtqueue_smaller(virtqueue_smaller(missing, rx_spare(rx)),
+                                         virtqueue_side_by_side(&rx->queue, rx->queue.avail_idx));
+
+    return n != 0 && virtqueue_add(&rx->queue, pool_take(rx->pool, n), NULL, n);
+}
+
+/* So many buffers are gone that the ring is to be refilled. */
+static bool rx_is_low(const struct virtio_net_queue *rx)
+{
+    return __builtin_expect(virtqueue_outstanding(&rx->queue) <= rx->low_water, 0);
+}
+
+bool virtio_net_wants_refill(const struct virtio_net_queue *rx)
+{
+    return rx_is_low(rx) && virtqueue_outstanding(&rx->queue) < rx->posted && rx_spare(rx) != 0;
+}
+
+void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max)
+{
+    virtqueue_set_span(&net->rx.queue, virtqueue_smaller(payload_max, net->rx.pool->frame_max -
+                                                                          ETHERNET_HEADER_SIZE));
+}
+
+void virtio_net_fill_rx(struct virtio_net *net)
+{
+    const struct netdev_rx_setup *const setup = &net->setup.rx[0];
+    struct virtio_net_queue *const rx = &net->rx;
+    const struct virtqueue_buffers buffers = {
+        .start = PACKET_HEADROOM - net->header_size,
+        .header = net->header_size,
+        .room = setup->pool->frame_max,
+        .shortest = ETHERNET_HEADER_SIZE,
+    };
+
+    rx->pool = setup->pool;
+    virtqueue_set_buffers(&rx->queue, &buffers);
+    virtio_net_set_payload_max(net, setup->payload_max);
+    rx->posted = virtqueue_smaller(setup->buffers, virtqueue_free(&rx->queue));
+    /* The device is not left without any where there are few. */
+    rx->low_water = rx->posted - virtqueue_smaller(REFILL, (rx->posted + 1) / 2);
+    rx->chained = virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF);
+    /* With fewer than a frame may need the device might wait for ever. */
+    if (rx->chained && rx->low_water < netdev_chain_max(setup->pool->frame_max))
+        rx->low_water = netdev_chain_max(setup->pool->frame_max);
+    (void)rx_refill(rx); /* no doorbell before DRIVER_OK (§3.1.1) */
+}
+
+/*
+ * The rare case, a burst with a length that is not ordinary: too short for what a frame must have, or
+ * too long for what may leave. Leaves the frames before the first length that cannot be at all, which
+ * breaks the queue.
+ */
+static __attribute__((noinline, cold)) struct virtqueue_burst
+rx_possible(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
+{
+    struct virtqueue_burst burst = {.odd = true};
+
+    for (; burst.count < n; burst.count++) {
+        const uint32_t length = lengths[burst.count];
+        const bool is_short =
+            length > UINT32_MAX - rx->queue.header; /* it was less than a header */
+        if (is_short || length > rx->pool->frame_max) {
+            rx->queue.breach = VIRTQUEUE_SOUND; /* what came later in the ring is not the first */
+            virtqueue_break(&rx->queue, is_short ? VIRTQUEUE_LENGTH_SHORT : VIRTQUEUE_LENGTH_LONG,
+                            length + rx->queue.header);
+            break;
+        }
+        burst.bytes += length;
+    }
+    return burst;
+}
+
+/* Not for each frame: buffers for the device, and the doorbell. */
+static __attribute__((noinline)) void rx_refill_and_kick(struct virtio_net *net)
+{
+    virtqueue_park(&net->rx.queue);
+    if (rx_refill(&net->rx))
+        virtio_net_ring(net, &net->rx);
+}
+
+/* Moves finished chains to `batch`, up to the first breach. */
+static __attribute__((noinline)) uint32_t rx_take(struct virtio_net *net, struct batch *batch,
+                                                  uint32_t n)
+{
+    struct virtio_net_queue *const rx = &net->rx;
+    struct virtqueue_burst burst =
+        virtqueue_pop(&rx->queue, (void **)batch->buffers, batch->lengths, n);
+
+    if (__builtin_expect(burst.odd, 0))
+        burst = rx_possible(rx, batch->lengths, burst.count);
+    batch->count = burst.count;
+    batch->odd = burst.odd;
+    virtqueue_popped(&rx->queue, burst.count);
+    rx->packets += burst.count;
+    rx->bytes += burst.bytes;
+    /* By the burst: a lone frame costs neither a look at the pool nor at the doorbell. */
+    if (rx_is_low(rx))
+        rx_refill_and_kick(net);
+    if (__builtin_expect(rx->queue.breach != VIRTQUEUE_SOUND, 0))
+        virtio_net_breach(net, &rx->queue);
+    return burst.count;
+}
+
+/* A round that finds nothing or a single frame; `packed` is as the queue is, by a constant. */
+static inline __attribute__((always_inline)) uint32_t
+rx_lone(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
+{
+    struct virtio_net_queue *const rx = &net->rx;
+    void **const token = (void **)batch->buffers;
+    uint32_t length;
+    const enum virtqueue_lone found = packed ? virtqueue_packed_pop_lone(&rx->queue, token, &length)
+                                             : virtqueue_pop_lone(&rx->queue, token, &length);
+
+    if (found == VIRTQUEUE_NONE)
+        return batch->count = 0;
+    if (found == VIRTQUEUE_OTHER || n == 0)
+        return rx_take(net, batch, n);
+    virtqueue_popped(&rx->queue, 1);
+    rx->packets++;
+    rx->bytes += length;
+    batch->count = 1;
+    batch->odd = false;
+    batch->lengths[0] = length;
+    return 1;
+}
+
+/*
+ * Short, as most rounds of most lanes find nothing, and many a single frame. Where the pool was too
+ * poor to refill the ring, nothing may ever come in until that is done.
+ */
+uint32_t virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch,
+                             uint32_t n)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net_queue *rx = &net->rx;
+
+    (void)queue_number; /* there is one */
+    if (rx_is_low(rx))
+        return rx_take(net, batch, n);
+    if (rx->queue.straight)
+        return rx_lone(net, batch, n, false);
+    if (rx->queue.straight_packed)
+        return rx_lone(net, batch, n, true);
+    return virtqueue_has_finished(&rx->queue) ? rx_take(net, batch, n) : (batch->count = 0);
+}
+
+/* All that is missing in the ring is filled up, round its end too: with fewer buffers than its next
+ * frame needs the device would wait, and have nothing to tell. */
+uint32_t virtio_net_rx_batch_merged(struct netdev *dev, unsigned queue_number, struct batch *batch,
+                                    uint32_t n)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    struct virtqueue *const queue = &net->rx.queue;
+
+    if (!net->rx.chained)
+        return virtio_net_rx_batch(dev, queue_number, batch, n);
+    const uint32_t taken = virtio_net_take_merged(net, batch, n);
+    for (unsigned i = 0; i < 2 && rx_is_low(&net->rx); i++)
+        rx_refill_and_kick(net);
+    if (__builtin_expect(queue->breach != VIRTQUEUE_SOUND, 0))
+        virtio_net_breach(net, queue);
+    return taken;
+}
+
+/* ---- tx ---- */
+
+/* Finished buffers go back to their pool; returns how many there were. */
+static inline __attribute__((always_inline)) uint32_t reclaim(struct virtio_net_queue *tx)
+{
+    void **const free = (void **)&tx->pool->free[tx->pool->count];
+    const uint32_t n = virtqueue_reclaim(&tx->queue, free, REFILL);
+
+    tx->pool->count += n;
+    if (__builtin_expect(tx->chained, 0))
+        pool_put_rest(tx->pool, n);
+    virtqueue_popped(&tx->queue, n);
+    return n;
+}
+
+void virtio_net_reclaim_tx(struct virtio_net *net)
+{
+    while (reclaim(&net->tx) != 0)
+        continue;
+    virtqueue_park(&net->tx.queue);
+}
+
+static inline bool tx_is_short(const struct virtio_net_queue *tx, uint32_t n)
+{
+    return virtqueue_free(&tx->queue) < n || tx->pool->count < n;
+}
+
+uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net_queue *tx = &net->tx;
+
+    /*
+     * The used ring is looked at only when slots or buffers run short: a lone frame so does not draw
+     * the device's cache line over each time. And of many bursts no more are taken back than are
+     * needed: the next buffers to be given out are then found where these were put. (But all of a
+     * packed ring: that the device has used what it never got shows only when nothing is out.)
+     */
+    if (tx_is_short(tx, n)) {
+        uint32_t count;
+        do
+            count = reclaim(tx);
+        while (count != 0 && (tx->queue.packed || tx_is_short(tx, n)));
+        virtqueue_park(&tx->queue);
+        if (__builtin_expect(tx->queue.breach != VIRTQUEUE_SOUND, 0)) {
+            virtio_net_breach(net, &tx->queue);
+            return dev->ops->tx_room(dev, queue_number, n); /* as it is answered from now on */
+        }
+    }
+    dev->tx_ready = virtqueue_free(&tx->queue);
+    return virtqueue_smaller(dev->tx_ready, n);
+}
+
+static __attribute__((noinline)) uint32_t tx_kick(struct virtio_net *net, uint32_t n)
+{
+    virtio_net_ring(net, &net->tx);
+    return n;
+}
+
+static void tx_count(struct virtio_net *net, uint32_t packets, uint64_t bytes)
+{
+    net->tx.packets += packets;
+    net->tx.bytes += bytes;
+    net->netdev.tx_ready -= packets;
+}
+
+/* A device of VERSION_1 has num_buffers 1 in each header (§5.1.6.4), and as a rule nothing else. It
+ * must be 0 now (§5.1.6.2). */
+static inline void tx_clear_num_buffers(uint8_t *buffer)
+{
+    memset(buffer + PACKET_HEADROOM - sizeof(uint16_t), 0, sizeof(uint16_t));
+}
+
+static __attribute__((noinline)) void tx_clear_each(uint8_t *const *buffers, uint64_t n)
+{
+#pragma GCC unroll 4
+    for (uint64_t i = 0; i < n; i++)
+        tx_clear_num_buffers(buffers[i]);
+}
+
+/* The source is asked each time, as its device may be another one by now. */
+static bool tx_has_num_buffers(const struct virtio_net *net)
+{
+    const struct netdev *const from = net->setup.tx[0].from;
+
+    return from != NULL && from->rx_header == VIRTIO_NET_HDR_BYTES;
+}
+
+/* Gives the device all of a batch, up to the end of the ring and then from its start. */
+static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
+{
+    struct virtqueue *const queue = &net->tx.queue;
+    bool wants_doorbell = false;
+
+    for (uint32_t done = 0, n; done < batch->count; done += n) {
+        n = virtqueue_smaller(batch->count - done, virtqueue_room(queue));
+        tx_count(net, n,
+                 virtqueue_put_any(queue, batch->buffers + done, batch->lengths + done, n).bytes);
+        if (net->tx.chained)
+            virtio_net_lay_chains(net, batch->buffers + done, batch->lengths + done, n);
+        wants_doorbell |= virtqueue_show(queue, n);
+    }
+    return wants_doorbell;
+}
+
+/* The rare cases, frame by frame: something is left to do on one, or the end of the ring lies within
+ * the burst. Those that may not leave are dropped and counted. */
+static __attribute__((noinline, cold)) bool
+tx_add_each(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
+{
+    struct batch kept = {.count = 0};
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (!virtio_net_finish(net, buffers[i], lengths[i]))
+            continue;
+        kept.buffers[kept.count] = buffers[i];
+        kept.lengths[kept.count++] = lengths[i];
+    }
+    return tx_add_around(net, &kept);
+}
+
+/*
+ * Gives the device `n` frames, which lie side by side in the ring. Returns whether it wants to be
+ * notified. The header in front of a frame must be all zero, unless there is something left to do on
+ * the frame. The device that it came from left it like that, as a rule; then it is not written.
+ */
+static inline __attribute__((always_inline)) bool
+tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
+{
+    struct virtqueue *const queue = &net->tx.queue;
+    const struct virtqueue_sight sight = virtqueue_put(queue, buffers, lengths, n);
+
+    if (!virtqueue_sight_clean(&sight)) {
+        if (!virtqueue_sight_nearly_clean(&sight) || !tx_has_num_buffers(net))
+            return tx_add_each(net, buffers, lengths, n);
+        tx_clear_each(buffers, n);
+    }
+    if (__builtin_expect(net->tx.chained, 0))
+        virtio_net_lay_chains(net, buffers, lengths, n);
+    tx_count(net, n, sight.bytes);
+    return virtqueue_show(queue, n);
+}
+
+static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const struct batch *batch)
+{
+    struct netdev *const dev = &net->netdev;
+    const uint32_t side_by_side = virtqueue_side_by_side(&net->tx.queue, net->tx.queue.avail_idx);
+
+    if (__builtin_expect(batch->count > dev->tx_ready, 0)) /* nobody has asked for so much room */
+        dev->tx_ready = virtqueue_free(&net->tx.queue);
+    const uint32_t n = virtqueue_smaller(batch->count, dev->tx_ready);
+    if (n == 0)
+        return 0;
+    const bool wants_doorbell = __builtin_expect(n > side_by_side, 0)
+                                    ? tx_add_each(net, batch->buffers, batch->lengths, n)
+                                    : tx_add(net, batch->buffers, batch->lengths, n);
+    return wants_doorbell ? tx_kick(net, n) : n;
+}
+
+/* A single frame with nothing to do on it. `packed` is as the queue is, by a constant. */
+static inline __attribute__((always_inline)) uint32_t
+tx_send_lone(struct virtio_net *net, const struct batch *batch, bool packed)
+{
+    struct virtqueue *const queue = &net->tx.queue;
+    const uint32_t length = batch->lengths[0];
+
+    if (packed && queue->laid != 0)
+        return tx_give(net, batch);
+    if (packed)
+        virtqueue_packed_put_lone(queue, batch->buffers[0], length);
+    else
+        virtqueue_put_lone(queue, batch->buffers[0], length);
+    tx_count(net, 1, length);
+    return (packed ? virtqueue_packed_publish(queue, 1) : virtqueue_publish(queue, 1))
+               ? tx_kick(net, 1)
+               : 1;
+}
+
+/* A single frame whose header is not all zero. If that is due to num_buffers alone, it is cleared; once,
+ * since a device that has no business there any more could write it again and again. */
+static __attribute__((noinline)) uint32_t tx_lone_marked(struct virtio_net *net,
+                                                         const struct batch *batch)
+{
+    struct virtqueue_sight sight = {0};
+
+    virtqueue_see(&sight, batch->buffers[0]);
+    if (!virtqueue_sight_nearly_clean(&sight) || !tx_has_num_buffers(net))
+        return tx_give(net, batch);
+    tx_clear_num_buffers(batch->buffers[0]);
+    return net->tx.queue.straight ? tx_send_lone(net, batch, false)
+                                  : tx_send_lone(net, batch, true);
+}
+
+/* A single frame; the short way is for one that has nothing unusual about it. */
+static inline __attribute__((always_inline)) uint32_t
+tx_lone(struct virtio_net *net, const struct batch *batch, bool packed)
+{
+    struct virtqueue_sight sight = {0};
+
+    virtqueue_see(&sight, batch->buffers[0]);
+    if (!virtqueue_sight_clean(&sight))
+        return tx_lone_marked(net, batch);
+    return tx_send_lone(net, batch, packed);
+}
+
+uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    const struct virtqueue *const queue = &net->tx.queue;
+
+    (void)queue_number;
+    if (batch->count == 1 && dev->tx_ready != 0) {
+        if (queue->straight)
+            return tx_lone(net, batch, false);
+        if (queue->straight_packed)
+            return tx_lone(net, batch, true);
+    }
+    return tx_give(net, batch);
+}
+
+uint32_t virtio_net_tx_batch_chained(struct netdev *dev, unsigned queue_number,
+                                     const struct batch *batch)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+
+    return net->tx.chained ? tx_give(net, batch) : virtio_net_tx_batch(dev, queue_number, batch);
+}
+
+uint32_t virtio_net_tx_pending(struct netdev *dev)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+
+    if (dev->state != NETDEV_RUNNING && dev->state != NETDEV_DRAINING)
+        return 0;
+    virtio_net_look_at_queues(net, clock_ns());
+    return virtio_net_reclaim_all(net);
+}
+
+/* ---- out of service ---- */
+
+uint32_t virtio_net_no_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch,
+                                uint32_t n)
+{
+    (void)dev;
+    (void)queue_number;
+    (void)n;
+    batch->odd = false;
+    return batch->count = 0;
+}
+
+uint32_t virtio_net_waiting_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
+{
+    (void)dev;
+    (void)queue_number;
+    (void)n;
+    return 0;
+}
+
+uint32_t virtio_net_stopped_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
+{
+    (void)dev;
+    (void)queue_number;
+    return n;
+}
+
+uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue_number,
+                                     const struct batch *batch)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    struct pool *const pool = net->setup.tx[0].pool; /* the sender's; the ring's may be another */
+
+    (void)queue_number;
+    for (uint32_t i = 0; i < batch->count; i++)
+        pool_put(pool, batch->buffers[i]);
+    net->tx_dropped += batch->count;
+    if (!net->link.up)
+        net->link.swallowed += batch->count;
+    return batch->count;
+}

@@ -1,0 +1,113 @@
+/*
+ * Frames with something left to do on them (virtio 1.2 §5.1.6.2), and the end of what a port's frames
+ * may want, when the port they leave by can do less.
+ */
+#include <string.h>
+
+#include "drivers/virtio/virtio_net_features.h"
+#include "drivers/virtio/virtio_net_header.h"
+#include "drivers/virtio/virtio_net_internal.h"
+
+/* ---- a frame ---- */
+
+/* The header in front of `frame` as the port that received it has left it there; of none where it has
+ * no part in this. */
+static struct virtio_net_hdr read_header(const struct netdev *from, const uint8_t *frame)
+{
+    struct virtio_net_hdr header = {0};
+
+    if (from->rx_header != 0)
+        memcpy(&header, frame - from->rx_header, VIRTIO_NET_HDR_BYTES_LEGACY);
+    return header;
+}
+
+/* Both forms end where the frame begins. What is in front of them is cleared, as it would look like
+ * a part of a header later. */
+static void write_header(const struct virtio_net *net, uint8_t *frame,
+                         const struct virtio_net_hdr *header)
+{
+    memset(frame - VIRTIO_NET_HDR_ROOM, 0, VIRTIO_NET_HDR_ROOM);
+    memcpy(frame - net->header_size, header, VIRTIO_NET_HDR_BYTES_LEGACY);
+}
+
+static struct virtio_net_frame frame_of(uint8_t *buffer, uint32_t length, uint32_t frame_max)
+{
+    return (struct virtio_net_frame){
+        .start = buffer + PACKET_HEADROOM,
+        .length = length,
+        .here = virtqueue_smaller(length, frame_max),
+    };
+}
+
+static enum virtio_net_verdict judge(const struct virtio_net *net, struct virtio_net_hdr *header,
+                                     const struct virtio_net_frame *frame, uint32_t given)
+{
+    const uint32_t possible = net->netdev.tx_offloads;
+
+    if (frame->here < frame->length && !(possible & NETDEV_OFFLOAD_CHAINS))
+        return HEADER_ASKS_TOO_MUCH;
+    return virtio_net_header_judge(header, frame, given, possible);
+}
+
+bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
+{
+    static const struct netdev nobody;
+    const struct netdev *const from =
+        net->setup.tx[0].from != NULL ? net->setup.tx[0].from : &nobody;
+    const struct virtio_net_frame frame = frame_of(buffer, length, net->tx.pool->frame_max);
+    struct virtio_net_hdr header = read_header(from, frame.start);
+
+    switch (judge(net, &header, &frame, from->rx_offloads)) {
+    case HEADER_LIES:
+        net->tx_bad_offload++;
+        break;
+    case HEADER_ASKS_TOO_MUCH:
+        net->tx_no_offload++;
+        break;
+    default:
+        write_header(net, frame.start, &header);
+        return true;
+    }
+    net->tx_dropped++;
+    pool_put(net->tx.pool, buffer);
+    return false;
+}
+
+uint32_t virtio_net_piece_length(const struct netdev *dev, const uint8_t *frame, uint32_t length)
+{
+    const struct virtio_net *const net = virtio_net_of_const(dev);
+    const struct virtio_net_hdr header = read_header(dev, frame);
+    const struct virtio_net_frame whole =
+        frame_of((uint8_t *)frame - PACKET_HEADROOM, length, net->rx.pool->frame_max);
+
+    return virtio_net_header_piece(&header, &whole, dev->rx_offloads);
+}
+
+/* ---- less than before ---- */
+
+uint64_t virtio_net_offloads_left(const struct virtio_net *net)
+{
+    const uint64_t guest = virtio_net_features_guest(VIRTIO_NET_OFFLOADS_BY_COMMAND);
+    const uint64_t rest = net->virtio.taken & ~guest;
+    const uint64_t allowed = net->guest_offloads & virtio_net_features_guest(net->offloads);
+
+    return virtio_net_features_choose(rest | allowed) & guest; /* none without what it depends on */
+}
+
+void virtio_net_cut_offloads(struct virtio_net *net)
+{
+    struct virtio_net_settings *const settings = &net->settings;
+    const uint64_t allowed = virtio_net_features_guest(net->offloads);
+
+    if (virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF) &&
+        !(net->offloads & NETDEV_OFFLOAD_CHAINS)) {
+        virtio_net_take_out(net, "offloads", false);
+        return;
+    }
+    if ((net->guest_offloads & ~allowed) == 0 || settings->wanted[SETTING_OFFLOADS])
+        return; /* as nearly always */
+    if (virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
+        settings->wanted[SETTING_OFFLOADS] = settings->again = true;
+    else
+        virtio_net_take_out(net, "offloads", false);
+}

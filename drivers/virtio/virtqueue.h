@@ -1,0 +1,549 @@
+/*
+ * A virtqueue (virtio 1.2 §2.6), the driver's side, in either of its formats: split (§2.7) or
+ * packed (§2.8). Who uses it does not ask which.
+ *
+ * The device may write anything anywhere into the shared part at any time, so nothing of ours is
+ * ever read back from it: which chains are out, with which buffer, and how far both rings have been
+ * followed is kept in private memory. What the device writes is checked where it is read, here and
+ * in virtqueue.c and virtqueue_packed.c; a queue that finds a breach stays
+ * broken until it is made anew.
+ *
+ * What is added goes into slots, one after the other and round and round. A device that finishes
+ * chains in the order in which it got them (most do) takes them from the slots in the same order:
+ * the next slot is the one that comes back next, so that one comparison tells that its id is right.
+ * Where the device takes another order, chains change their slots.
+ *
+ * A chain of the data path is one descriptor: the device's header and what follows it in one
+ * buffer. Where a split ring's device wants the header in a descriptor of its own it is two, and a
+ * command has up to four. In a split ring all chains of a queue have the same number, and lie side
+ * by side.
+ *
+ * The data path works on bursts that lie side by side, up to the end of a ring. All of it is for
+ * one core.
+ */
+#ifndef DRIVERS_VIRTQUEUE_H
+#define DRIVERS_VIRTQUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <machine/io.h>
+
+#include "drivers/virtio/virtio_spec.h"
+#include "net/batch.h"
+
+/* 64 bits of a used ring, where elements are aligned to 4 bytes only, and of the bytes in front of a
+ * frame. */
+typedef const volatile uint64_t __attribute__((aligned(4), may_alias)) virtqueue_used_word;
+typedef uint64_t __attribute__((may_alias)) virtqueue_aligned_word;
+
+#define VIRTQUEUE_BURST 32    /* chains that virtqueue_pop takes back at a time */
+#define VIRTQUEUE_PARTS_MAX 4 /* of a chain that is added in parts */
+
+/* Where the parts lie: offsets in bytes from the start of the ring's memory. Of a packed ring: the
+ * descriptors, and as `avail` and `used` the driver's and the device's event suppression. */
+struct virtqueue_layout {
+    size_t desc;
+    size_t avail;
+    size_t used_event; /* split rings only */
+    size_t used;
+    size_t avail_event; /* split rings only */
+    size_t total;
+};
+
+/* What a device can do wrong on a queue. The names are in virtqueue_breach_name. */
+enum virtqueue_breach {
+    VIRTQUEUE_SOUND,
+    VIRTQUEUE_USED_IDX,     /* used.idx moved by more than is outstanding, or backwards; packed: a
+                               descriptor is used where none is outstanding */
+    VIRTQUEUE_ID_RANGE,     /* the id of a used chain is no descriptor of the queue */
+    VIRTQUEUE_ID_NOT_OUT,   /* it is no chain that the device has: never given, or twice */
+    VIRTQUEUE_LENGTH_SHORT, /* its length is less than a device header */
+    VIRTQUEUE_LENGTH_LONG,  /* its length is more than the buffer */
+    VIRTQUEUE_NUM_BUFFERS, /* a frame is said to lie in more buffers than it can, or than are used */
+    /* In packed rings alone, by virtqueue_audit: */
+    VIRTQUEUE_USED_ORDER,  /* a descriptor is used that is not the next one */
+    VIRTQUEUE_USED_FLAGS,  /* flags are neither as the driver wrote them nor those of a used one */
+    VIRTQUEUE_OVERWRITTEN, /* what the device has not used is not as the driver wrote it */
+    VIRTQUEUE_BREACHES
+};
+
+/* What every burst needs stands first, so that it lies in few cache lines. */
+struct virtqueue {
+    union {
+        struct virtq_desc *desc;
+        struct pvirtq_desc *packed_desc;
+    };
+    union {
+        struct virtq_avail *avail;
+        struct pvirtq_event_suppress *driver_event;
+    };
+    union {
+        struct virtq_used *used;
+        struct pvirtq_event_suppress *device_event;
+    };
+    void **tokens;      /* by slot: the owner's buffer in the chain that is out; packed: NULL in the
+                           slots of its further descriptors */
+    uint32_t mask;      /* of slots: capacity - 1 */
+    uint32_t avail_idx; /* next slot to be filled; the low 16 bits are a split ring's */
+    uint32_t used_idx;  /* next slot to come back; likewise */
+
+    /* how a buffer of the owner's is shown to the device; set by virtqueue_set_buffers */
+    uint32_t start;    /* bytes into the buffer at which the device's header begins */
+    uint32_t header;   /* bytes of that header */
+    uint32_t room;     /* bytes behind it that the device may write; 0: it is to read */
+    uint32_t shortest; /* a length is odd if it is less than this, */
+    uint32_t span;     /* or more by more than this */
+    /* The same for two lengths side by side, each below 2^31: added to them, `below` sets the sign bit
+     * of one that is less, and `above` that of one that is more. What carries into or borrows from its
+     * neighbour is itself odd. */
+    uint64_t below, above;
+
+    uint32_t capacity;            /* slots: size ÷ chain */
+    enum virtqueue_breach breach; /* the first one */
+    bool straight;        /* split, in any order, chains of one, and slot i has descriptor i */
+    bool straight_packed; /* packed, in any order, and slot i has id i */
+    bool packed;          /* VIRTIO_F_RING_PACKED was negotiated */
+    bool event_idx;       /* VIRTIO_F_EVENT_IDX was negotiated */
+    uint32_t parked;      /* used_idx when used_event was last moved */
+    _Atomic uint16_t *avail_event; /* split: the device's, when to be notified */
+
+    _Atomic uint16_t *used_event; /* split: ours, when to be interrupted */
+    uint32_t *ids;                /* by slot: the chain; a split ring's avail.ring holds the same */
+    uint32_t *slots;              /* by id: the slot */
+    uint32_t size;                /* descriptors; a power of two */
+    uint16_t chain;               /* descriptors a slot: 1, 2 or 4; 1 in a packed ring */
+    uint16_t index;               /* the queue's number at its device */
+    uint32_t breach_value;        /* what the device had written */
+    uint32_t laid;                /* packed: slots from avail_idx on that were laid and not shown
+                                     yet, and look available but for the first; */
+    uint32_t laid_word;           /* and what shows them: id and flags for the first */
+    bool indirect;                /* virtqueue_lay_indirect has laid a table */
+};
+
+/* What a queue is made of. */
+struct virtqueue_shape {
+    uint32_t size; /* descriptors */
+    uint16_t index;
+    uint16_t chain; /* descriptors a chain; counts in a split ring */
+    bool packed;
+    bool event_idx;
+};
+
+/* The layout for `size` descriptors: split with the ring parts aligned as the legacy interface has
+ * it (§2.7.2), or packed (§2.8.10.1). */
+struct virtqueue_layout virtqueue_layout(uint32_t size, bool packed);
+
+/* True for a size that §2.7 allows: a power of two, 1 to 32768. (A packed ring may have any, but its
+ * driver may also choose a smaller one.) */
+bool virtqueue_size_valid(uint32_t size);
+
+/* Bytes of private memory that virtqueue_init wants besides the ring. */
+size_t virtqueue_private_bytes(uint32_t size);
+
+/*
+ * Makes a queue of this shape: size valid, chains of 1, 2 or 4 and at most size. `ring` is zeroed
+ * memory of layout.total bytes, 4096-aligned, the device's to write from now on; `private` is memory
+ * of virtqueue_private_bytes, 8-aligned. Both stay the caller's to reuse when the queue is no longer
+ * used. Interrupts are off. Not for the data path.
+ */
+void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape, void *ring,
+                    void *private);
+
+/* How the buffers of virtqueue_put_any look: bytes, as in struct virtqueue. Before the first one. */
+struct virtqueue_buffers {
+    uint32_t start;
+    uint32_t header;
+    uint32_t room;
+    uint32_t shortest;
+    uint32_t span;
+};
+void virtqueue_set_buffers(struct virtqueue *queue, const struct virtqueue_buffers *buffers);
+
+/* Sets the span alone. */
+void virtqueue_set_span(struct virtqueue *queue, uint32_t span);
+
+/* "used-idx", …: reason= of the error event. */
+const char *virtqueue_breach_name(enum virtqueue_breach breach);
+
+/* Marks the queue as broken, for good. The first reason counts. */
+static inline __attribute__((cold)) void
+virtqueue_break(struct virtqueue *queue, enum virtqueue_breach breach, uint32_t value)
+{
+    if (queue->breach == VIRTQUEUE_SOUND) {
+        queue->breach = breach;
+        queue->breach_value = value;
+    }
+}
+
+/* Chains that the device has and has not finished, as far as it says. Not for the data path: it may
+ * walk over all of them. */
+uint32_t virtqueue_unfinished(const struct virtqueue *queue);
+
+/* Slots that are filled: what the device has, finished or not. */
+static inline uint32_t virtqueue_outstanding(const struct virtqueue *queue)
+{
+    return queue->avail_idx - queue->used_idx;
+}
+
+static inline uint32_t virtqueue_free(const struct virtqueue *queue)
+{
+    return queue->capacity - virtqueue_outstanding(queue);
+}
+
+/* The slot that either index stands for. */
+static inline uint32_t virtqueue_slot(const struct virtqueue *queue, uint32_t idx)
+{
+    return idx & queue->mask;
+}
+
+static inline uint32_t virtqueue_smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- adding ---- */
+
+/* How many slots lie side by side from that of either index on, up to the end of the ring. */
+static inline uint32_t virtqueue_side_by_side(const struct virtqueue *queue, uint32_t idx)
+{
+    return queue->capacity - virtqueue_slot(queue, idx);
+}
+
+/* How many chains can be added at once: free slots that lie side by side. */
+static inline uint32_t virtqueue_room(const struct virtqueue *queue)
+{
+    return virtqueue_smaller(virtqueue_free(queue),
+                             virtqueue_side_by_side(queue, queue->avail_idx));
+}
+
+/*
+ * Writes a descriptor of either format, whole: so whatever the device may have scribbled over it is
+ * gone. `rest` is all but the address, which goes by one store: the length in the lower half, what
+ * the format has there in the upper half.
+ */
+static inline void virtqueue_describe(void *desc, uint64_t addr, uint64_t rest)
+{
+    memcpy(desc, &addr, sizeof(addr));
+    memcpy((uint8_t *)desc + sizeof(addr), &rest, sizeof(rest));
+}
+
+/* `rest` of a split ring's descriptor. */
+static inline uint64_t virtqueue_split_rest(uint32_t length, uint16_t flags, uint16_t next)
+{
+    return (uint64_t)next << 48 | (uint64_t)flags << 32 | length;
+}
+
+/* Shows the device the chains in the next `n` slots of a split ring, and returns whether it wants to
+ * be notified (§2.7.13). */
+static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
+{
+    const uint32_t idx = queue->avail_idx + n;
+
+    queue->avail_idx = idx;
+    /* Release: descriptors and ring entries before the index. Partner: the device's read of
+     * avail.idx before it reads them (§2.7.13.3 "Updating idx"). */
+    atomic_store_explicit(&queue->avail->idx, (uint16_t)idx, memory_order_release);
+
+    /* Full fence: our index before our look at the suppression word. Partner: the device enables
+     * notifications, fences, and looks at avail.idx again; without both fences each side could miss
+     * the other's step, and the frames would lie there unseen (§2.7.13.4). */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (queue->event_idx) {
+        const uint16_t event = atomic_load_explicit(queue->avail_event, memory_order_relaxed);
+        return (uint16_t)(idx - event - 1) < (uint16_t)n; /* §2.7.10: passed it? */
+    }
+    return !(atomic_load_explicit(&queue->used->flags, memory_order_relaxed) &
+             VIRTQ_USED_F_NO_NOTIFY);
+}
+
+/*
+ * What virtqueue_put_any has seen of buffers that the device is to read: the 16 bytes that end with
+ * the device's header, all buffers' or-ed together.
+ */
+struct virtqueue_sight {
+    uint64_t headers[2];
+    uint32_t bytes; /* the sum of their lengths */
+};
+
+/* Of `headers` the last two bytes: in the long form of the header they are num_buffers. */
+#define VIRTQUEUE_SIGHT_NUM_BUFFERS 0xffff000000000000ull
+
+/* 8 bytes in front of a frame, aligned. */
+static inline uint64_t virtqueue_word(const uint8_t *at)
+{
+    return *(const virtqueue_aligned_word *)at;
+}
+
+static inline void virtqueue_see(struct virtqueue_sight *sight, const uint8_t *buffer)
+{
+    sight->headers[0] |= virtqueue_word(buffer + PACKET_HEADROOM - 2 * sizeof(uint64_t));
+    sight->headers[1] |= virtqueue_word(buffer + PACKET_HEADROOM - sizeof(uint64_t));
+}
+
+/* True if the headers are all zero, and true if they are but for num_buffers. */
+static inline bool virtqueue_sight_clean(const struct virtqueue_sight *sight)
+{
+    return (sight->headers[0] | sight->headers[1]) == 0;
+}
+
+static inline bool virtqueue_sight_nearly_clean(const struct virtqueue_sight *sight)
+{
+    return (sight->headers[0] | (sight->headers[1] & ~VIRTQUEUE_SIGHT_NUM_BUFFERS)) == 0;
+}
+
+/*
+ * Lays `n` buffers (1 to virtqueue_room) into the next slots, each with as many bytes behind the
+ * header as `lengths` says, or, where the device is to write (`lengths` NULL), with queue->room.
+ * The device does not know of them before virtqueue_show: till then they may be laid there anew,
+ * also fewer, and with other lengths. Buffers to be read are aligned to 16 bytes, and start +
+ * header is a multiple of 16. Data path.
+ */
+struct virtqueue_sight virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
+                                         const uint32_t *lengths, uint32_t n);
+
+/* Goes on with a virtqueue_put_any that has laid the first `done` of the `n` buffers and seen
+ * `sight`. */
+struct virtqueue_sight virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers,
+                                          const uint32_t *lengths, uint32_t done, uint32_t n,
+                                          struct virtqueue_sight sight);
+
+/* virtqueue_show of a packed ring. */
+bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n);
+
+/*
+ * Shows the device what was last put into the next `n` slots. They are the device's until they come
+ * back by virtqueue_pop. Returns whether it wants to be notified now: at most once a burst. Data path.
+ */
+static inline bool virtqueue_show(struct virtqueue *queue, uint32_t n)
+{
+    return queue->packed ? virtqueue_packed_show(queue, n) : virtqueue_publish(queue, n);
+}
+
+/* virtqueue_put of a single buffer to be read, in a queue that is straight. */
+static inline void virtqueue_put_lone(struct virtqueue *queue, uint8_t *buffer, uint32_t length)
+{
+    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
+    const uint64_t addr = io_physical(buffer) + queue->start;
+
+    virtqueue_describe(&queue->desc[slot], addr,
+                       virtqueue_split_rest(queue->header + length, 0, 0));
+    queue->tokens[slot] = buffer;
+}
+
+/* A piece of memory for the device to read or write. */
+struct virtqueue_part {
+    const void *start;
+    uint32_t length; /* bytes */
+    bool write;
+};
+
+/*
+ * Gives the device one chain of `count` parts (at most VIRTQUEUE_PARTS_MAX, and what the shape or the
+ * ring has room for), those to read first. It comes back as `token`, not NULL, and fills as many slots
+ * as are stored in `slots`: that is what virtqueue_popped must be told. Returns as virtqueue_add.
+ */
+bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
+                         unsigned count, void *token, uint32_t *slots);
+
+/*
+ * The chain that virtqueue_put has laid `ahead` slots behind the next one, and that is not shown yet,
+ * becomes one of `count` parts, all to be read, by an indirect descriptor (§2.7.5.3, §2.8.7). `table` has
+ * 16 bytes for each part, and is the device's with them. INDIRECT_DESC was negotiated, and the queue has
+ * at least `count` descriptors. Data path.
+ */
+void virtqueue_lay_indirect(struct virtqueue *queue, uint32_t ahead,
+                            const struct virtqueue_part *parts, uint32_t count, void *table);
+
+/* ---- taking back ---- */
+
+/* What virtqueue_pop has found. */
+struct virtqueue_burst {
+    uint64_t bytes; /* the sum of their lengths */
+    uint32_t count; /* chains */
+    bool odd;       /* virtqueue_is_odd for some length */
+};
+
+/*
+ * The device has finished `id`, `ahead` slots behind used_idx. True if that is the chain in that slot;
+ * or is now, for where another one was expected the two change their slots. False, and the queue is
+ * broken, if the device has no such chain.
+ */
+bool virtqueue_bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead);
+
+/* What is shorter than the shortest wraps to something very long. */
+static inline bool virtqueue_is_odd(const struct virtqueue *queue, uint32_t length)
+{
+    return length - queue->shortest > queue->span;
+}
+
+/* How many chains a split ring's device has finished. 0 if none, or on a breach. */
+static inline uint32_t virtqueue_pending(struct virtqueue *queue)
+{
+    /* Read first: what is read behind the acquire is read again. */
+    const uint32_t used_idx = queue->used_idx, outstanding = virtqueue_outstanding(queue);
+    /* Acquire: the index before the entries and buffers behind it. Partner: the device's release of
+     * used.idx after it has written them (§2.7.8.2). */
+    const uint16_t idx = atomic_load_explicit(&queue->used->idx, memory_order_acquire);
+    const uint32_t pending = (uint16_t)(idx - used_idx);
+
+    if (__builtin_expect(pending > outstanding, 0)) {
+        virtqueue_break(queue, VIRTQUEUE_USED_IDX, idx);
+        return 0;
+    }
+    return pending;
+}
+
+/* In a packed ring: what id and flags of the descriptor in slot `slot`, which is to come back as
+ * number `idx`, are once the device has finished it (§2.8.1); and the bits of them that count. */
+#define VIRTQUEUE_PACKED_MASK                                                                      \
+    ((uint32_t)(VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << 16 | UINT16_MAX)
+#define VIRTQUEUE_PACKED_FLAGS (VIRTQUEUE_PACKED_MASK & ~(uint32_t)UINT16_MAX)
+
+static inline uint32_t virtqueue_packed_used(const struct virtqueue *queue, uint32_t idx,
+                                             uint32_t id)
+{
+    /* Both bits are the wrap counter: 1 in the first round of the ring, then 0, and so on. */
+    return (idx & queue->capacity ? 0 : VIRTQUEUE_PACKED_FLAGS) | id;
+}
+
+/* Acquire: id and flags before the length and the buffer. Partner: the device's release of flags,
+ * after it has written the rest (§2.8.9). One load of both: neither changes without the other. */
+static inline uint32_t virtqueue_packed_load(const struct pvirtq_desc *desc)
+{
+    return atomic_load_explicit((const _Atomic uint32_t *)&desc->id, memory_order_acquire);
+}
+
+/* True if the device has finished what is in the slot of `idx`, whichever id that has. */
+static inline bool virtqueue_packed_is_used(const struct virtqueue *queue, uint32_t idx)
+{
+    const uint32_t word = virtqueue_packed_load(&queue->packed_desc[virtqueue_slot(queue, idx)]);
+
+    return (word & VIRTQUEUE_PACKED_FLAGS) == virtqueue_packed_used(queue, idx, 0);
+}
+
+/* True if the device has finished something; or has broken a rule, as virtqueue_pop will tell. */
+static inline bool virtqueue_has_finished(const struct virtqueue *queue)
+{
+    if (queue->packed)
+        return virtqueue_packed_is_used(queue, queue->used_idx);
+    return atomic_load_explicit(&queue->used->idx, memory_order_relaxed) !=
+           (uint16_t)queue->used_idx;
+}
+
+/*
+ * Looks at the next finished chains: as many as lie side by side, at most `n` (at most
+ * VIRTQUEUE_BURST). Stores the token of each and, unless `lengths` is NULL, how many bytes the device
+ * claims to have written behind the header, unchecked but for `odd`. They stay in their slots until
+ * virtqueue_popped: a caller that does not like the length of one takes only those before it. A
+ * breach may be the reason that they are fewer: look at queue->breach. Data path.
+ */
+struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **tokens, uint32_t *lengths,
+                                         uint32_t n);
+
+/* Of `n` chains, how many there may be to take back at once: those that lie side by side, and that the
+ * device has finished; in a packed ring, where each descriptor tells for itself, those that it has. */
+static inline uint32_t virtqueue_at_most(struct virtqueue *queue, uint32_t n)
+{
+    n = virtqueue_smaller(n, virtqueue_side_by_side(queue, queue->used_idx));
+    return virtqueue_smaller(n, queue->packed ? virtqueue_outstanding(queue)
+                                              : virtqueue_pending(queue));
+}
+
+/* Goes on with a virtqueue_pop_any that has taken `burst` so far: to at most `n` chains, as
+ * virtqueue_at_most says. */
+struct virtqueue_burst virtqueue_pop_more(struct virtqueue *queue, void **tokens, uint32_t *lengths,
+                                          uint32_t n, struct virtqueue_burst burst);
+
+/* What virtqueue_pop_lone has found. */
+enum virtqueue_lone {
+    VIRTQUEUE_NONE, /* the device has finished nothing */
+    VIRTQUEUE_LONE, /* one chain, which is as it should be */
+    VIRTQUEUE_OTHER, /* more, or something else: nothing has been done, and it is for virtqueue_pop */
+};
+
+/*
+ * virtqueue_pop of a straight queue for the two commonest cases of all: nothing, and a single
+ * chain, the expected one, with an ordinary length. At least one chain is outstanding.
+ */
+static inline enum virtqueue_lone virtqueue_pop_lone(struct virtqueue *queue, void **token,
+                                                     uint32_t *length)
+{
+    const uint32_t used_idx = queue->used_idx, slot = virtqueue_slot(queue, used_idx);
+    const uint32_t header = queue->header;
+    const volatile struct virtq_used_elem *const used = &queue->used->ring[slot];
+
+    /* Acquire: as in virtqueue_pending. */
+    const uint16_t idx = atomic_load_explicit(&queue->used->idx, memory_order_acquire);
+    if (idx == (uint16_t)used_idx)
+        return VIRTQUEUE_NONE;
+    if (idx != (uint16_t)(used_idx + 1) || used->id != slot)
+        return VIRTQUEUE_OTHER;
+    const uint32_t behind_header = used->len - header;
+    if (__builtin_expect(virtqueue_is_odd(queue, behind_header), 0))
+        return VIRTQUEUE_OTHER;
+    *token = queue->tokens[slot];
+    *length = behind_header;
+    return VIRTQUEUE_LONE;
+}
+
+/* The first `n` slots that virtqueue_pop has told of are free, and their buffers are the caller's. */
+static inline void virtqueue_popped(struct virtqueue *queue, uint32_t n)
+{
+    queue->used_idx += n;
+}
+
+/* ---- interrupts ---- */
+
+/*
+ * Asks for an interrupt at the next completion. To be followed by virtqueue_has_finished: a completion
+ * that it does not see is announced.
+ */
+static inline void virtqueue_arm(struct virtqueue *queue)
+{
+    if (queue->packed)
+        atomic_store_explicit(&queue->driver_event->flags, RING_EVENT_FLAGS_ENABLE,
+                              memory_order_relaxed);
+    else if (queue->event_idx)
+        atomic_store_explicit(queue->used_event, (uint16_t)queue->used_idx, memory_order_relaxed);
+    else
+        atomic_store_explicit(&queue->avail->flags, 0, memory_order_relaxed);
+
+    /* Full fence: the request before the last look. Partner: the device writes used.idx, or a used
+     * descriptor, fences, and looks at the request (§2.7.7.2, §2.7.8.2, §2.8.10). Whichever fence
+     * comes first, the other side sees what was written before it: we the completion, or the device
+     * the request. */
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* No interrupts any more; one that is under way may still come. */
+static inline void virtqueue_disarm(struct virtqueue *queue)
+{
+    if (queue->packed) {
+        atomic_store_explicit(&queue->driver_event->flags, RING_EVENT_FLAGS_DISABLE,
+                              memory_order_relaxed);
+    } else if (queue->event_idx) {
+        queue->parked = queue->used_idx;
+        atomic_store_explicit(queue->used_event, (uint16_t)(queue->parked - 1),
+                              memory_order_relaxed);
+    } else {
+        atomic_store_explicit(&queue->avail->flags, VIRTQ_AVAIL_F_NO_INTERRUPT,
+                              memory_order_relaxed);
+    }
+}
+
+/*
+ * Keeps interrupts off where EVENT_IDX has taken NO_INTERRUPT's place: used_event is parked just
+ * behind us, 65535 completions away. To be called now and then, once a burst at most.
+ */
+static inline void virtqueue_park(struct virtqueue *queue)
+{
+    if (queue->packed || queue->used_idx - queue->parked < 0x4000)
+        return; /* at most 0x4000 + 0x8000 completions lie between it and the device: not reached */
+    queue->parked = queue->used_idx;
+    atomic_store_explicit(queue->used_event, (uint16_t)(queue->parked - 1), memory_order_relaxed);
+}
+
+#endif

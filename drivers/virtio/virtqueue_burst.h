@@ -1,0 +1,201 @@
+/*
+ * Bursts of the data path, inline, for whatever queue. As virtqueue.h says of the functions in it, and
+ * buffers are owned as there.
+ *
+ * Nearly all queues are straight: chains of one descriptor, and slot i has id i, since the device has
+ * kept the order so far. For these there is one loop to add and one to take back, of four chains at a
+ * time; `packed` tells them the ring's format by a constant. What is left over, and whatever is not as
+ * expected, goes to the plain loops of virtqueue.c.
+ */
+#ifndef DRIVERS_VIRTQUEUE_BURST_H
+#define DRIVERS_VIRTQUEUE_BURST_H
+
+#include "drivers/virtio/virtqueue.h"
+#include "drivers/virtio/virtqueue_packed_burst.h"
+#include "drivers/virtio/virtqueue_pair.h"
+
+#define VIRTQUEUE_FOURS(n) ((n) & ~3u)
+
+/* ---- adding ---- */
+
+/*
+ * virtqueue_put_any of `n` buffers, a multiple of four and not 0. `lengths` is NULL or not by a
+ * constant. A packed ring's first descriptor must not be available yet: it shows the burst.
+ *
+ * The headers are looked at here, where their addresses are at hand: a line of memory that nobody else
+ * needs is touched for them, and once is enough.
+ */
+static inline __attribute__((always_inline)) struct virtqueue_sight
+virtqueue_straight_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
+                       uint32_t n, bool packed)
+{
+    const uint32_t idx = queue->avail_idx, slot = virtqueue_slot(queue, idx);
+    const uint32_t write = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
+    const uint32_t word =
+        packed ? virtqueue_packed_available(queue, idx, slot) | write << 16 : write;
+    const uint64_t start = queue->start;
+    struct virtq_desc *desc = &queue->desc[slot];
+    void **tokens = &queue->tokens[slot];
+    uint8_t *const *const end = buffers + n;
+    /* A descriptor's second half, but for the length of a frame; and what hides the first one. */
+    uint64_t rest = ((uint64_t)word << 32) + queue->header + (lengths == NULL ? queue->room : 0);
+    uint64_t hidden = packed ? (uint64_t)VIRTQ_DESC_F_AVAIL << 48 : 0;
+    struct virtqueue_sight sight = {.bytes = 0};
+    uint64_t bytes = 0;
+
+    do {
+#pragma GCC unroll 4
+        for (unsigned i = 0; i < 4; i++) {
+            uint8_t *const buffer = buffers[i];
+            const uint64_t length = lengths == NULL ? 0 : lengths[i];
+            if (lengths != NULL)
+                virtqueue_see(&sight, buffer);
+            tokens[i] = buffer;
+            virtqueue_describe(&desc[i], io_physical(buffer) + start,
+                               packed && i == 0 ? (rest ^ hidden) + length : rest + length);
+            if (packed)
+                rest += 1ull << 32; /* the next id */
+        }
+        if (lengths != NULL) {
+            bytes += pair_load(lengths) + pair_load(lengths + 2);
+            lengths += 4;
+        }
+        hidden = 0;
+        buffers += 4;
+        tokens += 4;
+        desc += 4;
+    } while (buffers != end);
+    if (packed)
+        virtqueue_packed_note(queue, n, word);
+    sight.bytes = pair_sum(bytes);
+    return sight;
+}
+
+/* ---- taking back ---- */
+
+/*
+ * What the device says of a chain, by one load: the length that it has written in the upper half; in
+ * the lower half the id, in a packed ring with the flags that tell of use. `ring` is the used ring's
+ * element, or the packed descriptor.
+ */
+static inline __attribute__((always_inline)) uint64_t virtqueue_straight_said(const uint8_t *ring,
+                                                                              bool packed)
+{
+    return packed ? virtqueue_packed_said((const struct pvirtq_desc *)ring)
+                  : *(const virtqueue_used_word *)ring;
+}
+
+/*
+ * virtqueue_pop_any of `n` chains, a multiple of four and not 0, from used_idx on, which is slot `slot`. Takes
+ * them by fours, up to the first four that are not all finished, each with the expected id: these
+ * have no consequence.
+ */
+static inline __attribute__((always_inline)) struct virtqueue_burst
+virtqueue_straight_pop(const struct virtqueue *queue, void **tokens, uint32_t *lengths,
+                       uint32_t slot, uint32_t n, bool with_lengths, bool packed)
+{
+    const uint8_t *ring = packed ? (const uint8_t *)&queue->packed_desc[slot]
+                                 : (const uint8_t *)&queue->used->ring[slot];
+    const size_t step = packed ? sizeof(struct pvirtq_desc) : sizeof(struct virtq_used_elem);
+    void *const *const first_given = &queue->tokens[slot], *const *given = first_given;
+    void *const *const end = given + n;
+    /* Added to what the device says of chain i: with - i it leaves nothing in the lower half, and the
+     * length behind the header in the upper half. */
+    uint64_t offset = (with_lengths ? -((uint64_t)queue->header << 32) : 0) -
+                      (packed ? virtqueue_packed_used(queue, queue->used_idx, slot) : slot);
+    const uint64_t below = queue->below, above = queue->above;
+    uint64_t sum = 0, signs = 0;
+
+    do {
+        const uint64_t first = virtqueue_straight_said(ring, packed) + offset;
+        const uint64_t second = virtqueue_straight_said(ring + step, packed) + offset - 1;
+        const uint64_t third = virtqueue_straight_said(ring + 2 * step, packed) + offset - 2;
+        const uint64_t fourth = virtqueue_straight_said(ring + 3 * step, packed) + offset - 3;
+        const uint64_t any = first | second | third | fourth;
+        if (__builtin_expect((uint32_t)any != 0, 0))
+            break;
+        memcpy(tokens, given, 4 * sizeof(*tokens));
+        given += 4;
+        tokens += 4;
+        ring += 4 * step;
+        offset -= 4;
+        if (!with_lengths)
+            continue;
+        const uint64_t low = first >> 32 | second, high = third >> 32 | fourth;
+        pair_store(lengths, low);
+        pair_store(lengths + 2, high);
+        lengths += 4;
+        sum += low;
+        sum += high;
+        signs |= (low + below) | (low + above) | (high + below) | (high + above);
+    } while (given != end);
+    const uint32_t count = (uint32_t)(given - first_given);
+    return (struct virtqueue_burst){
+        .bytes = pair_sum(sum),
+        .count = count,
+        .odd = (signs & PAIR_SIGNS) != 0,
+    };
+}
+
+/* ---- any queue ---- */
+
+/* As virtqueue_put_any. */
+static inline __attribute__((always_inline)) struct virtqueue_sight
+virtqueue_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
+{
+    const uint32_t fours = VIRTQUEUE_FOURS(n);
+    struct virtqueue_sight sight = {0};
+
+    if (fours == 0 || !(queue->straight || queue->straight_packed))
+        return virtqueue_put_any(queue, buffers, lengths, n);
+    sight = queue->straight ? virtqueue_straight_put(queue, buffers, lengths, fours, false)
+                            : virtqueue_straight_put(queue, buffers, lengths, fours, true);
+    return fours == n ? sight : virtqueue_put_more(queue, buffers, lengths, fours, n, sight);
+}
+
+/* virtqueue_put, and virtqueue_show at once. */
+static inline bool virtqueue_add(struct virtqueue *queue, uint8_t *const *buffers,
+                                 const uint32_t *lengths, uint32_t n)
+{
+    (void)virtqueue_put(queue, buffers, lengths, n);
+    return virtqueue_show(queue, n);
+}
+
+/* Both of the following: `lengths` counts, or does not, by a constant. */
+static inline __attribute__((always_inline)) struct virtqueue_burst
+virtqueue_pop_either(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n,
+                     bool with_lengths)
+{
+    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
+    const uint32_t most = virtqueue_at_most(queue, n), fours = VIRTQUEUE_FOURS(most);
+
+    if (!with_lengths)
+        lengths = NULL;
+    if (fours == 0 || !(queue->straight || queue->straight_packed))
+        return virtqueue_pop_more(queue, tokens, lengths, most, (struct virtqueue_burst){0});
+    const struct virtqueue_burst burst =
+        queue->straight
+            ? virtqueue_straight_pop(queue, tokens, lengths, slot, fours, with_lengths, false)
+            : virtqueue_straight_pop(queue, tokens, lengths, slot, fours, with_lengths, true);
+    /* As a rule a packed ring's device has just not finished the rest yet. */
+    if (burst.count == most ||
+        (queue->packed && !virtqueue_packed_is_used(queue, queue->used_idx + burst.count)))
+        return burst;
+    return virtqueue_pop_more(queue, tokens, lengths, most, burst);
+}
+
+/* As virtqueue_pop_any, where the device has written: `lengths` is not NULL. */
+static inline struct virtqueue_burst virtqueue_pop(struct virtqueue *queue, void **tokens,
+                                                   uint32_t *lengths, uint32_t n)
+{
+    return virtqueue_pop_either(queue, tokens, lengths, n, true);
+}
+
+/* As virtqueue_pop_any, where the device has read. Returns how many chains. */
+static inline __attribute__((always_inline)) uint32_t virtqueue_reclaim(struct virtqueue *queue,
+                                                                        void **tokens, uint32_t n)
+{
+    return virtqueue_pop_either(queue, tokens, NULL, n, false).count;
+}
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * The format of a packed ring (virtio 1.2 §2.8), inline, and lone frames of a queue that is
+ * straight_packed: slot i has id i, so that the id in a descriptor is known from its place. As
+ * virtqueue.h says of the functions without `packed` in their names.
+ */
+#ifndef DRIVERS_VIRTQUEUE_PACKED_BURST_H
+#define DRIVERS_VIRTQUEUE_PACKED_BURST_H
+
+#include "drivers/virtio/virtqueue.h"
+
+/* ---- adding ---- */
+
+/* Id and flags that make the descriptor of `idx` available: AVAIL is the wrap counter, USED is not
+ * (§2.8.1). */
+static inline uint32_t virtqueue_packed_available(const struct virtqueue *queue, uint32_t idx,
+                                                  uint32_t id)
+{
+    const uint32_t flags = idx & queue->capacity ? VIRTQ_DESC_F_USED : VIRTQ_DESC_F_AVAIL;
+
+    return flags << 16 | id;
+}
+
+/* `n` slots are laid, and `word` will show them. What was laid there before may have been more. */
+static inline void virtqueue_packed_note(struct virtqueue *queue, uint32_t n, uint32_t word)
+{
+    if (queue->laid < n)
+        queue->laid = n;
+    queue->laid_word = word;
+}
+
+/* virtqueue_put_lone, where nothing is laid that was not shown. */
+static inline void virtqueue_packed_put_lone(struct virtqueue *queue, uint8_t *buffer,
+                                             uint32_t length)
+{
+    const uint32_t idx = queue->avail_idx, slot = virtqueue_slot(queue, idx);
+    struct pvirtq_desc *const desc = &queue->packed_desc[slot];
+
+    desc->addr = io_physical(buffer) + queue->start;
+    desc->len = queue->header + length;
+    queue->tokens[slot] = buffer;
+    queue->laid_word = virtqueue_packed_available(queue, idx, slot);
+}
+
+/*
+ * True if the device's event suppression wants a notification of the `n` slots before `idx`, the first
+ * one not shown yet: the one for a certain descriptor (§2.8.10).
+ *
+ * The descriptor that it names is in the round of `idx` or in the one before that. It wants to know
+ * when that becomes available: a burst that passes it must ring. One that begins behind it rings,
+ * too: QEMU 7.2 names a descriptor, goes on by itself beyond it when a frame that was held up has
+ * left, and does not name another one; it would wait for ever.
+ */
+static inline bool virtqueue_packed_passed(const struct virtqueue *queue, uint32_t idx)
+{
+    const uint16_t desc = atomic_load_explicit(&queue->device_event->desc, memory_order_relaxed);
+    const bool same_round = !(desc & RING_EVENT_DESC_WRAP) == !!(idx & queue->capacity);
+    const uint32_t event =
+        (idx & ~queue->mask) + (desc & ~RING_EVENT_DESC_WRAP) - (same_round ? 0 : queue->capacity);
+
+    return idx - event - 1 < queue->capacity;
+}
+
+/* Shows the device the chains that were laid into the next `n` slots, and returns whether it wants to
+ * be notified (§2.8.21). None behind them is laid. */
+static inline bool virtqueue_packed_publish(struct virtqueue *queue, uint32_t n)
+{
+    struct pvirtq_desc *const first = &queue->packed_desc[virtqueue_slot(queue, queue->avail_idx)];
+    const uint32_t idx = queue->avail_idx + n;
+
+    queue->avail_idx = idx;
+    /* Release: everything before the first descriptor's flags. The device looks at no descriptor
+     * behind one that is not available yet, so this one store shows it all of them (§2.8.21.1.1
+     * "Updating flags"). Partner: the device's read of these flags before it reads the rest. */
+    atomic_store_explicit((_Atomic uint32_t *)&first->id, queue->laid_word, memory_order_release);
+
+    /* Full fence: our flags before our look at the device's event suppression. Partner: the device
+     * writes that, fences, and looks at the ring again (§2.8.21.2). */
+    atomic_thread_fence(memory_order_seq_cst);
+    const uint16_t flags = atomic_load_explicit(&queue->device_event->flags, memory_order_relaxed);
+    if (!queue->event_idx || flags != RING_EVENT_FLAGS_DESC)
+        return flags != RING_EVENT_FLAGS_DISABLE;
+    return virtqueue_packed_passed(queue, idx);
+}
+
+/* ---- taking back ---- */
+
+/*
+ * What the device says in a descriptor, by one load, so that a length belongs to the flags beside it:
+ * the length in the upper half, id and flags in the lower half, but only the flags that tell of use.
+ * Acquire, as in virtqueue_packed_load.
+ */
+static inline uint64_t virtqueue_packed_said(const struct pvirtq_desc *desc)
+{
+    const uint64_t half =
+        atomic_load_explicit((const _Atomic uint64_t *)&desc->len, memory_order_acquire);
+
+    return (half << 32 | half >> 32) & ((uint64_t)UINT32_MAX << 32 | VIRTQUEUE_PACKED_MASK);
+}
+
+/* virtqueue_pop_lone. The last slot of the ring is for virtqueue_pop: behind it another round begins. */
+static inline enum virtqueue_lone virtqueue_packed_pop_lone(const struct virtqueue *queue,
+                                                            void **token, uint32_t *length)
+{
+    const struct pvirtq_desc *const desc =
+        &queue->packed_desc[virtqueue_slot(queue, queue->used_idx)];
+    const uint32_t flags = virtqueue_packed_used(queue, queue->used_idx, 0);
+
+    const uint32_t other = virtqueue_packed_load(desc) ^ flags; /* the id, and where flags differ */
+    if ((other & VIRTQUEUE_PACKED_FLAGS) != 0)
+        return VIRTQUEUE_NONE;
+    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
+    if ((uint16_t)other != slot || slot == queue->mask ||
+        ((virtqueue_packed_load(desc + 1) ^ flags) & VIRTQUEUE_PACKED_FLAGS) == 0)
+        return VIRTQUEUE_OTHER;
+    const uint32_t behind_header = *(const volatile uint32_t *)&desc->len - queue->header;
+    if (__builtin_expect(virtqueue_is_odd(queue, behind_header), 0))
+        return VIRTQUEUE_OTHER;
+    *token = queue->tokens[slot];
+    *length = behind_header;
+    return VIRTQUEUE_LONE;
+}
+
+#endif
