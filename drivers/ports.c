@@ -232,7 +232,7 @@ static bool go_on_plugging(struct ports *ports)
             begin_plug(ports, ports->coming[ports->coming_next++]);
         if (ports->opening == NULL)
             continue;
-        if (!virtio_net_probe_go_on(ports->opening))
+        if (!virtio_net_probe_step(ports->opening))
             return changed;
         changed |= end_plug(ports);
     }

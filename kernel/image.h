@@ -1,5 +1,5 @@
 /*
- * Where the parts of the kernel's own image lie, as the linker laid them out.
+ * Where the parts of the kernel's own image lie, as the linker staged them out.
  */
 #ifndef KERNEL_IMAGE_H
 #define KERNEL_IMAGE_H

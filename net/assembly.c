@@ -109,16 +109,16 @@ static void negotiate_all(struct assembly *assembly)
  * The lane of a port leads to its partner. A port without one has a lane too: it empties the rx
  * ring and counts, so that whoever sends to that port is not held up.
  */
-static void aim_lane(struct assembly *assembly, unsigned port)
+static void set_lane_output(struct assembly *assembly, unsigned port)
 {
     struct lane *const lane = &assembly->lanes[port];
     const int partner = assembly->wiring.partner[port];
 
     if (partner == WIRING_IDLE || !is_usable(assembly->ports[partner]))
-        lane_aim(lane, lane->rx, forward_idle);
+        lane_set_output(lane, lane->rx, forward_idle);
     else
-        lane_aim(lane, assembly->ports[partner],
-                 assembly->reflect ? forward_reflect : forward_wire);
+        lane_set_output(lane, assembly->ports[partner],
+                        assembly->reflect ? forward_reflect : forward_wire);
 }
 
 void assembly_plan(struct assembly *assembly, const char *wire, bool reflect)
@@ -130,7 +130,7 @@ void assembly_plan(struct assembly *assembly, const char *wire, bool reflect)
         if (!is_usable(port))
             continue;
         lane_init(&assembly->lanes[i], port, port, forward_idle);
-        aim_lane(assembly, i);
+        set_lane_output(assembly, i);
         assembly->port_lanes[i] = &assembly->lanes[i];
     }
 }
@@ -195,7 +195,7 @@ void assembly_settle(struct assembly *assembly)
     wiring_settle(&assembly->wiring, assembly->ports);
     for (unsigned i = 0; i < assembly->port_count; i++) {
         if (is_usable(assembly->ports[i]))
-            aim_lane(assembly, i);
+            set_lane_output(assembly, i);
         else
             assembly->port_lanes[i] = NULL;
         assembly->ports[i]->ops->report(assembly->ports[i]);
@@ -220,7 +220,7 @@ static void apply_wiring(struct assembly *assembly)
     wiring_settle(&assembly->wiring, assembly->ports);
     for (unsigned i = 0; i < assembly->port_count; i++) {
         if (assembly->port_lanes[i] != NULL)
-            aim_lane(assembly, i);
+            set_lane_output(assembly, i);
     }
     /* Only now: a port asks which lane leads to it, and all of them have been aimed. */
     for (unsigned i = 0; i < assembly->port_count; i++) {

@@ -36,7 +36,8 @@
  */
 struct batch {
     uint32_t count;
-    bool odd; /* some frame is shorter than its header, or longer than the lane's tx may send */
+    bool
+        needs_check; /* some frame is shorter than its header, or longer than the lane's tx may send */
     uint8_t *buffers[BURST]; /* as the pool gave them out; a frame starts PACKET_HEADROOM into it */
     uint32_t lengths[BURST]; /* of the frames, destination MAC to end of payload, bytes */
 };

@@ -8,7 +8,7 @@ static uint32_t payload_max_towards(const struct netdev *tx)
     return tx->mtu != 0 ? tx->mtu : UINT32_MAX - ETHERNET_HEADER_SIZE;
 }
 
-void lane_aim(struct lane *lane, struct netdev *tx, forward_fn *forward)
+void lane_set_output(struct lane *lane, struct netdev *tx, forward_fn *forward)
 {
     lane->forward = forward;
     lane->tx = tx;
@@ -18,7 +18,7 @@ void lane_aim(struct lane *lane, struct netdev *tx, forward_fn *forward)
 void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_fn *forward)
 {
     *lane = (struct lane){.rx = rx};
-    lane_aim(lane, tx, forward);
+    lane_set_output(lane, tx, forward);
 }
 
 void lane_follow_mtu(struct lane *lane)
@@ -51,7 +51,7 @@ void lane_drop(struct lane *lane, uint8_t *buffer, enum drop_reason reason)
  * pieces do, not the whole. */
 static bool fits_mtu(const struct lane *lane, const uint8_t *frame, uint32_t length)
 {
-    const uint32_t piece = lane->rx->ops->piece_length(lane->rx, frame, length);
+    const uint32_t piece = lane->rx->ops->segment_length(lane->rx, frame, length);
 
     const uint32_t tags = ethernet_vlan_bytes(frame, length, ETHERNET_VLAN_TAGS_MTU);
 
@@ -116,7 +116,7 @@ uint32_t lane_run(struct lane *lane)
     const uint32_t taken = netdev_rx_batch(lane->rx, lane->rx_queue, &batch, room);
     if (taken == 0)
         return 0;
-    if (__builtin_expect(batch.odd, 0))
+    if (__builtin_expect(batch.needs_check, 0))
         admit_each(lane, &batch);
     lane->forward(lane, &batch);
     uint32_t sent = netdev_tx_batch(lane->tx, lane->tx_queue, &batch);

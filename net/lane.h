@@ -47,7 +47,7 @@ void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_
  * Lets the lane lead to `tx` with `forward` from now on; pool and counters stay. What it has sent is
  * with the port it led to before (net/netdev.h, rewire). Between two rounds.
  */
-void lane_aim(struct lane *lane, struct netdev *tx, forward_fn *forward);
+void lane_set_output(struct lane *lane, struct netdev *tx, forward_fn *forward);
 
 /* If the port that the lane leads to has another mtu now, the lane and its own port go by it from now
  * on. Between two rounds, before the next one. */

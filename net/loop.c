@@ -21,7 +21,7 @@
 #define LEAVE_NS (100 * CLOCK_NS_PER_MS)
 
 /* So many meals in a watchdog's timeout: one that comes late does no harm. */
-#define MEALS 8
+#define FEEDS_PER_TIMEOUT 8
 
 /* A device may never take what it was given: the machine ends all the same. */
 #define DRAIN_NS CLOCK_NS_PER_S
@@ -65,7 +65,7 @@ void loop_watch(struct loop *loop, struct watchdog *watchdog)
     loop->watchdog = watchdog;
     if (watchdog == NULL)
         return;
-    loop->feed_period = clock_cycles_of_ns(watchdog->timeout_ns / MEALS);
+    loop->feed_period = clock_cycles_of_ns(watchdog->timeout_ns / FEEDS_PER_TIMEOUT);
     loop->feed_due = clock_cycles() + loop->feed_period;
 }
 

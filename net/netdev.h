@@ -169,7 +169,7 @@ struct netdev_ops {
      * Bytes of the largest frame that `frame`, `length` bytes long and received by this port, is to be
      * cut into; `length` if it is to stay whole. Data path, for frames above an mtu.
      */
-    uint32_t (*piece_length)(const struct netdev *dev, const uint8_t *frame, uint32_t length);
+    uint32_t (*segment_length)(const struct netdev *dev, const uint8_t *frame, uint32_t length);
 
     /*
      * Takes back what the device has announced so far, so that it announces anew what comes from now

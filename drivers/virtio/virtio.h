@@ -20,7 +20,7 @@
 #define VIRTIO_BIT(feature) (1ULL << (feature))
 
 /* How long a device may take to answer anything before it is given up. */
-#define VIRTIO_PATIENCE_NS 1000000000ULL
+#define VIRTIO_TIMEOUT_NS 1000000000ULL
 
 /* Queues that are enabled of a device of ours: the first ones by number, 0 and 1, and one other, which
  * may have any number. */

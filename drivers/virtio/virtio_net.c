@@ -64,7 +64,7 @@ static bool reset_is_over(struct virtio_net *net)
 {
     if (virtio_is_reset(&net->virtio))
         return true;
-    if (clock_ns() - net->recovery.started_ns <= VIRTIO_PATIENCE_NS)
+    if (clock_ns() - net->recovery.started_ns <= VIRTIO_TIMEOUT_NS)
         return false;
     virtio_net_refuse(net, "reason=reset-timeout status=0x%02x",
                       net->virtio.transport->get_status(&net->virtio));
@@ -104,7 +104,7 @@ void virtio_net_open(struct virtio_net *net, const struct pci_device *pci)
             net, "reason=bus-master remedy=\"the function does not take its command bits\"");
 }
 
-bool virtio_net_probe_go_on(struct netdev *dev)
+bool virtio_net_probe_step(struct netdev *dev)
 {
     struct virtio_net *net = virtio_net_of(dev);
 
@@ -149,7 +149,7 @@ struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
     if (net == NULL)
         panic("no memory for port %u", id);
     virtio_net_probe_begin(net, pci, id, options);
-    while (!virtio_net_probe_go_on(&net->netdev))
+    while (!virtio_net_probe_step(&net->netdev))
         clock_relax();
     return &net->netdev;
 }
@@ -271,7 +271,7 @@ static uint32_t count_tx_buffers(const struct virtio_net *net)
     if (net->tx.pool == NULL || net->tx.pool->next == NULL)
         return count;
     for (uint32_t idx = queue->used_idx; idx != queue->avail_idx; idx++) {
-        const uint8_t *buffer = queue->tokens[virtqueue_slot(queue, idx)];
+        const uint8_t *buffer = queue->cookies[virtqueue_slot(queue, idx)];
         while ((buffer = pool_next(net->tx.pool, buffer)) != NULL)
             count++;
     }
@@ -389,7 +389,7 @@ static void report(const struct netdev *dev)
     .set_promisc = virtio_net_set_promisc, .tx_pending = virtio_net_tx_pending,                    \
     .acknowledge = virtio_net_acknowledge, .hurries = virtio_net_hurries,                          \
     .arm_rx = virtio_net_arm_rx, .arm_tx = virtio_net_arm_tx, .disarm_rx = virtio_net_disarm_rx,   \
-    .disarm_tx = virtio_net_disarm_tx, .piece_length = virtio_net_piece_length,                    \
+    .disarm_tx = virtio_net_disarm_tx, .segment_length = virtio_net_segment_length,                \
     .read_status = read_status, .features_text = features_text,                                    \
     .want_filter = virtio_net_want_filter, .set_allmulti = virtio_net_set_allmulti,                \
     .set_payload_max = set_payload_max, .want_mac_addr = virtio_net_want_mac_addr,                 \

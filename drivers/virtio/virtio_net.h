@@ -138,9 +138,9 @@ struct virtio_net {
     struct virtio_net_recovery recovery;
     struct virtio_net_link link;
     uint64_t tx_dropped;
-    uint64_t tx_bad_offload;               /* of these: the header was a lie, */
-    uint64_t tx_no_offload;                /* or asked for more than the device offers */
-    uint64_t breaches[VIRTQUEUE_BREACHES]; /* by kind, since start */
+    uint64_t tx_bad_offload;             /* of these: the header was a lie, */
+    uint64_t tx_no_offload;              /* or asked for more than the device offers */
+    uint64_t breaches[VIRTQUEUE_ERRORS]; /* by kind, since start */
 };
 
 /* True for a network device of virtio, transitional or modern, whether or not we can drive it. */
@@ -170,12 +170,12 @@ struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
 
 /*
  * The same in `net`, the caller's, which lives as long as the port, and without waiting, so that it
- * may be done between two rounds: the port is NETDEV_PROBING until virtio_net_probe_go_on, called
+ * may be done between two rounds: the port is NETDEV_PROBING until virtio_net_probe_step, called
  * again and again, returns true.
  */
 struct netdev *virtio_net_probe_begin(struct virtio_net *net, const struct pci_device *pci,
                                       unsigned id, const struct virtio_net_options *options);
-bool virtio_net_probe_go_on(struct netdev *dev);
+bool virtio_net_probe_step(struct netdev *dev);
 
 /*
  * In the same way a new device, the function `pci`, for a port without one, which keeps number,

@@ -55,10 +55,10 @@ static bool gather_rest(struct virtio_net_queue *rx, struct gathered *frame, uin
         const struct virtqueue_burst burst = virtqueue_pop(
             &rx->queue, &frame->buffers[frame->count], &frame->lengths[frame->count], missing);
         if (burst.count == 0) {
-            virtqueue_break(&rx->queue, VIRTQUEUE_NUM_BUFFERS, count);
+            virtqueue_fail(&rx->queue, VIRTQUEUE_NUM_BUFFERS, count);
             return false;
         }
-        virtqueue_popped(&rx->queue, burst.count);
+        virtqueue_release(&rx->queue, burst.count);
         frame->count += burst.count;
     }
     return true;
@@ -75,17 +75,17 @@ static uint32_t length_of(struct virtio_net_queue *rx, const struct gathered *fr
         const uint32_t used = frame->lengths[i] + header; /* what the device has said */
         const bool is_last = i + 1 == frame->count;
         if (used > full + header) {
-            virtqueue_break(&rx->queue, VIRTQUEUE_LENGTH_LONG, used);
+            virtqueue_fail(&rx->queue, VIRTQUEUE_LENGTH_LONG, used);
             return 0;
         }
         if (used == 0 || (!is_last && used < full + header)) {
-            virtqueue_break(&rx->queue, VIRTQUEUE_LENGTH_SHORT, used);
+            virtqueue_fail(&rx->queue, VIRTQUEUE_LENGTH_SHORT, used);
             return 0;
         }
         length += i != 0 ? used : 0;
     }
     if (length > NETDEV_FRAME_SEGMENTS) {
-        virtqueue_break(&rx->queue, VIRTQUEUE_LENGTH_LONG, length + header);
+        virtqueue_fail(&rx->queue, VIRTQUEUE_LENGTH_LONG, length + header);
         return 0;
     }
     return length;
@@ -107,7 +107,7 @@ static bool take_merged(struct virtio_net_queue *rx, struct batch *batch, uint32
         pool_link(rx->pool, frame.buffers[i - 1], frame.buffers[i]);
     batch->buffers[batch->count] = frame.buffers[0];
     batch->lengths[batch->count++] = length;
-    batch->odd = true; /* no ordinary frame is that long */
+    batch->needs_check = true; /* no ordinary frame is that long */
     rx->bytes += length;
     return true;
 }
@@ -119,7 +119,7 @@ static bool take_single(struct virtio_net_queue *rx, struct batch *batch, uint32
 
     batch->buffers[batch->count] = batch->buffers[at];
     batch->lengths[batch->count++] = length;
-    batch->odd |= virtqueue_is_odd(&rx->queue, length);
+    batch->needs_check |= virtqueue_needs_check(&rx->queue, length);
     rx->bytes += length;
     return true;
 }
@@ -133,15 +133,15 @@ static uint32_t count_of(struct virtio_net_queue *rx, const struct batch *batch,
     const uint32_t length = batch->lengths[at], header = rx->queue.header;
 
     if (length > rx->pool->frame_max) { /* it may have been less than a header */
-        virtqueue_break(&rx->queue,
-                        length > UINT32_MAX - header ? VIRTQUEUE_LENGTH_SHORT
-                                                     : VIRTQUEUE_LENGTH_LONG,
-                        length + header);
+        virtqueue_fail(&rx->queue,
+                       length > UINT32_MAX - header ? VIRTQUEUE_LENGTH_SHORT
+                                                    : VIRTQUEUE_LENGTH_LONG,
+                       length + header);
         return 0;
     }
     const uint32_t count = num_buffers(batch->buffers[at]);
     if (count == 0 || count > netdev_chain_max(rx->pool->frame_max)) {
-        virtqueue_break(&rx->queue, VIRTQUEUE_NUM_BUFFERS, count);
+        virtqueue_fail(&rx->queue, VIRTQUEUE_NUM_BUFFERS, count);
         return 0;
     }
     return count;
@@ -178,12 +178,12 @@ uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uin
     n = virtqueue_smaller(n, rx->pool->count);
     const struct virtqueue_burst burst =
         virtqueue_pop(&rx->queue, (void **)batch->buffers, batch->lengths, n);
-    virtqueue_popped(&rx->queue, burst.count);
+    virtqueue_release(&rx->queue, burst.count);
     batch->count = burst.count;
-    batch->odd = false;
-    for (uint32_t i = 0; i < burst.count && !burst.odd; i++)
+    batch->needs_check = false;
+    for (uint32_t i = 0; i < burst.count && !burst.needs_check; i++)
         other |= num_buffers(batch->buffers[i]) ^ 1;
-    if (burst.odd || other != 0)
+    if (burst.needs_check || other != 0)
         merge(rx, batch, burst.count);
     else
         rx->bytes += burst.bytes;
@@ -218,8 +218,8 @@ static uint32_t parts_of(const struct virtio_net *net, uint8_t *buffer, uint32_t
     return count;
 }
 
-void virtio_net_lay_chains(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths,
-                           uint32_t n)
+void virtio_net_stage_chains(struct virtio_net *net, uint8_t *const *buffers,
+                             const uint32_t *lengths, uint32_t n)
 {
     struct pool *const pool = net->tx.pool;
     struct virtqueue_part parts[CHAIN_MAX];
@@ -231,6 +231,6 @@ void virtio_net_lay_chains(struct virtio_net *net, uint8_t *const *buffers, cons
         /* The table is a buffer of the chain: it comes back with the rest. */
         uint8_t *const table = *pool_take(pool, 1);
         pool_link(pool, buffers[i], table);
-        virtqueue_lay_indirect(&net->tx.queue, i, parts, count, table);
+        virtqueue_stage_indirect(&net->tx.queue, i, parts, count, table);
     }
 }

@@ -7,14 +7,14 @@
 #include <machine/panic.h>
 
 /* As for a reset: where the whole machine stood still, the device has had no time. */
-#define LOOKS_MIN 100
+#define POLLS_MIN 100
 
 #define ACK_NONE 0xff /* neither OK nor ERR: the device has not written it */
 
 /* True if nothing has come of it for so long that nothing will. Called once a look. */
 static bool is_overdue(struct virtio_net_control *control)
 {
-    return ++control->looks >= LOOKS_MIN && clock_ns() - control->sent_ns > VIRTIO_PATIENCE_NS;
+    return ++control->looks >= POLLS_MIN && clock_ns() - control->sent_ns > VIRTIO_TIMEOUT_NS;
 }
 
 bool virtio_net_control_reset(struct virtio_net_control *control)
@@ -45,20 +45,20 @@ bool virtio_net_control_look(struct virtio_net_control *control)
 enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control *control)
 {
     struct virtqueue *queue = &control->queue;
-    void *token;
+    void *cookie;
     uint32_t length;
 
-    if (virtqueue_pop_any(queue, &token, &length, 1).count == 0) {
-        if (queue->breach != VIRTQUEUE_SOUND)
+    if (virtqueue_pop_any(queue, &cookie, &length, 1).count == 0) {
+        if (queue->error != VIRTQUEUE_OK)
             return CONTROL_BROKEN;
         control->silent = is_overdue(control);
         return control->silent ? CONTROL_SILENT : CONTROL_PENDING;
     }
-    virtqueue_popped(queue, control->slots);
-    virtqueue_park(queue);
+    virtqueue_release(queue, control->slots);
+    virtqueue_suppress_interrupts(queue);
     control->pending = false;
-    (void)virtqueue_pop_any(queue, &token, &length, 1); /* nothing is out now */
-    if (queue->breach != VIRTQUEUE_SOUND)
+    (void)virtqueue_pop_any(queue, &cookie, &length, 1); /* nothing is out now */
+    if (queue->error != VIRTQUEUE_OK)
         return CONTROL_BROKEN;
     return *(volatile uint8_t *)&control->buffer->ack == VIRTIO_NET_OK ? CONTROL_OK
                                                                        : CONTROL_REFUSED;
@@ -73,13 +73,13 @@ static enum virtio_net_control_result send(struct virtio_net_control *control,
     struct virtio_net_control_buffer *buffer = control->buffer;
     struct virtqueue_part parts[VIRTIO_NET_CONTROL_CHAIN];
     uint32_t length;
-    void *token;
+    void *cookie;
 
     if (control->silent)
         return CONTROL_SILENT;
     /* Nothing is out: an answer now is a breach, not ours. */
-    (void)virtqueue_pop_any(queue, &token, &length, 1);
-    if (queue->breach != VIRTQUEUE_SOUND)
+    (void)virtqueue_pop_any(queue, &cookie, &length, 1);
+    if (queue->error != VIRTQUEUE_OK)
         return CONTROL_BROKEN;
     ensure(count + 2 <= VIRTIO_NET_CONTROL_CHAIN);
 

@@ -20,8 +20,8 @@ enum virtio_net_control_result {
     CONTROL_PENDING, /* sent, not answered yet */
     CONTROL_OK,
     CONTROL_REFUSED, /* the device answered, but not with OK */
-    CONTROL_SILENT, /* no answer within VIRTIO_PATIENCE_NS; the queue is not used until it is reset */
-    CONTROL_BROKEN /* a breach: see queue.breach */
+    CONTROL_SILENT, /* no answer within VIRTIO_TIMEOUT_NS; the queue is not used until it is reset */
+    CONTROL_BROKEN  /* a breach: see queue.error */
 };
 
 /* A table of §5.1.6.5.2: struct virtio_net_ctrl_mac, with room for as many as we ever give. */
@@ -89,7 +89,7 @@ enum virtio_net_control_result virtio_net_control_announce_ack(struct virtio_net
  * A queue that has fallen silent is reset once, it alone, if the device can do that (RING_RESET):
  * frames go on meanwhile. _reset asks for it, and false means that it can not be had. Then, as long
  * as `resetting` is set, _look tells how it goes: true once the device has let go of the queue,
- * which can be made anew then. It never waits, and gives up after VIRTIO_PATIENCE_NS.
+ * which can be made anew then. It never waits, and gives up after VIRTIO_TIMEOUT_NS.
  */
 bool virtio_net_control_reset(struct virtio_net_control *control);
 bool virtio_net_control_look(struct virtio_net_control *control);

@@ -87,18 +87,18 @@ void virtio_net_fill_rx(struct virtio_net *net)
  * breaks the queue.
  */
 static __attribute__((noinline, cold)) struct virtqueue_burst
-rx_possible(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
+rx_validate(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
 {
-    struct virtqueue_burst burst = {.odd = true};
+    struct virtqueue_burst burst = {.needs_check = true};
 
     for (; burst.count < n; burst.count++) {
         const uint32_t length = lengths[burst.count];
         const bool is_short =
             length > UINT32_MAX - rx->queue.header; /* it was less than a header */
         if (is_short || length > rx->pool->frame_max) {
-            rx->queue.breach = VIRTQUEUE_SOUND; /* what came later in the ring is not the first */
-            virtqueue_break(&rx->queue, is_short ? VIRTQUEUE_LENGTH_SHORT : VIRTQUEUE_LENGTH_LONG,
-                            length + rx->queue.header);
+            rx->queue.error = VIRTQUEUE_OK; /* what came later in the ring is not the first */
+            virtqueue_fail(&rx->queue, is_short ? VIRTQUEUE_LENGTH_SHORT : VIRTQUEUE_LENGTH_LONG,
+                           length + rx->queue.header);
             break;
         }
         burst.bytes += length;
@@ -109,7 +109,7 @@ rx_possible(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
 /* Not for each frame: buffers for the device, and the doorbell. */
 static __attribute__((noinline)) void rx_refill_and_kick(struct virtio_net *net)
 {
-    virtqueue_park(&net->rx.queue);
+    virtqueue_suppress_interrupts(&net->rx.queue);
     if (rx_refill(&net->rx))
         virtio_net_ring(net, &net->rx);
 }
@@ -122,40 +122,41 @@ static __attribute__((noinline)) uint32_t rx_take(struct virtio_net *net, struct
     struct virtqueue_burst burst =
         virtqueue_pop(&rx->queue, (void **)batch->buffers, batch->lengths, n);
 
-    if (__builtin_expect(burst.odd, 0))
-        burst = rx_possible(rx, batch->lengths, burst.count);
+    if (__builtin_expect(burst.needs_check, 0))
+        burst = rx_validate(rx, batch->lengths, burst.count);
     batch->count = burst.count;
-    batch->odd = burst.odd;
-    virtqueue_popped(&rx->queue, burst.count);
+    batch->needs_check = burst.needs_check;
+    virtqueue_release(&rx->queue, burst.count);
     rx->packets += burst.count;
     rx->bytes += burst.bytes;
     /* By the burst: a lone frame costs neither a look at the pool nor at the doorbell. */
     if (rx_is_low(rx))
         rx_refill_and_kick(net);
-    if (__builtin_expect(rx->queue.breach != VIRTQUEUE_SOUND, 0))
-        virtio_net_breach(net, &rx->queue);
+    if (__builtin_expect(rx->queue.error != VIRTQUEUE_OK, 0))
+        virtio_net_device_error(net, &rx->queue);
     return burst.count;
 }
 
 /* A round that finds nothing or a single frame; `packed` is as the queue is, by a constant. */
 static inline __attribute__((always_inline)) uint32_t
-rx_lone(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
+rx_single(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
 {
     struct virtio_net_queue *const rx = &net->rx;
-    void **const token = (void **)batch->buffers;
+    void **const cookie = (void **)batch->buffers;
     uint32_t length;
-    const enum virtqueue_lone found = packed ? virtqueue_packed_pop_lone(&rx->queue, token, &length)
-                                             : virtqueue_pop_lone(&rx->queue, token, &length);
+    const enum virtqueue_found found =
+        packed ? virtqueue_packed_pop_single(&rx->queue, cookie, &length)
+               : virtqueue_pop_single(&rx->queue, cookie, &length);
 
     if (found == VIRTQUEUE_NONE)
         return batch->count = 0;
     if (found == VIRTQUEUE_OTHER || n == 0)
         return rx_take(net, batch, n);
-    virtqueue_popped(&rx->queue, 1);
+    virtqueue_release(&rx->queue, 1);
     rx->packets++;
     rx->bytes += length;
     batch->count = 1;
-    batch->odd = false;
+    batch->needs_check = false;
     batch->lengths[0] = length;
     return 1;
 }
@@ -173,10 +174,10 @@ uint32_t virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct b
     (void)queue_number; /* there is one */
     if (rx_is_low(rx))
         return rx_take(net, batch, n);
-    if (rx->queue.straight)
-        return rx_lone(net, batch, n, false);
-    if (rx->queue.straight_packed)
-        return rx_lone(net, batch, n, true);
+    if (rx->queue.split_ids_match_slots)
+        return rx_single(net, batch, n, false);
+    if (rx->queue.packed_ids_match_slots)
+        return rx_single(net, batch, n, true);
     return virtqueue_has_finished(&rx->queue) ? rx_take(net, batch, n) : (batch->count = 0);
 }
 
@@ -193,8 +194,8 @@ uint32_t virtio_net_rx_batch_merged(struct netdev *dev, unsigned queue_number, s
     const uint32_t taken = virtio_net_take_merged(net, batch, n);
     for (unsigned i = 0; i < 2 && rx_is_low(&net->rx); i++)
         rx_refill_and_kick(net);
-    if (__builtin_expect(queue->breach != VIRTQUEUE_SOUND, 0))
-        virtio_net_breach(net, queue);
+    if (__builtin_expect(queue->error != VIRTQUEUE_OK, 0))
+        virtio_net_device_error(net, queue);
     return taken;
 }
 
@@ -209,7 +210,7 @@ static inline __attribute__((always_inline)) uint32_t reclaim(struct virtio_net_
     tx->pool->count += n;
     if (__builtin_expect(tx->chained, 0))
         pool_put_rest(tx->pool, n);
-    virtqueue_popped(&tx->queue, n);
+    virtqueue_release(&tx->queue, n);
     return n;
 }
 
@@ -217,7 +218,7 @@ void virtio_net_reclaim_tx(struct virtio_net *net)
 {
     while (reclaim(&net->tx) != 0)
         continue;
-    virtqueue_park(&net->tx.queue);
+    virtqueue_suppress_interrupts(&net->tx.queue);
 }
 
 static inline bool tx_is_short(const struct virtio_net_queue *tx, uint32_t n)
@@ -241,9 +242,9 @@ uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t 
         do
             count = reclaim(tx);
         while (count != 0 && (tx->queue.packed || tx_is_short(tx, n)));
-        virtqueue_park(&tx->queue);
-        if (__builtin_expect(tx->queue.breach != VIRTQUEUE_SOUND, 0)) {
-            virtio_net_breach(net, &tx->queue);
+        virtqueue_suppress_interrupts(&tx->queue);
+        if (__builtin_expect(tx->queue.error != VIRTQUEUE_OK, 0)) {
+            virtio_net_device_error(net, &tx->queue);
             return dev->ops->tx_room(dev, queue_number, n); /* as it is answered from now on */
         }
     }
@@ -297,7 +298,7 @@ static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
         tx_count(net, n,
                  virtqueue_put_any(queue, batch->buffers + done, batch->lengths + done, n).bytes);
         if (net->tx.chained)
-            virtio_net_lay_chains(net, batch->buffers + done, batch->lengths + done, n);
+            virtio_net_stage_chains(net, batch->buffers + done, batch->lengths + done, n);
         wants_doorbell |= virtqueue_show(queue, n);
     }
     return wants_doorbell;
@@ -328,16 +329,16 @@ static inline __attribute__((always_inline)) bool
 tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
     struct virtqueue *const queue = &net->tx.queue;
-    const struct virtqueue_sight sight = virtqueue_put(queue, buffers, lengths, n);
+    const struct virtqueue_headers seen_headers = virtqueue_put(queue, buffers, lengths, n);
 
-    if (!virtqueue_sight_clean(&sight)) {
-        if (!virtqueue_sight_nearly_clean(&sight) || !tx_has_num_buffers(net))
+    if (!virtqueue_headers_clean(&seen_headers)) {
+        if (!virtqueue_headers_clean_but_num_buffers(&seen_headers) || !tx_has_num_buffers(net))
             return tx_add_each(net, buffers, lengths, n);
         tx_clear_each(buffers, n);
     }
     if (__builtin_expect(net->tx.chained, 0))
-        virtio_net_lay_chains(net, buffers, lengths, n);
-    tx_count(net, n, sight.bytes);
+        virtio_net_stage_chains(net, buffers, lengths, n);
+    tx_count(net, n, seen_headers.bytes);
     return virtqueue_show(queue, n);
 }
 
@@ -359,17 +360,17 @@ static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const 
 
 /* A single frame with nothing to do on it. `packed` is as the queue is, by a constant. */
 static inline __attribute__((always_inline)) uint32_t
-tx_send_lone(struct virtio_net *net, const struct batch *batch, bool packed)
+tx_send_single(struct virtio_net *net, const struct batch *batch, bool packed)
 {
     struct virtqueue *const queue = &net->tx.queue;
     const uint32_t length = batch->lengths[0];
 
-    if (packed && queue->laid != 0)
+    if (packed && queue->staged != 0)
         return tx_give(net, batch);
     if (packed)
-        virtqueue_packed_put_lone(queue, batch->buffers[0], length);
+        virtqueue_packed_put_single(queue, batch->buffers[0], length);
     else
-        virtqueue_put_lone(queue, batch->buffers[0], length);
+        virtqueue_put_single(queue, batch->buffers[0], length);
     tx_count(net, 1, length);
     return (packed ? virtqueue_packed_publish(queue, 1) : virtqueue_publish(queue, 1))
                ? tx_kick(net, 1)
@@ -378,29 +379,29 @@ tx_send_lone(struct virtio_net *net, const struct batch *batch, bool packed)
 
 /* A single frame whose header is not all zero. If that is due to num_buffers alone, it is cleared; once,
  * since a device that has no business there any more could write it again and again. */
-static __attribute__((noinline)) uint32_t tx_lone_marked(struct virtio_net *net,
-                                                         const struct batch *batch)
+static __attribute__((noinline)) uint32_t tx_single_marked(struct virtio_net *net,
+                                                           const struct batch *batch)
 {
-    struct virtqueue_sight sight = {0};
+    struct virtqueue_headers seen_headers = {0};
 
-    virtqueue_see(&sight, batch->buffers[0]);
-    if (!virtqueue_sight_nearly_clean(&sight) || !tx_has_num_buffers(net))
+    virtqueue_or_header(&seen_headers, batch->buffers[0]);
+    if (!virtqueue_headers_clean_but_num_buffers(&seen_headers) || !tx_has_num_buffers(net))
         return tx_give(net, batch);
     tx_clear_num_buffers(batch->buffers[0]);
-    return net->tx.queue.straight ? tx_send_lone(net, batch, false)
-                                  : tx_send_lone(net, batch, true);
+    return net->tx.queue.split_ids_match_slots ? tx_send_single(net, batch, false)
+                                               : tx_send_single(net, batch, true);
 }
 
 /* A single frame; the short way is for one that has nothing unusual about it. */
 static inline __attribute__((always_inline)) uint32_t
-tx_lone(struct virtio_net *net, const struct batch *batch, bool packed)
+tx_single(struct virtio_net *net, const struct batch *batch, bool packed)
 {
-    struct virtqueue_sight sight = {0};
+    struct virtqueue_headers seen_headers = {0};
 
-    virtqueue_see(&sight, batch->buffers[0]);
-    if (!virtqueue_sight_clean(&sight))
-        return tx_lone_marked(net, batch);
-    return tx_send_lone(net, batch, packed);
+    virtqueue_or_header(&seen_headers, batch->buffers[0]);
+    if (!virtqueue_headers_clean(&seen_headers))
+        return tx_single_marked(net, batch);
+    return tx_send_single(net, batch, packed);
 }
 
 uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)
@@ -410,10 +411,10 @@ uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const st
 
     (void)queue_number;
     if (batch->count == 1 && dev->tx_ready != 0) {
-        if (queue->straight)
-            return tx_lone(net, batch, false);
-        if (queue->straight_packed)
-            return tx_lone(net, batch, true);
+        if (queue->split_ids_match_slots)
+            return tx_single(net, batch, false);
+        if (queue->packed_ids_match_slots)
+            return tx_single(net, batch, true);
     }
     return tx_give(net, batch);
 }
@@ -444,7 +445,7 @@ uint32_t virtio_net_no_rx_batch(struct netdev *dev, unsigned queue_number, struc
     (void)dev;
     (void)queue_number;
     (void)n;
-    batch->odd = false;
+    batch->needs_check = false;
     return batch->count = 0;
 }
 

@@ -196,9 +196,9 @@ static enum virtio_net_verdict judge_segments(struct virtio_net_hdr *header,
     return HEADER_PASSES;
 }
 
-enum virtio_net_verdict virtio_net_header_judge(struct virtio_net_hdr *header,
-                                                const struct virtio_net_frame *frame,
-                                                uint32_t given, uint32_t possible)
+enum virtio_net_verdict virtio_net_header_validate(struct virtio_net_hdr *header,
+                                                   const struct virtio_net_frame *frame,
+                                                   uint32_t given, uint32_t possible)
 {
     drop_what_was_not_negotiated(header, given);
     if (!(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) {

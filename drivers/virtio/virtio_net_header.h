@@ -29,9 +29,9 @@ struct virtio_net_frame {
  * what was not negotiated, and what a driver must not send, is gone; a checksum that the other device
  * could not finish is finished in the frame (of a chain that is too much).
  */
-enum virtio_net_verdict virtio_net_header_judge(struct virtio_net_hdr *header,
-                                                const struct virtio_net_frame *frame,
-                                                uint32_t given, uint32_t possible);
+enum virtio_net_verdict virtio_net_header_validate(struct virtio_net_hdr *header,
+                                                   const struct virtio_net_frame *frame,
+                                                   uint32_t given, uint32_t possible);
 
 /* Bytes of the largest frame that `frame` becomes on the wire, all headers included; its length if it
  * is not to be cut, or its header is a lie. */

@@ -102,7 +102,7 @@ bool virtio_net_wants_refill(const struct virtio_net_queue *rx);
 /* An rx ring of the lane whose frames have at most `payload_max` bytes: the bound for odd ones. */
 void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max);
 
-/* Buffers that the device has sent go back to the pool they came from. On a breach, tx.queue.breach
+/* Buffers that the device has sent go back to the pool they came from. On a breach, tx.queue.error
  * is set, and that is all. */
 void virtio_net_reclaim_tx(struct virtio_net *net);
 
@@ -132,15 +132,15 @@ uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue, const s
 
 /*
  * Moves up to `n` received frames to `batch` where MRG_RXBUF was negotiated, up to the first breach,
- * which is left in rx.queue.breach. Returns how many. No more than the pool has buffers: each frame may
+ * which is left in rx.queue.error. Returns how many. No more than the pool has buffers: each frame may
  * want one when it is sent.
  */
 uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uint32_t n);
 
-/* Of the `n` frames that virtqueue_put has laid into the tx ring and not shown yet: those that are
- * chains are laid as such. Takes a buffer out of the pool for each. */
-void virtio_net_lay_chains(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths,
-                           uint32_t n);
+/* Of the `n` frames that virtqueue_put has staged into the tx ring and not shown yet: those that are
+ * chains are staged as such. Takes a buffer out of the pool for each. */
+void virtio_net_stage_chains(struct virtio_net *net, uint8_t *const *buffers,
+                             const uint32_t *lengths, uint32_t n);
 
 /* ---- virtio_net_offload.c ---- */
 
@@ -156,7 +156,7 @@ void virtio_net_lay_chains(struct virtio_net *net, uint8_t *const *buffers, cons
 bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length);
 
 /* The function of net/netdev.h of the same name. */
-uint32_t virtio_net_piece_length(const struct netdev *dev, const uint8_t *frame, uint32_t length);
+uint32_t virtio_net_segment_length(const struct netdev *dev, const uint8_t *frame, uint32_t length);
 
 /* Offloads that a command can cut: whether frames come in several buffers stays till the next reset. */
 #define VIRTIO_NET_OFFLOADS_BY_COMMAND (~(uint32_t)NETDEV_OFFLOAD_CHAINS)
@@ -201,19 +201,19 @@ void virtio_net_forget_made_up_mac(struct virtio_net *net);
 /* After a reset: starts to give the device the settings it had, without waiting for it; each call of
  * _go_on takes one step, if the device is ready for it. */
 void virtio_net_settings_restart(struct virtio_net *net);
-void virtio_net_settings_go_on(struct virtio_net *net);
+void virtio_net_settings_step(struct virtio_net *net);
 
 /* ---- virtio_net_recovery.c ---- */
 
 /* The breach that `queue` has met is counted and told, and the port is reset. */
-void virtio_net_breach(struct virtio_net *net, const struct virtqueue *queue);
+void virtio_net_device_error(struct virtio_net *net, const struct virtqueue *queue);
 
 /*
  * Takes a port in service out of it to reset its device, for `reason`, which stays the caller's (a
  * literal). What lies in its tx ring is lost and counted. `fault`: the device is the cause, and after
  * too many of these the port is retired.
  */
-void virtio_net_take_out(struct virtio_net *net, const char *reason, bool fault);
+void virtio_net_begin_reset(struct virtio_net *net, const char *reason, bool fault);
 
 /* Once the device writes no more: the buffers it had go back to the lanes they belong to, those of
  * the rx ring to the port's own, those of the tx ring to the one that leads here. */

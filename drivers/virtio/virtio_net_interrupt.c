@@ -44,7 +44,7 @@ void virtio_net_acknowledge(struct netdev *dev)
 static bool arm(struct virtqueue *queue)
 {
     virtqueue_arm(queue);
-    return virtqueue_has_finished(queue) || queue->breach != VIRTQUEUE_SOUND;
+    return virtqueue_has_finished(queue) || queue->error != VIRTQUEUE_OK;
 }
 
 /* While a reset, or the settings after it, are under way, `service` wants to be called often. */

@@ -52,10 +52,10 @@ static void go_down(struct virtio_net *net)
 
     net->link.up = false;
     report(net, lost);
-    if (net->tx.queue.breach != VIRTQUEUE_SOUND)
-        virtio_net_breach(net, &net->tx.queue);
+    if (net->tx.queue.error != VIRTQUEUE_OK)
+        virtio_net_device_error(net, &net->tx.queue);
     else if (lost != 0 || net->tx.queue.packed)
-        virtio_net_take_out(net, "link-down", false);
+        virtio_net_begin_reset(net, "link-down", false);
     else
         virtio_net_run(net);
 }

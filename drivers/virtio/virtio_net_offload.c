@@ -46,7 +46,7 @@ static enum virtio_net_verdict judge(const struct virtio_net *net, struct virtio
 
     if (frame->here < frame->length && !(possible & NETDEV_OFFLOAD_CHAINS))
         return HEADER_ASKS_TOO_MUCH;
-    return virtio_net_header_judge(header, frame, given, possible);
+    return virtio_net_header_validate(header, frame, given, possible);
 }
 
 bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
@@ -73,7 +73,7 @@ bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
     return false;
 }
 
-uint32_t virtio_net_piece_length(const struct netdev *dev, const uint8_t *frame, uint32_t length)
+uint32_t virtio_net_segment_length(const struct netdev *dev, const uint8_t *frame, uint32_t length)
 {
     const struct virtio_net *const net = virtio_net_of_const(dev);
     const struct virtio_net_hdr header = read_header(dev, frame);
@@ -101,7 +101,7 @@ void virtio_net_cut_offloads(struct virtio_net *net)
 
     if (virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF) &&
         !(net->offloads & NETDEV_OFFLOAD_CHAINS)) {
-        virtio_net_take_out(net, "offloads", false);
+        virtio_net_begin_reset(net, "offloads", false);
         return;
     }
     if ((net->guest_offloads & ~allowed) == 0 || settings->wanted[SETTING_OFFLOADS])
@@ -109,5 +109,5 @@ void virtio_net_cut_offloads(struct virtio_net *net)
     if (virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
         settings->wanted[SETTING_OFFLOADS] = settings->again = true;
     else
-        virtio_net_take_out(net, "offloads", false);
+        virtio_net_begin_reset(net, "offloads", false);
 }

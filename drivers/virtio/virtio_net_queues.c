@@ -116,7 +116,7 @@ static bool make_anew(struct virtio_net *net, struct virtqueue *queue,
     }
     shape->size = queue->size;
     memset(queue->desc, 0, ring_bytes(shape->size));
-    virtqueue_init(queue, shape, queue->desc, queue->tokens);
+    virtqueue_init(queue, shape, queue->desc, queue->cookies);
     return true;
 }
 
@@ -181,7 +181,7 @@ bool virtio_net_renew_control(struct virtio_net *net)
     };
 
     memset(queue->desc, 0, ring_bytes(shape.size));
-    virtqueue_init(queue, &shape, queue->desc, queue->tokens);
+    virtqueue_init(queue, &shape, queue->desc, queue->cookies);
     return net->virtio.transport->enable_queue(&net->virtio, queue) == NULL;
 }
 

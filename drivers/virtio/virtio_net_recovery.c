@@ -11,9 +11,9 @@
 #define PAUSE_FIRST_NS (60 * CLOCK_NS_PER_S)
 #define PAUSE_MAX_NS (3600 * CLOCK_NS_PER_S)
 
-/* A reset is given up after VIRTIO_PATIENCE_NS, but not before so many looks: if the whole machine
+/* A reset is given up after VIRTIO_TIMEOUT_NS, but not before so many looks: if the whole machine
  * stood still in the meantime, the clock has jumped and the device has had no time. */
-#define RESET_LOOKS_MIN 100
+#define RESET_POLLS_MIN 100
 
 /* ---- out of service ---- */
 
@@ -65,13 +65,13 @@ uint32_t virtio_net_reclaim_all(struct virtio_net *net)
 
     do { /* as far as the ring's end, and from its start on */
         before = net->tx.queue.used_idx;
-        if (net->tx.queue.breach == VIRTQUEUE_SOUND)
+        if (net->tx.queue.error == VIRTQUEUE_OK)
             virtio_net_reclaim_tx(net);
     } while (net->tx.queue.used_idx != before);
     return virtqueue_outstanding(&net->tx.queue);
 }
 
-void virtio_net_take_out(struct virtio_net *net, const char *reason, bool fault)
+void virtio_net_begin_reset(struct virtio_net *net, const char *reason, bool fault)
 {
     struct virtio_net_recovery *recovery = &net->recovery;
     const uint64_t now = clock_ns();
@@ -91,15 +91,15 @@ void virtio_net_take_out(struct virtio_net *net, const char *reason, bool fault)
     recovery->resets++;
 }
 
-void virtio_net_breach(struct virtio_net *net, const struct virtqueue *queue)
+void virtio_net_device_error(struct virtio_net *net, const struct virtqueue *queue)
 {
-    const uint64_t count = ++net->breaches[queue->breach];
+    const uint64_t count = ++net->breaches[queue->error];
 
     log_event(LOG_ERROR, "error",
               "port=%u pci=%s reason=%s queue=%u value=%u used_idx=%u count=%llu", net->netdev.id,
-              net->netdev.address, virtqueue_breach_name(queue->breach), queue->index,
-              queue->breach_value, (uint16_t)queue->used_idx, (unsigned long long)count);
-    virtio_net_take_out(net, virtqueue_breach_name(queue->breach), true);
+              net->netdev.address, virtqueue_error_name(queue->error), queue->index,
+              queue->error_value, (uint16_t)queue->used_idx, (unsigned long long)count);
+    virtio_net_begin_reset(net, virtqueue_error_name(queue->error), true);
 }
 
 bool virtio_net_reset(struct netdev *dev)
@@ -109,7 +109,7 @@ bool virtio_net_reset(struct netdev *dev)
     switch (dev->state) {
     case NETDEV_RUNNING:
     case NETDEV_DRAINING:
-        virtio_net_take_out(net, "operator", false);
+        virtio_net_begin_reset(net, "operator", false);
         return true;
     case NETDEV_RETIRED:
         begin_reset(net, clock_ns());
@@ -128,7 +128,7 @@ static void return_buffers(struct virtio_net_queue *queue)
     struct virtqueue *const ring = &queue->queue;
 
     for (; virtqueue_outstanding(ring) != 0; ring->used_idx++)
-        pool_put(queue->pool, ring->tokens[virtqueue_slot(ring, ring->used_idx)]);
+        pool_put(queue->pool, ring->cookies[virtqueue_slot(ring, ring->used_idx)]);
 }
 
 void virtio_net_return_buffers(struct virtio_net *net)
@@ -137,7 +137,7 @@ void virtio_net_return_buffers(struct virtio_net *net)
     return_buffers(&net->tx);
 }
 
-static void come_back(struct virtio_net *net, uint64_t now)
+static void finish_reset(struct virtio_net *net, uint64_t now)
 {
     struct virtio_net_recovery *recovery = &net->recovery;
     const uint32_t mtu = net->netdev.mtu;
@@ -161,9 +161,8 @@ static void look_for_end_of_reset(struct virtio_net *net, uint64_t now)
     struct virtio_net_recovery *recovery = &net->recovery;
 
     if (net->virtio.transport->get_status(&net->virtio) == 0)
-        come_back(net, now);
-    else if (++recovery->looks >= RESET_LOOKS_MIN &&
-             now - recovery->started_ns > VIRTIO_PATIENCE_NS)
+        finish_reset(net, now);
+    else if (++recovery->looks >= RESET_POLLS_MIN && now - recovery->started_ns > VIRTIO_TIMEOUT_NS)
         retire(net, now, "reset-timeout");
 }
 
@@ -175,7 +174,7 @@ void virtio_net_service(struct netdev *dev, uint64_t now_ns)
 
     switch (dev->state) {
     case NETDEV_RUNNING:
-        virtio_net_settings_go_on(net);
+        virtio_net_settings_step(net);
         if (dev->state == NETDEV_RUNNING)
             virtio_net_cut_offloads(net);
         if (dev->state == NETDEV_RUNNING)

@@ -8,7 +8,7 @@
 #include "drivers/virtio/virtio_net_internal.h"
 
 #define DRAIN_NS (100 * CLOCK_NS_PER_MS)
-#define DRAIN_LOOKS_MIN 100 /* as for a reset: the whole machine may have stood still meanwhile */
+#define DRAIN_POLLS_MIN 100 /* as for a reset: the whole machine may have stood still meanwhile */
 
 /* Whoever sends here waits, and so does what comes in: neither is lost. */
 static void begin_drain(struct virtio_net *net)
@@ -32,12 +32,12 @@ void virtio_net_drain(struct virtio_net *net, uint64_t now_ns)
     struct virtio_net_recovery *recovery = &net->recovery;
     const uint32_t left = virtio_net_reclaim_all(net);
 
-    if (net->tx.queue.breach != VIRTQUEUE_SOUND)
-        virtio_net_breach(net, &net->tx.queue);
+    if (net->tx.queue.error != VIRTQUEUE_OK)
+        virtio_net_device_error(net, &net->tx.queue);
     else if (left == 0)
         end_drain(net);
-    else if (++recovery->looks >= DRAIN_LOOKS_MIN && now_ns - recovery->started_ns > DRAIN_NS)
-        virtio_net_take_out(net, "drain-timeout", false);
+    else if (++recovery->looks >= DRAIN_POLLS_MIN && now_ns - recovery->started_ns > DRAIN_NS)
+        virtio_net_begin_reset(net, "drain-timeout", false);
 }
 
 /*

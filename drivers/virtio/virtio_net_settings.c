@@ -97,7 +97,7 @@ static bool done(struct virtio_net *net, enum virtio_net_setting setting,
     log_event(LOG_WARN, "warn", "port=%u reason=control-%s command=%s", net->netdev.id,
               virtio_net_control_result_name(result), name_of(net, setting));
     if (result == CONTROL_BROKEN)
-        virtio_net_breach(net, &net->control.queue);
+        virtio_net_device_error(net, &net->control.queue);
     if (result == CONTROL_SILENT)
         (void)virtio_net_control_reset(&net->control);
     return false;
@@ -113,7 +113,7 @@ static void finish_what_is_under_way(struct virtio_net *net)
 {
     while (is_busy(net) && net->netdev.state == NETDEV_RUNNING) {
         clock_relax();
-        virtio_net_settings_go_on(net);
+        virtio_net_settings_step(net);
     }
 }
 
@@ -333,7 +333,7 @@ static void offloads_told(struct virtio_net *net, bool carried_out)
     if (carried_out)
         net->guest_offloads = net->settings.offloads;
     else if (net->netdev.state == NETDEV_RUNNING)
-        virtio_net_take_out(net, "offloads", false);
+        virtio_net_begin_reset(net, "offloads", false);
 }
 
 /* One command of this setting is done with: to the next one of the same, or of the next setting. */
@@ -355,7 +355,7 @@ static void note(struct virtio_net *net, enum virtio_net_setting setting, bool d
         settings->wanted[setting] = false; /* else it stays, and is not tried again */
 }
 
-void virtio_net_settings_go_on(struct virtio_net *net)
+void virtio_net_settings_step(struct virtio_net *net)
 {
     struct virtio_net_settings *settings = &net->settings;
     enum virtio_net_control_result result;

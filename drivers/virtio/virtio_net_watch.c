@@ -122,11 +122,11 @@ static bool audit(struct virtio_net *net, struct virtio_net_queue *queue,
         queue == &net->tx && virtqueue_free(&queue->queue) >= VIRTQUEUE_BURST;
     const struct virtqueue_finding finding = virtqueue_audit(&queue->queue, may_hold_back);
 
-    progress->wrong = finding.breach != VIRTQUEUE_SOUND ? progress->wrong + 1 : 0;
+    progress->wrong = finding.error != VIRTQUEUE_OK ? progress->wrong + 1 : 0;
     if (progress->wrong < AUDITS_WRONG_MAX)
         return true;
-    virtqueue_break(&queue->queue, finding.breach, finding.value);
-    virtio_net_breach(net, &queue->queue);
+    virtqueue_fail(&queue->queue, finding.error, finding.value);
+    virtio_net_device_error(net, &queue->queue);
     return false;
 }
 
@@ -139,7 +139,7 @@ void virtio_net_watch(struct virtio_net *net, uint64_t now)
         return;
     recovery->watched_ns = now;
     if (status_is_bad(net))
-        virtio_net_take_out(net, "status", true);
+        virtio_net_begin_reset(net, "status", true);
     else if (audit(net, &net->rx, &recovery->rx_progress))
         (void)audit(net, &net->tx, &recovery->tx_progress);
 }

@@ -63,7 +63,7 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
     const uint16_t chain = shape->packed ? 1 : shape->chain;
     const struct virtqueue_layout layout = virtqueue_layout(shape->size, shape->packed);
     uint8_t *base = ring;
-    void **tokens = private;
+    void **cookies = private;
 
     ensure(virtqueue_size_valid(shape->size) && chain <= shape->size &&
            (chain == 1 || chain == 2 || chain == 4));
@@ -73,9 +73,9 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         .used = (struct virtq_used *)(base + layout.used),
         .used_event = (_Atomic uint16_t *)(base + layout.used_event),
         .avail_event = (_Atomic uint16_t *)(base + layout.avail_event),
-        .tokens = tokens,
-        .ids = (uint32_t *)(tokens + shape->size),
-        .slots = (uint32_t *)(tokens + shape->size) + shape->size,
+        .cookies = cookies,
+        .ids = (uint32_t *)(cookies + shape->size),
+        .slots = (uint32_t *)(cookies + shape->size) + shape->size,
         .size = shape->size,
         .capacity = shape->size / chain,
         .mask = shape->size / chain - 1,
@@ -83,8 +83,8 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         .index = shape->index,
         .packed = shape->packed,
         .event_idx = shape->event_idx,
-        .straight = !shape->packed && chain == 1,
-        .straight_packed = shape->packed,
+        .split_ids_match_slots = !shape->packed && chain == 1,
+        .packed_ids_match_slots = shape->packed,
     };
     make_slots(queue);
     for (uint32_t slot = 0; shape->packed && slot < queue->capacity; slot++)
@@ -94,7 +94,7 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         atomic_store_explicit(&queue->driver_event->flags, RING_EVENT_FLAGS_DISABLE,
                               memory_order_relaxed);
     else if (shape->event_idx) /* §2.7.7.1: the flags stay 0 then, and used_event does it */
-        atomic_store_explicit(queue->used_event, (uint16_t)(queue->parked - 1),
+        atomic_store_explicit(queue->used_event, (uint16_t)(queue->suppressed_at - 1),
                               memory_order_relaxed);
     else
         queue->avail->flags = VIRTQ_AVAIL_F_NO_INTERRUPT;
@@ -116,10 +116,10 @@ void virtqueue_set_buffers(struct virtqueue *queue, const struct virtqueue_buffe
     virtqueue_set_span(queue, buffers->span);
 }
 
-const char *virtqueue_breach_name(enum virtqueue_breach breach)
+const char *virtqueue_error_name(enum virtqueue_error error)
 {
-    static const char *const names[VIRTQUEUE_BREACHES] = {
-        [VIRTQUEUE_SOUND] = "none",
+    static const char *const names[VIRTQUEUE_ERRORS] = {
+        [VIRTQUEUE_OK] = "none",
         [VIRTQUEUE_USED_IDX] = "used-idx",
         [VIRTQUEUE_ID_RANGE] = "used-id-range",
         [VIRTQUEUE_ID_NOT_OUT] = "used-id-not-outstanding",
@@ -130,7 +130,7 @@ const char *virtqueue_breach_name(enum virtqueue_breach breach)
         [VIRTQUEUE_USED_FLAGS] = "used-flags",
         [VIRTQUEUE_OVERWRITTEN] = "ring-overwritten",
     };
-    return names[breach];
+    return names[error];
 }
 
 uint32_t virtqueue_unfinished(const struct virtqueue *queue)
@@ -161,47 +161,47 @@ static void split_put(struct virtqueue *queue, const uint8_t *buffer, uint32_t l
     virtqueue_describe(desc + 1, addr + header, virtqueue_split_rest(length, flags, 0));
 }
 
-__attribute__((noinline)) struct virtqueue_sight
+__attribute__((noinline)) struct virtqueue_headers
 virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
-                   uint32_t done, uint32_t n, struct virtqueue_sight sight)
+                   uint32_t done, uint32_t n, struct virtqueue_headers seen_headers)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
     const uint16_t flags = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
 
     for (uint32_t i = done; i < n; i++) {
         const uint32_t length = lengths == NULL ? queue->room : lengths[i];
-        queue->tokens[slot + i] = buffers[i];
+        queue->cookies[slot + i] = buffers[i];
         if (queue->packed)
             virtqueue_packed_put(queue, buffers[i], length, flags, i);
         else
             split_put(queue, buffers[i], length, flags, i);
         if (lengths == NULL)
             continue;
-        sight.bytes += length;
-        virtqueue_see(&sight, buffers[i]);
+        seen_headers.bytes += length;
+        virtqueue_or_header(&seen_headers, buffers[i]);
     }
     if (queue->packed)
         virtqueue_packed_note_put(queue, n, flags);
-    return sight;
+    return seen_headers;
 }
 
-struct virtqueue_sight virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
-                                         const uint32_t *lengths, uint32_t n)
+struct virtqueue_headers virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
+                                           const uint32_t *lengths, uint32_t n)
 {
-    return virtqueue_put_more(queue, buffers, lengths, 0, n, (struct virtqueue_sight){0});
+    return virtqueue_put_more(queue, buffers, lengths, 0, n, (struct virtqueue_headers){0});
 }
 
 bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
-                         unsigned count, void *token, uint32_t *slots)
+                         unsigned count, void *cookie, uint32_t *slots)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
 
     *slots = queue->packed ? count : 1;
     ensure(count >= 1 && *slots <= virtqueue_free(queue));
     if (queue->packed)
-        return virtqueue_packed_add_parts(queue, parts, count, token);
+        return virtqueue_packed_add_parts(queue, parts, count, cookie);
     ensure(count <= queue->chain);
-    queue->tokens[slot] = token;
+    queue->cookies[slot] = cookie;
     for (unsigned i = 0; i < count; i++) {
         const uint32_t id = queue->ids[slot] + i;
         const uint16_t link = i + 1 < count ? VIRTQ_DESC_F_NEXT : 0;
@@ -215,9 +215,9 @@ bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *p
 
 /* A split ring's table is linked as the ring itself would be; its descriptor must not be (§2.7.5.3.1).
  * Where the header has a descriptor of its own the table takes the place of both. */
-static void split_lay_indirect(struct virtqueue *queue, uint32_t ahead,
-                               const struct virtqueue_part *parts, uint32_t count,
-                               struct virtq_desc *table)
+static void split_stage_indirect(struct virtqueue *queue, uint32_t ahead,
+                                 const struct virtqueue_part *parts, uint32_t count,
+                                 struct virtq_desc *table)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx + ahead);
 
@@ -232,14 +232,14 @@ static void split_lay_indirect(struct virtqueue *queue, uint32_t ahead,
         virtqueue_split_rest(count * (uint32_t)sizeof(*table), VIRTQ_DESC_F_INDIRECT, 0));
 }
 
-void virtqueue_lay_indirect(struct virtqueue *queue, uint32_t ahead,
-                            const struct virtqueue_part *parts, uint32_t count, void *table)
+void virtqueue_stage_indirect(struct virtqueue *queue, uint32_t ahead,
+                              const struct virtqueue_part *parts, uint32_t count, void *table)
 {
     queue->indirect = true;
     if (queue->packed)
-        virtqueue_packed_lay_indirect(queue, ahead, parts, count, table);
+        virtqueue_packed_stage_indirect(queue, ahead, parts, count, table);
     else
-        split_lay_indirect(queue, ahead, parts, count, table);
+        split_stage_indirect(queue, ahead, parts, count, table);
 }
 
 /* ---- taking back ---- */
@@ -247,12 +247,12 @@ void virtqueue_lay_indirect(struct virtqueue *queue, uint32_t ahead,
 /* Lets the chains in two slots change their places. */
 static void exchange(struct virtqueue *queue, uint32_t slot, uint32_t other)
 {
-    void *const token = queue->tokens[slot];
+    void *const cookie = queue->cookies[slot];
     const uint32_t id = queue->ids[slot];
 
-    queue->straight = queue->straight_packed = false;
-    queue->tokens[slot] = queue->tokens[other];
-    queue->tokens[other] = token;
+    queue->split_ids_match_slots = queue->packed_ids_match_slots = false;
+    queue->cookies[slot] = queue->cookies[other];
+    queue->cookies[other] = cookie;
     fill_slot(queue, slot, queue->ids[other]);
     fill_slot(queue, other, id);
 }
@@ -264,14 +264,14 @@ bool virtqueue_bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahea
     if (id == queue->ids[expected])
         return true;
     if (id >= queue->size) {
-        virtqueue_break(queue, VIRTQUEUE_ID_RANGE, id);
+        virtqueue_fail(queue, VIRTQUEUE_ID_RANGE, id);
         return false;
     }
     /* The device has the chains in the slots from here to avail_idx, and no others. */
     const uint32_t slot = queue->slots[id];
     if (id % queue->chain != 0 || virtqueue_slot(queue, slot - at) >= queue->avail_idx - at ||
-        queue->tokens[slot] == NULL) {
-        virtqueue_break(queue, VIRTQUEUE_ID_NOT_OUT, id);
+        queue->cookies[slot] == NULL) {
+        virtqueue_fail(queue, VIRTQUEUE_ID_NOT_OUT, id);
         return false;
     }
     exchange(queue, slot, expected);
@@ -292,7 +292,7 @@ static bool said(const struct virtqueue *queue, uint32_t i, uint32_t *id, uint32
 }
 
 __attribute__((noinline)) struct virtqueue_burst virtqueue_pop_more(struct virtqueue *queue,
-                                                                    void **tokens,
+                                                                    void **cookies,
                                                                     uint32_t *lengths, uint32_t n,
                                                                     struct virtqueue_burst burst)
 {
@@ -304,20 +304,20 @@ __attribute__((noinline)) struct virtqueue_burst virtqueue_pop_more(struct virtq
     for (uint32_t i = burst.count; i < n; i++) {
         if (!said(queue, i, &id, &length) || !virtqueue_bring_forward(queue, id, i))
             break;
-        tokens[i] = queue->tokens[slot + i];
+        cookies[i] = queue->cookies[slot + i];
         burst.count++;
         if (lengths == NULL)
             continue;
         lengths[i] = length - queue->header;
         burst.bytes += lengths[i];
-        burst.odd |= virtqueue_is_odd(queue, lengths[i]);
+        burst.needs_check |= virtqueue_needs_check(queue, lengths[i]);
     }
     return burst;
 }
 
-struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **tokens, uint32_t *lengths,
+struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **cookies, uint32_t *lengths,
                                          uint32_t n)
 {
-    return virtqueue_pop_more(queue, tokens, lengths, virtqueue_at_most(queue, n),
+    return virtqueue_pop_more(queue, cookies, lengths, virtqueue_at_most(queue, n),
                               (struct virtqueue_burst){0});
 }

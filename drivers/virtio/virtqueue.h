@@ -53,9 +53,9 @@ struct virtqueue_layout {
     size_t total;
 };
 
-/* What a device can do wrong on a queue. The names are in virtqueue_breach_name. */
-enum virtqueue_breach {
-    VIRTQUEUE_SOUND,
+/* What a device can do wrong on a queue. The names are in virtqueue_error_name. */
+enum virtqueue_error {
+    VIRTQUEUE_OK,
     VIRTQUEUE_USED_IDX,     /* used.idx moved by more than is outstanding, or backwards; packed: a
                                descriptor is used where none is outstanding */
     VIRTQUEUE_ID_RANGE,     /* the id of a used chain is no descriptor of the queue */
@@ -67,7 +67,7 @@ enum virtqueue_breach {
     VIRTQUEUE_USED_ORDER,  /* a descriptor is used that is not the next one */
     VIRTQUEUE_USED_FLAGS,  /* flags are neither as the driver wrote them nor those of a used one */
     VIRTQUEUE_OVERWRITTEN, /* what the device has not used is not as the driver wrote it */
-    VIRTQUEUE_BREACHES
+    VIRTQUEUE_ERRORS
 };
 
 /* What every burst needs stands first, so that it lies in few cache lines. */
@@ -84,7 +84,7 @@ struct virtqueue {
         struct virtq_used *used;
         struct pvirtq_event_suppress *device_event;
     };
-    void **tokens;      /* by slot: the owner's buffer in the chain that is out; packed: NULL in the
+    void **cookies;     /* by slot: the owner's buffer in the chain that is out; packed: NULL in the
                            slots of its further descriptors */
     uint32_t mask;      /* of slots: capacity - 1 */
     uint32_t avail_idx; /* next slot to be filled; the low 16 bits are a split ring's */
@@ -101,13 +101,13 @@ struct virtqueue {
      * neighbour is itself odd. */
     uint64_t below, above;
 
-    uint32_t capacity;            /* slots: size ÷ chain */
-    enum virtqueue_breach breach; /* the first one */
-    bool straight;        /* split, in any order, chains of one, and slot i has descriptor i */
-    bool straight_packed; /* packed, in any order, and slot i has id i */
-    bool packed;          /* VIRTIO_F_RING_PACKED was negotiated */
-    bool event_idx;       /* VIRTIO_F_EVENT_IDX was negotiated */
-    uint32_t parked;      /* used_idx when used_event was last moved */
+    uint32_t capacity;             /* slots: size ÷ chain */
+    enum virtqueue_error error;    /* the first one */
+    bool split_ids_match_slots;    /* chains of one, and slot i has descriptor i so far */
+    bool packed_ids_match_slots;   /* slot i has id i so far */
+    bool packed;                   /* VIRTIO_F_RING_PACKED was negotiated */
+    bool event_idx;                /* VIRTIO_F_EVENT_IDX was negotiated */
+    uint32_t suppressed_at;        /* used_idx when used_event was last moved */
     _Atomic uint16_t *avail_event; /* split: the device's, when to be notified */
 
     _Atomic uint16_t *used_event; /* split: ours, when to be interrupted */
@@ -116,11 +116,11 @@ struct virtqueue {
     uint32_t size;                /* descriptors; a power of two */
     uint16_t chain;               /* descriptors a slot: 1, 2 or 4; 1 in a packed ring */
     uint16_t index;               /* the queue's number at its device */
-    uint32_t breach_value;        /* what the device had written */
-    uint32_t laid;                /* packed: slots from avail_idx on that were laid and not shown
+    uint32_t error_value;         /* what the device had written */
+    uint32_t staged;              /* packed: slots from avail_idx on that were staged and not shown
                                      yet, and look available but for the first; */
-    uint32_t laid_word;           /* and what shows them: id and flags for the first */
-    bool indirect;                /* virtqueue_lay_indirect has laid a table */
+    uint32_t publish_word;        /* and what shows them: id and flags for the first */
+    bool indirect;                /* virtqueue_stage_indirect has staged a table */
 };
 
 /* What a queue is made of. */
@@ -166,15 +166,15 @@ void virtqueue_set_buffers(struct virtqueue *queue, const struct virtqueue_buffe
 void virtqueue_set_span(struct virtqueue *queue, uint32_t span);
 
 /* "used-idx", …: reason= of the error event. */
-const char *virtqueue_breach_name(enum virtqueue_breach breach);
+const char *virtqueue_error_name(enum virtqueue_error error);
 
 /* Marks the queue as broken, for good. The first reason counts. */
-static inline __attribute__((cold)) void
-virtqueue_break(struct virtqueue *queue, enum virtqueue_breach breach, uint32_t value)
+static inline __attribute__((cold)) void virtqueue_fail(struct virtqueue *queue,
+                                                        enum virtqueue_error error, uint32_t value)
 {
-    if (queue->breach == VIRTQUEUE_SOUND) {
-        queue->breach = breach;
-        queue->breach_value = value;
+    if (queue->error == VIRTQUEUE_OK) {
+        queue->error = error;
+        queue->error_value = value;
     }
 }
 
@@ -263,13 +263,13 @@ static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
  * What virtqueue_put_any has seen of buffers that the device is to read: the 16 bytes that end with
  * the device's header, all buffers' or-ed together.
  */
-struct virtqueue_sight {
+struct virtqueue_headers {
     uint64_t headers[2];
     uint32_t bytes; /* the sum of their lengths */
 };
 
 /* Of `headers` the last two bytes: in the long form of the header they are num_buffers. */
-#define VIRTQUEUE_SIGHT_NUM_BUFFERS 0xffff000000000000ull
+#define VIRTQUEUE_HEADERS_NUM_BUFFERS 0xffff000000000000ull
 
 /* 8 bytes in front of a frame, aligned. */
 static inline uint64_t virtqueue_word(const uint8_t *at)
@@ -277,38 +277,41 @@ static inline uint64_t virtqueue_word(const uint8_t *at)
     return *(const virtqueue_aligned_word *)at;
 }
 
-static inline void virtqueue_see(struct virtqueue_sight *sight, const uint8_t *buffer)
+static inline void virtqueue_or_header(struct virtqueue_headers *seen_headers,
+                                       const uint8_t *buffer)
 {
-    sight->headers[0] |= virtqueue_word(buffer + PACKET_HEADROOM - 2 * sizeof(uint64_t));
-    sight->headers[1] |= virtqueue_word(buffer + PACKET_HEADROOM - sizeof(uint64_t));
+    seen_headers->headers[0] |= virtqueue_word(buffer + PACKET_HEADROOM - 2 * sizeof(uint64_t));
+    seen_headers->headers[1] |= virtqueue_word(buffer + PACKET_HEADROOM - sizeof(uint64_t));
 }
 
 /* True if the headers are all zero, and true if they are but for num_buffers. */
-static inline bool virtqueue_sight_clean(const struct virtqueue_sight *sight)
+static inline bool virtqueue_headers_clean(const struct virtqueue_headers *seen_headers)
 {
-    return (sight->headers[0] | sight->headers[1]) == 0;
+    return (seen_headers->headers[0] | seen_headers->headers[1]) == 0;
 }
 
-static inline bool virtqueue_sight_nearly_clean(const struct virtqueue_sight *sight)
+static inline bool
+virtqueue_headers_clean_but_num_buffers(const struct virtqueue_headers *seen_headers)
 {
-    return (sight->headers[0] | (sight->headers[1] & ~VIRTQUEUE_SIGHT_NUM_BUFFERS)) == 0;
+    return (seen_headers->headers[0] |
+            (seen_headers->headers[1] & ~VIRTQUEUE_HEADERS_NUM_BUFFERS)) == 0;
 }
 
 /*
  * Lays `n` buffers (1 to virtqueue_room) into the next slots, each with as many bytes behind the
  * header as `lengths` says, or, where the device is to write (`lengths` NULL), with queue->room.
- * The device does not know of them before virtqueue_show: till then they may be laid there anew,
+ * The device does not know of them before virtqueue_show: till then they may be staged there anew,
  * also fewer, and with other lengths. Buffers to be read are aligned to 16 bytes, and start +
  * header is a multiple of 16. Data path.
  */
-struct virtqueue_sight virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
-                                         const uint32_t *lengths, uint32_t n);
+struct virtqueue_headers virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
+                                           const uint32_t *lengths, uint32_t n);
 
-/* Goes on with a virtqueue_put_any that has laid the first `done` of the `n` buffers and seen
- * `sight`. */
-struct virtqueue_sight virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers,
-                                          const uint32_t *lengths, uint32_t done, uint32_t n,
-                                          struct virtqueue_sight sight);
+/* Goes on with a virtqueue_put_any that has staged the first `done` of the `n` buffers and seen
+ * `seen_headers`. */
+struct virtqueue_headers virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers,
+                                            const uint32_t *lengths, uint32_t done, uint32_t n,
+                                            struct virtqueue_headers seen_headers);
 
 /* virtqueue_show of a packed ring. */
 bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n);
@@ -323,14 +326,14 @@ static inline bool virtqueue_show(struct virtqueue *queue, uint32_t n)
 }
 
 /* virtqueue_put of a single buffer to be read, in a queue that is straight. */
-static inline void virtqueue_put_lone(struct virtqueue *queue, uint8_t *buffer, uint32_t length)
+static inline void virtqueue_put_single(struct virtqueue *queue, uint8_t *buffer, uint32_t length)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
     const uint64_t addr = io_physical(buffer) + queue->start;
 
     virtqueue_describe(&queue->desc[slot], addr,
                        virtqueue_split_rest(queue->header + length, 0, 0));
-    queue->tokens[slot] = buffer;
+    queue->cookies[slot] = buffer;
 }
 
 /* A piece of memory for the device to read or write. */
@@ -342,28 +345,28 @@ struct virtqueue_part {
 
 /*
  * Gives the device one chain of `count` parts (at most VIRTQUEUE_PARTS_MAX, and what the shape or the
- * ring has room for), those to read first. It comes back as `token`, not NULL, and fills as many slots
- * as are stored in `slots`: that is what virtqueue_popped must be told. Returns as virtqueue_add.
+ * ring has room for), those to read first. It comes back as `cookie`, not NULL, and fills as many slots
+ * as are stored in `slots`: that is what virtqueue_release must be told. Returns as virtqueue_add.
  */
 bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
-                         unsigned count, void *token, uint32_t *slots);
+                         unsigned count, void *cookie, uint32_t *slots);
 
 /*
- * The chain that virtqueue_put has laid `ahead` slots behind the next one, and that is not shown yet,
+ * The chain that virtqueue_put has staged `ahead` slots behind the next one, and that is not shown yet,
  * becomes one of `count` parts, all to be read, by an indirect descriptor (§2.7.5.3, §2.8.7). `table` has
  * 16 bytes for each part, and is the device's with them. INDIRECT_DESC was negotiated, and the queue has
  * at least `count` descriptors. Data path.
  */
-void virtqueue_lay_indirect(struct virtqueue *queue, uint32_t ahead,
-                            const struct virtqueue_part *parts, uint32_t count, void *table);
+void virtqueue_stage_indirect(struct virtqueue *queue, uint32_t ahead,
+                              const struct virtqueue_part *parts, uint32_t count, void *table);
 
 /* ---- taking back ---- */
 
 /* What virtqueue_pop has found. */
 struct virtqueue_burst {
-    uint64_t bytes; /* the sum of their lengths */
-    uint32_t count; /* chains */
-    bool odd;       /* virtqueue_is_odd for some length */
+    uint64_t bytes;   /* the sum of their lengths */
+    uint32_t count;   /* chains */
+    bool needs_check; /* virtqueue_needs_check for some length */
 };
 
 /*
@@ -374,7 +377,7 @@ struct virtqueue_burst {
 bool virtqueue_bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead);
 
 /* What is shorter than the shortest wraps to something very long. */
-static inline bool virtqueue_is_odd(const struct virtqueue *queue, uint32_t length)
+static inline bool virtqueue_needs_check(const struct virtqueue *queue, uint32_t length)
 {
     return length - queue->shortest > queue->span;
 }
@@ -390,7 +393,7 @@ static inline uint32_t virtqueue_pending(struct virtqueue *queue)
     const uint32_t pending = (uint16_t)(idx - used_idx);
 
     if (__builtin_expect(pending > outstanding, 0)) {
-        virtqueue_break(queue, VIRTQUEUE_USED_IDX, idx);
+        virtqueue_fail(queue, VIRTQUEUE_USED_IDX, idx);
         return 0;
     }
     return pending;
@@ -435,12 +438,12 @@ static inline bool virtqueue_has_finished(const struct virtqueue *queue)
 
 /*
  * Looks at the next finished chains: as many as lie side by side, at most `n` (at most
- * VIRTQUEUE_BURST). Stores the token of each and, unless `lengths` is NULL, how many bytes the device
+ * VIRTQUEUE_BURST). Stores the cookie of each and, unless `lengths` is NULL, how many bytes the device
  * claims to have written behind the header, unchecked but for `odd`. They stay in their slots until
- * virtqueue_popped: a caller that does not like the length of one takes only those before it. A
- * breach may be the reason that they are fewer: look at queue->breach. Data path.
+ * virtqueue_release: a caller that does not like the length of one takes only those before it. A
+ * breach may be the reason that they are fewer: look at queue->error. Data path.
  */
-struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **tokens, uint32_t *lengths,
+struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **cookies, uint32_t *lengths,
                                          uint32_t n);
 
 /* Of `n` chains, how many there may be to take back at once: those that lie side by side, and that the
@@ -454,13 +457,14 @@ static inline uint32_t virtqueue_at_most(struct virtqueue *queue, uint32_t n)
 
 /* Goes on with a virtqueue_pop_any that has taken `burst` so far: to at most `n` chains, as
  * virtqueue_at_most says. */
-struct virtqueue_burst virtqueue_pop_more(struct virtqueue *queue, void **tokens, uint32_t *lengths,
-                                          uint32_t n, struct virtqueue_burst burst);
+struct virtqueue_burst virtqueue_pop_more(struct virtqueue *queue, void **cookies,
+                                          uint32_t *lengths, uint32_t n,
+                                          struct virtqueue_burst burst);
 
-/* What virtqueue_pop_lone has found. */
-enum virtqueue_lone {
-    VIRTQUEUE_NONE, /* the device has finished nothing */
-    VIRTQUEUE_LONE, /* one chain, which is as it should be */
+/* What virtqueue_pop_single has found. */
+enum virtqueue_found {
+    VIRTQUEUE_NONE,   /* the device has finished nothing */
+    VIRTQUEUE_SINGLE, /* one chain, which is as it should be */
     VIRTQUEUE_OTHER, /* more, or something else: nothing has been done, and it is for virtqueue_pop */
 };
 
@@ -468,8 +472,8 @@ enum virtqueue_lone {
  * virtqueue_pop of a straight queue for the two commonest cases of all: nothing, and a single
  * chain, the expected one, with an ordinary length. At least one chain is outstanding.
  */
-static inline enum virtqueue_lone virtqueue_pop_lone(struct virtqueue *queue, void **token,
-                                                     uint32_t *length)
+static inline enum virtqueue_found virtqueue_pop_single(struct virtqueue *queue, void **cookie,
+                                                        uint32_t *length)
 {
     const uint32_t used_idx = queue->used_idx, slot = virtqueue_slot(queue, used_idx);
     const uint32_t header = queue->header;
@@ -482,15 +486,15 @@ static inline enum virtqueue_lone virtqueue_pop_lone(struct virtqueue *queue, vo
     if (idx != (uint16_t)(used_idx + 1) || used->id != slot)
         return VIRTQUEUE_OTHER;
     const uint32_t behind_header = used->len - header;
-    if (__builtin_expect(virtqueue_is_odd(queue, behind_header), 0))
+    if (__builtin_expect(virtqueue_needs_check(queue, behind_header), 0))
         return VIRTQUEUE_OTHER;
-    *token = queue->tokens[slot];
+    *cookie = queue->cookies[slot];
     *length = behind_header;
-    return VIRTQUEUE_LONE;
+    return VIRTQUEUE_SINGLE;
 }
 
 /* The first `n` slots that virtqueue_pop has told of are free, and their buffers are the caller's. */
-static inline void virtqueue_popped(struct virtqueue *queue, uint32_t n)
+static inline void virtqueue_release(struct virtqueue *queue, uint32_t n)
 {
     queue->used_idx += n;
 }
@@ -525,8 +529,8 @@ static inline void virtqueue_disarm(struct virtqueue *queue)
         atomic_store_explicit(&queue->driver_event->flags, RING_EVENT_FLAGS_DISABLE,
                               memory_order_relaxed);
     } else if (queue->event_idx) {
-        queue->parked = queue->used_idx;
-        atomic_store_explicit(queue->used_event, (uint16_t)(queue->parked - 1),
+        queue->suppressed_at = queue->used_idx;
+        atomic_store_explicit(queue->used_event, (uint16_t)(queue->suppressed_at - 1),
                               memory_order_relaxed);
     } else {
         atomic_store_explicit(&queue->avail->flags, VIRTQ_AVAIL_F_NO_INTERRUPT,
@@ -535,15 +539,16 @@ static inline void virtqueue_disarm(struct virtqueue *queue)
 }
 
 /*
- * Keeps interrupts off where EVENT_IDX has taken NO_INTERRUPT's place: used_event is parked just
+ * Keeps interrupts off where EVENT_IDX has taken NO_INTERRUPT's place: used_event is suppressed_at just
  * behind us, 65535 completions away. To be called now and then, once a burst at most.
  */
-static inline void virtqueue_park(struct virtqueue *queue)
+static inline void virtqueue_suppress_interrupts(struct virtqueue *queue)
 {
-    if (queue->packed || queue->used_idx - queue->parked < 0x4000)
+    if (queue->packed || queue->used_idx - queue->suppressed_at < 0x4000)
         return; /* at most 0x4000 + 0x8000 completions lie between it and the device: not reached */
-    queue->parked = queue->used_idx;
-    atomic_store_explicit(queue->used_event, (uint16_t)(queue->parked - 1), memory_order_relaxed);
+    queue->suppressed_at = queue->used_idx;
+    atomic_store_explicit(queue->used_event, (uint16_t)(queue->suppressed_at - 1),
+                          memory_order_relaxed);
 }
 
 #endif

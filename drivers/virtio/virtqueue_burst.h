@@ -25,9 +25,9 @@
  * The headers are looked at here, where their addresses are at hand: a line of memory that nobody else
  * needs is touched for them, and once is enough.
  */
-static inline __attribute__((always_inline)) struct virtqueue_sight
-virtqueue_straight_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
-                       uint32_t n, bool packed)
+static inline __attribute__((always_inline)) struct virtqueue_headers
+virtqueue_put_fours(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
+                    uint32_t n, bool packed)
 {
     const uint32_t idx = queue->avail_idx, slot = virtqueue_slot(queue, idx);
     const uint32_t write = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
@@ -35,12 +35,12 @@ virtqueue_straight_put(struct virtqueue *queue, uint8_t *const *buffers, const u
         packed ? virtqueue_packed_available(queue, idx, slot) | write << 16 : write;
     const uint64_t start = queue->start;
     struct virtq_desc *desc = &queue->desc[slot];
-    void **tokens = &queue->tokens[slot];
+    void **cookies = &queue->cookies[slot];
     uint8_t *const *const end = buffers + n;
     /* A descriptor's second half, but for the length of a frame; and what hides the first one. */
     uint64_t rest = ((uint64_t)word << 32) + queue->header + (lengths == NULL ? queue->room : 0);
     uint64_t hidden = packed ? (uint64_t)VIRTQ_DESC_F_AVAIL << 48 : 0;
-    struct virtqueue_sight sight = {.bytes = 0};
+    struct virtqueue_headers seen_headers = {.bytes = 0};
     uint64_t bytes = 0;
 
     do {
@@ -49,8 +49,8 @@ virtqueue_straight_put(struct virtqueue *queue, uint8_t *const *buffers, const u
             uint8_t *const buffer = buffers[i];
             const uint64_t length = lengths == NULL ? 0 : lengths[i];
             if (lengths != NULL)
-                virtqueue_see(&sight, buffer);
-            tokens[i] = buffer;
+                virtqueue_or_header(&seen_headers, buffer);
+            cookies[i] = buffer;
             virtqueue_describe(&desc[i], io_physical(buffer) + start,
                                packed && i == 0 ? (rest ^ hidden) + length : rest + length);
             if (packed)
@@ -62,13 +62,13 @@ virtqueue_straight_put(struct virtqueue *queue, uint8_t *const *buffers, const u
         }
         hidden = 0;
         buffers += 4;
-        tokens += 4;
+        cookies += 4;
         desc += 4;
     } while (buffers != end);
     if (packed)
         virtqueue_packed_note(queue, n, word);
-    sight.bytes = pair_sum(bytes);
-    return sight;
+    seen_headers.bytes = pair_sum(bytes);
+    return seen_headers;
 }
 
 /* ---- taking back ---- */
@@ -78,8 +78,8 @@ virtqueue_straight_put(struct virtqueue *queue, uint8_t *const *buffers, const u
  * the lower half the id, in a packed ring with the flags that tell of use. `ring` is the used ring's
  * element, or the packed descriptor.
  */
-static inline __attribute__((always_inline)) uint64_t virtqueue_straight_said(const uint8_t *ring,
-                                                                              bool packed)
+static inline __attribute__((always_inline)) uint64_t virtqueue_read_used(const uint8_t *ring,
+                                                                          bool packed)
 {
     return packed ? virtqueue_packed_said((const struct pvirtq_desc *)ring)
                   : *(const virtqueue_used_word *)ring;
@@ -91,13 +91,13 @@ static inline __attribute__((always_inline)) uint64_t virtqueue_straight_said(co
  * have no consequence.
  */
 static inline __attribute__((always_inline)) struct virtqueue_burst
-virtqueue_straight_pop(const struct virtqueue *queue, void **tokens, uint32_t *lengths,
-                       uint32_t slot, uint32_t n, bool with_lengths, bool packed)
+virtqueue_pop_fours(const struct virtqueue *queue, void **cookies, uint32_t *lengths, uint32_t slot,
+                    uint32_t n, bool with_lengths, bool packed)
 {
     const uint8_t *ring = packed ? (const uint8_t *)&queue->packed_desc[slot]
                                  : (const uint8_t *)&queue->used->ring[slot];
     const size_t step = packed ? sizeof(struct pvirtq_desc) : sizeof(struct virtq_used_elem);
-    void *const *const first_given = &queue->tokens[slot], *const *given = first_given;
+    void *const *const first_given = &queue->cookies[slot], *const *given = first_given;
     void *const *const end = given + n;
     /* Added to what the device says of chain i: with - i it leaves nothing in the lower half, and the
      * length behind the header in the upper half. */
@@ -107,16 +107,16 @@ virtqueue_straight_pop(const struct virtqueue *queue, void **tokens, uint32_t *l
     uint64_t sum = 0, signs = 0;
 
     do {
-        const uint64_t first = virtqueue_straight_said(ring, packed) + offset;
-        const uint64_t second = virtqueue_straight_said(ring + step, packed) + offset - 1;
-        const uint64_t third = virtqueue_straight_said(ring + 2 * step, packed) + offset - 2;
-        const uint64_t fourth = virtqueue_straight_said(ring + 3 * step, packed) + offset - 3;
+        const uint64_t first = virtqueue_read_used(ring, packed) + offset;
+        const uint64_t second = virtqueue_read_used(ring + step, packed) + offset - 1;
+        const uint64_t third = virtqueue_read_used(ring + 2 * step, packed) + offset - 2;
+        const uint64_t fourth = virtqueue_read_used(ring + 3 * step, packed) + offset - 3;
         const uint64_t any = first | second | third | fourth;
         if (__builtin_expect((uint32_t)any != 0, 0))
             break;
-        memcpy(tokens, given, 4 * sizeof(*tokens));
+        memcpy(cookies, given, 4 * sizeof(*cookies));
         given += 4;
-        tokens += 4;
+        cookies += 4;
         ring += 4 * step;
         offset -= 4;
         if (!with_lengths)
@@ -133,24 +133,26 @@ virtqueue_straight_pop(const struct virtqueue *queue, void **tokens, uint32_t *l
     return (struct virtqueue_burst){
         .bytes = pair_sum(sum),
         .count = count,
-        .odd = (signs & PAIR_SIGNS) != 0,
+        .needs_check = (signs & PAIR_SIGNS) != 0,
     };
 }
 
 /* ---- any queue ---- */
 
 /* As virtqueue_put_any. */
-static inline __attribute__((always_inline)) struct virtqueue_sight
+static inline __attribute__((always_inline)) struct virtqueue_headers
 virtqueue_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
     const uint32_t fours = VIRTQUEUE_FOURS(n);
-    struct virtqueue_sight sight = {0};
+    struct virtqueue_headers seen_headers = {0};
 
-    if (fours == 0 || !(queue->straight || queue->straight_packed))
+    if (fours == 0 || !(queue->split_ids_match_slots || queue->packed_ids_match_slots))
         return virtqueue_put_any(queue, buffers, lengths, n);
-    sight = queue->straight ? virtqueue_straight_put(queue, buffers, lengths, fours, false)
-                            : virtqueue_straight_put(queue, buffers, lengths, fours, true);
-    return fours == n ? sight : virtqueue_put_more(queue, buffers, lengths, fours, n, sight);
+    seen_headers = queue->split_ids_match_slots
+                       ? virtqueue_put_fours(queue, buffers, lengths, fours, false)
+                       : virtqueue_put_fours(queue, buffers, lengths, fours, true);
+    return fours == n ? seen_headers
+                      : virtqueue_put_more(queue, buffers, lengths, fours, n, seen_headers);
 }
 
 /* virtqueue_put, and virtqueue_show at once. */
@@ -163,7 +165,7 @@ static inline bool virtqueue_add(struct virtqueue *queue, uint8_t *const *buffer
 
 /* Both of the following: `lengths` counts, or does not, by a constant. */
 static inline __attribute__((always_inline)) struct virtqueue_burst
-virtqueue_pop_either(struct virtqueue *queue, void **tokens, uint32_t *lengths, uint32_t n,
+virtqueue_pop_either(struct virtqueue *queue, void **cookies, uint32_t *lengths, uint32_t n,
                      bool with_lengths)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
@@ -171,31 +173,31 @@ virtqueue_pop_either(struct virtqueue *queue, void **tokens, uint32_t *lengths, 
 
     if (!with_lengths)
         lengths = NULL;
-    if (fours == 0 || !(queue->straight || queue->straight_packed))
-        return virtqueue_pop_more(queue, tokens, lengths, most, (struct virtqueue_burst){0});
+    if (fours == 0 || !(queue->split_ids_match_slots || queue->packed_ids_match_slots))
+        return virtqueue_pop_more(queue, cookies, lengths, most, (struct virtqueue_burst){0});
     const struct virtqueue_burst burst =
-        queue->straight
-            ? virtqueue_straight_pop(queue, tokens, lengths, slot, fours, with_lengths, false)
-            : virtqueue_straight_pop(queue, tokens, lengths, slot, fours, with_lengths, true);
+        queue->split_ids_match_slots
+            ? virtqueue_pop_fours(queue, cookies, lengths, slot, fours, with_lengths, false)
+            : virtqueue_pop_fours(queue, cookies, lengths, slot, fours, with_lengths, true);
     /* As a rule a packed ring's device has just not finished the rest yet. */
     if (burst.count == most ||
         (queue->packed && !virtqueue_packed_is_used(queue, queue->used_idx + burst.count)))
         return burst;
-    return virtqueue_pop_more(queue, tokens, lengths, most, burst);
+    return virtqueue_pop_more(queue, cookies, lengths, most, burst);
 }
 
 /* As virtqueue_pop_any, where the device has written: `lengths` is not NULL. */
-static inline struct virtqueue_burst virtqueue_pop(struct virtqueue *queue, void **tokens,
+static inline struct virtqueue_burst virtqueue_pop(struct virtqueue *queue, void **cookies,
                                                    uint32_t *lengths, uint32_t n)
 {
-    return virtqueue_pop_either(queue, tokens, lengths, n, true);
+    return virtqueue_pop_either(queue, cookies, lengths, n, true);
 }
 
 /* As virtqueue_pop_any, where the device has read. Returns how many chains. */
 static inline __attribute__((always_inline)) uint32_t virtqueue_reclaim(struct virtqueue *queue,
-                                                                        void **tokens, uint32_t n)
+                                                                        void **cookies, uint32_t n)
 {
-    return virtqueue_pop_either(queue, tokens, NULL, n, false).count;
+    return virtqueue_pop_either(queue, cookies, NULL, n, false).count;
 }
 
 #endif

@@ -59,7 +59,7 @@ void virtqueue_packed_note_put(struct virtqueue *queue, uint32_t n, uint16_t fla
     virtqueue_packed_note(queue, n, word_at(queue, 0, flags));
 }
 
-/* Slots behind those that are shown: they were laid, and are not to be available now. Such flags a
+/* Slots behind those that are shown: they were staged, and are not to be available now. Such flags a
  * descriptor has when the device has finished it in the round before. */
 static __attribute__((noinline, cold)) void hide(struct virtqueue *queue, uint32_t from,
                                                  uint32_t to)
@@ -73,21 +73,21 @@ static __attribute__((noinline, cold)) void hide(struct virtqueue *queue, uint32
 
 bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n)
 {
-    if (__builtin_expect(queue->laid > n, 0))
-        hide(queue, n, queue->laid);
-    queue->laid = 0;
+    if (__builtin_expect(queue->staged > n, 0))
+        hide(queue, n, queue->staged);
+    queue->staged = 0;
     return virtqueue_packed_publish(queue, n);
 }
 
 bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
-                                unsigned count, void *token)
+                                unsigned count, void *cookie)
 {
     const uint32_t id = queue->ids[virtqueue_slot(queue, queue->avail_idx)];
 
     for (unsigned i = 0; i < count; i++) {
         const uint32_t idx = queue->avail_idx + i;
         /* The id of the slot is not given to the device: one that says it lies. */
-        queue->tokens[virtqueue_slot(queue, idx)] = i == 0 ? token : NULL;
+        queue->cookies[virtqueue_slot(queue, idx)] = i == 0 ? cookie : NULL;
         struct pvirtq_desc *const desc = &queue->packed_desc[virtqueue_slot(queue, idx)];
         const uint32_t flags =
             (parts[i].write ? VIRTQ_DESC_F_WRITE : 0) | (i + 1 < count ? VIRTQ_DESC_F_NEXT : 0);
@@ -95,7 +95,7 @@ bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_
         desc->addr = io_physical(parts[i].start);
         desc->len = parts[i].length;
         if (i == 0)
-            queue->laid_word = word;
+            queue->publish_word = word;
         else
             write_word(desc, word);
     }
@@ -103,9 +103,9 @@ bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_
 }
 
 /* In a table neither ids nor flags but WRITE count (§2.8.7); the whole is one descriptor of the ring. */
-void virtqueue_packed_lay_indirect(struct virtqueue *queue, uint32_t ahead,
-                                   const struct virtqueue_part *parts, uint32_t count,
-                                   struct pvirtq_desc *table)
+void virtqueue_packed_stage_indirect(struct virtqueue *queue, uint32_t ahead,
+                                     const struct virtqueue_part *parts, uint32_t count,
+                                     struct pvirtq_desc *table)
 {
     const uint32_t idx = queue->avail_idx + ahead, slot = virtqueue_slot(queue, idx);
     struct pvirtq_desc *const desc = &queue->packed_desc[slot];
@@ -117,7 +117,7 @@ void virtqueue_packed_lay_indirect(struct virtqueue *queue, uint32_t ahead,
     desc->addr = io_physical(table);
     desc->len = count * (uint32_t)sizeof(*table);
     if (ahead == 0)
-        queue->laid_word = word;
+        queue->publish_word = word;
     else
         write_word(desc, word);
 }
@@ -137,7 +137,7 @@ __attribute__((noinline)) bool virtqueue_packed_is_idle(struct virtqueue *queue)
     if (virtqueue_outstanding(queue) != 0)
         return false;
     if (virtqueue_packed_is_used(queue, queue->used_idx))
-        virtqueue_break(queue, VIRTQUEUE_USED_IDX, virtqueue_packed_load(desc) >> 16);
+        virtqueue_fail(queue, VIRTQUEUE_USED_IDX, virtqueue_packed_load(desc) >> 16);
     return true;
 }
 

@@ -16,10 +16,10 @@
 struct virtqueue_layout virtqueue_packed_layout(uint32_t size);
 uint32_t virtqueue_packed_unfinished(const struct virtqueue *queue);
 bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
-                                unsigned count, void *token);
-void virtqueue_packed_lay_indirect(struct virtqueue *queue, uint32_t ahead,
-                                   const struct virtqueue_part *parts, uint32_t count,
-                                   struct pvirtq_desc *table);
+                                unsigned count, void *cookie);
+void virtqueue_packed_stage_indirect(struct virtqueue *queue, uint32_t ahead,
+                                     const struct virtqueue_part *parts, uint32_t count,
+                                     struct pvirtq_desc *table);
 
 /* Lays one buffer `ahead` slots behind the next one, `flags` beside those of availability; of the first
  * slot, id and flags are left as they are. virtqueue_packed_note_put follows, for all `n` of a burst. */

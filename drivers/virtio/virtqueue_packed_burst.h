@@ -1,6 +1,6 @@
 /*
- * The format of a packed ring (virtio 1.2 §2.8), inline, and lone frames of a queue that is
- * straight_packed: slot i has id i, so that the id in a descriptor is known from its place. As
+ * The format of a packed ring (virtio 1.2 §2.8), inline, and single frames of a queue whose
+ * ids match its slots: slot i has id i, so that the id in a descriptor is known from its place. As
  * virtqueue.h says of the functions without `packed` in their names.
  */
 #ifndef DRIVERS_VIRTQUEUE_PACKED_BURST_H
@@ -20,25 +20,25 @@ static inline uint32_t virtqueue_packed_available(const struct virtqueue *queue,
     return flags << 16 | id;
 }
 
-/* `n` slots are laid, and `word` will show them. What was laid there before may have been more. */
+/* `n` slots are staged, and `word` will show them. What was staged there before may have been more. */
 static inline void virtqueue_packed_note(struct virtqueue *queue, uint32_t n, uint32_t word)
 {
-    if (queue->laid < n)
-        queue->laid = n;
-    queue->laid_word = word;
+    if (queue->staged < n)
+        queue->staged = n;
+    queue->publish_word = word;
 }
 
-/* virtqueue_put_lone, where nothing is laid that was not shown. */
-static inline void virtqueue_packed_put_lone(struct virtqueue *queue, uint8_t *buffer,
-                                             uint32_t length)
+/* virtqueue_put_single, where nothing is staged that was not shown. */
+static inline void virtqueue_packed_put_single(struct virtqueue *queue, uint8_t *buffer,
+                                               uint32_t length)
 {
     const uint32_t idx = queue->avail_idx, slot = virtqueue_slot(queue, idx);
     struct pvirtq_desc *const desc = &queue->packed_desc[slot];
 
     desc->addr = io_physical(buffer) + queue->start;
     desc->len = queue->header + length;
-    queue->tokens[slot] = buffer;
-    queue->laid_word = virtqueue_packed_available(queue, idx, slot);
+    queue->cookies[slot] = buffer;
+    queue->publish_word = virtqueue_packed_available(queue, idx, slot);
 }
 
 /*
@@ -60,8 +60,8 @@ static inline bool virtqueue_packed_passed(const struct virtqueue *queue, uint32
     return idx - event - 1 < queue->capacity;
 }
 
-/* Shows the device the chains that were laid into the next `n` slots, and returns whether it wants to
- * be notified (§2.8.21). None behind them is laid. */
+/* Shows the device the chains that were staged into the next `n` slots, and returns whether it wants to
+ * be notified (§2.8.21). None behind them is staged. */
 static inline bool virtqueue_packed_publish(struct virtqueue *queue, uint32_t n)
 {
     struct pvirtq_desc *const first = &queue->packed_desc[virtqueue_slot(queue, queue->avail_idx)];
@@ -71,7 +71,8 @@ static inline bool virtqueue_packed_publish(struct virtqueue *queue, uint32_t n)
     /* Release: everything before the first descriptor's flags. The device looks at no descriptor
      * behind one that is not available yet, so this one store shows it all of them (§2.8.21.1.1
      * "Updating flags"). Partner: the device's read of these flags before it reads the rest. */
-    atomic_store_explicit((_Atomic uint32_t *)&first->id, queue->laid_word, memory_order_release);
+    atomic_store_explicit((_Atomic uint32_t *)&first->id, queue->publish_word,
+                          memory_order_release);
 
     /* Full fence: our flags before our look at the device's event suppression. Partner: the device
      * writes that, fences, and looks at the ring again (§2.8.21.2). */
@@ -97,9 +98,9 @@ static inline uint64_t virtqueue_packed_said(const struct pvirtq_desc *desc)
     return (half << 32 | half >> 32) & ((uint64_t)UINT32_MAX << 32 | VIRTQUEUE_PACKED_MASK);
 }
 
-/* virtqueue_pop_lone. The last slot of the ring is for virtqueue_pop: behind it another round begins. */
-static inline enum virtqueue_lone virtqueue_packed_pop_lone(const struct virtqueue *queue,
-                                                            void **token, uint32_t *length)
+/* virtqueue_pop_single. The last slot of the ring is for virtqueue_pop: behind it another round begins. */
+static inline enum virtqueue_found virtqueue_packed_pop_single(const struct virtqueue *queue,
+                                                               void **cookie, uint32_t *length)
 {
     const struct pvirtq_desc *const desc =
         &queue->packed_desc[virtqueue_slot(queue, queue->used_idx)];
@@ -113,11 +114,11 @@ static inline enum virtqueue_lone virtqueue_packed_pop_lone(const struct virtque
         ((virtqueue_packed_load(desc + 1) ^ flags) & VIRTQUEUE_PACKED_FLAGS) == 0)
         return VIRTQUEUE_OTHER;
     const uint32_t behind_header = *(const volatile uint32_t *)&desc->len - queue->header;
-    if (__builtin_expect(virtqueue_is_odd(queue, behind_header), 0))
+    if (__builtin_expect(virtqueue_needs_check(queue, behind_header), 0))
         return VIRTQUEUE_OTHER;
-    *token = queue->tokens[slot];
+    *cookie = queue->cookies[slot];
     *length = behind_header;
-    return VIRTQUEUE_LONE;
+    return VIRTQUEUE_SINGLE;
 }
 
 #endif

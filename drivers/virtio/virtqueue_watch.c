@@ -42,14 +42,14 @@ bool virtqueue_awaits_doorbell(const struct virtqueue *queue, uint32_t rung)
 
 /* ---- the audit ---- */
 
-/* Bits that the device may set as it likes in a used descriptor, and a table has where we laid one. */
+/* Bits that the device may set as it likes in a used descriptor, and a table has where we staged one. */
 #define INDIRECT ((uint32_t)VIRTQ_DESC_F_INDIRECT << 16)
 
-static const struct virtqueue_finding sound = {VIRTQUEUE_SOUND, 0};
+static const struct virtqueue_finding sound = {VIRTQUEUE_OK, 0};
 
-static struct virtqueue_finding find(enum virtqueue_breach breach, uint32_t value)
+static struct virtqueue_finding find(enum virtqueue_error error, uint32_t value)
 {
-    return (struct virtqueue_finding){breach, value};
+    return (struct virtqueue_finding){error, value};
 }
 
 /* True if the flags say that the device has used the descriptor, in this round or in the one before. */
@@ -68,12 +68,12 @@ static uint32_t word_written(const struct virtqueue *queue, uint32_t idx)
     return virtqueue_packed_available(queue, idx, id) | write;
 }
 
-/* True if the address in a slot is as we wrote it. Where a table was laid its address is not kept. */
+/* True if the address in a slot is as we wrote it. Where a table was staged its address is not kept. */
 static bool address_is_kept(const struct virtqueue *queue, uint32_t slot)
 {
     const volatile struct pvirtq_desc *const desc = &queue->packed_desc[slot];
 
-    return queue->indirect || desc->addr == io_physical(queue->tokens[slot]) + queue->start;
+    return queue->indirect || desc->addr == io_physical(queue->cookies[slot]) + queue->start;
 }
 
 /* The same of the length. That of a frame to be sent is not kept. */
@@ -88,7 +88,7 @@ static bool length_is_kept(const struct virtqueue *queue, uint32_t slot)
  * ring are those of earlier chains until the slots are filled anew: only flags can be compared. */
 static struct virtqueue_finding check_out(const struct virtqueue *queue, uint32_t idx)
 {
-    const bool straight = queue->straight_packed;
+    const bool straight = queue->packed_ids_match_slots;
     const uint32_t slot = virtqueue_slot(queue, idx), written = word_written(queue, idx);
     const uint32_t word = virtqueue_packed_load(&queue->packed_desc[slot]);
     const uint32_t may_differ =
@@ -125,8 +125,7 @@ static uint32_t first_unused(const struct virtqueue *queue, bool may_hold_back)
 {
     uint32_t idx = queue->avail_idx - virtqueue_unfinished(queue);
 
-    if (idx == queue->avail_idx || !may_hold_back ||
-        check_out(queue, idx).breach != VIRTQUEUE_SOUND)
+    if (idx == queue->avail_idx || !may_hold_back || check_out(queue, idx).error != VIRTQUEUE_OK)
         return idx;
     do
         idx++;
@@ -141,11 +140,11 @@ struct virtqueue_finding virtqueue_audit(const struct virtqueue *queue, bool may
     if (!queue->packed)
         return sound;
     for (uint32_t idx = first_unused(queue, may_hold_back);
-         idx != queue->avail_idx && finding.breach == VIRTQUEUE_SOUND; idx++)
+         idx != queue->avail_idx && finding.error == VIRTQUEUE_OK; idx++)
         finding = check_out(queue, idx);
-    /* What was laid and not shown is ours, and looks available. */
-    for (uint32_t idx = queue->avail_idx + queue->laid;
-         idx - queue->used_idx < queue->capacity && finding.breach == VIRTQUEUE_SOUND; idx++)
+    /* What was staged and not shown is ours, and looks available. */
+    for (uint32_t idx = queue->avail_idx + queue->staged;
+         idx - queue->used_idx < queue->capacity && finding.error == VIRTQUEUE_OK; idx++)
         finding = check_free(queue, idx);
     return finding;
 }

@@ -14,9 +14,9 @@
  */
 bool virtqueue_awaits_doorbell(const struct virtqueue *queue, uint32_t rung);
 
-/* What is wrong with a ring; VIRTQUEUE_SOUND: nothing. */
+/* What is wrong with a ring; VIRTQUEUE_OK: nothing. */
 struct virtqueue_finding {
-    enum virtqueue_breach breach;
+    enum virtqueue_error error;
     uint32_t value; /* the slot, or for VIRTQUEUE_USED_FLAGS the flags in it */
 };
 

@@ -85,7 +85,7 @@ static void make_packed(struct virtqueue *queue)
     const struct virtqueue_buffers buffers = {.start = queue->start, .header = queue->header};
 
     memset(queue->desc, 0, virtqueue_layout(queue->size, false).total);
-    virtqueue_init(queue, &shape, queue->desc, queue->tokens);
+    virtqueue_init(queue, &shape, queue->desc, queue->cookies);
     virtqueue_set_buffers(queue, &buffers);
 }
 
@@ -95,7 +95,7 @@ static void make_all_packed(void)
 
     for (; virtqueue_outstanding(&filled->queue) != 0; filled->queue.used_idx++)
         pool_put(filled->pool,
-                 filled->queue.tokens[virtqueue_slot(&filled->queue, filled->queue.used_idx)]);
+                 filled->queue.cookies[virtqueue_slot(&filled->queue, filled->queue.used_idx)]);
     make_packed(&filled->queue);
     make_packed(&net_of(1)->tx.queue);
     virtio_net_fill_rx(net_of(0));

@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ensure(piece >= 1 && piece <= length);
     ensure(memcmp(frame, before, length) == 0);
     const enum virtio_net_verdict verdict =
-        virtio_net_header_judge(&header, &whole, given, possible);
+        virtio_net_header_validate(&header, &whole, given, possible);
     if (verdict == HEADER_PASSES)
         judge_passed(&header, length, possible);
     if (verdict != HEADER_PASSES || header.flags != 0) /* else a checksum may have been finished */

@@ -37,7 +37,7 @@ static void add(struct adversary_account *sum, const struct adversary_account *p
     sum->cuts += part->cuts;
     sum->resets += part->resets;
     sum->retired += part->retired;
-    for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++)
+    for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++)
         sum->breaches[i] += part->breaches[i];
     for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
         sum->by_rings[i] += part->by_rings[i];
@@ -75,7 +75,7 @@ TEST(a_million_adversarial_completions_break_nothing)
     assert_true(sum.large > COMPLETIONS / 50 && sum.lies > COMPLETIONS / 50);
     assert_true(sum.too_much > 500 && sum.cuts > 100);
     assert_true(sum.resets > 1000 && sum.retired > 100);
-    for (unsigned i = VIRTQUEUE_SOUND + 1; i < VIRTQUEUE_NUM_BUFFERS; i++)
+    for (unsigned i = VIRTQUEUE_OK + 1; i < VIRTQUEUE_NUM_BUFFERS; i++)
         assert_true(sum.breaches[i] > 100); /* of frames in several buffers there are none here */
     for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
         assert_true(sum.by_rings[i] > COMPLETIONS / 20);

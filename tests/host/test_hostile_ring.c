@@ -70,7 +70,7 @@ static void assert_recovers(const char *reason)
     char told[96];
 
     assert_int_equal(benches[0].dev->state, NETDEV_RESETTING);
-    for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++)
+    for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++)
         breaches += net->breaches[i];
     assert_int_equal(breaches, 1);
     const uint64_t took = wires_run_until(0, NETDEV_RUNNING, CLOCK_NS_PER_S);
@@ -285,9 +285,9 @@ static void assert_recovers_within_a_second(const char *reasons)
     const uint64_t took = wires_run_until(0, NETDEV_RESETTING, CLOCK_NS_PER_S);
     assert_in_range(took, 0, 900 * CLOCK_NS_PER_MS);
     wires_device(0)->transmit_at_once = true;
-    for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++)
+    for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++)
         if (net->breaches[i] != 0)
-            reason = virtqueue_breach_name(i);
+            reason = virtqueue_error_name(i);
     if (strstr(reasons, reason) == NULL)
         fail_msg("%s instead of %s", reason, reasons);
     assert_recovers(reason);

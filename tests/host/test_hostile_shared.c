@@ -195,7 +195,7 @@ TEST(odd_lengths_are_judged_and_used_as_they_were_first_read)
     netdev_rx_batch(one->dev, 0, &batch, 4);
     unwatch();
     assert_int_equal(batch.count, 4);
-    assert_true(batch.odd);
+    assert_true(batch.needs_check);
     assert_memory_equal(batch.lengths, lengths, sizeof(lengths));
     assert_int_equal(words_read(), 8);
 }

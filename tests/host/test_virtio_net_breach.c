@@ -9,7 +9,7 @@
 
 struct breach_row {
     enum sim_fault fault;
-    enum virtqueue_breach breach;
+    enum virtqueue_error error;
     const char *reason;
 };
 
@@ -90,7 +90,7 @@ static void assert_reset(const struct breach_row *row, unsigned queue)
     }
     assert_int_equal(machine_log_count("error", told), 1);
     assert_int_equal(machine_log_count("error", ""), 1);
-    assert_int_equal(net->breaches[row->breach], 1);
+    assert_int_equal(net->breaches[row->error], 1);
     assert_int_equal(one->dev->state, NETDEV_RESETTING);
     assert_int_equal(one->net->status, 0); /* so that it writes no more */
     assert_int_equal(bench_receive(one, &batch), 0);
@@ -131,7 +131,7 @@ TEST(a_breach_on_the_rx_ring_resets_that_port_by_name)
         one->net->queues[SIM_RX].fault = row->fault;
         bench_deliver(one, 1);
         /* The frames before it were sound; an index that is wrong spoils them all. */
-        assert_int_equal(bench_receive(one, &batch), row->breach == VIRTQUEUE_USED_IDX ? 0 : 3);
+        assert_int_equal(bench_receive(one, &batch), row->error == VIRTQUEUE_USED_IDX ? 0 : 3);
         for (uint32_t taken = 0; taken < batch.count; taken++)
             pool_put(&one->pool, batch.buffers[taken]);
         assert_reset(row, SIM_RX);
@@ -158,7 +158,7 @@ TEST(a_breach_on_the_tx_ring_resets_that_port_by_name)
         assert_int_equal(netdev_tx_room(one->dev, 0, BURST), 0);
         /* What came before the breach is back in the pool, and nothing else is. */
         assert_int_equal(one->pool.count - before,
-                         ring_breaches[i].breach == VIRTQUEUE_USED_IDX ? 0 : 3);
+                         ring_breaches[i].error == VIRTQUEUE_USED_IDX ? 0 : 3);
         for (uint32_t buffer = 0; buffer < one->pool.count; buffer++)
             assert_non_null(one->pool.free[buffer]);
         assert_reset(&ring_breaches[i], SIM_TX);

@@ -247,21 +247,21 @@ TEST(the_smallest_and_the_largest_frame_pass_the_driver_as_odd)
     bench_start_one(SIM_FEATURES_USUAL);
     assert_true(sim_virtio_net_deliver(one->net, frame, ETHERNET_HEADER_SIZE + ETHERNET_MTU));
     assert_int_equal(bench_receive(one, &batch), 1);
-    assert_false(batch.odd);
+    assert_false(batch.needs_check);
     assert_true(sim_virtio_net_deliver(one->net, frame, 0)); /* a header alone: a runt */
     assert_int_equal(bench_receive(one, &batch), 1);
     assert_int_equal(batch.lengths[0], 0);
-    assert_true(batch.odd);
+    assert_true(batch.needs_check);
     assert_true(sim_virtio_net_deliver(one->net, frame, ETHERNET_HEADER_SIZE - 1));
     assert_int_equal(bench_receive(one, &batch), 1);
-    assert_true(batch.odd);
+    assert_true(batch.needs_check);
     assert_true(sim_virtio_net_deliver(one->net, frame, ETHERNET_HEADER_SIZE + ETHERNET_MTU + 1));
     assert_int_equal(bench_receive(one, &batch), 1);
-    assert_true(batch.odd);
+    assert_true(batch.needs_check);
     assert_true(sim_virtio_net_deliver(one->net, frame, sizeof(frame))); /* cut by the device */
     assert_int_equal(bench_receive(one, &batch), 1);
     assert_int_equal(batch.lengths[0], one->dev->frame_max);
-    assert_true(batch.odd);
+    assert_true(batch.needs_check);
     assert_int_equal(one->dev->state, NETDEV_RUNNING);
 }
 

@@ -375,7 +375,7 @@ TEST(good_and_bad_frames_of_one_burst_are_told_apart)
     assert_int_equal(assembly.lanes[0].pool.count, buffers + BURST);
 }
 
-/* In a packed ring such frames have been laid into it by then. */
+/* In a packed ring such frames have been staged into it by then. */
 TEST(a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole)
 {
     struct header bad = tcp4(3000, 1460);
@@ -544,7 +544,7 @@ TEST(another_wire_cuts_the_offloads_before_a_frame_takes_it)
 static void plug_in_second(void)
 {
     virtio_net_replace(benches[1].dev, &devices[1]);
-    assert_true(virtio_net_probe_go_on(benches[1].dev));
+    assert_true(virtio_net_probe_step(benches[1].dev));
     assert_int_equal(benches[1].dev->state, NETDEV_FOUND);
 }
 

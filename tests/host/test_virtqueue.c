@@ -62,24 +62,24 @@ static uint32_t pop_many(void **popped, uint32_t *lengths, uint32_t n)
     const uint32_t count = lengths != NULL ? virtqueue_pop(&queue, popped, lengths, n).count
                                            : virtqueue_reclaim(&queue, popped, n);
 
-    virtqueue_popped(&queue, count);
+    virtqueue_release(&queue, count);
     return count;
 }
 
 /* One chain, in both ways that there are, which must agree; NULL on a breach, or if there is none. */
 static void *pop(void)
 {
-    void *token = NULL, *again = NULL;
+    void *cookie = NULL, *again = NULL;
     uint32_t length;
 
-    const struct virtqueue_burst one = virtqueue_pop(&queue, &token, &length, 1);
+    const struct virtqueue_burst one = virtqueue_pop(&queue, &cookie, &length, 1);
     assert_int_equal(virtqueue_pop_any(&queue, &again, NULL, 1).count, one.count);
     if (one.count == 0)
         return NULL;
-    assert_ptr_equal(token, again);
+    assert_ptr_equal(cookie, again);
     assert_int_equal(one.bytes, length);
-    virtqueue_popped(&queue, 1);
-    return token;
+    virtqueue_release(&queue, 1);
+    return cookie;
 }
 
 /* The device's side: one used element, and how far its index is. */
@@ -275,7 +275,7 @@ TEST(chains_come_back_in_the_order_of_the_device)
         assert_ptr_equal(pop(), &buffers[order[i]]);
     assert_int_equal(virtqueue_pending(&queue), 0);
     assert_int_equal(virtqueue_outstanding(&queue), 0);
-    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    assert_int_equal(queue.error, VIRTQUEUE_OK);
     /* They are offered again in that order, and the device is told so. */
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(next_id(i), order[i]);
@@ -335,24 +335,24 @@ TEST(bursts_of_every_length_bring_tokens_and_lengths)
             virtqueue_pop(&queue, popped, lengths, VIRTQUEUE_BURST);
         const uint32_t count = at % 64u + n <= 64 ? n : 64 - at % 64u;
         assert_int_equal(burst.count, count);
-        assert_false(burst.odd);
+        assert_false(burst.needs_check);
         for (uint32_t i = 0; i < count; i++) {
             assert_ptr_equal(popped[i], &buffers[(at + i) % 64u]);
             assert_int_equal(lengths[i], 90 + i);
             bytes -= 90 + i;
         }
-        virtqueue_popped(&queue, count);
-        virtqueue_popped(&queue, virtqueue_pending(&queue)); /* what lay behind the end */
+        virtqueue_release(&queue, count);
+        virtqueue_release(&queue, virtqueue_pending(&queue)); /* what lay behind the end */
         assert_true(count < n || (bytes == 0 && burst.bytes > 0));
     }
-    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    assert_int_equal(queue.error, VIRTQUEUE_OK);
 }
 
 TEST(one_odd_length_makes_a_burst_odd)
 {
     static const struct {
         uint32_t length; /* as the device gives it, header included */
-        bool odd;
+        bool needs_check;
     } rows[] = {{0, true},   {9, true},     {10, true},   {23, true},
                 {24, false}, {1524, false}, {1525, true}, {UINT32_MAX, true}};
 
@@ -365,7 +365,8 @@ TEST(one_odd_length_makes_a_burst_odd)
             offer(7);
             for (uint16_t i = 0; i < 7; i++)
                 use(i, i, i == odd ? rows[row].length : 24);
-            assert_int_equal(virtqueue_pop(&queue, popped, lengths, 7).odd, rows[row].odd);
+            assert_int_equal(virtqueue_pop(&queue, popped, lengths, 7).needs_check,
+                             rows[row].needs_check);
             assert_int_equal(lengths[odd], rows[row].length - 10);
         }
     }
@@ -386,12 +387,12 @@ TEST(a_burst_is_sound_up_to_the_wrong_id)
             assert_ptr_equal(popped[i], &buffers[i]);
             assert_int_equal(lengths[i], 10 + i);
         }
-        assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
-        assert_int_equal(queue.breach_value, 7);
+        assert_int_equal(queue.error, VIRTQUEUE_ID_NOT_OUT);
+        assert_int_equal(queue.error_value, 7);
     }
 }
 
-/* Whatever order: tokens and lengths belong together, and the queue is no longer plain. */
+/* Whatever order: cookies and lengths belong together, and the queue is no longer plain. */
 TEST(a_shuffled_burst_keeps_tokens_and_lengths_together)
 {
     static const uint16_t order[] = {3, 0, 6, 1, 2, 5, 4};
@@ -399,7 +400,7 @@ TEST(a_shuffled_burst_keeps_tokens_and_lengths_together)
     uint32_t lengths[8];
 
     make(8, 1, false);
-    assert_true(queue.straight);
+    assert_true(queue.split_ids_match_slots);
     offer(7);
     for (uint16_t i = 0; i < 7; i++)
         use(i, order[i], 100u + order[i]);
@@ -408,18 +409,18 @@ TEST(a_shuffled_burst_keeps_tokens_and_lengths_together)
         assert_ptr_equal(popped[i], &buffers[order[i]]);
         assert_int_equal(lengths[i], 100 + order[i]);
     }
-    assert_false(queue.straight);
+    assert_false(queue.split_ids_match_slots);
 }
 
 /* Three of eight chains out, one used element: the pop must fail for `reason`. */
-static void assert_pop_breaks(uint32_t id, enum virtqueue_breach reason)
+static void assert_pop_breaks(uint32_t id, enum virtqueue_error reason)
 {
     offer(3);
     use(0, id, 10);
     assert_int_equal(virtqueue_pending(&queue), 1);
     assert_null(pop());
-    assert_int_equal(queue.breach, reason);
-    assert_int_equal(queue.breach_value, id);
+    assert_int_equal(queue.error, reason);
+    assert_int_equal(queue.error_value, id);
     assert_int_equal(queue.used_idx, 0);
 }
 
@@ -456,7 +457,7 @@ TEST(pop_rejects_the_same_id_twice)
     assert_int_equal(virtqueue_pending(&queue), 2);
     assert_ptr_equal(pop(), &buffers[1]);
     assert_null(pop());
-    assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
+    assert_int_equal(queue.error, VIRTQUEUE_ID_NOT_OUT);
 }
 
 TEST(pending_rejects_an_index_that_moves_too_far)
@@ -468,22 +469,22 @@ TEST(pending_rejects_an_index_that_moves_too_far)
         offer(3);
         queue.used->idx = steps[i];
         assert_int_equal(virtqueue_pending(&queue), 0);
-        assert_int_equal(queue.breach, VIRTQUEUE_USED_IDX);
-        assert_int_equal(queue.breach_value, steps[i]);
+        assert_int_equal(queue.error, VIRTQUEUE_USED_IDX);
+        assert_int_equal(queue.error_value, steps[i]);
     }
     make(8, 1, false);
     queue.used->idx = 1; /* nothing is out at all */
     assert_int_equal(virtqueue_pending(&queue), 0);
-    assert_int_equal(queue.breach, VIRTQUEUE_USED_IDX);
+    assert_int_equal(queue.error, VIRTQUEUE_USED_IDX);
 }
 
 TEST(the_first_breach_is_the_one_that_is_told)
 {
     make(8, 1, false);
-    virtqueue_break(&queue, VIRTQUEUE_LENGTH_LONG, 4711);
-    virtqueue_break(&queue, VIRTQUEUE_USED_IDX, 1);
-    assert_int_equal(queue.breach, VIRTQUEUE_LENGTH_LONG);
-    assert_int_equal(queue.breach_value, 4711);
+    virtqueue_fail(&queue, VIRTQUEUE_LENGTH_LONG, 4711);
+    virtqueue_fail(&queue, VIRTQUEUE_USED_IDX, 1);
+    assert_int_equal(queue.error, VIRTQUEUE_LENGTH_LONG);
+    assert_int_equal(queue.error_value, 4711);
 }
 
 TEST(what_the_device_writes_into_our_parts_is_never_read_back)
@@ -524,9 +525,9 @@ static void go_round(uint32_t size, uint16_t chain, bool backwards)
         assert_int_equal(virtqueue_pending(&queue), chains);
         for (uint32_t i = 0; i < chains; i++)
             assert_non_null(pop());
-        virtqueue_park(&queue);
+        virtqueue_suppress_interrupts(&queue);
     }
-    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    assert_int_equal(queue.error, VIRTQUEUE_OK);
 }
 
 TEST(indices_wrap_and_no_interrupt_is_asked_for)
@@ -542,10 +543,10 @@ TEST(indices_wrap_and_no_interrupt_is_asked_for)
 
 TEST(every_breach_has_a_name_of_its_own)
 {
-    for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++) {
-        assert_non_null(virtqueue_breach_name((enum virtqueue_breach)i));
+    for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++) {
+        assert_non_null(virtqueue_error_name((enum virtqueue_error)i));
         for (unsigned j = 0; j < i; j++)
-            assert_string_not_equal(virtqueue_breach_name((enum virtqueue_breach)i),
-                                    virtqueue_breach_name((enum virtqueue_breach)j));
+            assert_string_not_equal(virtqueue_error_name((enum virtqueue_error)i),
+                                    virtqueue_error_name((enum virtqueue_error)j));
     }
 }

@@ -79,24 +79,24 @@ static void use(uint16_t id, uint32_t length)
     device_at++;
 }
 
-static struct virtqueue_burst pop(void **tokens, uint32_t *lengths, uint32_t n)
+static struct virtqueue_burst pop(void **cookies, uint32_t *lengths, uint32_t n)
 {
     const struct virtqueue_burst burst =
-        lengths != NULL ? virtqueue_pop(&queue, tokens, lengths, n)
-                        : (struct virtqueue_burst){.count = virtqueue_reclaim(&queue, tokens, n)};
+        lengths != NULL ? virtqueue_pop(&queue, cookies, lengths, n)
+                        : (struct virtqueue_burst){.count = virtqueue_reclaim(&queue, cookies, n)};
 
-    virtqueue_popped(&queue, burst.count);
+    virtqueue_release(&queue, burst.count);
     return burst;
 }
 
 TEST(a_new_ring_is_empty_and_wants_no_interrupt)
 {
-    void *token;
+    void *cookie;
 
     make_packed(SIZE);
     assert_int_equal(virtqueue_free(&queue), SIZE);
     assert_false(virtqueue_has_finished(&queue));
-    assert_int_equal(virtqueue_pop_any(&queue, &token, NULL, 1).count, 0);
+    assert_int_equal(virtqueue_pop_any(&queue, &cookie, NULL, 1).count, 0);
     assert_int_equal(queue.driver_event->flags, 1); /* §2.8.14: disabled */
     virtqueue_arm(&queue);
     assert_int_equal(queue.driver_event->flags, 0);
@@ -108,7 +108,7 @@ TEST(descriptors_say_what_was_added_and_in_which_round)
 {
     static uint8_t *const given[] = {buffers[1], buffers[2]};
     static const uint32_t lengths[] = {60, 61};
-    void *tokens[SIZE];
+    void *cookies[SIZE];
 
     make_packed(2);
     for (unsigned round = 0; round < 4; round++) {
@@ -124,9 +124,9 @@ TEST(descriptors_say_what_was_added_and_in_which_round)
         use(0, 0);
         use(1, 0);
         assert_true(virtqueue_has_finished(&queue));
-        assert_int_equal(pop(tokens, NULL, SIZE).count, 2);
-        assert_ptr_equal(tokens[0], buffers[1]);
-        assert_ptr_equal(tokens[1], buffers[2]);
+        assert_int_equal(pop(cookies, NULL, SIZE).count, 2);
+        assert_ptr_equal(cookies[0], buffers[1]);
+        assert_ptr_equal(cookies[1], buffers[2]);
     }
     virtqueue_add(&queue, given, NULL, 1);
     assert_int_equal(queue.packed_desc[0].len, HEADER + 40);
@@ -137,14 +137,14 @@ TEST(descriptors_say_what_was_added_and_in_which_round)
 TEST(a_lone_chain_is_laid_and_then_shown)
 {
     static const uint8_t header[16];
-    void *token;
+    void *cookie;
 
     make_packed(2);
     for (uint16_t n = 0; n < 8; n++) {
         const struct pvirtq_desc *const desc = &queue.packed_desc[n % 2];
         const uint16_t before = desc->flags;
         memcpy(buffers[n], header, sizeof(header));
-        virtqueue_packed_put_lone(&queue, buffers[n], 60u + n);
+        virtqueue_packed_put_single(&queue, buffers[n], 60u + n);
         assert_int_equal(desc->flags, before);
         assert_int_equal(queue.avail_idx, n);
         queue.device_event->flags = n % 2;
@@ -154,8 +154,8 @@ TEST(a_lone_chain_is_laid_and_then_shown)
         assert_int_equal(desc->flags, n / 2 % 2 == 0 ? AVAIL : USED);
         assert_int_equal(desc->id, n % 2);
         use(n % 2, 0);
-        assert_int_equal(pop(&token, NULL, 1).count, 1);
-        assert_ptr_equal(token, buffers[n]);
+        assert_int_equal(pop(&cookie, NULL, 1).count, 1);
+        assert_ptr_equal(cookie, buffers[n]);
     }
 }
 
@@ -165,17 +165,17 @@ TEST(a_lone_chain_is_told_from_none)
     make_packed(SIZE);
     offer(0, 1);
     for (uint32_t n = 0; n < 4 * SIZE; n++) {
-        void *token = NULL;
+        void *cookie = NULL;
         uint32_t length = 0;
         offer(n + 1, 1); /* there is one that is not finished */
-        assert_int_equal(virtqueue_packed_pop_lone(&queue, &token, &length), VIRTQUEUE_NONE);
+        assert_int_equal(virtqueue_packed_pop_single(&queue, &cookie, &length), VIRTQUEUE_NONE);
         use((uint16_t)(n % SIZE), HEADER + 20 + n % 10);
-        assert_int_equal(virtqueue_packed_pop_lone(&queue, &token, &length),
-                         n % SIZE == SIZE - 1 ? VIRTQUEUE_OTHER : VIRTQUEUE_LONE);
+        assert_int_equal(virtqueue_packed_pop_single(&queue, &cookie, &length),
+                         n % SIZE == SIZE - 1 ? VIRTQUEUE_OTHER : VIRTQUEUE_SINGLE);
         if (n % SIZE == SIZE - 1)
-            assert_int_equal(virtqueue_pop(&queue, &token, &length, 1).count, 1);
-        virtqueue_popped(&queue, 1);
-        assert_ptr_equal(token, buffers[n % 64]);
+            assert_int_equal(virtqueue_pop(&queue, &cookie, &length, 1).count, 1);
+        virtqueue_release(&queue, 1);
+        assert_ptr_equal(cookie, buffers[n % 64]);
         assert_int_equal(length, 20 + n % 10);
     }
 }
@@ -191,23 +191,23 @@ TEST(a_lone_chain_that_is_not_as_expected_is_left_to_others)
                 {0, HEADER + 20, 2}};
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        void *token = NULL;
+        void *cookie = NULL;
         uint32_t length;
         make_packed(SIZE);
         offer(0, 3);
         for (uint16_t n = 0; n < rows[i].count; n++)
             use(rows[i].id + n, rows[i].length);
-        assert_int_equal(virtqueue_packed_pop_lone(&queue, &token, &length), VIRTQUEUE_OTHER);
-        assert_null(token);
+        assert_int_equal(virtqueue_packed_pop_single(&queue, &cookie, &length), VIRTQUEUE_OTHER);
+        assert_null(cookie);
         assert_int_equal(virtqueue_outstanding(&queue), 3);
-        assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+        assert_int_equal(queue.error, VIRTQUEUE_OK);
     }
 }
 
 /* Bursts of every length, so that four at a time and the rest are each seen, round after round. */
 TEST(bursts_of_every_length_come_back_whole)
 {
-    void *tokens[VIRTQUEUE_BURST];
+    void *cookies[VIRTQUEUE_BURST];
     uint32_t lengths[VIRTQUEUE_BURST];
 
     make_packed(32);
@@ -218,10 +218,10 @@ TEST(bursts_of_every_length_come_back_whole)
         for (uint32_t i = 0; i < n; i++)
             use((uint16_t)((at + i) % 32), HEADER + 14 + i % 20);
         while (found < n) {
-            const struct virtqueue_burst burst = pop(tokens, lengths, VIRTQUEUE_BURST);
-            assert_true(burst.count > 0 && !burst.odd);
+            const struct virtqueue_burst burst = pop(cookies, lengths, VIRTQUEUE_BURST);
+            assert_true(burst.count > 0 && !burst.needs_check);
             for (uint32_t i = 0; i < burst.count; i++, found++) {
-                assert_ptr_equal(tokens[i], buffers[(at + found) % 64]);
+                assert_ptr_equal(cookies[i], buffers[(at + found) % 64]);
                 assert_int_equal(lengths[i], 14 + found % 20);
             }
             bytes += burst.bytes;
@@ -235,7 +235,7 @@ TEST(bursts_of_every_length_come_back_whole)
 
 TEST(what_is_not_finished_is_not_taken)
 {
-    void *tokens[SIZE];
+    void *cookies[SIZE];
 
     for (uint32_t finished = 0; finished < SIZE; finished++) {
         make_packed(SIZE);
@@ -243,15 +243,15 @@ TEST(what_is_not_finished_is_not_taken)
         for (uint32_t i = 0; i < finished; i++)
             use((uint16_t)i, HEADER + 20);
         assert_int_equal(virtqueue_unfinished(&queue), SIZE - finished);
-        assert_int_equal(pop(tokens, NULL, SIZE).count, finished);
-        assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+        assert_int_equal(pop(cookies, NULL, SIZE).count, finished);
+        assert_int_equal(queue.error, VIRTQUEUE_OK);
     }
 }
 
 TEST(chains_come_back_in_the_order_of_the_device)
 {
     static const uint16_t order[] = {2, 0, 3, 1, 7, 6, 5, 4};
-    void *tokens[SIZE];
+    void *cookies[SIZE];
     uint32_t lengths[SIZE];
 
     make_packed(SIZE);
@@ -261,35 +261,35 @@ TEST(chains_come_back_in_the_order_of_the_device)
         memcpy(ids, queue.ids, sizeof(ids)); /* of the buffers in their order */
         for (unsigned i = 0; i < SIZE; i++)
             use((uint16_t)ids[order[i]], HEADER + 14 + order[i]);
-        assert_int_equal(pop(tokens, lengths, SIZE).count, SIZE);
+        assert_int_equal(pop(cookies, lengths, SIZE).count, SIZE);
         for (unsigned i = 0; i < SIZE; i++) {
-            assert_ptr_equal(tokens[i], buffers[order[i]]);
+            assert_ptr_equal(cookies[i], buffers[order[i]]);
             assert_int_equal(lengths[i], 14 + order[i]);
         }
     }
-    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    assert_int_equal(queue.error, VIRTQUEUE_OK);
 }
 
 TEST(pop_rejects_ids_that_cannot_be)
 {
     static const struct {
         uint16_t id;
-        enum virtqueue_breach breach;
+        enum virtqueue_error error;
     } rows[] = {{8, VIRTQUEUE_ID_RANGE},
                 {0xffff, VIRTQUEUE_ID_RANGE},
                 {7, VIRTQUEUE_ID_NOT_OUT},
                 {0, VIRTQUEUE_ID_NOT_OUT}}; /* twice */
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        void *tokens[SIZE];
+        void *cookies[SIZE];
         uint32_t lengths[SIZE];
         make_packed(SIZE);
         offer(0, 6);
         use(0, HEADER + 20);
         use(rows[i].id, HEADER + 20);
-        assert_int_equal(pop(tokens, lengths, SIZE).count, 1);
-        assert_int_equal(queue.breach, rows[i].breach);
-        assert_int_equal(queue.breach_value, rows[i].id);
+        assert_int_equal(pop(cookies, lengths, SIZE).count, 1);
+        assert_int_equal(queue.error, rows[i].error);
+        assert_int_equal(queue.error_value, rows[i].id);
     }
 }
 
@@ -299,13 +299,13 @@ TEST(one_odd_length_makes_a_burst_odd)
 
     for (unsigned i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
         for (uint16_t at = 0; at < 7; at++) {
-            void *tokens[SIZE];
+            void *cookies[SIZE];
             uint32_t lengths[SIZE];
             make_packed(SIZE);
             offer(0, 7);
             for (uint16_t j = 0; j < 7; j++)
                 use(j, j == at ? odd[i] : HEADER + 14);
-            assert_true(pop(tokens, lengths, SIZE).odd);
+            assert_true(pop(cookies, lengths, SIZE).needs_check);
             assert_int_equal(lengths[at], odd[i] - HEADER);
         }
     }
@@ -315,26 +315,26 @@ TEST(one_odd_length_makes_a_burst_odd)
  * left. */
 TEST(more_than_is_out_is_a_breach_and_never_taken)
 {
-    void *tokens[SIZE];
+    void *cookies[SIZE];
 
     make_packed(SIZE);
     for (unsigned round = 0; round < 3; round++) { /* what is left of one is none of the next */
         offer(0, SIZE);
         for (uint16_t i = 0; i < SIZE; i++)
             use(i, HEADER + 20);
-        assert_int_equal(pop(tokens, NULL, SIZE).count, SIZE);
-        assert_int_equal(pop(tokens, NULL, SIZE).count, 0);
-        assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+        assert_int_equal(pop(cookies, NULL, SIZE).count, SIZE);
+        assert_int_equal(pop(cookies, NULL, SIZE).count, 0);
+        assert_int_equal(queue.error, VIRTQUEUE_OK);
     }
     offer(0, 3);
     for (uint16_t i = 0; i < 4; i++)
         use(i, HEADER + 20);
-    assert_int_equal(pop(tokens, NULL, SIZE).count, 3);
-    assert_int_equal(queue.breach, VIRTQUEUE_SOUND);
+    assert_int_equal(pop(cookies, NULL, SIZE).count, 3);
+    assert_int_equal(queue.error, VIRTQUEUE_OK);
     assert_true(virtqueue_has_finished(&queue));
-    assert_int_equal(pop(tokens, NULL, SIZE).count, 0);
-    assert_int_equal(queue.breach, VIRTQUEUE_USED_IDX);
-    assert_int_equal(queue.breach_value, 0); /* the flags, in the fourth round */
+    assert_int_equal(pop(cookies, NULL, SIZE).count, 0);
+    assert_int_equal(queue.error, VIRTQUEUE_USED_IDX);
+    assert_int_equal(queue.error_value, 0); /* the flags, in the fourth round */
 }
 
 TEST(doorbells_are_wanted_as_the_device_says)
@@ -360,7 +360,7 @@ TEST(a_chain_of_parts_fills_as_many_slots)
     static uint8_t memory[4];
     const struct virtqueue_part parts[] = {
         {&memory[0], 2, false}, {&memory[1], 3, false}, {&memory[2], 1, true}};
-    void *token;
+    void *cookie;
     uint32_t slots, length;
 
     make_packed(SIZE);
@@ -378,9 +378,9 @@ TEST(a_chain_of_parts_fills_as_many_slots)
         }
         use((uint16_t)(first % SIZE), 1); /* one for the whole chain; the device skips the others */
         device_at += 2;
-        assert_int_equal(virtqueue_pop(&queue, &token, &length, 1).count, 1);
-        assert_ptr_equal(token, memory);
-        virtqueue_popped(&queue, slots);
+        assert_int_equal(virtqueue_pop(&queue, &cookie, &length, 1).count, 1);
+        assert_ptr_equal(cookie, memory);
+        virtqueue_release(&queue, slots);
     }
     assert_int_equal(virtqueue_free(&queue), SIZE);
 }
@@ -393,13 +393,13 @@ TEST(a_chain_is_not_known_by_its_further_descriptors)
         {&memory[0], 2, false}, {&memory[1], 3, false}, {&memory[2], 1, true}};
 
     for (unsigned i = 0; i < 2; i++) {
-        void *token = NULL;
+        void *cookie = NULL;
         uint32_t slots;
         make_packed(SIZE);
         virtqueue_add_parts(&queue, parts, 3, memory, &slots);
         use((uint16_t)(1 + i), 1);
-        assert_int_equal(virtqueue_reclaim(&queue, &token, 1), 0);
-        assert_int_equal(queue.breach, VIRTQUEUE_ID_NOT_OUT);
-        assert_int_equal(queue.breach_value, 1 + i);
+        assert_int_equal(virtqueue_reclaim(&queue, &cookie, 1), 0);
+        assert_int_equal(queue.error, VIRTQUEUE_ID_NOT_OUT);
+        assert_int_equal(queue.error_value, 1 + i);
     }
 }

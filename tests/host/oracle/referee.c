@@ -43,7 +43,7 @@ static uint64_t breaches_of(const struct virtio_net *net)
 {
     uint64_t sum = 0;
 
-    for (unsigned i = 0; i < VIRTQUEUE_BREACHES; i++)
+    for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++)
         sum += net->breaches[i];
     return sum;
 }
@@ -82,7 +82,7 @@ static uint32_t see_ring(const struct referee_lane *lane, bool seen[BUFFERS_MAX]
                          const struct virtqueue *queue)
 {
     for (uint32_t idx = queue->used_idx; idx != queue->avail_idx; idx++)
-        see(lane, seen, queue->tokens[virtqueue_slot(queue, idx)]);
+        see(lane, seen, queue->cookies[virtqueue_slot(queue, idx)]);
     return virtqueue_outstanding(queue);
 }
 
@@ -110,7 +110,7 @@ static void judge_taken(struct referee_ring *ring)
     while (ring->used_idx != ring->queue->used_idx) {
         const struct referee_said said = referee_ring_said(ring);
 
-        ensure(said.anything && said.breach == VIRTQUEUE_SOUND);
+        ensure(said.anything && said.error == VIRTQUEUE_OK);
         ensure(ring->queue->used_idx - ring->used_idx >= ring->chains[said.id].slots);
         referee_ring_take(ring, &said);
     }
@@ -155,12 +155,12 @@ static void judge_breach(const struct referee_ring *ring)
 {
     const struct referee_said said = referee_ring_said(ring);
 
-    if (ring->queue->breach >= VIRTQUEUE_USED_ORDER) { /* by the audit */
+    if (ring->queue->error >= VIRTQUEUE_USED_ORDER) { /* by the audit */
         ensure(ring->queue->packed && referee_ring_is_spoiled(ring));
         return;
     }
-    ensure(said.anything && said.breach == ring->queue->breach);
-    ensure(said.value == ring->queue->breach_value);
+    ensure(said.anything && said.error == ring->queue->error);
+    ensure(said.value == ring->queue->error_value);
 }
 
 /* The event that tells it. The log was empty before the step. */
@@ -169,11 +169,11 @@ static bool told(const struct virtio_net *net)
     char reason[64];
 
     for (unsigned i = 0; i < REFEREE_QUEUES; i++) {
-        const enum virtqueue_breach breach = queue_of(net, i)->breach;
+        const enum virtqueue_error error = queue_of(net, i)->error;
         snprintf(reason, sizeof(reason), "reason=%s queue=%u value=%u ",
-                 virtqueue_breach_name(breach), queue_of(net, i)->index,
-                 queue_of(net, i)->breach_value);
-        if (breach != VIRTQUEUE_SOUND && machine_log_count("error", reason) == 1)
+                 virtqueue_error_name(error), queue_of(net, i)->index,
+                 queue_of(net, i)->error_value);
+        if (error != VIRTQUEUE_OK && machine_log_count("error", reason) == 1)
             return true;
     }
     return false;
@@ -195,14 +195,14 @@ static void judge_stop(const struct referee_port *port)
         ensure(breaches == 0);
         if (net->netdev.state == NETDEV_RUNNING)
             for (unsigned i = 0; i < REFEREE_QUEUES; i++)
-                ensure(queue_of(net, i)->breach == VIRTQUEUE_SOUND);
+                ensure(queue_of(net, i)->error == VIRTQUEUE_OK);
         return;
     }
     ensure(port->hostile &&
            (breaches == 1 || (breaches == 0 && (port->status_lies || was_cut(port)))));
     ensure(breaches == 0 || told(net));
     for (unsigned i = 0; i < REFEREE_QUEUES; i++)
-        if (queue_of(net, i)->breach != VIRTQUEUE_SOUND)
+        if (queue_of(net, i)->error != VIRTQUEUE_OK)
             judge_breach(&port->rings[i]);
 }
 
@@ -284,7 +284,7 @@ static void judge_progress(struct referee *referee, const struct referee_lane *l
 
     if (port->state != NETDEV_RUNNING || port->net->netdev.state != NETDEV_RUNNING)
         return;
-    ensure(lane->rx_said.breach != VIRTQUEUE_USED_IDX);
+    ensure(lane->rx_said.error != VIRTQUEUE_USED_IDX);
     if (lane->tx_waits || tx_of(referee, lane)->net->netdev.state == NETDEV_RESETTING)
         return;
     ensure(!lane->rx_said.anything || port->rings[SIM_RX].taken_count > 0);

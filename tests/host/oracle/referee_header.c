@@ -41,7 +41,7 @@ void referee_header_judge_sent(const struct virtio_net *to, const uint8_t *heade
         return;
     ensure((to->netdev.tx_offloads & NETDEV_OFFLOAD_CSUM) && sent.num_buffers == 0);
     /* The frame is only read, as its checksum is not finished here. */
-    ensure(virtio_net_header_judge(&judged, &seen, UINT32_MAX, to->netdev.tx_offloads) ==
+    ensure(virtio_net_header_validate(&judged, &seen, UINT32_MAX, to->netdev.tx_offloads) ==
            HEADER_PASSES);
     ensure(memcmp(&judged, &sent, sizeof(sent)) == 0);
 }
@@ -55,8 +55,8 @@ bool referee_header_passes(const struct virtio_net *from, const struct virtio_ne
 
     ensure(length <= sizeof(copy));
     memcpy(copy, frame, length);
-    return virtio_net_header_judge(&header, &seen, from->netdev.rx_offloads,
-                                   to->netdev.tx_offloads) == HEADER_PASSES;
+    return virtio_net_header_validate(&header, &seen, from->netdev.rx_offloads,
+                                      to->netdev.tx_offloads) == HEADER_PASSES;
 }
 
 uint32_t referee_header_piece(const struct virtio_net *to, const uint8_t *frame, uint32_t length)

@@ -102,14 +102,14 @@ static struct referee_said heard(const struct referee_ring *ring)
     if (!ring->queue->packed) {
         said.anything = pending(ring) != 0;
         if (pending(ring) > outstanding(ring)) {
-            said.breach = VIRTQUEUE_USED_IDX;
+            said.error = VIRTQUEUE_USED_IDX;
             said.value = ring->shown;
         }
         return said;
     }
     said.anything = is_used(ring);
     if (said.anything && outstanding(ring) == 0) {
-        said.breach = VIRTQUEUE_USED_IDX;
+        said.error = VIRTQUEUE_USED_IDX;
         said.value = ring->copy[position_of(ring, ring->used_idx)].flags;
     }
     return said;
@@ -131,9 +131,9 @@ static void judge_length(const struct referee_ring *ring, struct referee_said *s
         return;
     said->value = said->length;
     if (said->length < ring->header)
-        said->breach = VIRTQUEUE_LENGTH_SHORT;
+        said->error = VIRTQUEUE_LENGTH_SHORT;
     else if (said->length - ring->header > ring->room)
-        said->breach = VIRTQUEUE_LENGTH_LONG;
+        said->error = VIRTQUEUE_LENGTH_LONG;
 }
 
 struct referee_said referee_ring_said(const struct referee_ring *ring)
@@ -141,14 +141,14 @@ struct referee_said referee_ring_said(const struct referee_ring *ring)
     struct referee_said said = heard(ring);
     const struct virtq_used_elem element = element_of(ring);
 
-    if (said.breach != VIRTQUEUE_SOUND || !said.anything)
+    if (said.error != VIRTQUEUE_OK || !said.anything)
         return said;
     said.id = said.value = element.id;
     said.length = element.len;
     if (element.id >= ring->queue->size)
-        said.breach = VIRTQUEUE_ID_RANGE;
+        said.error = VIRTQUEUE_ID_RANGE;
     else if (!ring->chains[element.id].out)
-        said.breach = VIRTQUEUE_ID_NOT_OUT;
+        said.error = VIRTQUEUE_ID_NOT_OUT;
     else
         judge_length(ring, &said);
     return said;

@@ -53,7 +53,7 @@ struct referee_ring {
 /* What the ring said at the last look about the next chain. */
 struct referee_said {
     bool anything;
-    enum virtqueue_breach breach; /* the rule that it breaks, and what was written there; else: */
+    enum virtqueue_error error; /* the rule that it breaks, and what was written there; else: */
     uint32_t value;
     uint32_t id;
     uint32_t length; /* with the header */

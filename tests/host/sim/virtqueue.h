@@ -145,7 +145,7 @@ void sim_queue_reset(struct sim_queue *queue);
 /* The driver has said where the ring is. False after a complaint. */
 bool sim_queue_place(struct sim_queue *queue, struct sim_place place, struct sim_format format);
 
-/* The place of a ring that starts at `page` and is laid out as the legacy interface has it. */
+/* The place of a ring that starts at `page` and is staged out as the legacy interface has it. */
 struct sim_place sim_queue_legacy_place(const struct sim_queue *queue, uint32_t page);
 
 /*
