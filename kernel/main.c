@@ -10,7 +10,7 @@
 #include "boot/boot_info.h"
 #include "boot/entry.h"
 #include "drivers/i6300esb.h"
-#include "drivers/ports.h"
+#include "drivers/probe.h"
 #include "kernel/acpi.h"
 #include "kernel/clock.h"
 #include "kernel/config.h"

@@ -2,8 +2,8 @@
  * Inside the monitor: the table of commands.
  *
  *     monitor.c             sessions: a line to words, words to a command, its answer step by step
- *     monitor_questions.c   commands that tell
- *     monitor_orders.c      commands that change something
+ *     monitor_show.c   commands that tell
+ *     monitor_set.c      commands that change something
  */
 #ifndef NET_MONITOR_INTERNAL_H
 #define NET_MONITOR_INTERNAL_H
@@ -41,7 +41,7 @@ const char *monitor_argument(const struct monitor_session *session, unsigned num
 /* True and the port's number in *port, if `word` is the number, PCI address or MAC of a port. */
 bool monitor_port(const struct monitor *monitor, const char *word, unsigned *port);
 
-/* ---- monitor_questions.c ---- */
+/* ---- monitor_show.c ---- */
 
 bool monitor_begin_help(struct monitor *monitor, struct monitor_session *session);
 bool monitor_begin_ports(struct monitor *monitor, struct monitor_session *session);
@@ -60,7 +60,7 @@ void monitor_tell_memory(struct monitor *monitor, struct monitor_session *sessio
 void monitor_tell_uptime(struct monitor *monitor, struct monitor_session *session);
 void monitor_tell_version(struct monitor *monitor, struct monitor_session *session);
 
-/* ---- monitor_orders.c ---- */
+/* ---- monitor_set.c ---- */
 
 bool monitor_begin_log(struct monitor *monitor, struct monitor_session *session);
 bool monitor_begin_set(struct monitor *monitor, struct monitor_session *session);

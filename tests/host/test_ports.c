@@ -1,5 +1,5 @@
 /*
- * Devices that come and go under the loop: drivers/ports.c, pci_hotplug.c, pci_assign.c and
+ * Devices that come and go under the loop: drivers/probe.c, pci_hotplug.c, pci_assign.c and
  * virtio_net_plug.c, on a simulated bus with QEMU's hot-plug registers or PCI Express slots.
  */
 #include <string.h>
@@ -8,7 +8,7 @@
 #include <machine/memory.h>
 
 #include "drivers/pci/pci_assign.h"
-#include "drivers/ports.h"
+#include "drivers/probe.h"
 #include "drivers/virtio/virtio_net.h"
 #include "net/loop.h"
 #include "tests/host/fixture/test.h"

@@ -1,5 +1,5 @@
 /* Functions to ports, at the start and while the machine runs. */
-#include "drivers/ports.h"
+#include "drivers/probe.h"
 
 #include <malloc.h>
 #include <string.h>

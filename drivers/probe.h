@@ -2,8 +2,8 @@
  * Which functions on PCI are ports, at the start and later: devices may come and go while the machine
  * runs. A port keeps its number for ever; a device in the slot of one that went takes its place.
  */
-#ifndef DRIVERS_PORTS_H
-#define DRIVERS_PORTS_H
+#ifndef DRIVERS_PROBE_H
+#define DRIVERS_PROBE_H
 
 #include <stdbool.h>
 #include <stddef.h>
