@@ -329,16 +329,16 @@ static inline __attribute__((always_inline)) bool
 tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
     struct virtqueue *const queue = &net->tx.queue;
-    const struct virtqueue_headers seen_headers = virtqueue_put(queue, buffers, lengths, n);
+    const struct virtqueue_headers headers = virtqueue_put(queue, buffers, lengths, n);
 
-    if (!virtqueue_headers_clean(&seen_headers)) {
-        if (!virtqueue_headers_clean_but_num_buffers(&seen_headers) || !tx_has_num_buffers(net))
+    if (!virtqueue_headers_clean(&headers)) {
+        if (!virtqueue_headers_clean_but_num_buffers(&headers) || !tx_has_num_buffers(net))
             return tx_add_each(net, buffers, lengths, n);
         tx_clear_each(buffers, n);
     }
     if (__builtin_expect(net->tx.chained, 0))
         virtio_net_stage_chains(net, buffers, lengths, n);
-    tx_count(net, n, seen_headers.bytes);
+    tx_count(net, n, headers.bytes);
     return virtqueue_show(queue, n);
 }
 
@@ -382,10 +382,10 @@ tx_send_single(struct virtio_net *net, const struct batch *batch, bool packed)
 static __attribute__((noinline)) uint32_t tx_single_marked(struct virtio_net *net,
                                                            const struct batch *batch)
 {
-    struct virtqueue_headers seen_headers = {0};
+    struct virtqueue_headers headers = {0};
 
-    virtqueue_or_header(&seen_headers, batch->buffers[0]);
-    if (!virtqueue_headers_clean_but_num_buffers(&seen_headers) || !tx_has_num_buffers(net))
+    virtqueue_or_header(&headers, batch->buffers[0]);
+    if (!virtqueue_headers_clean_but_num_buffers(&headers) || !tx_has_num_buffers(net))
         return tx_give(net, batch);
     tx_clear_num_buffers(batch->buffers[0]);
     return net->tx.queue.split_ids_match_slots ? tx_send_single(net, batch, false)
@@ -396,10 +396,10 @@ static __attribute__((noinline)) uint32_t tx_single_marked(struct virtio_net *ne
 static inline __attribute__((always_inline)) uint32_t
 tx_single(struct virtio_net *net, const struct batch *batch, bool packed)
 {
-    struct virtqueue_headers seen_headers = {0};
+    struct virtqueue_headers headers = {0};
 
-    virtqueue_or_header(&seen_headers, batch->buffers[0]);
-    if (!virtqueue_headers_clean(&seen_headers))
+    virtqueue_or_header(&headers, batch->buffers[0]);
+    if (!virtqueue_headers_clean(&headers))
         return tx_single_marked(net, batch);
     return tx_send_single(net, batch, packed);
 }

@@ -163,7 +163,7 @@ static void split_put(struct virtqueue *queue, const uint8_t *buffer, uint32_t l
 
 __attribute__((noinline)) struct virtqueue_headers
 virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
-                   uint32_t done, uint32_t n, struct virtqueue_headers seen_headers)
+                   uint32_t done, uint32_t n, struct virtqueue_headers headers)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
     const uint16_t flags = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
@@ -177,12 +177,12 @@ virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers, const uint3
             split_put(queue, buffers[i], length, flags, i);
         if (lengths == NULL)
             continue;
-        seen_headers.bytes += length;
-        virtqueue_or_header(&seen_headers, buffers[i]);
+        headers.bytes += length;
+        virtqueue_or_header(&headers, buffers[i]);
     }
     if (queue->packed)
         virtqueue_packed_note_put(queue, n, flags);
-    return seen_headers;
+    return headers;
 }
 
 struct virtqueue_headers virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,

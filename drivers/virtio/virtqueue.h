@@ -264,11 +264,11 @@ static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
  * the device's header, all buffers' or-ed together.
  */
 struct virtqueue_headers {
-    uint64_t headers[2];
+    uint64_t words[2];
     uint32_t bytes; /* the sum of their lengths */
 };
 
-/* Of `headers` the last two bytes: in the long form of the header they are num_buffers. */
+/* The last two bytes of `words`: in the long form of the header they are num_buffers. */
 #define VIRTQUEUE_HEADERS_NUM_BUFFERS 0xffff000000000000ull
 
 /* 8 bytes in front of a frame, aligned. */
@@ -277,41 +277,38 @@ static inline uint64_t virtqueue_word(const uint8_t *at)
     return *(const virtqueue_aligned_word *)at;
 }
 
-static inline void virtqueue_or_header(struct virtqueue_headers *seen_headers,
-                                       const uint8_t *buffer)
+static inline void virtqueue_or_header(struct virtqueue_headers *headers, const uint8_t *buffer)
 {
-    seen_headers->headers[0] |= virtqueue_word(buffer + PACKET_HEADROOM - 2 * sizeof(uint64_t));
-    seen_headers->headers[1] |= virtqueue_word(buffer + PACKET_HEADROOM - sizeof(uint64_t));
+    headers->words[0] |= virtqueue_word(buffer + PACKET_HEADROOM - 2 * sizeof(uint64_t));
+    headers->words[1] |= virtqueue_word(buffer + PACKET_HEADROOM - sizeof(uint64_t));
 }
 
 /* True if the headers are all zero, and true if they are but for num_buffers. */
-static inline bool virtqueue_headers_clean(const struct virtqueue_headers *seen_headers)
+static inline bool virtqueue_headers_clean(const struct virtqueue_headers *headers)
 {
-    return (seen_headers->headers[0] | seen_headers->headers[1]) == 0;
+    return (headers->words[0] | headers->words[1]) == 0;
 }
 
-static inline bool
-virtqueue_headers_clean_but_num_buffers(const struct virtqueue_headers *seen_headers)
+static inline bool virtqueue_headers_clean_but_num_buffers(const struct virtqueue_headers *headers)
 {
-    return (seen_headers->headers[0] |
-            (seen_headers->headers[1] & ~VIRTQUEUE_HEADERS_NUM_BUFFERS)) == 0;
+    return (headers->words[0] | (headers->words[1] & ~VIRTQUEUE_HEADERS_NUM_BUFFERS)) == 0;
 }
 
 /*
- * Lays `n` buffers (1 to virtqueue_room) into the next slots, each with as many bytes behind the
+ * Stages `n` buffers (1 to virtqueue_room) in the next slots, each with as many bytes behind the
  * header as `lengths` says, or, where the device is to write (`lengths` NULL), with queue->room.
- * The device does not know of them before virtqueue_show: till then they may be staged there anew,
- * also fewer, and with other lengths. Buffers to be read are aligned to 16 bytes, and start +
- * header is a multiple of 16. Data path.
+ * The device does not see them before virtqueue_show: until then they may be staged again, also fewer
+ * and with other lengths. Buffers to be read are aligned to 8 bytes, and their headers end at
+ * PACKET_HEADROOM (start + header). Data path.
  */
 struct virtqueue_headers virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
                                            const uint32_t *lengths, uint32_t n);
 
-/* Goes on with a virtqueue_put_any that has staged the first `done` of the `n` buffers and seen
- * `seen_headers`. */
+/* Continues a virtqueue_put_any that has staged the first `done` of the `n` buffers, whose headers
+ * or-ed together are `headers`. */
 struct virtqueue_headers virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers,
                                             const uint32_t *lengths, uint32_t done, uint32_t n,
-                                            struct virtqueue_headers seen_headers);
+                                            struct virtqueue_headers headers);
 
 /* virtqueue_show of a packed ring. */
 bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n);
@@ -325,7 +322,7 @@ static inline bool virtqueue_show(struct virtqueue *queue, uint32_t n)
     return queue->packed ? virtqueue_packed_show(queue, n) : virtqueue_publish(queue, n);
 }
 
-/* virtqueue_put of a single buffer to be read, in a queue that is straight. */
+/* virtqueue_put of a single buffer to be read, in a split queue whose ids match its slots. */
 static inline void virtqueue_put_single(struct virtqueue *queue, uint8_t *buffer, uint32_t length)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
@@ -469,8 +466,8 @@ enum virtqueue_found {
 };
 
 /*
- * virtqueue_pop of a straight queue for the two commonest cases of all: nothing, and a single
- * chain, the expected one, with an ordinary length. At least one chain is outstanding.
+ * virtqueue_pop of a split queue whose ids match its slots, for the two commonest cases: nothing, and
+ * a single chain, the expected one, with an ordinary length. At least one chain is outstanding.
  */
 static inline enum virtqueue_found virtqueue_pop_single(struct virtqueue *queue, void **cookie,
                                                         uint32_t *length)

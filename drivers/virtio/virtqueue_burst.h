@@ -2,10 +2,10 @@
  * Bursts of the data path, inline, for whatever queue. As virtqueue.h says of the functions in it, and
  * buffers are owned as there.
  *
- * Nearly all queues are straight: chains of one descriptor, and slot i has id i, since the device has
- * kept the order so far. For these there is one loop to add and one to take back, of four chains at a
- * time; `packed` tells them the ring's format by a constant. What is left over, and whatever is not as
- * expected, goes to the plain loops of virtqueue.c.
+ * In nearly all queues ids match slots: a chain is one descriptor, and slot i has id i, as long as the
+ * device keeps the order. For these there is one loop to add and one to take back, four chains at a
+ * time; the constant `packed` says which format the ring has. The rest of a burst, and whatever is not
+ * as expected, goes to the plain loops of virtqueue.c.
  */
 #ifndef DRIVERS_VIRTQUEUE_BURST_H
 #define DRIVERS_VIRTQUEUE_BURST_H
@@ -40,7 +40,7 @@ virtqueue_put_fours(struct virtqueue *queue, uint8_t *const *buffers, const uint
     /* A descriptor's second half, but for the length of a frame; and what hides the first one. */
     uint64_t rest = ((uint64_t)word << 32) + queue->header + (lengths == NULL ? queue->room : 0);
     uint64_t hidden = packed ? (uint64_t)VIRTQ_DESC_F_AVAIL << 48 : 0;
-    struct virtqueue_headers seen_headers = {.bytes = 0};
+    struct virtqueue_headers headers = {.bytes = 0};
     uint64_t bytes = 0;
 
     do {
@@ -49,7 +49,7 @@ virtqueue_put_fours(struct virtqueue *queue, uint8_t *const *buffers, const uint
             uint8_t *const buffer = buffers[i];
             const uint64_t length = lengths == NULL ? 0 : lengths[i];
             if (lengths != NULL)
-                virtqueue_or_header(&seen_headers, buffer);
+                virtqueue_or_header(&headers, buffer);
             cookies[i] = buffer;
             virtqueue_describe(&desc[i], io_physical(buffer) + start,
                                packed && i == 0 ? (rest ^ hidden) + length : rest + length);
@@ -67,8 +67,8 @@ virtqueue_put_fours(struct virtqueue *queue, uint8_t *const *buffers, const uint
     } while (buffers != end);
     if (packed)
         virtqueue_packed_note(queue, n, word);
-    seen_headers.bytes = pair_sum(bytes);
-    return seen_headers;
+    headers.bytes = pair_sum(bytes);
+    return headers;
 }
 
 /* ---- taking back ---- */
@@ -144,15 +144,14 @@ static inline __attribute__((always_inline)) struct virtqueue_headers
 virtqueue_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
     const uint32_t fours = VIRTQUEUE_FOURS(n);
-    struct virtqueue_headers seen_headers = {0};
+    struct virtqueue_headers headers = {0};
 
     if (fours == 0 || !(queue->split_ids_match_slots || queue->packed_ids_match_slots))
         return virtqueue_put_any(queue, buffers, lengths, n);
-    seen_headers = queue->split_ids_match_slots
-                       ? virtqueue_put_fours(queue, buffers, lengths, fours, false)
-                       : virtqueue_put_fours(queue, buffers, lengths, fours, true);
-    return fours == n ? seen_headers
-                      : virtqueue_put_more(queue, buffers, lengths, fours, n, seen_headers);
+    headers = queue->split_ids_match_slots
+                  ? virtqueue_put_fours(queue, buffers, lengths, fours, false)
+                  : virtqueue_put_fours(queue, buffers, lengths, fours, true);
+    return fours == n ? headers : virtqueue_put_more(queue, buffers, lengths, fours, n, headers);
 }
 
 /* virtqueue_put, and virtqueue_show at once. */
