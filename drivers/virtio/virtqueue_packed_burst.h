@@ -42,22 +42,22 @@ static inline void virtqueue_packed_put_single(struct virtqueue *queue, uint8_t 
 }
 
 /*
- * True if the device's event suppression wants a notification of the `n` slots before `idx`, the first
- * one not shown yet: the one for a certain descriptor (§2.8.10).
+ * True if the device's event suppression wants a notification now that the slots before `idx` are
+ * shown: the device names the descriptor whose availability it wants to be notified of (§2.8.10).
  *
- * The descriptor that it names is in the round of `idx` or in the one before that. It wants to know
- * when that becomes available: a burst that passes it must ring. One that begins behind it rings,
- * too: QEMU 7.2 names a descriptor, goes on by itself beyond it when a frame that was held up has
- * left, and does not name another one; it would wait for ever.
+ * Offset and wrap counter tell where that lies within two rounds of the ring: up to one and a half
+ * behind `idx` it has been passed, else it is still to come. Also a burst that begins behind it rings:
+ * QEMU 7.2 names the descriptor that it will look at next, and goes on by itself beyond it when a frame
+ * that was held up has left, perhaps by a whole ring. It names no other one, and waits.
  */
 static inline bool virtqueue_packed_passed(const struct virtqueue *queue, uint32_t idx)
 {
     const uint16_t desc = atomic_load_explicit(&queue->device_event->desc, memory_order_relaxed);
-    const bool same_round = !(desc & RING_EVENT_DESC_WRAP) == !!(idx & queue->capacity);
-    const uint32_t event =
-        (idx & ~queue->mask) + (desc & ~RING_EVENT_DESC_WRAP) - (same_round ? 0 : queue->capacity);
+    const uint32_t round = desc & RING_EVENT_DESC_WRAP ? 0 : queue->capacity;
+    const uint32_t event = round + (desc & ~RING_EVENT_DESC_WRAP);
+    const uint32_t behind = (idx - event) & (2 * queue->capacity - 1);
 
-    return idx - event - 1 < queue->capacity;
+    return behind - 1 < queue->capacity + queue->capacity / 2;
 }
 
 /* Shows the device the chains that were staged into the next `n` slots, and returns whether it wants to

@@ -6,18 +6,6 @@
 
 /* ---- doorbells ---- */
 
-/* The index, counted on like avail_idx, whose publication the device wants to be told of (§2.8.10). It
- * lies in the round of avail_idx or in the one before. */
-static uint32_t packed_event(const struct virtqueue *queue)
-{
-    const uint16_t desc = atomic_load_explicit(&queue->device_event->desc, memory_order_relaxed);
-    const bool same_round =
-        !(desc & RING_EVENT_DESC_WRAP) == !!(queue->avail_idx & queue->capacity);
-
-    return (queue->avail_idx & ~queue->mask) + (desc & ~RING_EVENT_DESC_WRAP) -
-           (same_round ? 0 : queue->capacity);
-}
-
 bool virtqueue_awaits_doorbell(const struct virtqueue *queue, uint32_t rung)
 {
     const uint32_t n = virtqueue_smaller(queue->avail_idx - rung,
@@ -28,9 +16,7 @@ bool virtqueue_awaits_doorbell(const struct virtqueue *queue, uint32_t rung)
     if (queue->packed) {
         const uint16_t flags =
             atomic_load_explicit(&queue->device_event->flags, memory_order_relaxed);
-        if (!queue->event_idx || flags != RING_EVENT_FLAGS_DESC)
-            return flags != RING_EVENT_FLAGS_DISABLE;
-        return queue->avail_idx - packed_event(queue) - 1 < n;
+        return flags != RING_EVENT_FLAGS_DISABLE; /* a descriptor named long ago says nothing */
     }
     if (queue->event_idx) {
         const uint16_t event = atomic_load_explicit(queue->avail_event, memory_order_relaxed);
