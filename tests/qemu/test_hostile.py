@@ -142,7 +142,10 @@ def attack(arena, port, queue, lie):
     attacked.expect(held[: lie.honest])
     bystanders.expect_all()
     arena.works(port)
-    assert len(arena.since(start, "error", "warn", "reset")) == 2
+    # On a slow machine the frames that the back end holds may look like a ring that stands still.
+    told = [event for event in arena.since(start, "error", "warn", "reset")
+            if event.fields.get("reason") != "stall"]
+    assert len(told) == 2
     arena.lost[port] += len(held[lie.honest :])
 
 
