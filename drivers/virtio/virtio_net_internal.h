@@ -228,7 +228,7 @@ void virtio_net_service(struct netdev *dev, uint64_t now_ns);
 
 /* ---- virtio_net_watch.c ---- */
 
-/* Rings the doorbell of a queue, and notes how far the device has been told. Data path. */
+/* Rings the doorbell of a queue, and records for which chains. Data path. */
 void virtio_net_ring(const struct virtio_net *net, struct virtio_net_queue *queue);
 
 /* Looks at a device in service; it is being reset afterwards if it is not well. */

@@ -271,7 +271,7 @@ static struct mac_address random_mac(const struct pci_device *pci)
     return mac;
 }
 
-/* The device is to receive what is sent to the address that it has been given, so it is told of it. */
+/* Sets the port's own address in the device, so that it receives frames for it. */
 static void make_up_mac(struct virtio_net *net)
 {
     struct virtio_net_settings *settings = &net->settings;

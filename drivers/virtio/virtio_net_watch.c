@@ -97,7 +97,7 @@ bool virtio_net_hurries(const struct netdev *dev)
 
 /* ---- the device ---- */
 
-/* True if the device says of itself that it cannot go on, or nobody is there any more. */
+/* True if the device reports that it cannot continue, or no device answers. */
 static bool status_is_bad(const struct virtio_net *net)
 {
     const uint8_t status = net->virtio.transport->get_status(&net->virtio);
