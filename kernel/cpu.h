@@ -87,6 +87,16 @@ static inline void cpu_write_cr4(uint64_t value)
     __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory");
 }
 
+/*
+ * A full fence for whoever is about to sleep. QEMU's TCG leaves the fences of a lone processor out,
+ * while the devices run in other threads; forgetting a page it has to do under a lock. No page is
+ * mapped there: nothing is lost.
+ */
+static inline void cpu_fence_before_sleep(void)
+{
+    __asm__ volatile("mfence\n\tinvlpg (%0)" : : "r"(1ULL << 46) : "memory");
+}
+
 static inline void cpu_disable_interrupts(void)
 {
     __asm__ volatile("cli" : : : "memory");

@@ -4,6 +4,7 @@
 #include <machine/clock.h>
 #include <machine/log.h>
 
+#include "kernel/cpu.h"
 #include "kernel/lapic.h"
 #include "kernel/pic.h"
 
@@ -49,6 +50,11 @@ void interrupt_open_console(unsigned line)
 bool interrupt_can_wait(void)
 {
     return apic_usable;
+}
+
+void interrupt_fence(void)
+{
+    cpu_fence_before_sleep();
 }
 
 static void line_taken(unsigned line)

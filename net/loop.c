@@ -117,20 +117,30 @@ static void housekeeping(struct loop *loop, uint64_t now)
 
 /* ---- sleep ---- */
 
-/*
- * Asks every lane's devices for an interrupt, then looks at their rings: that order, with a full fence
- * in between (drivers/virtio/virtqueue.h), is what no wake-up is lost by. What was announced before is taken
- * back first, of all ports, since two lanes may ask the same one. True if there is work already.
- */
-static bool arm(struct loop *loop)
+/* Asks every lane's devices for an interrupt, then looks at their rings. True if there is work
+ * already. */
+static bool arm_lanes(struct loop *loop)
 {
     bool work = false;
 
-    for (unsigned i = 0; i < loop->port_count; i++)
-        loop->ports[i]->ops->acknowledge(loop->ports[i]);
     for (unsigned i = 0; i < loop->lane_count; i++)
         work |= lane_arm(loop->lanes[i]);
     return work;
+}
+
+/*
+ * First takes back what was announced before, of all ports, since two lanes may ask the same one. That
+ * order, request, fence, look (drivers/virtio/virtqueue.h), is what no wake-up is lost by: so the
+ * last look comes behind a fence that holds everywhere.
+ */
+static bool arm(struct loop *loop)
+{
+    for (unsigned i = 0; i < loop->port_count; i++)
+        loop->ports[i]->ops->acknowledge(loop->ports[i]);
+    if (arm_lanes(loop))
+        return true;
+    interrupt_fence();
+    return arm_lanes(loop);
 }
 
 static void disarm(struct loop *loop)

@@ -30,6 +30,13 @@ bool interrupt_open_line(unsigned line);
 /* True if the core may sleep: it has a timer that wakes it. */
 bool interrupt_can_wait(void);
 
+/*
+ * Between the requests for interrupts and the last look before interrupt_wait: what was written
+ * before is seen by devices before what is read after. A fence promises the same, but not every
+ * emulator keeps it for a machine with one core.
+ */
+void interrupt_fence(void);
+
 /* What has woken the core. */
 #define INTERRUPT_TIMER 1u
 #define INTERRUPT_DEVICE 2u

@@ -204,6 +204,20 @@ TEST(work_found_by_the_last_look_keeps_it_awake)
     assert_int_equal(loop.idle.halts, 0);
 }
 
+/* A device that has not seen the request when it shows its frame raises no interrupt. */
+TEST(frame_shown_before_the_request_is_seen_keeps_it_awake)
+{
+    machine_clock_step(0);
+    loop_round(&loop);
+    machine_clock_advance(CLOCK_NS_PER_MS);
+    machine_at_fence(deliver_in_silence);
+    loop_round(&loop);
+    assert_int_equal(machine_waits(), 0);
+    loop_round(&loop);
+    assert_int_equal(collect(1), 1);
+    assert_int_equal(loop.idle.halts, 0);
+}
+
 TEST(frames_at_short_intervals_teach_it_patience_and_at_long_ones_haste)
 {
     run_for(LONG_NS);

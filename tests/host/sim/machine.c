@@ -58,6 +58,7 @@ static struct {
     unsigned line_holders[LINES];
     bool line_open[LINES];
     unsigned waits;
+    void (*at_fence)(void);
     unsigned messages; /* opened */
 
     bool power_requested;
@@ -102,6 +103,7 @@ void machine_reset(void)
     machine_log_forget();
     machine.cannot_wait = false;
     machine.interrupts = machine.waits = machine.messages = 0;
+    machine.at_fence = NULL;
     memset(machine.line_holders, 0, sizeof(machine.line_holders));
     memset(machine.line_open, 0, sizeof(machine.line_open));
     machine.power_requested = false;
@@ -268,6 +270,20 @@ SEAM bool interrupt_open_line(unsigned line)
 SEAM bool interrupt_can_wait(void)
 {
     return !machine.cannot_wait;
+}
+
+void machine_at_fence(void (*work)(void))
+{
+    machine.at_fence = work;
+}
+
+SEAM void interrupt_fence(void)
+{
+    void (*const work)(void) = machine.at_fence;
+
+    machine.at_fence = NULL;
+    if (work != NULL)
+        work();
 }
 
 /* Which kinds there are now. */

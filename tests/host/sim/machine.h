@@ -69,6 +69,10 @@ void machine_console_interrupt(void);
  * opened, interrupt_wait returns INTERRUPT_DEVICE at once. */
 void machine_line(unsigned line, bool asserted);
 
+/* At the next interrupt_fence, once, `work` is done: what a device does that has not seen the requests
+ * before the fence yet. */
+void machine_at_fence(void (*work)(void));
+
 /* interrupt_can_wait from now on (start: true); how often interrupt_wait was called. */
 void machine_can_wait(bool yes);
 unsigned machine_waits(void);
