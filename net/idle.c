@@ -17,10 +17,6 @@
 #define TICK_NS (100 * CLOCK_NS_PER_MS)
 #define SHORT_TICK_NS CLOCK_NS_PER_MS
 
-/* A device shows a frame first and interrupts then. The host may take the processor away from it in
- * between, so a timer that strikes in that moment proves nothing yet. */
-#define LATE_NS (100 * CLOCK_NS_PER_MS)
-
 void idle_init(struct idle *idle)
 {
     const uint64_t now = clock_cycles();
@@ -32,7 +28,6 @@ void idle_init(struct idle *idle)
         .quiet_high = clock_cycles_of_ns(QUIET_HIGH_NS),
         .tick = clock_cycles_of_ns(TICK_NS),
         .short_tick = clock_cycles_of_ns(SHORT_TICK_NS),
-        .late = clock_cycles_of_ns(LATE_NS),
         .reported = now,
     };
 }

@@ -18,7 +18,6 @@ struct idle {
     uint64_t tick; /* the longest sleep: housekeeping wants its turn */
     uint64_t
         short_tick; /* where a device does not announce its frames, or the console has output */
-    uint64_t late;  /* how long an announcement may take */
 
     /* Since the start. */
     uint64_t halts;

@@ -23,6 +23,13 @@
 /* So many meals in a watchdog's timeout: one that comes late does no harm. */
 #define FEEDS_PER_TIMEOUT 8
 
+/*
+ * A device shows a frame first and interrupts then. The host may take the processor away from it in
+ * between, so a timer that strikes in that moment proves nothing. So many waits of a millisecond do: a
+ * clock that jumps, because the host has paused this core too, does not shorten them.
+ */
+#define LATE_LOOKS 100
+
 /* A device may never take what it was given: the machine ends all the same. */
 #define DRAIN_NS CLOCK_NS_PER_S
 
@@ -190,10 +197,8 @@ static bool announced_work(struct loop *loop)
  */
 static void look_for_announcement(struct loop *loop)
 {
-    const uint64_t until = clock_cycles() + loop->idle.late;
-
-    while (clock_cycles() < until) {
-        if (interrupt_wait(until) & INTERRUPT_DEVICE)
+    for (unsigned looks = 0; looks < LATE_LOOKS; looks++) {
+        if (interrupt_wait(clock_cycles() + loop->idle.short_tick) & INTERRUPT_DEVICE)
             return;
     }
     idle_rescued(&loop->idle);

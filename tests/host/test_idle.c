@@ -126,6 +126,19 @@ static void deliver_then_interrupt_late(void)
     after(100 * CLOCK_NS_PER_MS, machine_interrupt); /* the tick comes before */
 }
 
+static void pause_then_interrupt(void)
+{
+    machine_clock_advance(CLOCK_NS_PER_S);
+    after(5 * CLOCK_NS_PER_MS, machine_interrupt);
+}
+
+/* The host pauses the whole machine while the core waits for the interrupt. */
+static void deliver_then_pause(void)
+{
+    deliver_in_silence();
+    after(71 * CLOCK_NS_PER_MS, pause_then_interrupt); /* the tick comes before */
+}
+
 TEST(idle_poll_never_sleeps)
 {
     assert_true(idle_set_adaptive(&loop.idle, false));
@@ -279,6 +292,17 @@ TEST(an_interrupt_that_comes_late_is_no_rescue)
 {
     run_until_sleep();
     after(30 * CLOCK_NS_PER_MS, deliver_then_interrupt_late);
+    run_until_sleep();
+    assert_int_equal(loop.idle.timer_wakes, 2);
+    assert_int_equal(loop.idle.timer_rescues, 0);
+    loop_round(&loop);
+    assert_int_equal(collect(1), 1);
+}
+
+TEST(a_pause_of_the_machine_is_no_missing_interrupt)
+{
+    run_until_sleep();
+    after(30 * CLOCK_NS_PER_MS, deliver_then_pause);
     run_until_sleep();
     assert_int_equal(loop.idle.timer_wakes, 2);
     assert_int_equal(loop.idle.timer_rescues, 0);
