@@ -5,6 +5,7 @@
 #ifndef KERNEL_CPU_H
 #define KERNEL_CPU_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #define CPUID_FEATURES 1
@@ -94,7 +95,8 @@ static inline void cpu_write_cr4(uint64_t value)
  */
 static inline void cpu_fence_before_sleep(void)
 {
-    __asm__ volatile("mfence\n\tinvlpg (%0)" : : "r"(1ULL << 46) : "memory");
+    atomic_thread_fence(memory_order_seq_cst);
+    __asm__ volatile("invlpg (%0)" : : "r"(1ULL << 46) : "memory");
 }
 
 static inline void cpu_disable_interrupts(void)
