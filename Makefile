@@ -56,15 +56,14 @@ DRIVERS_SOURCES := \
 	drivers/virtio/virtio_net_control.c drivers/virtio/virtio_net_data.c \
 	drivers/virtio/virtio_net_header.c drivers/virtio/virtio_net_offload.c drivers/virtio/virtio_net_chain.c \
 	drivers/virtio/virtio_net_interrupt.c \
-	drivers/virtio/virtio_net_settings.c drivers/virtio/virtio_net_recovery.c drivers/virtio/virtio_net_watch.c \
-	drivers/virtio/virtio_net_link.c drivers/virtio/virtio_net_rewire.c \
-	drivers/virtio/virtio_net_plug.c drivers/virtio/virtio_net.c \
+	drivers/virtio/virtio_net_settings.c drivers/virtio/virtio_net_watch.c drivers/virtio/virtio_net_refuse.c \
+	drivers/virtio/virtio_net_describe.c drivers/virtio/virtio_net.c \
 	drivers/pci/pci_assign.c drivers/pci/pci_hotplug.c drivers/probe.c
 
 # net: packets, lanes and the loop that moves them
 NET_SOURCES := \
-	net/pool.c net/allot.c net/assembly.c net/forward.c net/lane.c net/idle.c net/loop.c net/stats.c \
-	net/wiring.c net/monitor.c net/monitor_show.c net/monitor_set.c
+	net/pool.c net/allot.c net/assembly.c net/forward.c net/lane.c net/netdev.c net/idle.c net/loop.c net/stats.c \
+	net/wiring.c net/monitor.c net/monitor_session.c net/monitor_show.c net/monitor_set.c
 
 IMAGE_SOURCES := $(BOOT_SOURCES) $(KERNEL_SOURCES) $(DRIVERS_SOURCES) $(NET_SOURCES)
 

@@ -2,7 +2,6 @@
 #include "drivers/probe.h"
 
 #include <malloc.h>
-#include <string.h>
 
 #include <machine/log.h>
 #include <machine/memory.h>
@@ -29,11 +28,10 @@ static void warn_of_card(const struct pci_device *pci)
               pci_address(pci).text, pci->vendor, pci->device_id);
 }
 
-static struct virtio_net_options options_of(const struct ports *ports, bool vlans)
+static struct virtio_net_options options_of(const struct ports *ports)
 {
     return (struct virtio_net_options){
         .transport = ports->transport,
-        .vlans = vlans,
         .offloads = ports->offloads,
         .rx_ring = ports->rx_ring,
         .tx_ring = ports->tx_ring,
@@ -46,7 +44,7 @@ static void add_port(struct ports *ports, const struct pci_device *pci)
 
     if (!has_room(ports, pci))
         return;
-    const struct virtio_net_options options = options_of(ports, ports->vlans[id]);
+    const struct virtio_net_options options = options_of(ports);
     ports->of_port[id] = pci;
     ports->assembly->ports[id] = virtio_net_probe(pci, id, &options);
     ports->assembly->port_count++;
@@ -97,7 +95,7 @@ static struct netdev *port_of(const struct ports *ports, const struct pci_device
 static bool is_same(const struct ports *ports, const struct pci_device *pci)
 {
     const struct netdev *port = port_of(ports, pci);
-    const bool was_enabled = port != NULL && port->state != NETDEV_UNPLUGGED;
+    const bool was_enabled = port != NULL && port->state != NETDEV_GONE;
 
     return was_enabled ? pci_is_enabled(pci) : pci_is_present(pci);
 }
@@ -173,23 +171,22 @@ static struct pci_device *keep(struct ports *ports, struct pci_device *entry,
     return entry;
 }
 
-/* The address that was asked for a port of this number. Its device learns of it once it is in
- * service. */
-static void apply_mac(const struct ports *ports, struct netdev *port)
+/* What the command line, or somebody since, wants of a port of this number that comes now. (VLANs and
+ * further addresses were for ports that were there at the start.) */
+static void apply_wanted(const struct ports *ports, struct netdev *port)
 {
-    static const struct mac_address none;
     const struct mac_address *mac = &ports->macs[port->id];
 
-    if (port->state != NETDEV_FAILED && memcmp(mac, &none, sizeof(none)) != 0)
-        port->ops->want_mac_addr(port, *mac);
+    if (netdev_mac_is_station(mac))
+        netdev_want_mac(port, *mac);
+    netdev_want_filter(port, ports->promisc, ports->allmulti);
 }
 
 /* A refilled slot gets its old port, another one the next number. Nothing is being opened if there is
  * no room. */
 static void begin_plug(struct ports *ports, const struct pci_device *pci)
 {
-    /* No VLANs: the words were for ports that were there at the start. */
-    const struct virtio_net_options options = options_of(ports, false);
+    const struct virtio_net_options options = options_of(ports);
     const unsigned id = ports->assembly->port_count;
 
     ports->opening = port_of(ports, pci);
@@ -210,16 +207,13 @@ static bool end_plug(struct ports *ports)
     const bool is_new = port->id == assembly->port_count;
 
     ports->opening = NULL;
-    if (is_new)
+    if (is_new) {
         assembly->ports[port->id] = port;
-    else if (port->state != NETDEV_FOUND)
+        apply_wanted(ports, port);
+    } else if (port->state != NETDEV_STARTING) {
         return false; /* as it was before */
-    apply_mac(ports, port);
-    if (!assembly_plug(assembly, port->id, memory_available()))
-        return false;
-    if (is_new && port->state != NETDEV_FAILED)
-        port->ops->want_filter(port, ports->promisc, ports->allmulti);
-    return true;
+    }
+    return assembly_plug(assembly, port->id, memory_available());
 }
 
 /* As far as it goes without waiting. True if there are other ports. */
@@ -278,8 +272,7 @@ static void look_for_vanished(struct ports *ports)
         const struct netdev *port = ports->assembly->ports[i];
         struct pci_device *pci = &ports->functions[ports->of_port[i] - ports->functions];
         struct pci_device found = *pci;
-        if ((port->state != NETDEV_RESETTING && port->state != NETDEV_RETIRED) ||
-            is_same(ports, pci))
+        if (port->state != NETDEV_RESETTING || is_same(ports, pci))
             continue;
         forget(ports, pci, "vanished");
         if (pci_read_function(&found))

@@ -19,12 +19,11 @@
 #define PORTS_FUNCTIONS_MAX 256
 
 struct ports {
-    struct assembly *assembly;         /* the caller's: where ports are put in */
-    enum settings_transport transport; /* the caller's wish, as the next seven */
-    bool vlans[NETDEV_PORTS_MAX];      /* by number: VLANs will be added once it is started */
-    bool promisc, allmulti;            /* for a port that comes later */
-    bool offloads;                     /* may be taken */
-    uint32_t rx_ring, tx_ring;         /* descriptors, as in virtio_net_options */
+    struct assembly *assembly;                 /* the caller's: where ports are put in */
+    enum settings_transport transport;         /* the caller's wish, as the next six */
+    bool promisc, allmulti;                    /* for a port that comes later */
+    bool offloads;                             /* may be taken */
+    uint32_t rx_ring, tx_ring;                 /* descriptors, as in virtio_net_options */
     struct mac_address macs[NETDEV_PORTS_MAX]; /* … by number; zero: the device's own */
     struct virtio_net *spares; /* for such ports, as nothing comes from the heap later */
     unsigned spare_count;

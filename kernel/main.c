@@ -182,8 +182,6 @@ static void apply_options(void)
     ports.rx_ring = config.rx_ring;
     ports.tx_ring = config.tx_ring;
     assembly.mergeable = config.mergeable;
-    for (size_t i = 0; i < config.vlan_count; i++)
-        ports.vlans[config.vlans[i].port] = true;
 }
 
 /* What of the memory that is there now may go into buffers. */
@@ -215,28 +213,22 @@ static struct mac_address mac_of(const struct config_mac *word)
     return mac;
 }
 
-static void apply_filters(struct netdev *port)
-{
-    for (size_t i = 0; i < config.accept_count; i++) {
-        if (config.accepts[i].port == port->id)
-            port->ops->add_address(port, mac_of(&config.accepts[i]));
-    }
-    for (size_t i = 0; i < config.vlan_count; i++) {
-        if (config.vlans[i].port == port->id)
-            port->ops->add_vlan(port, (uint16_t)config.vlans[i].id);
-    }
-}
-
-/* What the command line asks of a port. Each refusal is a `warn`, and the port goes on. */
-static void apply_settings(struct netdev *port)
+/* What the command line wants of a port. The port's device is brought to it once it runs. */
+static void apply_wanted(struct netdev *port)
 {
     for (size_t i = 0; i < config.mac_count; i++) {
         if (config.macs[i].port == port->id)
-            port->ops->set_mac_addr(port, mac_of(&config.macs[i]));
+            netdev_want_mac(port, mac_of(&config.macs[i]));
     }
-    if (port->ops->set_promisc(port, config.promisc) || config.allmulti)
-        port->ops->set_allmulti(port, config.allmulti);
-    apply_filters(port);
+    netdev_want_filter(port, config.promisc, config.allmulti);
+    for (size_t i = 0; i < config.accept_count; i++) {
+        if (config.accepts[i].port == port->id)
+            netdev_want_address(port, mac_of(&config.accepts[i]));
+    }
+    for (size_t i = 0; i < config.vlan_count; i++) {
+        if (config.vlans[i].port == port->id)
+            netdev_want_vlan(port, (uint16_t)config.vlans[i].id);
+    }
 }
 
 /* Words about ports that there are not: after the first few they are only counted. */
@@ -276,13 +268,24 @@ static void warn_of_missing_ports(void)
                   assembly.port_count);
 }
 
-static void apply_all_settings(void)
+static void apply_all_wanted(void)
+{
+    for (unsigned i = 0; i < assembly.port_count; i++)
+        apply_wanted(assembly.ports[i]);
+    warn_of_missing_ports();
+}
+
+/* Until every device is as the command line wants it, or has refused. A command is given up after a
+ * second. */
+static void settle_ports(void)
 {
     for (unsigned i = 0; i < assembly.port_count; i++) {
-        if (assembly.ports[i]->state == NETDEV_RUNNING)
-            apply_settings(assembly.ports[i]);
+        struct netdev *const port = assembly.ports[i];
+        while (port->state == NETDEV_UP && !port->settled) {
+            port->ops->service(port, clock_ns());
+            clock_relax();
+        }
     }
-    warn_of_missing_ports();
 }
 
 /*
@@ -319,11 +322,12 @@ static void bring_up_ports(void)
     _Static_assert(sizeof(config.wire) <= sizeof(assembly.wire), "any wire= must fit");
     apply_options();
     ports_find(&ports, &assembly);
+    apply_all_wanted();
     assembly.memory = memory_for_buffers();
     assembly_plan(&assembly, config.wire, reflect);
     allot_memory();
     assembly_start(&assembly);
-    apply_all_settings();
+    settle_ports();
     assembly_settle(&assembly);
     if (!warn_of_cards_out_of_reach() && assembly_usable(&assembly) < (reflect ? 1 : 2))
         log_event(LOG_WARN, "warn",

@@ -10,7 +10,7 @@
 
 static bool is_usable(const struct netdev *port)
 {
-    return port->state != NETDEV_FAILED;
+    return port->state != NETDEV_DOWN;
 }
 
 static void plan_wiring(struct assembly *assembly, const char *wire, bool reflect)
@@ -101,7 +101,7 @@ static void negotiate_all(struct assembly *assembly)
     const unsigned usable = assembly_usable(assembly);
 
     for (unsigned i = 0; i < assembly->port_count; i++)
-        if (assembly->ports[i]->state == NETDEV_FOUND)
+        if (assembly->ports[i]->state == NETDEV_STARTING)
             negotiate(assembly, i, assembly->memory / usable);
 }
 
@@ -163,31 +163,28 @@ static struct lane *lane_towards(struct assembly *assembly, unsigned port)
     return &assembly->lanes[port];
 }
 
-/* What the lanes that start and end at `port` want of it. */
-static struct netdev_setup setup_of(struct assembly *assembly, unsigned port)
+/* Brings the port to the lanes that start and end there. */
+static void start(struct assembly *assembly, unsigned id)
 {
-    struct lane *const lane = &assembly->lanes[port], *const towards = lane_towards(assembly, port);
-
-    assembly->offloads[port] = offloads_of_lane(assembly, port);
-    return (struct netdev_setup){
+    struct lane *const lane = &assembly->lanes[id], *const towards = lane_towards(assembly, id);
+    struct netdev *const port = assembly->ports[id];
+    const struct netdev_setup setup = {
         .rx_queues = 1,
         .tx_queues = 1,
-        .rx = {{.pool = &lane->pool,
-                .buffers = assembly->rx_buffers[port],
-                .payload_max = lane->payload_max,
-                .offloads = assembly->offloads[port]}},
+        .rx = {{.pool = &lane->pool, .buffers = assembly->rx_buffers[id]}},
         .tx = {{.pool = &towards->pool, .from = towards->rx}},
     };
+
+    port->wanted.payload_max = lane->payload_max;
+    port->wanted.offloads = offloads_of_lane(assembly, id);
+    port->ops->start(port, &setup);
 }
 
 void assembly_start(struct assembly *assembly)
 {
-    for (unsigned i = 0; i < assembly->port_count; i++) {
-        if (assembly->port_lanes[i] == NULL)
-            continue;
-        const struct netdev_setup setup = setup_of(assembly, i);
-        assembly->ports[i]->ops->start(assembly->ports[i], &setup);
-    }
+    for (unsigned i = 0; i < assembly->port_count; i++)
+        if (assembly->port_lanes[i] != NULL)
+            start(assembly, i);
 }
 
 void assembly_settle(struct assembly *assembly)
@@ -198,7 +195,7 @@ void assembly_settle(struct assembly *assembly)
             set_lane_output(assembly, i);
         else
             assembly->port_lanes[i] = NULL;
-        assembly->ports[i]->ops->report(assembly->ports[i]);
+        netdev_report(assembly->ports[i]);
     }
 }
 
@@ -223,28 +220,14 @@ static void apply_wiring(struct assembly *assembly)
             set_lane_output(assembly, i);
     }
     /* Only now: a port asks which lane leads to it, and all of them have been aimed. */
-    for (unsigned i = 0; i < assembly->port_count; i++) {
-        struct netdev *const port = assembly->ports[i];
-        if (assembly->port_lanes[i] == NULL)
-            continue;
-        const struct netdev_setup setup = setup_of(assembly, i);
-        if (port->state == NETDEV_PROBED)
-            port->ops->start(port, &setup);
-        else
-            port->ops->rewire(port, &setup);
-    }
+    assembly_start(assembly);
 }
 
 void assembly_refresh(struct assembly *assembly)
 {
-    for (unsigned i = 0; i < assembly->port_count; i++) {
-        struct netdev *const port = assembly->ports[i];
-        if (assembly->port_lanes[i] == NULL ||
-            assembly->offloads[i] == offloads_of_lane(assembly, i))
-            continue;
-        const struct netdev_setup setup = setup_of(assembly, i);
-        port->ops->rewire(port, &setup);
-    }
+    for (unsigned i = 0; i < assembly->port_count; i++)
+        if (assembly->port_lanes[i] != NULL)
+            assembly->ports[i]->wanted.offloads = offloads_of_lane(assembly, i);
 }
 
 void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect)
@@ -272,7 +255,7 @@ bool assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory)
     if (id == assembly->port_count)
         assembly->port_count++;
     plan_wiring(assembly, assembly->wire, assembly->reflect);
-    if (port->state == NETDEV_FOUND && !negotiate(assembly, id, memory) && is_usable(port)) {
+    if (port->state == NETDEV_STARTING && !negotiate(assembly, id, memory) && is_usable(port)) {
         apply_wiring(assembly); /* the old device is gone, and the new one is not taken */
         return false;
     }
@@ -284,7 +267,7 @@ bool assembly_plug(struct assembly *assembly, unsigned id, uint64_t memory)
         assembly->port_lanes[id] = NULL;
         apply_wiring(assembly);
     }
-    port->ops->report(port);
+    netdev_report(port);
     assembly_report_wires(assembly);
     return true;
 }

@@ -5,7 +5,7 @@
  *
  * A buffer belongs to the pool of one lane for ever. It may lie in the rx ring of that lane's port,
  * or in the tx ring of the port that the lane leads to; whatever happens to these ports, it comes
- * back to its own pool and to no other (net/netdev.h says what `rewire` does for that).
+ * back to its own pool and to no other (net/netdev.h says what `start` does for that).
  */
 #ifndef NET_ASSEMBLY_H
 #define NET_ASSEMBLY_H
@@ -30,13 +30,12 @@ struct assembly {
     struct lane lanes[NETDEV_PORTS_MAX];       /* of the port of the same number */
     struct lane *port_lanes[NETDEV_PORTS_MAX]; /* the same; NULL: out of service, no lane */
     uint32_t rx_buffers[NETDEV_PORTS_MAX];     /* that the lane may post */
-    uint32_t offloads[NETDEV_PORTS_MAX];       /* as the port was told that its frames may want */
 };
 
 /*
  * Step 1, ports found: pairs them by `wire` (net/wiring.h has its form) with forward_wire between
  * them, or with `reflect` leads every port back to itself with forward_reflect. Then negotiates with
- * those that are NETDEV_FOUND: a port gets no more offloads than the one that its lane leads to can
+ * those that are NETDEV_STARTING: a port gets no more offloads than the one that its lane leads to can
  * send on, and frames as large as assembly->memory allows.
  */
 void assembly_plan(struct assembly *assembly, const char *wire, bool reflect);
@@ -66,7 +65,7 @@ void assembly_rewire(struct assembly *assembly, const char *wire, bool reflect);
 
 /*
  * Later, between two rounds: port `id` has a device again, or is new (then `id` is port_count, and
- * the caller has set ports[id]), and is NETDEV_FOUND; or it is new and has failed, and only takes
+ * the caller has set ports[id]), and is NETDEV_STARTING; or it is new and has failed, and only takes
  * its number. It is wired as the rules in force say, which
  * moves no other pair; it gets a lane and, out of `memory` bytes, a pool if it has none; and it is
  * started. Ends with `port` and `wires` events, or with its `error`. The loop must be told of the

@@ -17,7 +17,7 @@ static void reflect(const struct lane *lane, uint8_t *destination)
     struct mac_address answer;
 
     if (destination[0] & GROUP_ADDRESS)
-        answer = lane->rx->ops->get_mac_addr(lane->rx);
+        answer = lane->rx->mac;
     else
         memcpy(answer.bytes, destination, sizeof(answer));
     memcpy(destination, source, sizeof(answer));

@@ -1,6 +1,8 @@
 /* One round of a lane, and the admission that odd frames pass before any function sees them. */
 #include "net/lane.h"
 
+#include <machine/clock.h>
+
 #include "net/ethernet.h"
 
 static uint32_t payload_max_towards(const struct netdev *tx)
@@ -28,7 +30,8 @@ void lane_follow_mtu(struct lane *lane)
     if (payload_max == lane->payload_max)
         return;
     lane->payload_max = payload_max;
-    lane->rx->ops->set_payload_max(lane->rx, lane->rx_queue, payload_max);
+    lane->rx->wanted.payload_max = payload_max;
+    lane->rx->ops->service(lane->rx, clock_ns()); /* before the next frame */
 }
 
 const char *drop_reason_name(enum drop_reason reason)
@@ -92,7 +95,7 @@ static __attribute__((noinline)) void admit_each(struct lane *lane, struct batch
 /* How many frames the lane may take in, as the port says that they are to leave by. */
 static __attribute__((noinline)) uint32_t ask_for_room(struct lane *lane)
 {
-    return lane->tx->ops->tx_room(lane->tx, lane->tx_queue, BURST);
+    return lane->tx->ops->room(lane->tx, lane->tx_queue, BURST);
 }
 
 /*
@@ -113,13 +116,13 @@ uint32_t lane_run(struct lane *lane)
     /* No more is taken in than can leave: under overload frames wait in the rx ring, where the host
      * sees that it is full, and are not taken and lost here. */
     uint32_t room = room_of(lane);
-    const uint32_t taken = netdev_rx_batch(lane->rx, lane->rx_queue, &batch, room);
+    const uint32_t taken = netdev_rx(lane->rx, lane->rx_queue, &batch, room);
     if (taken == 0)
         return 0;
     if (__builtin_expect(batch.needs_check, 0))
         admit_each(lane, &batch);
     lane->forward(lane, &batch);
-    uint32_t sent = netdev_tx_batch(lane->tx, lane->tx_queue, &batch);
+    uint32_t sent = netdev_tx(lane->tx, lane->tx_queue, &batch);
     ensure(sent == batch.count); /* tx_room has promised it, and nobody else sends there */
     return taken;
 }
@@ -127,15 +130,15 @@ uint32_t lane_run(struct lane *lane)
 bool lane_arm(struct lane *lane)
 {
     const bool has_room = room_of(lane) != 0;
+    bool work = false;
 
     /* Buffers that the rx ring may lack come back from the tx ring. */
-    if ((!has_room || lane->pool.count < BURST) && lane->tx->ops->arm_tx(lane->tx, lane->tx_queue))
-        return true;
-    return has_room && lane->rx->ops->arm_rx(lane->rx, lane->rx_queue);
+    if (!has_room || lane->pool.count < BURST)
+        work = lane->tx->ops->arm(lane->tx, lane->tx_queue, NETDEV_TX);
+    return lane->rx->ops->arm(lane->rx, lane->rx_queue, has_room ? NETDEV_RX : 0) || work;
 }
 
 void lane_disarm(struct lane *lane)
 {
-    lane->rx->ops->disarm_rx(lane->rx, lane->rx_queue);
-    lane->tx->ops->disarm_tx(lane->tx, lane->tx_queue);
+    lane->rx->ops->disarm(lane->rx, lane->rx_queue);
 }

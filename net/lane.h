@@ -45,7 +45,7 @@ void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_
 
 /*
  * Lets the lane lead to `tx` with `forward` from now on; pool and counters stay. What it has sent is
- * with the port it led to before (net/netdev.h, rewire). Between two rounds.
+ * with the port it led to before (net/netdev.h, start). Between two rounds.
  */
 void lane_set_output(struct lane *lane, struct netdev *tx, forward_fn *forward);
 
@@ -64,7 +64,7 @@ uint32_t lane_run(struct lane *lane);
  */
 bool lane_arm(struct lane *lane);
 
-/* After the sleep: no interrupts any more. */
+/* After the sleep: no interrupts from its rx port any more, in either direction. */
 void lane_disarm(struct lane *lane);
 
 /* Counts one frame as discarded for `reason` and returns its buffer to the lane. Data path. */

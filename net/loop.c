@@ -7,8 +7,6 @@
 #include <machine/log.h>
 #include <machine/power.h>
 
-#include "net/monitor.h"
-
 /*
  * How often housekeeping looks round: the console, the ports (which look at their devices more
  * seldom), the stats event. A 16550 at 115200 baud sends its FIFO of 16 bytes in 1.4 ms;
@@ -112,8 +110,8 @@ static void housekeeping(struct loop *loop, uint64_t now)
     for (unsigned i = 0; i < loop->lane_count; i++)
         lane_follow_mtu(loop->lanes[i]);
     report_when_due(loop);
-    if (loop->monitor != NULL)
-        monitor_service(loop->monitor);
+    if (loop->serve != NULL)
+        loop->serve(loop->server);
     feed_when_due(loop, now);
     loop->ending = power_requested();
     if ((int64_t)(now - loop->leave_cycles) < 0)
@@ -135,15 +133,10 @@ static bool arm_lanes(struct loop *loop)
     return work;
 }
 
-/*
- * First takes back what was announced before, of all ports, since two lanes may ask the same one. That
- * order, request, fence, look (drivers/virtio/virtqueue.h), is what no wake-up is lost by: so the
- * last look comes behind a fence that holds everywhere.
- */
+/* Arm, fence, look: in this order no wake-up is lost (drivers/virtio/virtqueue.h). The last look comes
+ * behind a fence that holds everywhere. */
 static bool arm(struct loop *loop)
 {
-    for (unsigned i = 0; i < loop->port_count; i++)
-        loop->ports[i]->ops->acknowledge(loop->ports[i]);
     if (arm_lanes(loop))
         return true;
     interrupt_fence();
@@ -173,7 +166,7 @@ static uint64_t tick(const struct loop *loop)
         return loop->idle.short_tick;
     for (unsigned i = 0; i < loop->port_count; i++) {
         const struct netdev *const port = loop->ports[i];
-        if ((port->state == NETDEV_RUNNING && !port->announces) || port->ops->hurries(port))
+        if ((port->state == NETDEV_UP && !port->can_interrupt) || port->hurries)
             return loop->idle.short_tick;
     }
     const uint64_t stats = until_stats(loop);
@@ -185,7 +178,7 @@ static bool announced_work(struct loop *loop)
 {
     for (unsigned i = 0; i < loop->lane_count; i++) {
         struct lane *const lane = loop->lanes[i];
-        if (lane->rx->announces && lane->tx->announces && lane_arm(lane))
+        if (lane->rx->can_interrupt && lane->tx->can_interrupt && lane_arm(lane))
             return true;
     }
     return false;
@@ -246,12 +239,17 @@ bool loop_run(struct loop *loop)
     return !loop->ending;
 }
 
-static uint32_t pending(struct loop *loop)
+/* Frames that the ports have taken over and their devices have not sent. */
+static uint32_t unsent_frames(struct loop *loop)
 {
+    struct netdev_description is;
     uint32_t sum = 0;
 
-    for (unsigned i = 0; i < loop->port_count; i++)
-        sum += loop->ports[i]->ops->tx_pending(loop->ports[i]);
+    for (unsigned i = 0; i < loop->port_count; i++) {
+        loop->ports[i]->ops->service(loop->ports[i], clock_ns());
+        loop->ports[i]->ops->describe(loop->ports[i], &is);
+        sum += is.tx_unsent;
+    }
     return sum;
 }
 
@@ -262,7 +260,7 @@ uint32_t loop_close(struct loop *loop)
 
     /* A frame that a lane has taken in lies in a tx ring before the round is over, so there is
      * nothing else to wait for. */
-    while ((unsent = pending(loop)) != 0 && clock_ns() - start < DRAIN_NS)
+    while ((unsent = unsent_frames(loop)) != 0 && clock_ns() - start < DRAIN_NS)
         clock_relax();
     report(loop);
     return unsent;

@@ -11,8 +11,6 @@
 #include "net/stats.h"
 #include "net/watchdog.h"
 
-struct monitor;
-
 /* Made before `ready`, not changed while a round runs. */
 struct loop {
     unsigned lane_count;
@@ -34,8 +32,9 @@ struct loop {
     struct watchdog *watchdog; /* NULL: none */
     uint64_t feed_due;         /* when it is fed next, in clock_cycles */
     uint64_t feed_period;
-    struct monitor *monitor; /* NULL: nobody is asked anything */
-    bool ending;             /* the machine is to end: power_requested() has said so */
+    void (*serve)(void *server); /* called in housekeeping: the monitor; NULL: nobody */
+    void *server;
+    bool ending; /* the machine is to end: power_requested() has said so */
 };
 
 /*

@@ -8,7 +8,6 @@
 #include <machine/log.h>
 
 #include "net/monitor_internal.h"
-#include "net/wiring.h"
 
 #define BLANKS " \t"
 
@@ -81,13 +80,25 @@ static const char *const phrases[] = {
     NULL,
 };
 
+static void serve(void *monitor)
+{
+    monitor_service(monitor);
+}
+
 void monitor_init(struct monitor *monitor, struct assembly *assembly, struct loop *loop,
                   const struct monitor_machine *machine)
 {
-    *monitor = (struct monitor){.assembly = assembly, .loop = loop, .machine = *machine};
+    *monitor = (struct monitor){
+        .commands = commands,
+        .command_count = COMMANDS,
+        .assembly = assembly,
+        .loop = loop,
+        .machine = *machine,
+    };
     for (unsigned i = 0; i < CONSOLE_CHANNELS; i++)
         monitor->sessions[i].channel = i;
-    loop->monitor = monitor;
+    loop->serve = serve;
+    loop->server = monitor;
     console_set_phrases(phrases);
 }
 
@@ -98,34 +109,6 @@ static const struct monitor_command *find_command(const char *name)
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
     return NULL;
-}
-
-const struct monitor_command *monitor_command(unsigned number)
-{
-    return number < COMMANDS ? &commands[number] : NULL;
-}
-
-const char *monitor_argument(const struct monitor_session *session, unsigned number)
-{
-    return number < session->word_count ? session->words[number] : NULL;
-}
-
-bool monitor_refuse(const struct monitor_session *session, const char *word, const char *accepted)
-{
-    log_event(LOG_REPORT, "error", "reason=bad-argument command=%s word=%s accepted=%s",
-              session->command->name, log_quote(word).text, log_quote(accepted).text);
-    return false;
-}
-
-bool monitor_port(const struct monitor *monitor, const char *word, unsigned *port)
-{
-    const int found =
-        wiring_find_port(monitor->assembly->ports, monitor->assembly->port_count, word);
-
-    if (found < 0)
-        return false;
-    *port = (unsigned)found;
-    return true;
 }
 
 /* Cuts session->line into words; those beyond the last place are not needed to find it wrong. */

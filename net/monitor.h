@@ -52,13 +52,16 @@ struct monitor_session {
 };
 
 struct monitor {
+    const struct monitor_command *commands; /* the table */
+    unsigned command_count;
     struct assembly *assembly; /* the caller's */
     struct loop *loop;
     struct monitor_machine machine;
     struct monitor_session sessions[CONSOLE_CHANNELS];
 };
 
-/* Prepares `monitor` to be asked about `assembly` and `loop`, which outlive it. Start-up only. */
+/* Prepares `monitor` to be asked about `assembly` and `loop`, which outlive it; `loop` serves it from then
+ * on. Start-up only. */
 void monitor_init(struct monitor *monitor, struct assembly *assembly, struct loop *loop,
                   const struct monitor_machine *machine);
 

@@ -1,9 +1,10 @@
 /*
  * Inside the monitor: the table of commands.
  *
- *     monitor.c             sessions: a line to words, words to a command, its answer step by step
- *     monitor_show.c   commands that tell
+ *     monitor.c          a line to words, words to a command, its answer step by step
+ *     monitor_show.c     commands that show something
  *     monitor_set.c      commands that change something
+ *     monitor_session.c  what both need of the session
  */
 #ifndef NET_MONITOR_INTERNAL_H
 #define NET_MONITOR_INTERNAL_H
@@ -28,8 +29,10 @@ struct monitor_command {
     void (*tell)(struct monitor *monitor, struct monitor_session *session);
 };
 
+/* ---- monitor_session.c ---- */
+
 /* All commands, by number; NULL behind the last. */
-const struct monitor_command *monitor_command(unsigned number);
+const struct monitor_command *monitor_command(const struct monitor *monitor, unsigned number);
 
 /* Queues `error reason=bad-argument` for `word`, which is wrong in this session's command. Returns
  * false, so that it can be returned. */

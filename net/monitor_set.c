@@ -34,18 +34,13 @@ static void want_mac(struct monitor *monitor, const struct settings *now)
                   now->mac_port, monitor->assembly->port_count);
         return;
     }
-    struct netdev *port = monitor->assembly->ports[now->mac_port];
-    if (port->state != NETDEV_FAILED)
-        port->ops->want_mac_addr(port, mac);
+    netdev_want_mac(monitor->assembly->ports[now->mac_port], mac);
 }
 
 static void want_filter(struct monitor *monitor, const struct settings *now)
 {
-    for (unsigned i = 0; i < monitor->assembly->port_count; i++) {
-        struct netdev *port = monitor->assembly->ports[i];
-        if (port->state != NETDEV_FAILED)
-            port->ops->want_filter(port, now->promisc, now->allmulti);
-    }
+    for (unsigned i = 0; i < monitor->assembly->port_count; i++)
+        netdev_want_filter(monitor->assembly->ports[i], now->promisc, now->allmulti);
 }
 
 static bool change(struct monitor *monitor, const struct monitor_session *session,
@@ -158,11 +153,8 @@ bool monitor_begin_reset(struct monitor *monitor, struct monitor_session *sessio
     if (!monitor_port(monitor, word, &number))
         return monitor_refuse(session, word, MONITOR_PORT_ACCEPTED);
     struct netdev *port = monitor->assembly->ports[number];
-    console_address_all();
-    if (port->ops->reset(port))
-        return true;
-    console_address(session->channel);
-    return monitor_refuse(session, word, "a port that is in service, or retired");
+    return netdev_want_reset(port) ||
+           monitor_refuse(session, word, "a port that is in service, or retired");
 }
 
 bool monitor_begin_json(struct monitor *monitor, struct monitor_session *session)

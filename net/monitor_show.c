@@ -31,13 +31,12 @@ bool monitor_begin_help(struct monitor *monitor, struct monitor_session *session
 {
     const char *name = monitor_argument(session, 1);
 
-    (void)monitor;
-    while (monitor_command(session->end) != NULL)
+    while (monitor_command(monitor, session->end) != NULL)
         session->end++;
     if (name == NULL)
         return true;
     for (; session->next < session->end; session->next++) {
-        if (strcmp(monitor_command(session->next)->name, name) != 0)
+        if (strcmp(monitor_command(monitor, session->next)->name, name) != 0)
             continue;
         session->end = session->next + 1;
         return nothing_behind(session, 2);
@@ -47,9 +46,8 @@ bool monitor_begin_help(struct monitor *monitor, struct monitor_session *session
 
 void monitor_tell_help(struct monitor *monitor, struct monitor_session *session)
 {
-    const struct monitor_command *command = monitor_command(session->next);
+    const struct monitor_command *command = monitor_command(monitor, session->next);
 
-    (void)monitor;
     log_event(LOG_REPORT, "help", "command=%s arguments=%s purpose=%s", command->name,
               log_quote(command->arguments).text, log_quote(command->purpose).text);
 }
@@ -78,53 +76,24 @@ bool monitor_begin_ports(struct monitor *monitor, struct monitor_session *sessio
            begin_port(monitor, session, monitor_argument(session, 1), MONITOR_PORT_ACCEPTED);
 }
 
-static const char *state_name(enum netdev_state state)
-{
-    switch (state) {
-    case NETDEV_PROBING:
-        return "probing";
-    case NETDEV_FOUND:
-        return "found";
-    case NETDEV_PROBED:
-        return "probed";
-    case NETDEV_RUNNING:
-        return "running";
-    case NETDEV_DRAINING:
-        return "draining";
-    case NETDEV_RESETTING:
-        return "resetting";
-    case NETDEV_RETIRED:
-        return "retired";
-    case NETDEV_HALTED:
-        return "halted";
-    case NETDEV_UNPLUGGED:
-        return "unplugged";
-    default:
-        return "failed";
-    }
-}
-
 void monitor_tell_port(struct monitor *monitor, struct monitor_session *session)
 {
     const struct netdev *port = monitor->assembly->ports[session->next];
-    const struct mac_address mac = port->ops->get_mac_addr(port);
-    const uint32_t speed = port->ops->get_link_speed(port);
-    struct netdev_status status;
-    char features[NETDEV_FEATURES_TEXT], speed_text[12] = "unknown";
+    const uint8_t *const mac = port->mac.bytes;
+    struct netdev_description is;
+    char speed[12] = "unknown";
 
-    port->ops->read_status(port, &status);
-    port->ops->features_text(port, features);
-    if (speed != 0)
-        snprintf(speed_text, sizeof(speed_text), "%u", speed);
+    port->ops->describe(port, &is);
+    if (is.speed != 0)
+        snprintf(speed, sizeof(speed), "%u", is.speed);
     log_event(LOG_REPORT, "ports",
               "port=%u address=%s driver=%s transport=%s state=%s link=%s speed=%s "
               "mac=%02x:%02x:%02x:%02x:%02x:%02x mtu=%u rx_size=%u rx_filled=%u tx_size=%u "
               "tx_filled=%u features=%s",
-              port->id, port->address, port->ops->driver, status.transport, state_name(port->state),
-              port->ops->get_link_up(port) ? "up" : "down", speed_text, mac.bytes[0], mac.bytes[1],
-              mac.bytes[2], mac.bytes[3], mac.bytes[4], mac.bytes[5],
-              port->mtu != 0 ? port->mtu : ETHERNET_MTU, port->rx_size, status.rx_filled,
-              port->tx_size, status.tx_filled, features);
+              port->id, port->address, port->ops->driver, is.transport, port->reason,
+              port->link_up ? "up" : "down", speed, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
+              port->mtu != 0 ? port->mtu : ETHERNET_MTU, port->rx_size, is.rx_filled, port->tx_size,
+              is.tx_filled, is.features_text);
 }
 
 void monitor_tell_lane(struct monitor *monitor, struct monitor_session *session)
@@ -221,10 +190,10 @@ static uint32_t in_tx_rings(const struct assembly *assembly, const struct pool *
     uint32_t sum = 0;
 
     for (unsigned i = 0; i < assembly->port_count; i++) {
-        struct netdev_status status;
-        assembly->ports[i]->ops->read_status(assembly->ports[i], &status);
-        if (status.tx_pool == pool)
-            sum += status.tx_buffers;
+        struct netdev_description is;
+        assembly->ports[i]->ops->describe(assembly->ports[i], &is);
+        if (is.tx_pool == pool)
+            sum += is.tx_buffers;
     }
     return sum;
 }
@@ -233,14 +202,13 @@ static void tell_pool(const struct assembly *assembly, const struct lane *lane)
 {
     const struct pool *pool = &lane->pool;
     const uint32_t in_tx = in_tx_rings(assembly, pool);
-    struct netdev_status status;
+    struct netdev_description is;
 
-    lane->rx->ops->read_status(lane->rx, &status);
-    const int64_t missing =
-        (int64_t)pool->capacity - pool->count - status.rx_filled - (int64_t)in_tx;
+    lane->rx->ops->describe(lane->rx, &is);
+    const int64_t missing = (int64_t)pool->capacity - pool->count - is.rx_filled - (int64_t)in_tx;
     log_event(LOG_REPORT, "memory",
               "port=%u buffers=%u frame_max=%u in_pool=%u in_rx_ring=%u in_tx_ring=%u missing=%lld",
-              lane->rx->id, pool->capacity, pool->frame_max, pool->count, status.rx_filled, in_tx,
+              lane->rx->id, pool->capacity, pool->frame_max, pool->count, is.rx_filled, in_tx,
               (long long)missing);
 }
 

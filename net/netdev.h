@@ -52,7 +52,7 @@ struct mac_address {
     uint8_t bytes[ETHERNET_ADDRESS_SIZE];
 };
 
-/* Counted since start, frames and frame bytes (without FCS and device header). */
+/* Counted since start, frames and frame bytes (without FCS and device header). Never reset. */
 struct netdev_stats {
     uint64_t rx_packets; /* frames handed to the lane */
     uint64_t rx_bytes;
@@ -67,22 +67,61 @@ struct netdev_stats {
     uint64_t doorbell_rescues; /* doorbells that were missing, and were rung by `service` */
 };
 
-/* Where a port's buffers are, and how its device is reached. */
-struct netdev_status {
-    const char *transport;      /* static text */
-    uint32_t rx_filled;         /* buffers that the device has, to receive into */
-    uint32_t tx_filled;         /* frames that have not come back from it, */
-    uint32_t tx_buffers;        /* and buffers: more where frames lie in several */
-    const struct pool *tx_pool; /* where the latter will return to; NULL: never started */
+/* What `describe` tells. Texts are static. */
+struct netdev_description {
+    const char *transport;                    /* how the device is reached */
+    const char *duplex;                       /* "full", "half", "unknown" */
+    const char *interrupt;                    /* how it interrupts: "message", "line", "none" */
+    uint32_t speed;                           /* Mbit/s; 0: unknown */
+    uint64_t features;                        /* that were negotiated */
+    char features_text[NETDEV_FEATURES_TEXT]; /* their names, with commas, or "none" */
+    uint32_t rx_descriptors, tx_descriptors;  /* of the rings */
+    uint32_t rx_filled;                       /* buffers that the device has, to receive into */
+    uint32_t tx_filled;                       /* frames that have not come back from it, */
+    uint32_t tx_buffers;                      /* and buffers: more where frames lie in several */
+    uint32_t tx_unsent; /* of the frames: those that the device has not sent yet; 0 for a port
+                                 * out of service */
+    const struct pool *tx_pool; /* where its buffers will return to; NULL: never started */
+};
+
+/* Addresses of one kind, stations' or groups'. */
+struct netdev_addresses {
+    uint32_t count;
+    struct mac_address macs[NETDEV_FILTER_MAX];
+};
+
+/* What has changed in it, as a set: netdev_wanted.changed. */
+#define NETDEV_WANT_FILTER 0x01u
+#define NETDEV_WANT_MAC 0x02u
+#define NETDEV_WANT_ADDRESSES 0x04u
+#define NETDEV_WANT_VLANS 0x08u
+#define NETDEV_WANT_RESET 0x10u /* of the device, where can_reset says so */
+
+/*
+ * What is wanted of a port. Whoever wants something writes it here, by the functions netdev_want_…,
+ * and `service` brings the device to it: at the start, after a change, and after each reset. What the
+ * device cannot do, or refuses, is a `warn`.
+ */
+struct netdev_wanted {
+    uint32_t changed;       /* since `service` has looked, which clears it */
+    bool filter;            /* promisc and allmulti are to be given to the device */
+    bool promisc, allmulti; /* receive all frames; all multicast frames */
+    struct mac_address mac; /* a station's; zero: the device's own */
+    struct netdev_addresses stations, groups; /* received besides the port's own */
+    uint32_t vlan_count;
+    uint16_t vlans[NETDEV_FILTER_MAX]; /* whose tags are received; none is ever taken back */
+
+    /* Followed without being marked in `changed`. */
+    uint32_t payload_max; /* bytes; a batch with a frame that has more is marked for checking */
+    uint32_t offloads;    /* that frames may come in with: the port cuts back to these, but takes
+                           * none in addition before it is negotiated with again */
 };
 
 /* What a lane wants of its rx queue. */
 struct netdev_rx_setup {
-    struct pool *pool;    /* where buffers come from */
-    uint32_t buffers;     /* to post to the device, at most rx_size */
-    uint32_t payload_max; /* bytes; a batch with a frame that has more is marked as odd */
-    uint32_t offloads; /* that frames may come in with from now on: the port cuts back to these, */
-};                     /* but takes none in addition before it is negotiated with again */
+    struct pool *pool; /* where buffers come from; always the same one */
+    uint32_t buffers;  /* to post to the device, at most rx_size */
+};
 
 /* What a lane wants of its tx queue. */
 struct netdev_tx_setup {
@@ -98,72 +137,59 @@ struct netdev_setup {
     struct netdev_tx_setup tx[NETDEV_QUEUES_MAX];
 };
 
+/* The directions of `arm`. */
+#define NETDEV_RX 0x1u
+#define NETDEV_TX 0x2u
+
 struct netdev;
 
+/* The functions of a driver. Those that say so are for the data path, the others for between two rounds.
+ * None ever waits but negotiate and start, at the start. */
 struct netdev_ops {
     const char *driver; /* driver= of the port event */
 
     /*
-     * From NETDEV_FOUND to NETDEV_PROBED: agrees with the device on how it is used. Frames may come
-     * in with `offloads` and no others, and its buffers may be for frames of up to `frame_max`
-     * bytes (at least NETDEV_FRAME_USUAL); what becomes of both stands in rx_offloads and frame_max
-     * then. Returns false after an `error` event: NETDEV_FAILED, or the state of before where a new
-     * device was to take the place of one that went. Not for the data path.
+     * Agrees with a device that is NETDEV_STARTING on how it is used. Frames may come in with
+     * `offloads` and no others, and its buffers may be for frames of up to `frame_max` bytes (at
+     * least NETDEV_FRAME_USUAL); what becomes of both stands in rx_offloads and frame_max then.
+     * Returns false after an `error` event: the port is NETDEV_DOWN, or as it was before where a new
+     * device was to take the place of one that went.
      */
     bool (*negotiate)(struct netdev *dev, uint32_t offloads, uint32_t frame_max);
 
     /*
-     * Brings the port into service: buffers posted, device running. Refuses, naming the number, more
-     * queues than the port has. Returns false after an `error` event; the port is out then
-     * (NETDEV_FAILED). Start-up only. Pools stay the lane's; what is posted is the device's.
+     * From now on the port's lanes are as `setup` says. The first time, this brings the port into
+     * service: buffers posted, device running. It refuses, naming the number, more queues than the
+     * port has. Pools stay the lane's; what is posted is the device's. Returns false after an
+     * `error` event; the port is NETDEV_DOWN then.
+     *
+     * Later another pool may stand behind a tx queue. Frames that a tx ring still holds are another
+     * lane's then. They are sent and their buffers go back to the pool they came from before the
+     * first frame of the new lane gets room: for a tenth of a second at most. What is left then
+     * counts as tx_dropped, and the port is reset. So a buffer always comes back to the lane that it
+     * was taken from. What is wanted of the port is followed before any frame of the new lane.
      */
     bool (*start)(struct netdev *dev, const struct netdev_setup *setup);
-
-    /*
-     * From now on the port's lanes are as `setup` says: another pool may stand behind a tx queue,
-     * another payload_max, other offloads; all the rest is as at the start. Frames that a tx ring
-     * still holds are another lane's. They are sent and their buffers go back to the pool they came
-     * from before the first frame of the new lane gets room: until then the port is
-     * NETDEV_DRAINING, for a tenth of a second at most; what is left then counts as tx_dropped, and
-     * the port is reset. So a buffer always comes back to the lane that it was taken from. Between
-     * two rounds; never waits.
-     */
-    void (*rewire)(struct netdev *dev, const struct netdev_setup *setup);
-
-    /*
-     * Frames that come in on rx queue `queue` may have so many bytes behind the Ethernet header from
-     * now on, as in the setup: the port that the lane leads to has come back with another mtu.
-     * Between two rounds.
-     */
-    void (*set_payload_max)(struct netdev *dev, unsigned queue, uint32_t payload_max);
-
-    /*
-     * Resets the device because somebody asked for it; a retired port is tried again at once. False
-     * if there is nothing to reset: it was never in service, or is being reset. What its tx ring
-     * holds counts as tx_dropped. Between two rounds; never waits, the `reset` event tells the end.
-     */
-    bool (*reset)(struct netdev *dev);
 
     /*
      * Fills `batch` with up to `n` (at most BURST) received frames of rx queue `queue`, and returns
      * its count; the caller owns them. It may be fewer than there are: the next call gives the rest.
      * Buffers to refill the ring come out of the queue's pool. Data path.
      */
-    uint32_t (*rx_batch)(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
+    uint32_t (*rx)(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
 
     /*
-     * How many frames tx_batch would take now, at most `n` (at most BURST). Buffers that the device
-     * is done with return to the queue's pool here, when chains or buffers run short. Data path,
-     * every round.
+     * How many frames tx would take now, at most `n` (at most BURST). Buffers that the device is done
+     * with return to the queue's pool here, when descriptors or buffers run short. Data path.
      */
-    uint32_t (*tx_room)(struct netdev *dev, unsigned queue, uint32_t n);
+    uint32_t (*room)(struct netdev *dev, unsigned queue, uint32_t n);
 
     /*
      * Sends the frames of `batch`: the first r of them, r being the result, are the driver's now,
      * the others stay the caller's. The bytes in front of a frame are the driver's to overwrite
      * (its header goes there). One doorbell at most. Data path.
      */
-    uint32_t (*tx_batch)(struct netdev *dev, unsigned queue, const struct batch *batch);
+    uint32_t (*tx)(struct netdev *dev, unsigned queue, const struct batch *batch);
 
     /*
      * Bytes of the largest frame that `frame`, `length` bytes long and received by this port, is to be
@@ -172,138 +198,104 @@ struct netdev_ops {
     uint32_t (*segment_length)(const struct netdev *dev, const uint8_t *frame, uint32_t length);
 
     /*
-     * Takes back what the device has announced so far, so that it announces anew what comes from now
-     * on; before queues are asked, and never once one of them was: that announcement would be lost.
-     * For a core about to sleep.
+     * For a core about to sleep. Asks for an interrupt when a frame comes in on rx queue `queue`
+     * (`directions` has NETDEV_RX), and when tx queue `queue`, which had none, has room (NETDEV_TX);
+     * it may be asked for again. Then, and not before, looks whether that is so already, and if it is
+     * returns true: no interrupt may come then. True also while the port has work that no interrupt
+     * announces. Sets dev->hurries.
      */
-    void (*acknowledge)(struct netdev *dev);
+    bool (*arm)(struct netdev *dev, unsigned queue, unsigned directions);
 
-    /* True if the port may need `service` within milliseconds, for something that no interrupt announces.
-     * For a core about to sleep. */
-    bool (*hurries)(const struct netdev *dev);
+    /* After the sleep: no interrupts from the queue pair any more; one that is under way may still come.
+     * What the device has announced so far is acknowledged. */
+    void (*disarm)(struct netdev *dev, unsigned queue);
 
     /*
-     * Asks for an interrupt when a frame comes in on rx queue `queue`, or when tx queue `queue`,
-     * which had none, has room; it may be asked for again. Then, and not before, looks whether that
-     * is so already, and if it is returns true: no interrupt may come then. True also while the
-     * port has work that no interrupt announces. For a core about to sleep.
-     */
-    bool (*arm_rx)(struct netdev *dev, unsigned queue);
-    bool (*arm_tx)(struct netdev *dev, unsigned queue);
-
-    /* No interrupts from the queue any more; one that is under way may still come. */
-    void (*disarm_rx)(struct netdev *dev, unsigned queue);
-    void (*disarm_tx)(struct netdev *dev, unsigned queue);
-
-    /*
-     * Frames that tx_batch has taken over and the device has not sent yet; buffers of those that it
-     * has sent return to their pools. 0 for a port out of service. Not for the data path.
-     */
-    uint32_t (*tx_pending)(struct netdev *dev);
-
-    /* Cumulative, never reset. May be called between two rounds. */
-    void (*read_stats)(const struct netdev *dev, struct netdev_stats *stats);
-
-    /* May be called between two rounds. Touches no register. */
-    void (*read_status)(const struct netdev *dev, struct netdev_status *status);
-
-    /* The names of the features that were negotiated, with commas, or "none". Touches no register. */
-    void (*features_text)(const struct netdev *dev, char text[NETDEV_FEATURES_TEXT]);
-
-    /*
-     * As set_promisc and set_allmulti below, but only notes what is wanted: the device is told by
-     * and by, in `service`, and after a reset again. False: it has no such command (a `warn` was
-     * given); if it refuses later, a `warn` says so then. Never waits.
-     */
-    bool (*want_filter)(struct netdev *dev, bool promisc, bool allmulti);
-
-    /* In the same way: `mac`, a unicast address, shall be the port's. If its device refuses later, the
-     * port keeps the one that it has. */
-    bool (*want_mac_addr)(struct netdev *dev, struct mac_address mac);
-
-    /* Receive all frames / all multicast frames, or only one's own. False: not possible, or the
-     * device refused (a `warn` was given). Waits for the device (bounded): not for the data path. */
-    bool (*set_promisc)(struct netdev *dev, bool on);
-    bool (*set_allmulti)(struct netdev *dev, bool on);
-
-    /* As set_promisc: `mac`, a station's or a group's, is received besides one's own, and frames
-     * with the tag of VLAN `id` are. Up to NETDEV_FILTER_MAX each; none is ever taken back. */
-    bool (*add_address)(struct netdev *dev, struct mac_address mac);
-    bool (*add_vlan)(struct netdev *dev, uint16_t id);
-
-    /* Mbit/s; 0: unknown. */
-    uint32_t (*get_link_speed)(const struct netdev *dev);
-
-    /* As it was last looked for (`service` does), and not while the device is out of service. */
-    bool (*get_link_up)(const struct netdev *dev);
-
-    struct mac_address (*get_mac_addr)(const struct netdev *dev);
-
-    /* As set_promisc. `mac` is a unicast address. */
-    bool (*set_mac_addr)(struct netdev *dev, struct mac_address mac);
-
-    /* Queues the `port` event. */
-    void (*report)(const struct netdev *dev);
-
-    /*
-     * Looks after the port: whether its device is still well, and what a reset has still to do. For
-     * housekeeping, every now and then, `now_ns` being clock_ns(). Never waits.
+     * Looks after the port: what its queues have met, whether its device is still well, what is wanted
+     * of it, and what a reset has still to do. For housekeeping, every quarter of a millisecond,
+     * `now_ns` being clock_ns().
      */
     void (*service)(struct netdev *dev, uint64_t now_ns);
+
+    /* Fills `description` with what is so at this moment. Reads the device's configuration. */
+    void (*describe)(const struct netdev *dev, struct netdev_description *description);
 };
 
 enum netdev_state {
-    NETDEV_PROBING, /* being reset for the first time; new, or without a device until then: swallows
-                       * and counts */
-    NETDEV_FOUND,   /* known: what its device offers has been read */
-    NETDEV_PROBED,  /* negotiated, not in service yet */
-    NETDEV_RUNNING, /* in service */
-    NETDEV_DRAINING,  /* sends what its tx ring holds: receives nothing, has no room for more */
-    NETDEV_HALTED,    /* as draining, until somebody lets it go on, or its device is taken away */
-    NETDEV_RESETTING, /* its device is being reset: receives nothing, has no room for what is sent */
-    NETDEV_RETIRED,   /* out of service for a while: receives nothing, swallows and counts */
-    NETDEV_UNPLUGGED, /* without a device: as retired, until a new one takes its place */
-    NETDEV_FAILED     /* never came into service: as retired, but for good */
+    NETDEV_DOWN,     /* never came into service: swallows and counts, for good */
+    NETDEV_STARTING, /* found, and not yet in service; swallows and counts */
+    NETDEV_UP,       /* in service */
+    NETDEV_RESETTING, /* its device is being reset, or out of service for a while after many resets */
+    NETDEV_GONE       /* without a device: swallows and counts, until a new one takes its place */
 };
 
-/* The part of a port that net/ sees; a driver has it as the first member of its own structure. */
+/*
+ * The part of a port that net/ sees; a driver has it as the first member of its own structure. All of it
+ * is the driver's to write, but for `wanted`. What the data path writes stands first.
+ */
 struct netdev {
-    const struct netdev_ops *ops;
+    const struct netdev_ops *ops; /* constant */
+    uint32_t tx_ready;            /* frames that tx takes at once without room being asked first */
+    enum netdev_state state;
+    struct netdev_stats stats;
+    const char *reason;                /* why that state: state= of the `ports` event */
     unsigned id;                       /* port number; in PCI order at the start */
     char address[NETDEV_ADDRESS_TEXT]; /* "BB:DD.F", or a name for ports that are not on PCI */
-    enum netdev_state state;
-    bool announces;         /* its device can interrupt, so arm_rx and arm_tx are worth something */
+    struct mac_address mac;
+    bool link_up;           /* and in service */
+    bool can_interrupt;     /* so that `arm` is worth something */
+    bool hurries;           /* a look by `service` may be needed within milliseconds */
+    bool can_reset;         /* it is in service, or out of it for a while */
+    bool settled;           /* all that is wanted has been given to the device, or refused */
     uint16_t num_rx_queues; /* that the port has */
     uint16_t num_tx_queues;
     uint32_t rx_size; /* frames that fit into an rx ring, a tx ring; 0 before negotiation */
     uint32_t tx_size;
-    uint32_t tx_ready;  /* frames that tx_batch takes at once without tx_room being asked first */
     uint32_t mtu;       /* payload of the largest frame it sends, VLAN tags not counted; 0: none is
                            * stated; `service` may change it, after a reset */
     uint32_t frame_max; /* bytes: buffers for its rx must hold frames of this size */
     uint32_t tx_offloads; /* what its device can do for a frame that is to be sent */
-    uint32_t
-        rx_offloads; /* with what frames may come in: once NETDEV_FOUND, what the device offers; */
-                     /* from NETDEV_PROBED on, what was negotiated, though cut back since */
-    uint32_t rx_header; /* bytes in front of a received frame that say what it wants */
+    uint32_t rx_offloads; /* with what frames may come in: what the device offers; once negotiated,
+                           * what was taken, though cut back since */
+    uint32_t rx_header;   /* bytes in front of a received frame that say what it wants */
+    struct netdev_wanted wanted;
 };
 
-static inline uint32_t netdev_rx_batch(struct netdev *dev, unsigned queue, struct batch *batch,
-                                       uint32_t n)
+static inline uint32_t netdev_rx(struct netdev *dev, unsigned queue, struct batch *batch,
+                                 uint32_t n)
 {
-    return dev->ops->rx_batch(dev, queue, batch, n);
+    return dev->ops->rx(dev, queue, batch, n);
 }
 
 /* Most rounds need not ask. */
-static inline uint32_t netdev_tx_room(struct netdev *dev, unsigned queue, uint32_t n)
+static inline uint32_t netdev_room(struct netdev *dev, unsigned queue, uint32_t n)
 {
-    return dev->tx_ready >= n ? n : dev->ops->tx_room(dev, queue, n);
+    return dev->tx_ready >= n ? n : dev->ops->room(dev, queue, n);
 }
 
-static inline uint32_t netdev_tx_batch(struct netdev *dev, unsigned queue,
-                                       const struct batch *batch)
+static inline uint32_t netdev_tx(struct netdev *dev, unsigned queue, const struct batch *batch)
 {
-    return dev->ops->tx_batch(dev, queue, batch);
+    return dev->ops->tx(dev, queue, batch);
 }
+
+/* True for an address that one station may have: neither a group's nor zero. */
+bool netdev_mac_is_station(const struct mac_address *mac);
+
+/* Changes of what is wanted, between two rounds. `mac` is a station's; `id` at most NETDEV_VLAN_MAX. */
+void netdev_want_filter(struct netdev *dev, bool promisc, bool allmulti);
+void netdev_want_mac(struct netdev *dev, struct mac_address mac);
+
+/* The same for one more address, a station's or a group's, or one more VLAN. False, after a `warn`, if
+ * there are NETDEV_FILTER_MAX already. */
+bool netdev_want_address(struct netdev *dev, struct mac_address mac);
+bool netdev_want_vlan(struct netdev *dev, uint16_t id);
+
+/* Has the device reset, which ends the pause of a retired port. False if there is nothing to reset: the
+ * port was never in service, or is being reset, or has no device. What its tx ring holds counts as
+ * tx_dropped; the `reset` event tells the end. */
+bool netdev_want_reset(struct netdev *dev);
+
+/* Queues the `port` event of a port that is not NETDEV_DOWN. */
+void netdev_report(const struct netdev *dev);
 
 #endif

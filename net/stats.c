@@ -8,7 +8,7 @@
 
 void stats_read(struct stats_counters *counters, const struct netdev *port, const struct lane *lane)
 {
-    port->ops->read_stats(port, &counters->port);
+    counters->port = port->stats;
     for (unsigned reason = 0; reason < DROP_REASONS; reason++)
         counters->drops[reason] = lane != NULL ? lane->drops[reason] : 0;
 }

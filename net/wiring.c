@@ -30,10 +30,10 @@ static bool parse_port_number(const char *text, unsigned long long *number)
 
 static void mac_text(const struct netdev *port, char text[END_MAX])
 {
-    struct mac_address mac = port->ops->get_mac_addr(port);
+    const uint8_t *const mac = port->mac.bytes;
 
-    snprintf(text, END_MAX, "%02x:%02x:%02x:%02x:%02x:%02x", mac.bytes[0], mac.bytes[1],
-             mac.bytes[2], mac.bytes[3], mac.bytes[4], mac.bytes[5]);
+    snprintf(text, END_MAX, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+             mac[5]);
 }
 
 static bool port_is_named(const struct netdev *port, const char *name)
@@ -154,7 +154,7 @@ void wiring_loopback(struct wiring *wiring, unsigned count)
 
 static bool is_out(const struct netdev *port)
 {
-    return port->state == NETDEV_FAILED;
+    return port->state == NETDEV_DOWN;
 }
 
 /* A port that works but has nobody to send to. A failed one has had its `error` already. */

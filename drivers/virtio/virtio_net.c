@@ -1,18 +1,79 @@
-/* The virtio network device: its life from probe to start, and its tables of functions. */
+/*
+ * The life of a virtio network device, from top to bottom: probe, negotiate, start, service, reset,
+ * hot-plug (virtio 1.2 §3.1). The other files of the driver mark what they meet in a queue, or return
+ * a reason. Only this one moves a port from one step to the next.
+ */
 #include "drivers/virtio/virtio_net.h"
 
 #include <malloc.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include <machine/clock.h>
 #include <machine/log.h>
 #include <machine/panic.h>
 
-#include "drivers/virtio/virtio_net_features.h"
 #include "drivers/virtio/virtio_net_internal.h"
 #include "drivers/virtio/virtio_pci_legacy.h"
 #include "drivers/virtio/virtio_pci_modern.h"
+
+/* ---- steps ---- */
+
+static const struct {
+    const char *reason;
+    enum netdev_state state;
+    enum virtio_net_gate tx;
+} steps[STEPS] = {
+    [STEP_PROBING] = {"probing", NETDEV_STARTING, GATE_SWALLOWS},
+    [STEP_FOUND] = {"found", NETDEV_STARTING, GATE_SWALLOWS},
+    [STEP_NEGOTIATED] = {"probed", NETDEV_STARTING, GATE_SWALLOWS},
+    [STEP_RUNNING] = {"running", NETDEV_UP, GATE_OPEN},
+    [STEP_DRAINING] = {"draining", NETDEV_UP, GATE_WAITS},
+    [STEP_HALTED] = {"halted", NETDEV_UP, GATE_WAITS},
+    [STEP_RESETTING] = {"resetting", NETDEV_RESETTING, GATE_WAITS},
+    [STEP_RETIRED] = {"retired", NETDEV_RESETTING, GATE_SWALLOWS},
+    [STEP_UNPLUGGED] = {"unplugged", NETDEV_GONE, GATE_SWALLOWS},
+    [STEP_FAILED] = {"failed", NETDEV_DOWN, GATE_SWALLOWS},
+};
+
+/* A port whose link is down swallows what is to be sent, so that nothing of it leaves hours later. */
+static enum virtio_net_gate tx_gate(const struct virtio_net *net)
+{
+    const bool would_keep = net->step == STEP_RUNNING || net->step == STEP_RESETTING;
+
+    return would_keep && !net->link_up ? GATE_SWALLOWS : steps[net->step].tx;
+}
+
+/* Puts the port into `step`, and its data path with it. */
+static void enter(struct virtio_net *net, enum virtio_net_step step)
+{
+    struct netdev *const dev = &net->netdev;
+
+    net->step = step;
+    dev->state = steps[step].state;
+    dev->reason = steps[step].reason;
+    dev->link_up = dev->state == NETDEV_UP && net->link_up;
+    dev->can_reset = step == STEP_RUNNING || step == STEP_DRAINING || step == STEP_RETIRED;
+    net->tx.chained = net->tx.pool != NULL && net->tx.pool->next != NULL;
+    virtio_net_set_gates(net, step == STEP_RUNNING ? GATE_OPEN : GATE_WAITS, tx_gate(net));
+}
+
+/* Gives up a device that cannot be used, for net->refusal, and tells it so. */
+static void give_up(struct virtio_net *net)
+{
+    log_event(LOG_ERROR, "error", "port=%u pci=%s %s", net->netdev.id, net->netdev.address,
+              net->refusal);
+    if (net->virtio.transport != NULL)
+        virtio_fail(&net->virtio);
+}
+
+static bool fail(struct virtio_net *net)
+{
+    give_up(net);
+    enter(net, STEP_FAILED);
+    return false;
+}
+
+/* ---- probe ---- */
 
 bool virtio_net_matches(const struct pci_device *pci)
 {
@@ -21,24 +82,7 @@ bool virtio_net_matches(const struct pci_device *pci)
             pci->device_id == VIRTIO_PCI_DEVICE_NET);
 }
 
-void virtio_net_refuse(struct virtio_net *net, const char *format, ...)
-{
-    char text[256];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    log_event(LOG_ERROR, "error", "port=%u pci=%s %s", net->netdev.id, net->netdev.address, text);
-    if (net->virtio.transport != NULL)
-        virtio_fail(&net->virtio);
-    net->netdev.state = NETDEV_FAILED;
-    net->netdev.ops = &virtio_net_stopped_ops;
-}
-
-/* ---- probe: §3.1.1 and §3.1.2, steps 1 to 6 ---- */
-
-/* Modern where it can be, else legacy: the one can do all that the other can, and more. */
+/* Modern where possible, else legacy: the modern interface can do all that the other can, and more. */
 static bool open_transport(struct virtio_net *net, const struct pci_device *pci)
 {
     const char *modern = "transport=legacy asked for", *legacy = "transport=modern asked for";
@@ -53,22 +97,9 @@ static bool open_transport(struct virtio_net *net, const struct pci_device *pci)
         if (legacy == NULL)
             return true;
     }
-    net->virtio.transport = NULL; /* nobody can be told */
-    virtio_net_refuse(net, "reason=no-transport device=0x%04x modern=\"%s\" legacy=\"%s\"",
-                      pci->device_id, modern, legacy);
-    return false;
-}
-
-/* Whoever had the device before: firmware, a boot loader. True once its reset is done or given up. */
-static bool reset_is_over(struct virtio_net *net)
-{
-    if (virtio_is_reset(&net->virtio))
-        return true;
-    if (clock_ns() - net->recovery.started_ns <= VIRTIO_TIMEOUT_NS)
-        return false;
-    virtio_net_refuse(net, "reason=reset-timeout status=0x%02x",
-                      net->virtio.transport->get_status(&net->virtio));
-    return true;
+    net->virtio.transport = NULL; /* no status register: the device is not told */
+    return virtio_net_refuse(net, "reason=no-transport device=0x%04x modern=\"%s\" legacy=\"%s\"",
+                             pci->device_id, modern, legacy);
 }
 
 /*
@@ -82,42 +113,61 @@ static void step_back_to_legacy(struct virtio_net *net)
 
     if (modern.transport->version_1 && !(offered & VIRTIO_BIT(VIRTIO_F_VERSION_1)) &&
         virtio_pci_legacy_open(&net->virtio, modern.pci) != NULL)
-        net->virtio = modern; /* and to be refused for it */
+        net->virtio = modern; /* which is refused for it later */
     net->virtio.interrupt = modern.interrupt;
 }
 
-void virtio_net_open(struct virtio_net *net, const struct pci_device *pci)
+/* Takes hold of a device, and asks it for a reset. */
+static void open_device(struct virtio_net *net, const struct pci_device *pci)
 {
     const bool enabled = pci_enable(pci);
     /* First, for MSI-X moves the legacy interface's device configuration. */
     const enum pci_interrupt interrupt = pci_interrupt_open(pci, &net->message);
 
-    net->netdev.state = NETDEV_PROBING;
+    enter(net, STEP_PROBING);
     net->recovery.started_ns = clock_ns();
-    if (!open_transport(net, pci))
+    if (!open_transport(net, pci)) {
+        fail(net);
         return;
+    }
     net->virtio.interrupt = interrupt;
-    if (enabled)
-        virtio_begin_reset(&net->virtio);
+    if (enabled) {
+        virtio_begin_reset(&net->virtio); /* §3.1.1 step 1: firmware may have used it */
+        return;
+    }
+    virtio_net_refuse(net,
+                      "reason=bus-master remedy=\"the function does not take its command bits\"");
+    fail(net);
+}
+
+/* The device has been reset: §3.1.1 steps 2 to 4. */
+static void find(struct virtio_net *net)
+{
+    if (net->options.transport == TRANSPORT_AUTO)
+        step_back_to_legacy(net);
+    if (virtio_net_look(net))
+        enter(net, STEP_FOUND);
     else
-        virtio_net_refuse(
-            net, "reason=bus-master remedy=\"the function does not take its command bits\"");
+        fail(net);
 }
 
 bool virtio_net_probe_step(struct netdev *dev)
 {
     struct virtio_net *net = virtio_net_of(dev);
 
-    if (dev->state == NETDEV_PROBING && !reset_is_over(net))
-        return false;
-    if (dev->state == NETDEV_PROBING) {
-        dev->state = NETDEV_FOUND;
-        if (net->options.transport == TRANSPORT_AUTO)
-            step_back_to_legacy(net);
-        virtio_net_look(net);
+    if (net->step == STEP_PROBING) {
+        if (virtio_is_reset(&net->virtio)) {
+            find(net);
+        } else if (clock_ns() - net->recovery.started_ns > VIRTIO_TIMEOUT_NS) {
+            virtio_net_refuse(net, "reason=reset-timeout status=0x%02x",
+                              net->virtio.transport->get_status(&net->virtio));
+            fail(net);
+        } else {
+            return false;
+        }
     }
-    if (dev->state == NETDEV_FAILED && net->before != NETDEV_FOUND)
-        dev->state = net->before; /* its `error` has been given */
+    if (net->step == STEP_FAILED)
+        enter(net, net->before);
     return true;
 }
 
@@ -133,11 +183,10 @@ struct netdev *virtio_net_probe_begin(struct virtio_net *net, const struct pci_d
                 .num_tx_queues = 1,
             },
         .options = *options,
-        .before = NETDEV_FOUND,
-        .settings = {.wanted[SETTING_PAIRS] = true, .next = SETTINGS}, /* none to be given again */
+        .before = STEP_FAILED,
     };
     snprintf(net->netdev.address, sizeof(net->netdev.address), "%s", pci_address(pci).text);
-    virtio_net_open(net, pci);
+    open_device(net, pci);
     return &net->netdev;
 }
 
@@ -154,34 +203,74 @@ struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
     return &net->netdev;
 }
 
+/* ---- the link ---- */
+
+/* §5.1.4.2: without STATUS the link is to be taken as up. */
+static uint16_t read_status(const struct virtio_net *net)
+{
+    if (!virtio_has(&net->virtio, VIRTIO_NET_F_STATUS))
+        return VIRTIO_NET_S_LINK_UP;
+    return virtio_read_config16(&net->virtio, VIRTIO_NET_CONFIG_STATUS);
+}
+
+/* `lost` frames lay in the tx ring. */
+static void report_link(const struct virtio_net *net, uint32_t lost)
+{
+    log_event(LOG_REPORT, "link", "port=%u state=%s pci=%s lost=%u", net->netdev.id,
+              net->link_up ? "up" : "down", net->netdev.address, lost);
+}
+
+/* ---- negotiate: §3.1.1 steps 4 to 7 ---- */
+
+static bool negotiate_again(struct virtio_net *net)
+{
+    if (!virtio_net_negotiate(net))
+        return false;
+    const bool was_up = net->link_up;
+    net->link_up = read_status(net) & VIRTIO_NET_S_LINK_UP;
+    if (net->step == STEP_RESETTING && net->link_up != was_up)
+        report_link(net, 0); /* it has just been reset: its tx ring is empty */
+    return virtio_net_make_queues(net);
+}
+
+static bool negotiate(struct netdev *dev, uint32_t offloads, uint32_t frame_max)
+{
+    struct virtio_net *const net = virtio_net_of(dev);
+
+    ensure(net->step == STEP_FOUND);
+    dev->wanted.offloads = offloads;
+    net->frame_room = frame_max;
+    if (negotiate_again(net)) {
+        enter(net, STEP_NEGOTIATED);
+        return true;
+    }
+    fail(net);
+    enter(net, net->before); /* the next device may be better */
+    return false;
+}
+
 /* ---- start: §3.1.1 steps 7 and 8 ---- */
 
 static bool setup_is_valid(struct virtio_net *net, const struct netdev_setup *setup)
 {
     const struct netdev *dev = &net->netdev;
 
-    if (setup->rx_queues > dev->num_rx_queues || setup->tx_queues > dev->num_tx_queues) {
-        virtio_net_refuse(
+    if (setup->rx_queues > dev->num_rx_queues || setup->tx_queues > dev->num_tx_queues)
+        return virtio_net_refuse(
             net, "reason=queues rx_queues=%u tx_queues=%u accepted=\"up to %u and %u\"",
             setup->rx_queues, setup->tx_queues, dev->num_rx_queues, dev->num_tx_queues);
-        return false;
-    }
-    if (setup->rx_queues != 0 && setup->rx[0].pool->frame_max < dev->frame_max &&
-        setup->rx[0].buffers != 0) {
-        virtio_net_refuse(net, "reason=mtu-changed mtu=%u frame=%u accepted=%u", dev->mtu,
-                          dev->frame_max, setup->rx[0].pool->frame_max);
-        return false;
-    }
-    if (setup->rx_queues != 0 && setup->rx[0].buffers == 0) {
-        virtio_net_refuse(net, "reason=memory rx_buffers=0 remedy=\"more RAM, or fewer ports\"");
-        return false;
-    }
-    if ((dev->rx_offloads & NETDEV_OFFLOAD_CHAINS) &&
-        setup->rx[0].buffers < netdev_chain_max(setup->rx[0].pool->frame_max)) {
-        virtio_net_refuse(net, "reason=memory rx_buffers=%u remedy=\"more RAM, or mergeable=off\"",
-                          setup->rx[0].buffers);
-        return false;
-    }
+    if (setup->rx_queues == 0)
+        return true;
+    const uint32_t buffers = setup->rx[0].buffers, frame_max = setup->rx[0].pool->frame_max;
+    if (buffers == 0)
+        return virtio_net_refuse(net,
+                                 "reason=memory rx_buffers=0 remedy=\"more RAM, or fewer ports\"");
+    if (frame_max < dev->frame_max)
+        return virtio_net_refuse(net, "reason=mtu-changed mtu=%u frame=%u accepted=%u", dev->mtu,
+                                 dev->frame_max, frame_max);
+    if ((dev->rx_offloads & NETDEV_OFFLOAD_CHAINS) && buffers < netdev_chain_max(frame_max))
+        return virtio_net_refuse(
+            net, "reason=memory rx_buffers=%u remedy=\"more RAM, or mergeable=off\"", buffers);
     return true;
 }
 
@@ -193,246 +282,408 @@ static bool set_driver_ok(struct virtio_net *net)
     virtio_add_status(virtio, VIRTIO_STATUS_DRIVER_OK);
     const uint8_t status = virtio->transport->get_status(virtio);
     if ((status & (VIRTIO_STATUS_FAILED | VIRTIO_STATUS_DEVICE_NEEDS_RESET)) ||
-        !(status & VIRTIO_STATUS_DRIVER_OK)) {
-        virtio_net_refuse(net, "reason=status status=0x%02x", status);
-        return false;
-    }
+        !(status & VIRTIO_STATUS_DRIVER_OK))
+        return virtio_net_refuse(net, "reason=status status=0x%02x", status);
     return true;
 }
 
-void virtio_net_run(struct virtio_net *net)
+/* From a device that is negotiated to one that is live. */
+static bool go_live(struct virtio_net *net)
 {
-    net->tx.chained = net->tx.pool != NULL && net->tx.pool->next != NULL;
-    if (net->rx.chained || net->tx.chained)
-        net->netdev.ops = net->link.up ? &virtio_net_chain_ops : &virtio_net_chain_down_ops;
-    else
-        net->netdev.ops = net->link.up ? &virtio_net_ops : &virtio_net_down_ops;
-    net->netdev.state = NETDEV_RUNNING;
-}
-
-bool virtio_net_go_live(struct virtio_net *net)
-{
+    /* Step 7: queues, interrupts, buffers. */
     if (!virtio_net_enable_queues(net))
         return false;
     virtio_net_enable_interrupts(net);
     net->tx.pool = net->setup.tx[0].pool;
     if (net->setup.rx_queues != 0)
         virtio_net_fill_rx(net);
+    /* Step 8: DRIVER_OK. Only now may the device be notified of the buffers. */
     if (!set_driver_ok(net))
         return false;
-    /* The buffers were offered before the device was live; it may be told of them only now. */
     virtio_net_ring(net, &net->rx);
     net->tx.rung = 0;
-    virtio_net_watch_anew(net, clock_ns());
-    virtio_net_run(net);
+    virtio_net_watch_restart(net, clock_ns());
+    virtio_net_settings_restart(net);
+    enter(net, STEP_RUNNING);
     return true;
 }
 
+/* ---- reset ---- */
+
+#define RESETS_WINDOW_NS (60 * CLOCK_NS_PER_S)
+#define PAUSE_FIRST_NS (60 * CLOCK_NS_PER_S)
+#define PAUSE_MAX_NS (3600 * CLOCK_NS_PER_S)
+
+/* A reset or a drain is given up after its time, but not before so many looks: if the whole machine
+ * stood still in the meantime, the clock has jumped and the device has had no time. */
+#define POLLS_MIN 100
+
+static void retire(struct virtio_net *net, uint64_t now, const char *reason)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+
+    /* Twice as long as the last time, unless it was well for longer than any pause since then. */
+    if (recovery->pause_ns == 0 || now - recovery->retry_ns > PAUSE_MAX_NS)
+        recovery->pause_ns = PAUSE_FIRST_NS;
+    else if (recovery->pause_ns < PAUSE_MAX_NS / 2)
+        recovery->pause_ns *= 2;
+    else
+        recovery->pause_ns = PAUSE_MAX_NS;
+    recovery->retry_ns = now + recovery->pause_ns;
+    enter(net, STEP_RETIRED);
+    log_event(LOG_ERROR, "error", "port=%u pci=%s reason=retired cause=%s resets=%llu retry_s=%llu",
+              net->netdev.id, net->netdev.address, reason,
+              (unsigned long long)net->netdev.stats.resets,
+              (unsigned long long)(recovery->pause_ns / CLOCK_NS_PER_S));
+}
+
+/* Asks the device for a reset. Until `service` has seen its end, rings and buffers are the device's. */
+static void ask_for_reset(struct virtio_net *net, uint64_t now)
+{
+    net->recovery.started_ns = now;
+    net->recovery.looks = 0;
+    enter(net, STEP_RESETTING);
+    net->virtio.transport->set_status(&net->virtio, 0);
+}
+
+/* True if the last VIRTIO_NET_RESETS_MAX faults, the present one not counted, were within the last
+ * minute. */
+static bool too_often(const struct virtio_net_recovery *recovery, uint64_t now)
+{
+    const uint64_t oldest = recovery->times_ns[recovery->faults % VIRTIO_NET_RESETS_MAX];
+
+    return recovery->faults >= VIRTIO_NET_RESETS_MAX && now - oldest < RESETS_WINDOW_NS;
+}
+
+/* Takes a running port out of service to reset its device, for `reason` (a literal). What lies in its
+ * tx ring is lost; what was sent already is not. `fault`: the device is the cause. */
+static void begin_reset(struct virtio_net *net, const char *reason, bool fault)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+    const uint64_t now = clock_ns();
+
+    net->netdev.stats.tx_dropped += virtio_net_reclaim_all(net);
+    if (fault)
+        virtio_fail(&net->virtio);
+    ask_for_reset(net, now);
+    recovery->reason = reason;
+    if (fault && too_often(recovery, now)) {
+        retire(net, now, reason);
+        return;
+    }
+    if (fault)
+        recovery->times_ns[recovery->faults++ % VIRTIO_NET_RESETS_MAX] = now;
+    net->netdev.stats.resets++;
+}
+
+/* Somebody wants the device to be reset. */
+static void reset_as_wanted(struct virtio_net *net, uint64_t now)
+{
+    net->netdev.wanted.changed &= ~NETDEV_WANT_RESET;
+    if (net->step == STEP_RUNNING || net->step == STEP_DRAINING) {
+        begin_reset(net, "operator", false);
+    } else if (net->step == STEP_RETIRED) {
+        net->recovery.reason = "operator";
+        net->netdev.stats.resets++;
+        ask_for_reset(net, now);
+    }
+}
+
+static void return_buffers_of(struct virtio_net_queue *queue)
+{
+    struct virtqueue *const ring = &queue->queue;
+
+    for (; virtqueue_outstanding(ring) != 0; ring->used_idx++)
+        pool_put(queue->pool, ring->cookies[virtqueue_slot(ring, ring->used_idx)]);
+}
+
+/* The device writes no more. Its buffers go back to the lanes they belong to: those of the rx ring to
+ * the port's own, those of the tx ring to the one that leads here. */
+static void return_buffers(struct virtio_net *net)
+{
+    return_buffers_of(&net->rx);
+    return_buffers_of(&net->tx);
+}
+
+static void finish_reset(struct virtio_net *net, uint64_t now)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+    const uint32_t mtu = net->netdev.mtu;
+
+    return_buffers(net);
+    if (!virtio_net_look(net) || !negotiate_again(net) || !go_live(net)) {
+        give_up(net);
+        retire(net, now, "start");
+        return;
+    }
+    log_event(LOG_REPORT, "reset", "port=%u pci=%s reason=%s state=done resets=%llu us=%llu",
+              net->netdev.id, net->netdev.address, recovery->reason,
+              (unsigned long long)net->netdev.stats.resets,
+              (unsigned long long)((now - recovery->started_ns) / CLOCK_NS_PER_US));
+    if (net->netdev.mtu != mtu)
+        netdev_report(&net->netdev);
+}
+
+/* A device that does not read back 0 may still write: its rings and buffers stay where they are. */
+static void look_for_end_of_reset(struct virtio_net *net, uint64_t now)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+
+    if (net->virtio.transport->get_status(&net->virtio) == 0)
+        finish_reset(net, now);
+    else if (++recovery->looks >= POLLS_MIN && now - recovery->started_ns > VIRTIO_TIMEOUT_NS)
+        retire(net, now, "reset-timeout");
+}
+
+/* ---- other lanes ---- */
+
+#define DRAIN_NS (100 * CLOCK_NS_PER_MS)
+
+/* The first queue that has met a breach; NULL: none. */
+static const struct virtqueue *broken_queue(const struct virtio_net *net)
+{
+    if (net->rx.queue.error != VIRTQUEUE_OK)
+        return &net->rx.queue;
+    if (net->tx.queue.error != VIRTQUEUE_OK)
+        return &net->tx.queue;
+    return net->control.queue.error != VIRTQUEUE_OK ? &net->control.queue : NULL;
+}
+
+/* A device that breaks the rules is reset. False: it has not. */
+static bool handle_breach(struct virtio_net *net)
+{
+    const struct virtqueue *const queue = broken_queue(net);
+
+    if (queue == NULL)
+        return false;
+    const uint64_t count = ++net->breaches[queue->error];
+    log_event(LOG_ERROR, "error",
+              "port=%u pci=%s reason=%s queue=%u value=%u used_idx=%u count=%llu", net->netdev.id,
+              net->netdev.address, virtqueue_error_name(queue->error), queue->index,
+              queue->error_value, (uint16_t)queue->used_idx, (unsigned long long)count);
+    begin_reset(net, virtqueue_error_name(queue->error), true);
+    return true;
+}
+
+/* All that comes out of a tx ring goes to one pool. So before the buffers of another lane may come,
+ * the ring has to be empty; meanwhile whoever sends here waits, and so does what comes in. */
+static void drain(struct virtio_net *net, uint64_t now)
+{
+    struct virtio_net_recovery *recovery = &net->recovery;
+    const uint32_t left = virtio_net_reclaim_all(net);
+
+    if (handle_breach(net))
+        return;
+    if (left == 0) {
+        net->tx.pool = net->setup.tx[0].pool;
+        enter(net, STEP_RUNNING);
+    } else if (++recovery->looks >= POLLS_MIN && now - recovery->started_ns > DRAIN_NS) {
+        begin_reset(net, "drain-timeout", false);
+    }
+}
+
+static void run_or_drain(struct virtio_net *net)
+{
+    if (net->tx.pool == net->setup.tx[0].pool) {
+        enter(net, STEP_RUNNING);
+        return;
+    }
+    enter(net, STEP_DRAINING);
+    net->recovery.started_ns = clock_ns();
+    net->recovery.looks = 0;
+    drain(net, net->recovery.started_ns);
+}
+
+/* Brings the data path to what is wanted of it. False: that takes a reset, which has begun. */
+static bool follow_limits(struct virtio_net *net)
+{
+    virtio_net_follow_payload_max(net);
+    const char *const reason = virtio_net_cut_offloads(net);
+    if (reason != NULL)
+        begin_reset(net, reason, false);
+    return reason == NULL;
+}
+
+/* Where the device is being reset or is retired, its ring is the old lane's until it comes back:
+ * buffers return to tx.pool first, and only then tx.pool becomes what the setup says. */
 static bool start(struct netdev *dev, const struct netdev_setup *setup)
 {
     struct virtio_net *net = virtio_net_of(dev);
 
-    if (dev->state != NETDEV_PROBED || !setup_is_valid(net, setup))
+    if (dev->state == NETDEV_DOWN)
         return false;
-    net->setup = *setup;
-    net->offloads = setup->rx[0].offloads;
-    if (setup->rx_queues != 0)
-        net->frame_room = setup->rx[0].pool->frame_max;
-    return virtio_net_go_live(net);
-}
-
-/* ---- the rest of the port interface ---- */
-
-static void read_stats(const struct netdev *dev, struct netdev_stats *stats)
-{
-    const struct virtio_net *net = virtio_net_of_const(dev);
-
-    *stats = (struct netdev_stats){
-        .rx_packets = net->rx.packets,
-        .rx_bytes = net->rx.bytes,
-        .tx_packets = net->tx.packets,
-        .tx_bytes = net->tx.bytes,
-        .tx_dropped = net->tx_dropped,
-        .tx_link_down = net->link.swallowed,
-        .tx_bad_offload = net->tx_bad_offload,
-        .tx_no_offload = net->tx_no_offload,
-        .resets = net->recovery.resets,
-        .announces = net->link.announces,
-        .doorbell_rescues = net->recovery.doorbell_rescues,
-    };
-}
-
-/* Of all frames that the device has, tables included. */
-static uint32_t count_tx_buffers(const struct virtio_net *net)
-{
-    const struct virtqueue *const queue = &net->tx.queue;
-    uint32_t count = virtqueue_outstanding(queue);
-
-    if (net->tx.pool == NULL || net->tx.pool->next == NULL)
-        return count;
-    for (uint32_t idx = queue->used_idx; idx != queue->avail_idx; idx++) {
-        const uint8_t *buffer = queue->cookies[virtqueue_slot(queue, idx)];
-        while ((buffer = pool_next(net->tx.pool, buffer)) != NULL)
-            count++;
+    if (net->step == STEP_NEGOTIATED) {
+        if (!setup_is_valid(net, setup))
+            return fail(net);
+        net->setup = *setup;
+        if (setup->rx_queues != 0)
+            net->frame_room = setup->rx[0].pool->frame_max;
+        return go_live(net) || fail(net);
     }
-    return count;
+    ensure(setup->rx[0].pool == net->setup.rx[0].pool);
+    net->setup = *setup;
+    if (net->step == STEP_RUNNING && follow_limits(net))
+        run_or_drain(net);
+    return true;
 }
 
-static void read_status(const struct netdev *dev, struct netdev_status *status)
-{
-    const struct virtio_net *net = virtio_net_of_const(dev);
-    const struct virtio_transport *transport = net->virtio.transport;
+/* ---- service ---- */
 
-    *status = (struct netdev_status){
-        .transport = transport != NULL ? transport->name : "none",
-        .rx_filled = virtqueue_outstanding(&net->rx.queue),
-        .tx_filled = virtqueue_outstanding(&net->tx.queue),
-        .tx_buffers = count_tx_buffers(net),
-        .tx_pool = net->tx.pool,
-    };
-}
-
-static void features_text(const struct netdev *dev, char text[NETDEV_FEATURES_TEXT])
-{
-    virtio_net_features_text(virtio_net_of_const(dev)->virtio.taken, text);
-}
-
-struct link {
-    uint32_t speed; /* Mbit/s; 0: unknown */
-    const char *duplex;
-};
+/* A read is an exit or two. Sooner than this would cost more than the frames that are still given to
+ * a device which, with its link down, throws them away. */
+#define LINK_NS (10 * CLOCK_NS_PER_MS)
 
 /*
- * Speed and duplex of one moment (§5.1.4), read whenever they are asked for: so a change of the
- * configuration is seen without being told of it. Unknown where the device does not say, or says
- * something new each time; the legacy interface never says, as its features end before bit 63.
+ * A device keeps what is in its tx ring while the link is down, and sends it when the link is up
+ * again, be it hours later. So a ring that is not empty is taken away from it.
+ *
+ * And so are packed rings, empty or not: the link of a vhost-user device goes down when its back end
+ * ends, and the next one must be told where in the rings the last one was. A split ring says so in
+ * used.idx; a packed one does not, and QEMU 7.2 then lets it begin at the start.
  */
-static struct link read_link(const struct virtio_net *net)
+static void link_went_down(struct virtio_net *net)
 {
-    const struct virtio_device *virtio = &net->virtio;
+    const uint32_t lost = virtio_net_reclaim_all(net);
 
-    for (unsigned tries = 0;
-         tries < VIRTIO_CONFIG_TRIES && virtio_has(virtio, VIRTIO_NET_F_SPEED_DUPLEX); tries++) {
-        const uint32_t generation = virtio_config_generation(virtio);
-        const uint32_t speed = virtio_read_config32(virtio, VIRTIO_NET_CONFIG_SPEED);
-        const uint8_t duplex = virtio_read_config8(virtio, VIRTIO_NET_CONFIG_DUPLEX);
-
-        if (virtio_config_generation(virtio) != generation)
-            continue;
-        return (struct link){
-            .speed = speed <= VIRTIO_NET_SPEED_MAX ? speed : 0,
-            .duplex = duplex == VIRTIO_NET_DUPLEX_FULL   ? "full"
-                      : duplex == VIRTIO_NET_DUPLEX_HALF ? "half"
-                                                         : "unknown",
-        };
-    }
-    return (struct link){.speed = 0, .duplex = "unknown"};
+    net->link_up = false;
+    report_link(net, lost);
+    if (handle_breach(net))
+        return;
+    if (lost != 0 || net->tx.queue.packed)
+        begin_reset(net, "link-down", false);
+    else
+        enter(net, STEP_RUNNING);
 }
 
-static uint32_t get_link_speed(const struct netdev *dev)
+/*
+ * A device may not want doorbells of its tx ring any more while the link is down, and forget to want
+ * them again: QEMU 7.2, which starts a packed ring with its link down, throws away what is there, and
+ * leaves the word that said so meanwhile. It writes the word anew once it has looked at its ring, so
+ * one doorbell is rung whatever the word says.
+ */
+static void link_went_up(struct virtio_net *net)
 {
-    if (dev->state == NETDEV_UNPLUGGED)
-        return 0; /* its registers are somebody else's by now */
-    return read_link(virtio_net_of_const(dev)).speed;
+    net->link_up = true;
+    enter(net, STEP_RUNNING);
+    virtio_net_ring(net, &net->tx);
+    report_link(net, 0);
 }
 
-static bool get_link_up(const struct netdev *dev)
+static void look_at_link(struct virtio_net *net, uint64_t now)
 {
-    const bool out = dev->state == NETDEV_RESETTING || dev->state == NETDEV_RETIRED ||
-                     dev->state == NETDEV_UNPLUGGED || dev->state == NETDEV_PROBING ||
-                     dev->state == NETDEV_FAILED;
+    if (now - net->watch.link_ns < LINK_NS)
+        return;
+    net->watch.link_ns = now;
+    const uint16_t status = read_status(net);
+    const bool up = status & VIRTIO_NET_S_LINK_UP;
 
-    return !out && virtio_net_of_const(dev)->link.up;
+    if ((status & VIRTIO_NET_S_ANNOUNCE) && virtio_has(&net->virtio, VIRTIO_NET_F_GUEST_ANNOUNCE))
+        virtio_net_acknowledge_announcement(net);
+    if (up && !net->link_up)
+        link_went_up(net);
+    else if (!up && net->link_up)
+        link_went_down(net);
 }
 
-static struct mac_address get_mac_addr(const struct netdev *dev)
+static void serve_running(struct virtio_net *net, uint64_t now)
 {
-    return virtio_net_of_const(dev)->mac;
+    if (handle_breach(net) || !follow_limits(net))
+        return;
+    const char *const reason = virtio_net_settings_step(net);
+    if (reason != NULL)
+        begin_reset(net, reason, false);
+    else if (!virtio_net_watch(net, now))
+        begin_reset(net, "status", true);
+    else if (!handle_breach(net)) /* the watch may have found one */
+        look_at_link(net, now);
 }
 
-/* A lane that is aimed at another port, or one whose mtu is another now. */
-static void set_payload_max(struct netdev *dev, unsigned queue, uint32_t payload_max)
+static void service(struct netdev *dev, uint64_t now_ns)
 {
     struct virtio_net *net = virtio_net_of(dev);
 
-    net->setup.rx[queue].payload_max = payload_max;
-    if (net->rx.pool != NULL) /* else it has not been started yet */
-        virtio_net_set_payload_max(net, payload_max);
+    if (dev->wanted.changed & NETDEV_WANT_RESET) {
+        reset_as_wanted(net, now_ns);
+        return;
+    }
+    switch (net->step) {
+    case STEP_RUNNING:
+        serve_running(net, now_ns);
+        break;
+    case STEP_DRAINING:
+        virtio_net_look_at_queues(net, now_ns);
+        drain(net, now_ns);
+        break;
+    case STEP_RESETTING:
+        look_for_end_of_reset(net, now_ns);
+        break;
+    case STEP_RETIRED:
+        if (now_ns >= net->recovery.retry_ns)
+            ask_for_reset(net, now_ns);
+        break;
+    default:
+        break; /* not in service, and nothing to look for */
+    }
 }
 
-static void report(const struct netdev *dev)
+/* ---- hot-plug: the device goes, and another one comes; port, number and pool stay ---- */
+
+void virtio_net_halt(struct netdev *dev)
 {
-    const struct virtio_net *net = virtio_net_of_const(dev);
-    const uint8_t *mac = net->mac.bytes;
-    const struct link link = read_link(net);
-    char speed[sizeof("2147483647")] = "unknown";
+    struct virtio_net *net = virtio_net_of(dev);
 
-    if (dev->state == NETDEV_FAILED)
-        return; /* its `error` event has said all */
-    if (link.speed != 0)
-        snprintf(speed, sizeof(speed), "%u", link.speed);
-    log_event(LOG_INFO, "port",
-              "id=%u pci=%s driver=%s transport=%s mac=%02x:%02x:%02x:%02x:%02x:%02x rx_size=%u "
-              "tx_size=%u rx_buffers=%u mtu=%u link=%s speed=%s duplex=%s features=0x%llx "
-              "interrupt=%s",
-              dev->id, dev->address, dev->ops->driver, net->virtio.transport->name, mac[0], mac[1],
-              mac[2], mac[3], mac[4], mac[5], net->rx.queue.size, net->tx.queue.size,
-              virtqueue_outstanding(&net->rx.queue), dev->mtu != 0 ? dev->mtu : ETHERNET_MTU,
-              net->link.up ? "up" : "down", speed, link.duplex,
-              (unsigned long long)net->virtio.taken, pci_interrupt_name(net->virtio.interrupt));
+    if (net->step == STEP_RUNNING || net->step == STEP_DRAINING)
+        enter(net, STEP_HALTED);
 }
 
-/* Everything but the data path asks for the state where it matters, and is the same in all. */
-#define WHATEVER_THE_STATE                                                                         \
-    .driver = "virtio-net", .negotiate = virtio_net_negotiate, .start = start,                     \
-    .rewire = virtio_net_rewire, .reset = virtio_net_reset, .read_stats = read_stats,              \
-    .set_promisc = virtio_net_set_promisc, .tx_pending = virtio_net_tx_pending,                    \
-    .acknowledge = virtio_net_acknowledge, .hurries = virtio_net_hurries,                          \
-    .arm_rx = virtio_net_arm_rx, .arm_tx = virtio_net_arm_tx, .disarm_rx = virtio_net_disarm_rx,   \
-    .disarm_tx = virtio_net_disarm_tx, .segment_length = virtio_net_segment_length,                \
-    .read_status = read_status, .features_text = features_text,                                    \
-    .want_filter = virtio_net_want_filter, .set_allmulti = virtio_net_set_allmulti,                \
-    .set_payload_max = set_payload_max, .want_mac_addr = virtio_net_want_mac_addr,                 \
-    .add_address = virtio_net_add_address, .add_vlan = virtio_net_add_vlan,                        \
-    .get_link_speed = get_link_speed, .get_link_up = get_link_up, .get_mac_addr = get_mac_addr,    \
-    .set_mac_addr = virtio_net_set_mac_addr, .report = report, .service = virtio_net_service
+void virtio_net_resume(struct netdev *dev)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+
+    if (net->step == STEP_HALTED)
+        run_or_drain(net);
+}
+
+void virtio_net_remove(struct netdev *dev, const char *reason)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+    /* A reset has counted them already. */
+    const uint32_t lost = dev->state == NETDEV_UP ? virtio_net_reclaim_all(net) : 0;
+
+    log_event(LOG_REPORT, "unplug", "port=%u pci=%s reason=%s lost=%u", dev->id, dev->address,
+              reason, lost);
+    dev->stats.tx_dropped += lost;
+    return_buffers(net);
+    if (net->step == STEP_FAILED)
+        return; /* no lane leads here */
+    net->tx.pool = net->setup.tx[0].pool;
+    net->link_up = true; /* it has none: from now on frames count as drop_stopped */
+    enter(net, STEP_UNPLUGGED);
+}
+
+void virtio_net_replace(struct netdev *dev, const struct pci_device *pci)
+{
+    struct virtio_net *net = virtio_net_of(dev);
+
+    ensure(net->step == STEP_UNPLUGGED || net->step == STEP_FAILED);
+    net->before = net->step; /* the next device may be better */
+    net->virtio = (struct virtio_device){0};
+    net->recovery = (struct virtio_net_recovery){0};
+    open_device(net, pci);
+}
+
+/* ---- the table of functions ---- */
 
 const struct netdev_ops virtio_net_ops = {
-    WHATEVER_THE_STATE,
-    .rx_batch = virtio_net_rx_batch,
-    .tx_room = virtio_net_tx_room,
-    .tx_batch = virtio_net_tx_batch,
-};
-
-const struct netdev_ops virtio_net_down_ops = {
-    WHATEVER_THE_STATE,
-    .rx_batch = virtio_net_rx_batch,
-    .tx_room = virtio_net_stopped_tx_room,
-    .tx_batch = virtio_net_stopped_tx_batch,
-};
-
-const struct netdev_ops virtio_net_chain_ops = {
-    WHATEVER_THE_STATE,
-    .rx_batch = virtio_net_rx_batch_merged,
-    .tx_room = virtio_net_tx_room,
-    .tx_batch = virtio_net_tx_batch_chained,
-};
-
-const struct netdev_ops virtio_net_chain_down_ops = {
-    WHATEVER_THE_STATE,
-    .rx_batch = virtio_net_rx_batch_merged,
-    .tx_room = virtio_net_stopped_tx_room,
-    .tx_batch = virtio_net_stopped_tx_batch,
-};
-
-const struct netdev_ops virtio_net_waiting_ops = {
-    WHATEVER_THE_STATE, .rx_batch = virtio_net_no_rx_batch, .tx_room = virtio_net_waiting_tx_room,
-    .tx_batch = virtio_net_stopped_tx_batch, /* for a burst that was under way */
-};
-
-const struct netdev_ops virtio_net_stopped_ops = {
-    WHATEVER_THE_STATE,
-    .rx_batch = virtio_net_no_rx_batch,
-    .tx_room = virtio_net_stopped_tx_room,
-    .tx_batch = virtio_net_stopped_tx_batch,
+    .driver = "virtio-net",
+    .negotiate = negotiate,
+    .start = start,
+    .rx = virtio_net_rx,
+    .room = virtio_net_room,
+    .tx = virtio_net_tx,
+    .segment_length = virtio_net_segment_length,
+    .arm = virtio_net_arm,
+    .disarm = virtio_net_disarm,
+    .service = service,
+    .describe = virtio_net_describe,
 };

@@ -4,7 +4,7 @@
  * A port's life: virtio_net_probe (reset, offers and configuration read), then through the port
  * interface negotiate (features, rings made), start (buffers posted, DRIVER_OK) and batches. A
  * device that breaks the rules is reset and comes back; one that does it ten times within a minute
- * is retired, and tried again after growing pauses.
+ * is retired, and tried again after growing pauses. virtio_net.c tells it from top to bottom.
  */
 #ifndef DRIVERS_VIRTIO_NET_H
 #define DRIVERS_VIRTIO_NET_H
@@ -23,51 +23,55 @@
 /* Stated mtus above this are not agreed to: buffers are one piece and one size. */
 #define VIRTIO_NET_MTU_MAX 9216
 
+#define VIRTIO_NET_REFUSAL 256 /* bytes of the text */
+
 /* Descriptors of an rx or tx ring, unless the options say otherwise. QEMU 10 states 1024 for each card:
  * four times the memory, and four times the buffers that go through the cache. */
 #define VIRTIO_NET_RING_USUAL 256
 
-/* One direction. */
-/* What a burst needs of it fills two cache lines. */
+/* What a port does with frames that are to be sent. */
+enum virtio_net_gate {
+    GATE_OPEN,
+    GATE_WAITS,   /* has no room */
+    GATE_SWALLOWS /* takes, counts and gives back */
+};
+
+/* One direction. What a burst needs of it fills two cache lines. */
 struct virtio_net_queue {
-    uint64_t packets;
-    struct pool *pool; /* the lane's */
-    uint64_t bytes;
+    struct pool *pool;  /* the lane's */
     uint32_t posted;    /* rx: buffers that the device shall have */
     uint32_t low_water; /* rx: with so many left, the ring is refilled */
+    uint32_t attend;    /* rx: with so many left, rx goes the long way: low_water, or always */
     uint32_t rung;      /* avail_idx of the queue when its doorbell was last rung */
-    bool chained;       /* rx: MRG_RXBUF was negotiated; tx: the pool has chains */
+    enum virtio_net_gate gate; /* rx: not open, nothing comes in */
+    bool chained;              /* rx: MRG_RXBUF was negotiated; tx: the pool has chains */
     struct virtqueue queue;
 } __attribute__((aligned(CACHE_LINE)));
 
-/* The settings that a reset must not lose, in the order in which the device gets them. */
+/* What is given to the device over the control queue, in this order. Sets of them are masks. */
 enum virtio_net_setting {
     SETTING_PAIRS, /* of queues: one, with which each device begins; told all the same */
     SETTING_MAC,
-    SETTING_OFFLOADS, /* wanted only until the device has been told: a reset has other ways */
+    SETTING_OFFLOADS, /* fewer than were negotiated; a reset has other ways */
     SETTING_PROMISC,
     SETTING_ALLMULTI,
     SETTING_TABLE,
     SETTING_VLAN,         /* a command for each */
-    SETTING_ANNOUNCE_ACK, /* no setting, but a command as they are; wanted until it was done */
+    SETTING_ANNOUNCE_ACK, /* no setting, but a command as they are */
     SETTINGS
 };
 
+/* How far the device has been brought to netdev.wanted. */
 struct virtio_net_settings {
-    bool wanted[SETTINGS]; /* asked for by somebody; else it is left as the device has it */
-    bool promisc;
-    bool allmulti;
-    struct mac_address mac;
-    bool mac_made_up;            /* `mac` is ours, for want of a usable one of the device's */
-    struct mac_address mac_kept; /* the port's if the device refuses that one */
-    struct virtio_net_mac_table unicast; /* received besides the port's own */
-    struct virtio_net_mac_table multicast;
-    uint16_t vlans[NETDEV_FILTER_MAX];
-    uint32_t vlan_count;
-    uint32_t vlan_next;           /* of these, to be given to the device */
-    enum virtio_net_setting next; /* to be given to the device again; SETTINGS: all done */
+    uint32_t due;                 /* settings to be given to the device */
+    uint32_t fresh;               /* of these: those that it was not asked for yet */
+    enum virtio_net_setting sent; /* whose command is out, if one is */
+    uint32_t vlan_next;           /* of the VLANs, to be given to the device */
     uint64_t offloads;            /* that it was told of by the last SETTING_OFFLOADS */
-    bool again;                   /* something was changed meanwhile: once more from the start */
+    struct mac_address mac;       /* likewise, SETTING_MAC */
+    struct mac_address mac_kept;  /* the port's, if the device refuses that one */
+    bool mac_made_up;             /* netdev.mac is ours, for want of a usable one of the device's */
+    bool announce_ack_refused;    /* by the device, since its reset */
 };
 
 #define VIRTIO_NET_RESETS_MAX 10 /* within a minute; then the port is retired */
@@ -81,37 +85,47 @@ struct virtio_net_progress {
     uint32_t wrong;       /* audits in a row that found its ring spoiled */
 };
 
+/* The watch over a running device. Times are clock_ns. */
+struct virtio_net_watch {
+    uint64_t device_ns; /* when the device was last looked at, */
+    uint64_t queues_ns; /* its queues were, */
+    uint64_t link_ns;   /* and its link was */
+    struct virtio_net_progress rx;
+    struct virtio_net_progress tx;
+};
+
 /* What is known of the device's bad behaviour, and of resets and drains. Times are clock_ns. */
 struct virtio_net_recovery {
     const char *reason;                       /* of the reset that is under way or was last */
     uint64_t started_ns;                      /* when that was begun */
     uint32_t looks;                           /* how often its end was looked for */
-    uint32_t resets;                          /* since start, whoever was the cause */
-    uint32_t faults;                          /* those of which the device was the cause */
+    uint32_t faults;                          /* resets of which the device was the cause */
     uint64_t times_ns[VIRTIO_NET_RESETS_MAX]; /* of the last faults, a ring */
     uint64_t pause_ns;                        /* the last one of a retired port; doubles */
     uint64_t retry_ns;                        /* when it ends */
-    uint64_t watched_ns;                      /* when the running device was last looked at, */
-    uint64_t looked_ns;                       /* and when its queues were */
-    struct virtio_net_progress rx_progress;
-    struct virtio_net_progress tx_progress;
-    uint64_t doorbell_rescues; /* doorbells that were missing, since start */
-};
-
-struct virtio_net_link {
-    bool up;            /* as it was last read */
-    uint64_t read_ns;   /* when that was */
-    uint64_t swallowed; /* frames that were to leave while it was down; also in tx_dropped */
-    uint64_t announces; /* how often the device has asked for an announcement */
 };
 
 /* What is asked of a port before it is negotiated with. */
 struct virtio_net_options {
     enum settings_transport transport; /* AUTO: modern, else legacy */
-    bool vlans; /* add_vlan will be called; till then nothing with a tag comes in (§5.1.6.5.3) */
     bool
         offloads; /* frames may leave it and come in with work left to do, where the others allow it */
     uint32_t rx_ring, tx_ring; /* descriptors, a power of two each; 0: VIRTIO_NET_RING_USUAL */
+};
+
+/* Where a port is in its life. netdev.reason has the same words. */
+enum virtio_net_step {
+    STEP_PROBING,    /* its device is being reset for the first time */
+    STEP_FOUND,      /* what its device offers has been read */
+    STEP_NEGOTIATED, /* and what is used of that is agreed */
+    STEP_RUNNING,
+    STEP_DRAINING, /* sends what its tx ring holds, for another lane is to send there */
+    STEP_HALTED,   /* as draining, until somebody resumes it, or its device is taken away */
+    STEP_RESETTING,
+    STEP_RETIRED,   /* after too many resets, until it is tried again */
+    STEP_UNPLUGGED, /* its device is gone */
+    STEP_FAILED,    /* its device cannot be used */
+    STEPS
 };
 
 struct virtio_net {
@@ -123,23 +137,20 @@ struct virtio_net {
     struct virtio_net_control control;
     struct virtio_net_options options; /* for this device and for the next */
     struct netdev_setup setup;         /* as start was given it */
-    struct mac_address mac;
-    uint16_t stated_mtu;    /* by the device, unchecked; 0: none */
-    uint16_t stated_pairs;  /* of queues, likewise */
-    uint16_t control_index; /* number of the control queue, if CTRL_VQ was negotiated */
-    uint32_t header_size;   /* bytes of the device header in front of each frame */
-    uint32_t offloads;      /* that its frames may come in with, if the device gives them */
-    uint32_t frame_room;    /* bytes of frame that its buffers have or may be made for */
+    enum virtio_net_step step;
+    enum virtio_net_step before; /* to go back to if the device is refused; STEP_FOUND: none */
+    uint16_t stated_mtu;         /* by the device, unchecked; 0: none */
+    uint16_t stated_pairs;       /* of queues, likewise */
+    uint16_t control_index;      /* number of the control queue, if CTRL_VQ was negotiated */
+    uint32_t header_size;        /* bytes of the device header in front of each frame */
+    uint32_t frame_room;         /* bytes of frame that its buffers have or may be made for */
     uint64_t
         guest_offloads; /* GUEST_* bits in use: those negotiated, or what a command left of them */
-    enum netdev_state
-        before; /* the state to go back to if the device is refused; NETDEV_FOUND: none */
+    bool link_up;       /* as the device last said */
+    char refusal[VIRTIO_NET_REFUSAL]; /* why it cannot be used: "reason=… key=value" */
     struct virtio_net_settings settings;
     struct virtio_net_recovery recovery;
-    struct virtio_net_link link;
-    uint64_t tx_dropped;
-    uint64_t tx_bad_offload;             /* of these: the header was a lie, */
-    uint64_t tx_no_offload;              /* or asked for more than the device offers */
+    struct virtio_net_watch watch;
     uint64_t breaches[VIRTQUEUE_ERRORS]; /* by kind, since start */
 };
 
@@ -147,31 +158,30 @@ struct virtio_net {
 bool virtio_net_matches(const struct pci_device *pci);
 
 /*
- * Takes a running port out of the loop's way without touching its device (NETDEV_HALTED): nothing
- * comes in, and those who send there wait. What lies in its tx ring goes on leaving. Another state
- * stays what it is. virtio_net_resume lets it go on as if nothing had been.
+ * Takes a running port out of the loop's way without touching its device: nothing comes in, and those
+ * who send there wait. What lies in its tx ring goes on leaving. Another port stays what it is.
+ * virtio_net_resume lets it go on as if nothing had been.
  */
 void virtio_net_halt(struct netdev *dev);
 void virtio_net_resume(struct netdev *dev);
 
 /*
  * The port's device is gone, for `reason` (a literal), and writes no more: all its buffers go back to
- * their pools, and the port is NETDEV_UNPLUGGED (or stays NETDEV_FAILED). An `unplug` event tells.
+ * their pools, and the port is NETDEV_GONE (or stays NETDEV_DOWN). An `unplug` event tells.
  */
 void virtio_net_remove(struct netdev *dev, const char *reason);
 
 /*
  * Makes port `id` out of the function `pci` (which must live as long as the port). Always returns a
- * port: one that cannot be used has had its `error` event and state NETDEV_FAILED, and keeps its
- * number. Waits for the device's reset, a second at most. Start-up only; the port is never given back.
+ * port: one that cannot be used has had its `error` event and is NETDEV_DOWN, and keeps its number. Waits for the device's reset, a second at most. Start-up only; the port is never given back.
  */
 struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
                                 const struct virtio_net_options *options);
 
 /*
  * The same in `net`, the caller's, which lives as long as the port, and without waiting, so that it
- * may be done between two rounds: the port is NETDEV_PROBING until virtio_net_probe_step, called
- * again and again, returns true.
+ * may be done between two rounds. The port is NETDEV_STARTING; virtio_net_probe_step, called again and
+ * again, returns true once it can be negotiated with, or is NETDEV_DOWN.
  */
 struct netdev *virtio_net_probe_begin(struct virtio_net *net, const struct pci_device *pci,
                                       unsigned id, const struct virtio_net_options *options);
@@ -179,7 +189,7 @@ bool virtio_net_probe_step(struct netdev *dev);
 
 /*
  * In the same way a new device, the function `pci`, for a port without one, which keeps number,
- * counters and settings. It is NETDEV_FOUND in the end, or, after an `error`, as it was before; and
+ * counters and settings. It is NETDEV_STARTING in the end, or, after an `error`, as it was before; and
  * so it is if the device is refused when it is negotiated with.
  */
 void virtio_net_replace(struct netdev *dev, const struct pci_device *pci);

@@ -108,7 +108,6 @@ static bool take_merged(struct virtio_net_queue *rx, struct batch *batch, uint32
     batch->buffers[batch->count] = frame.buffers[0];
     batch->lengths[batch->count++] = length;
     batch->needs_check = true; /* no ordinary frame is that long */
-    rx->bytes += length;
     return true;
 }
 
@@ -120,7 +119,6 @@ static bool take_single(struct virtio_net_queue *rx, struct batch *batch, uint32
     batch->buffers[batch->count] = batch->buffers[at];
     batch->lengths[batch->count++] = length;
     batch->needs_check |= virtqueue_needs_check(&rx->queue, length);
-    rx->bytes += length;
     return true;
 }
 
@@ -185,9 +183,9 @@ uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uin
         other |= num_buffers(batch->buffers[i]) ^ 1;
     if (burst.needs_check || other != 0)
         merge(rx, batch, burst.count);
-    else
-        rx->bytes += burst.bytes;
-    rx->packets += batch->count;
+    for (uint32_t i = 0; i < batch->count; i++)
+        net->netdev.stats.rx_bytes += batch->lengths[i];
+    net->netdev.stats.rx_packets += batch->count;
     return batch->count;
 }
 

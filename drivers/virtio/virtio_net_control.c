@@ -126,31 +126,30 @@ enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_cont
                      sizeof(data));
 }
 
-/* A table is as long as it has entries. */
-static struct virtqueue_part table_part(const struct virtio_net_mac_table *table)
+/* Fills a table of the command, which is as long as it has entries. */
+static struct virtqueue_part fill_table(struct virtio_net_mac_table *table,
+                                        const struct netdev_addresses *addresses)
 {
-    return (struct virtqueue_part){table,
-                                   (uint32_t)(offsetof(struct virtio_net_mac_table, macs) +
-                                              table->entries * sizeof(table->macs[0])),
-                                   false};
+    const size_t bytes = addresses->count * sizeof(addresses->macs[0]);
+
+    ensure(addresses->count <= NETDEV_FILTER_MAX);
+    table->entries = addresses->count;
+    memcpy(table->macs, addresses->macs, bytes);
+    /* By our own count: the one in the table is the device's to read, and so to be doubted. */
+    return (struct virtqueue_part){
+        table, (uint32_t)(offsetof(struct virtio_net_mac_table, macs) + bytes), false};
 }
 
-enum virtio_net_control_result
-virtio_net_control_set_table(struct virtio_net_control *control,
-                             const struct virtio_net_mac_table *unicast,
-                             const struct virtio_net_mac_table *multicast)
+enum virtio_net_control_result virtio_net_control_set_table(struct virtio_net_control *control,
+                                                            const struct netdev_addresses *stations,
+                                                            const struct netdev_addresses *groups)
 {
     struct virtio_net_control_buffer *buffer = control->buffer;
 
-    ensure(unicast->entries <= NETDEV_FILTER_MAX && multicast->entries <= NETDEV_FILTER_MAX);
     if (control->silent)
-        return CONTROL_SILENT;
-    buffer->unicast = *unicast;
-    buffer->multicast = *multicast;
-    /* By our own tables: those in the buffer are the device's to read, and so to be doubted. */
-    struct virtqueue_part parts[] = {table_part(unicast), table_part(multicast)};
-    parts[0].start = &buffer->unicast;
-    parts[1].start = &buffer->multicast;
+        return CONTROL_SILENT; /* the buffer is the device's */
+    const struct virtqueue_part parts[] = {fill_table(&buffer->unicast, stations),
+                                           fill_table(&buffer->multicast, groups)};
     return send(control,
                 (struct virtio_net_ctrl_hdr){VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET},
                 parts, 2);

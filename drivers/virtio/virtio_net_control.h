@@ -65,10 +65,9 @@ enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_cont
 
 /* Gives the device the addresses that are received besides the port's own, in place of those that it
  * has. */
-enum virtio_net_control_result
-virtio_net_control_set_table(struct virtio_net_control *control,
-                             const struct virtio_net_mac_table *unicast,
-                             const struct virtio_net_mac_table *multicast);
+enum virtio_net_control_result virtio_net_control_set_table(struct virtio_net_control *control,
+                                                            const struct netdev_addresses *stations,
+                                                            const struct netdev_addresses *groups);
 
 /* Frames with the tag of VLAN `id` are received, too. Needs CTRL_VLAN. */
 enum virtio_net_control_result virtio_net_control_add_vlan(struct virtio_net_control *control,

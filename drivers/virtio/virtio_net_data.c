@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#include <machine/clock.h>
-
 _Static_assert(VIRTIO_NET_HDR_ROOM >= VIRTIO_NET_HDR_BYTES, "all of the header is looked at");
 _Static_assert(PACKET_HEADROOM >= VIRTIO_NET_HDR_ROOM, "the device's header lies in the headroom");
 _Static_assert(PACKET_HEADROOM / CACHE_LINE == (PACKET_HEADROOM - VIRTIO_NET_HDR_ROOM) / CACHE_LINE,
@@ -18,6 +16,33 @@ _Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can ho
 /* Buffers that go to the rx ring, and come back from the tx ring, at a time: two bursts, so that what
  * that costs besides, a full fence among it, is paid half as often. */
 #define REFILL (2 * BURST)
+
+/* ---- gates ---- */
+
+/* A queue that has met a breach yields nothing, has no room and is not read any more, until its device
+ * has been reset. */
+static void rx_close(struct virtio_net *net)
+{
+    net->rx.gate = GATE_WAITS;
+    net->rx.attend = UINT32_MAX;
+}
+
+static void tx_close(struct virtio_net *net, enum virtio_net_gate gate)
+{
+    net->tx.gate = gate;
+    net->netdev.tx_ready = 0;
+}
+
+void virtio_net_set_gates(struct virtio_net *net, enum virtio_net_gate rx, enum virtio_net_gate tx)
+{
+    net->rx.gate = GATE_OPEN;
+    net->rx.attend = net->rx.chained ? UINT32_MAX : net->rx.low_water;
+    net->tx.gate = GATE_OPEN;
+    if (rx != GATE_OPEN || net->rx.queue.error != VIRTQUEUE_OK)
+        rx_close(net);
+    if (tx != GATE_OPEN || net->tx.queue.error != VIRTQUEUE_OK)
+        tx_close(net, tx != GATE_OPEN ? tx : GATE_WAITS);
+}
 
 /* ---- rx ---- */
 
@@ -51,10 +76,13 @@ bool virtio_net_wants_refill(const struct virtio_net_queue *rx)
     return rx_is_low(rx) && virtqueue_outstanding(&rx->queue) < rx->posted && rx_spare(rx) != 0;
 }
 
-void virtio_net_set_payload_max(struct virtio_net *net, uint32_t payload_max)
+void virtio_net_follow_payload_max(struct virtio_net *net)
 {
-    virtqueue_set_span(&net->rx.queue, virtqueue_smaller(payload_max, net->rx.pool->frame_max -
-                                                                          ETHERNET_HEADER_SIZE));
+    const uint32_t room = net->rx.pool->frame_max - ETHERNET_HEADER_SIZE;
+    const uint32_t span = virtqueue_smaller(net->netdev.wanted.payload_max, room);
+
+    if (span != net->rx.queue.span)
+        virtqueue_set_span(&net->rx.queue, span);
 }
 
 void virtio_net_fill_rx(struct virtio_net *net)
@@ -70,7 +98,7 @@ void virtio_net_fill_rx(struct virtio_net *net)
 
     rx->pool = setup->pool;
     virtqueue_set_buffers(&rx->queue, &buffers);
-    virtio_net_set_payload_max(net, setup->payload_max);
+    virtio_net_follow_payload_max(net);
     rx->posted = virtqueue_smaller(setup->buffers, virtqueue_free(&rx->queue));
     /* The device is not left without any where there are few. */
     rx->low_water = rx->posted - virtqueue_smaller(REFILL, (rx->posted + 1) / 2);
@@ -106,6 +134,12 @@ rx_validate(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
     return burst;
 }
 
+void virtio_net_ring(const struct virtio_net *net, struct virtio_net_queue *queue)
+{
+    queue->rung = queue->queue.avail_idx;
+    virtio_notify(&net->virtio, &queue->queue);
+}
+
 /* Not for each frame: buffers for the device, and the doorbell. */
 static __attribute__((noinline)) void rx_refill_and_kick(struct virtio_net *net)
 {
@@ -114,26 +148,46 @@ static __attribute__((noinline)) void rx_refill_and_kick(struct virtio_net *net)
         virtio_net_ring(net, &net->rx);
 }
 
+/* All that is missing in the ring is filled up, round its end too: with fewer buffers than its next
+ * frame needs the device would wait, and have nothing to tell. */
+static __attribute__((noinline)) uint32_t rx_take_chained(struct virtio_net *net,
+                                                          struct batch *batch, uint32_t n)
+{
+    const uint32_t taken = virtio_net_take_merged(net, batch, n);
+
+    for (unsigned i = 0; i < 2 && rx_is_low(&net->rx); i++)
+        rx_refill_and_kick(net);
+    if (__builtin_expect(net->rx.queue.error != VIRTQUEUE_OK, 0))
+        rx_close(net);
+    return taken;
+}
+
 /* Moves finished chains to `batch`, up to the first breach. */
 static __attribute__((noinline)) uint32_t rx_take(struct virtio_net *net, struct batch *batch,
                                                   uint32_t n)
 {
     struct virtio_net_queue *const rx = &net->rx;
+
+    batch->count = 0;
+    batch->needs_check = false;
+    if (__builtin_expect(rx->gate != GATE_OPEN, 0))
+        return 0;
+    if (rx->chained)
+        return rx_take_chained(net, batch, n);
     struct virtqueue_burst burst =
         virtqueue_pop(&rx->queue, (void **)batch->buffers, batch->lengths, n);
-
     if (__builtin_expect(burst.needs_check, 0))
         burst = rx_validate(rx, batch->lengths, burst.count);
     batch->count = burst.count;
     batch->needs_check = burst.needs_check;
     virtqueue_release(&rx->queue, burst.count);
-    rx->packets += burst.count;
-    rx->bytes += burst.bytes;
+    net->netdev.stats.rx_packets += burst.count;
+    net->netdev.stats.rx_bytes += burst.bytes;
     /* By the burst: a lone frame costs neither a look at the pool nor at the doorbell. */
     if (rx_is_low(rx))
         rx_refill_and_kick(net);
     if (__builtin_expect(rx->queue.error != VIRTQUEUE_OK, 0))
-        virtio_net_device_error(net, &rx->queue);
+        rx_close(net);
     return burst.count;
 }
 
@@ -153,8 +207,8 @@ rx_single(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
     if (found == VIRTQUEUE_OTHER || n == 0)
         return rx_take(net, batch, n);
     virtqueue_release(&rx->queue, 1);
-    rx->packets++;
-    rx->bytes += length;
+    net->netdev.stats.rx_packets++;
+    net->netdev.stats.rx_bytes += length;
     batch->count = 1;
     batch->needs_check = false;
     batch->lengths[0] = length;
@@ -165,38 +219,19 @@ rx_single(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
  * Short, as most rounds of most lanes find nothing, and many a single frame. Where the pool was too
  * poor to refill the ring, nothing may ever come in until that is done.
  */
-uint32_t virtio_net_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch,
-                             uint32_t n)
+uint32_t virtio_net_rx(struct netdev *dev, unsigned queue_number, struct batch *batch, uint32_t n)
 {
     struct virtio_net *net = virtio_net_of(dev);
     struct virtio_net_queue *rx = &net->rx;
 
     (void)queue_number; /* there is one */
-    if (rx_is_low(rx))
+    if (__builtin_expect(virtqueue_outstanding(&rx->queue) <= rx->attend, 0))
         return rx_take(net, batch, n);
     if (rx->queue.split_ids_match_slots)
         return rx_single(net, batch, n, false);
     if (rx->queue.packed_ids_match_slots)
         return rx_single(net, batch, n, true);
     return virtqueue_has_finished(&rx->queue) ? rx_take(net, batch, n) : (batch->count = 0);
-}
-
-/* All that is missing in the ring is filled up, round its end too: with fewer buffers than its next
- * frame needs the device would wait, and have nothing to tell. */
-uint32_t virtio_net_rx_batch_merged(struct netdev *dev, unsigned queue_number, struct batch *batch,
-                                    uint32_t n)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-    struct virtqueue *const queue = &net->rx.queue;
-
-    if (!net->rx.chained)
-        return virtio_net_rx_batch(dev, queue_number, batch, n);
-    const uint32_t taken = virtio_net_take_merged(net, batch, n);
-    for (unsigned i = 0; i < 2 && rx_is_low(&net->rx); i++)
-        rx_refill_and_kick(net);
-    if (__builtin_expect(queue->error != VIRTQUEUE_OK, 0))
-        virtio_net_device_error(net, queue);
-    return taken;
 }
 
 /* ---- tx ---- */
@@ -214,11 +249,15 @@ static inline __attribute__((always_inline)) uint32_t reclaim(struct virtio_net_
     return n;
 }
 
-void virtio_net_reclaim_tx(struct virtio_net *net)
+uint32_t virtio_net_reclaim_all(struct virtio_net *net)
 {
-    while (reclaim(&net->tx) != 0)
+    struct virtqueue *const queue = &net->tx.queue;
+
+    /* As far as the ring's end, and from its start on. */
+    while (queue->error == VIRTQUEUE_OK && reclaim(&net->tx) != 0)
         continue;
-    virtqueue_suppress_interrupts(&net->tx.queue);
+    virtqueue_suppress_interrupts(queue);
+    return virtqueue_outstanding(queue);
 }
 
 static inline bool tx_is_short(const struct virtio_net_queue *tx, uint32_t n)
@@ -226,11 +265,14 @@ static inline bool tx_is_short(const struct virtio_net_queue *tx, uint32_t n)
     return virtqueue_free(&tx->queue) < n || tx->pool->count < n;
 }
 
-uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
+uint32_t virtio_net_room(struct netdev *dev, unsigned queue_number, uint32_t n)
 {
     struct virtio_net *net = virtio_net_of(dev);
     struct virtio_net_queue *tx = &net->tx;
 
+    (void)queue_number;
+    if (__builtin_expect(tx->gate != GATE_OPEN, 0))
+        return tx->gate == GATE_SWALLOWS ? n : 0;
     /*
      * The used ring is looked at only when slots or buffers run short: a lone frame so does not draw
      * the device's cache line over each time. And of many bursts no more are taken back than are
@@ -244,8 +286,8 @@ uint32_t virtio_net_tx_room(struct netdev *dev, unsigned queue_number, uint32_t 
         while (count != 0 && (tx->queue.packed || tx_is_short(tx, n)));
         virtqueue_suppress_interrupts(&tx->queue);
         if (__builtin_expect(tx->queue.error != VIRTQUEUE_OK, 0)) {
-            virtio_net_device_error(net, &tx->queue);
-            return dev->ops->tx_room(dev, queue_number, n); /* as it is answered from now on */
+            tx_close(net, GATE_WAITS);
+            return 0;
         }
     }
     dev->tx_ready = virtqueue_free(&tx->queue);
@@ -260,8 +302,8 @@ static __attribute__((noinline)) uint32_t tx_kick(struct virtio_net *net, uint32
 
 static void tx_count(struct virtio_net *net, uint32_t packets, uint64_t bytes)
 {
-    net->tx.packets += packets;
-    net->tx.bytes += bytes;
+    net->netdev.stats.tx_packets += packets;
+    net->netdev.stats.tx_bytes += bytes;
     net->netdev.tx_ready -= packets;
 }
 
@@ -342,13 +384,30 @@ tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths,
     return virtqueue_show(queue, n);
 }
 
+/* The port sends nothing: buffers go back to the sender's pool. The ring's may be another one. */
+static __attribute__((noinline, cold)) uint32_t tx_swallow(struct virtio_net *net,
+                                                           const struct batch *batch)
+{
+    struct netdev_stats *const stats = &net->netdev.stats;
+
+    for (uint32_t i = 0; i < batch->count; i++)
+        pool_put(net->setup.tx[0].pool, batch->buffers[i]);
+    stats->tx_dropped += batch->count;
+    if (!net->link_up)
+        stats->tx_link_down += batch->count;
+    return batch->count;
+}
+
 static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const struct batch *batch)
 {
     struct netdev *const dev = &net->netdev;
     const uint32_t side_by_side = virtqueue_side_by_side(&net->tx.queue, net->tx.queue.avail_idx);
 
-    if (__builtin_expect(batch->count > dev->tx_ready, 0)) /* nobody has asked for so much room */
-        dev->tx_ready = virtqueue_free(&net->tx.queue);
+    if (__builtin_expect(batch->count > dev->tx_ready, 0)) { /* nobody has asked for so much room */
+        if (net->tx.gate == GATE_SWALLOWS)
+            return tx_swallow(net, batch);
+        dev->tx_ready = net->tx.gate == GATE_OPEN ? virtqueue_free(&net->tx.queue) : 0;
+    }
     const uint32_t n = virtqueue_smaller(batch->count, dev->tx_ready);
     if (n == 0)
         return 0;
@@ -385,7 +444,8 @@ static __attribute__((noinline)) uint32_t tx_single_marked(struct virtio_net *ne
     struct virtqueue_headers headers = {0};
 
     virtqueue_or_header(&headers, batch->buffers[0]);
-    if (!virtqueue_headers_clean_but_num_buffers(&headers) || !tx_has_num_buffers(net))
+    if (!virtqueue_headers_clean_but_num_buffers(&headers) || !tx_has_num_buffers(net) ||
+        batch->needs_check)
         return tx_give(net, batch);
     tx_clear_num_buffers(batch->buffers[0]);
     return net->tx.queue.split_ids_match_slots ? tx_send_single(net, batch, false)
@@ -399,12 +459,12 @@ tx_single(struct virtio_net *net, const struct batch *batch, bool packed)
     struct virtqueue_headers headers = {0};
 
     virtqueue_or_header(&headers, batch->buffers[0]);
-    if (!virtqueue_headers_clean(&headers))
+    if (!virtqueue_headers_clean(&headers) || batch->needs_check)
         return tx_single_marked(net, batch);
     return tx_send_single(net, batch, packed);
 }
 
-uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const struct batch *batch)
+uint32_t virtio_net_tx(struct netdev *dev, unsigned queue_number, const struct batch *batch)
 {
     struct virtio_net *net = virtio_net_of(dev);
     const struct virtqueue *const queue = &net->tx.queue;
@@ -417,64 +477,4 @@ uint32_t virtio_net_tx_batch(struct netdev *dev, unsigned queue_number, const st
             return tx_single(net, batch, true);
     }
     return tx_give(net, batch);
-}
-
-uint32_t virtio_net_tx_batch_chained(struct netdev *dev, unsigned queue_number,
-                                     const struct batch *batch)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-
-    return net->tx.chained ? tx_give(net, batch) : virtio_net_tx_batch(dev, queue_number, batch);
-}
-
-uint32_t virtio_net_tx_pending(struct netdev *dev)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-
-    if (dev->state != NETDEV_RUNNING && dev->state != NETDEV_DRAINING)
-        return 0;
-    virtio_net_look_at_queues(net, clock_ns());
-    return virtio_net_reclaim_all(net);
-}
-
-/* ---- out of service ---- */
-
-uint32_t virtio_net_no_rx_batch(struct netdev *dev, unsigned queue_number, struct batch *batch,
-                                uint32_t n)
-{
-    (void)dev;
-    (void)queue_number;
-    (void)n;
-    batch->needs_check = false;
-    return batch->count = 0;
-}
-
-uint32_t virtio_net_waiting_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
-{
-    (void)dev;
-    (void)queue_number;
-    (void)n;
-    return 0;
-}
-
-uint32_t virtio_net_stopped_tx_room(struct netdev *dev, unsigned queue_number, uint32_t n)
-{
-    (void)dev;
-    (void)queue_number;
-    return n;
-}
-
-uint32_t virtio_net_stopped_tx_batch(struct netdev *dev, unsigned queue_number,
-                                     const struct batch *batch)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-    struct pool *const pool = net->setup.tx[0].pool; /* the sender's; the ring's may be another */
-
-    (void)queue_number;
-    for (uint32_t i = 0; i < batch->count; i++)
-        pool_put(pool, batch->buffers[i]);
-    net->tx_dropped += batch->count;
-    if (!net->link.up)
-        net->link.swallowed += batch->count;
-    return batch->count;
 }

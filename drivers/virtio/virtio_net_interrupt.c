@@ -5,6 +5,7 @@
 #include <machine/log.h>
 
 #include "drivers/virtio/virtio_net_internal.h"
+#include "drivers/virtio/virtqueue_watch.h"
 
 /* Entry 0 of the MSI-X table for all; the control queue is polled. */
 static bool set_vectors(struct virtio_net *net)
@@ -21,69 +22,67 @@ void virtio_net_enable_interrupts(struct virtio_net *net)
 {
     const enum pci_interrupt interrupt = net->virtio.interrupt;
 
-    net->netdev.announces = interrupt != PCI_INTERRUPT_NONE &&
-                            (interrupt != PCI_INTERRUPT_BY_MESSAGE || set_vectors(net));
-    if (!net->netdev.announces)
+    net->netdev.can_interrupt = interrupt != PCI_INTERRUPT_NONE &&
+                                (interrupt != PCI_INTERRUPT_BY_MESSAGE || set_vectors(net));
+    if (!net->netdev.can_interrupt)
         log_event(LOG_WARN, "warn",
                   "port=%u reason=no-interrupt interrupt=%s line=%u "
                   "effect=\"looked at a thousand times a second while idle\"",
                   net->netdev.id, pci_interrupt_name(interrupt), net->virtio.pci->interrupt_line);
 }
 
-/* One line and one register for all queues, and whoever reads it makes the device let go of the
- * line. */
-void virtio_net_acknowledge(struct netdev *dev)
-{
-    const struct virtio_device *virtio = &virtio_net_of(dev)->virtio;
-
-    if (dev->state == NETDEV_RUNNING && virtio->interrupt == PCI_INTERRUPT_BY_LINE)
-        virtio->transport->release_line(virtio);
-}
-
-/* True if the queue has something for us already. A breach too is something: the next burst tells. */
+/* True if the queue has something for us already, were it a breach. */
 static bool arm(struct virtqueue *queue)
 {
+    if (queue->error != VIRTQUEUE_OK)
+        return true;
     virtqueue_arm(queue);
-    return virtqueue_has_finished(queue) || queue->error != VIRTQUEUE_OK;
+    return virtqueue_has_finished(queue);
 }
 
 /* While a reset, or the settings after it, are under way, `service` wants to be called often. */
 static bool is_busy(const struct virtio_net *net)
 {
-    return net->netdev.state == NETDEV_RESETTING || net->netdev.state == NETDEV_DRAINING ||
-           (net->netdev.state == NETDEV_RUNNING && net->settings.next != SETTINGS);
+    return net->step == STEP_RESETTING || net->step == STEP_DRAINING ||
+           (net->step == STEP_RUNNING && net->settings.due != 0);
 }
 
-bool virtio_net_arm_rx(struct netdev *dev, unsigned queue_number)
+/* True if a doorbell may have been lost: virtio_net_watch.c looks for it. */
+static bool awaits_doorbell(const struct virtio_net_queue *queue)
+{
+    return virtqueue_awaits_doorbell(&queue->queue, queue->rung);
+}
+
+bool virtio_net_arm(struct netdev *dev, unsigned queue_number, unsigned directions)
 {
     struct virtio_net *net = virtio_net_of(dev);
+    bool work = false;
 
     (void)queue_number;
     if (is_busy(net))
         return true;
+    dev->hurries = false;
+    if (net->step != STEP_RUNNING)
+        return false;
+    dev->hurries = awaits_doorbell(&net->rx) || awaits_doorbell(&net->tx);
     /* Buffers that were sent may have come back: a device without any has nothing to announce. */
-    return dev->state == NETDEV_RUNNING &&
-           (virtio_net_wants_refill(&net->rx) || arm(&net->rx.queue));
+    if (directions & NETDEV_RX)
+        work |= virtio_net_wants_refill(&net->rx) || arm(&net->rx.queue);
+    if (directions & NETDEV_TX)
+        work |= arm(&net->tx.queue);
+    return work;
 }
 
-bool virtio_net_arm_tx(struct netdev *dev, unsigned queue_number)
+/* One line and one register for all queues, and whoever reads it makes the device release the line. */
+void virtio_net_disarm(struct netdev *dev, unsigned queue_number)
 {
     struct virtio_net *net = virtio_net_of(dev);
 
     (void)queue_number;
-    return is_busy(net) || (dev->state == NETDEV_RUNNING && arm(&net->tx.queue));
-}
-
-void virtio_net_disarm_rx(struct netdev *dev, unsigned queue_number)
-{
-    (void)queue_number;
-    if (dev->state == NETDEV_RUNNING)
-        virtqueue_disarm(&virtio_net_of(dev)->rx.queue);
-}
-
-void virtio_net_disarm_tx(struct netdev *dev, unsigned queue_number)
-{
-    (void)queue_number;
-    if (dev->state == NETDEV_RUNNING)
-        virtqueue_disarm(&virtio_net_of(dev)->tx.queue);
+    if (net->step != STEP_RUNNING)
+        return;
+    virtqueue_disarm(&net->rx.queue);
+    virtqueue_disarm(&net->tx.queue);
+    if (net->virtio.interrupt == PCI_INTERRUPT_BY_LINE)
+        net->virtio.transport->release_line(&net->virtio);
 }

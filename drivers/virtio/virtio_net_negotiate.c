@@ -128,9 +128,8 @@ static bool refuse_features(struct virtio_net *net)
     char taken[VIRTIO_NET_FEATURES_TEXT];
 
     virtio_net_features_text(net->virtio.taken, taken);
-    virtio_net_refuse(net, "reason=features-refused features=%s bits=0x%llx", taken,
-                      (unsigned long long)net->virtio.taken);
-    return false;
+    return virtio_net_refuse(net, "reason=features-refused features=%s bits=0x%llx", taken,
+                             (unsigned long long)net->virtio.taken);
 }
 
 /* NETDEV_OFFLOAD_CHAINS if a ring is too small for them. */
@@ -149,7 +148,7 @@ static uint32_t without_room(const struct virtio_net *net)
  * buffers for a frame of 64 KiB, and cannot take it in several, does not let it come. */
 static uint64_t acceptable_offloads(const struct virtio_net *net, uint64_t offered)
 {
-    uint32_t offloads = net->offloads;
+    uint32_t offloads = net->netdev.wanted.offloads;
 
     if (!net->options.offloads)
         return offered & ~virtio_net_features_offload();
@@ -174,11 +173,11 @@ static bool negotiate(struct virtio_net *net, uint16_t mtu)
     uint64_t acceptable = acceptable_offloads(net, virtio->offered);
 
     if (virtio->transport->version_1 && !virtio_offers(virtio, VIRTIO_F_VERSION_1)) {
-        virtio_net_refuse(net, "reason=no-version-1 offered=0x%llx remedy=\"transport=legacy\"",
-                          (unsigned long long)virtio->offered);
-        return false;
+        return virtio_net_refuse(net,
+                                 "reason=no-version-1 offered=0x%llx remedy=\"transport=legacy\"",
+                                 (unsigned long long)virtio->offered);
     }
-    if (!net->options.vlans)
+    if (net->netdev.wanted.vlan_count == 0) /* an empty filter would let no tag in (§5.1.6.5.3) */
         acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VLAN);
     const bool agreed = virtio_offers(virtio, VIRTIO_NET_F_MTU) && mtu_is_usable(net, mtu);
     if (!agreed)
@@ -249,9 +248,8 @@ static bool read_config(struct virtio_net *net, struct stated *stated)
         if (generation == before)
             return true;
     }
-    virtio_net_refuse(net, "reason=config-generation generation=%u tries=%u", generation,
-                      VIRTIO_CONFIG_TRIES);
-    return false;
+    return virtio_net_refuse(net, "reason=config-generation generation=%u tries=%u", generation,
+                             VIRTIO_CONFIG_TRIES);
 }
 
 /* §5.1.5: without a MAC of the device's, a locally administered random one. */
@@ -271,30 +269,19 @@ static struct mac_address random_mac(const struct pci_device *pci)
     return mac;
 }
 
-/* Sets the port's own address in the device, so that it receives frames for it. */
-static void make_up_mac(struct virtio_net *net)
-{
-    struct virtio_net_settings *settings = &net->settings;
-
-    if (!virtio_net_mac_usable(&net->mac)) /* else it was made before a reset */
-        net->mac = random_mac(net->virtio.pci);
-    if (settings->wanted[SETTING_MAC])
-        return;
-    settings->wanted[SETTING_MAC] = settings->mac_made_up = true;
-    settings->mac = net->mac;
-}
-
+/* The device's own address, if it has a usable one; else, until it has, one of ours. */
 static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
 {
-    if (virtio_offers(&net->virtio, VIRTIO_NET_F_MAC)) { /* and so it will be taken */
-        if (virtio_net_mac_usable(stated)) {
-            net->mac = *stated;
-            virtio_net_forget_made_up_mac(net);
-            return;
-        }
+    struct mac_address *const mac = &net->netdev.mac;
+    const bool states = virtio_offers(&net->virtio, VIRTIO_NET_F_MAC); /* and it will be taken */
+
+    net->settings.mac_made_up = !states || !netdev_mac_is_station(stated);
+    if (states && net->settings.mac_made_up)
         warn(net, "mac", "the device states a group or zero address; a random one is used");
-    }
-    make_up_mac(net);
+    if (!net->settings.mac_made_up)
+        *mac = *stated;
+    else if (!netdev_mac_is_station(mac)) /* else it was made before a reset */
+        *mac = random_mac(net->virtio.pci);
 }
 
 /*
@@ -332,35 +319,10 @@ bool virtio_net_look(struct virtio_net *net)
     return true;
 }
 
-bool virtio_net_agree(struct virtio_net *net)
+bool virtio_net_negotiate(struct virtio_net *net)
 {
     if (!negotiate(net, net->stated_mtu))
         return false;
     choose_frame_max(net);
-    virtio_net_link_refresh(net);
-    return virtio_net_make_queues(net);
-}
-
-bool virtio_net_configure(struct virtio_net *net)
-{
-    return virtio_net_look(net) && virtio_net_agree(net);
-}
-
-bool virtio_net_negotiate(struct netdev *dev, uint32_t offloads, uint32_t frame_max)
-{
-    struct virtio_net *const net = virtio_net_of(dev);
-
-    ensure(dev->state == NETDEV_FOUND);
-    net->offloads = offloads;
-    net->frame_room = frame_max;
-    if (!virtio_net_agree(net)) {
-        if (net->before != NETDEV_FOUND)
-            dev->state = net->before; /* the next device may be better */
-        return false;
-    }
-    dev->state = NETDEV_PROBED;
-    if (net->before != NETDEV_FOUND || net->settings.wanted[SETTING_MAC] ||
-        virtio_has(&net->virtio, VIRTIO_NET_F_MQ))
-        virtio_net_settings_restart(net); /* they are given to the device once it runs */
     return true;
 }

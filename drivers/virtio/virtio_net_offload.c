@@ -59,16 +59,16 @@ bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
 
     switch (judge(net, &header, &frame, from->rx_offloads)) {
     case HEADER_LIES:
-        net->tx_bad_offload++;
+        net->netdev.stats.tx_bad_offload++;
         break;
     case HEADER_ASKS_TOO_MUCH:
-        net->tx_no_offload++;
+        net->netdev.stats.tx_no_offload++;
         break;
     default:
         write_header(net, frame.start, &header);
         return true;
     }
-    net->tx_dropped++;
+    net->netdev.stats.tx_dropped++;
     pool_put(net->tx.pool, buffer);
     return false;
 }
@@ -89,25 +89,22 @@ uint64_t virtio_net_offloads_left(const struct virtio_net *net)
 {
     const uint64_t guest = virtio_net_features_guest(VIRTIO_NET_OFFLOADS_BY_COMMAND);
     const uint64_t rest = net->virtio.taken & ~guest;
-    const uint64_t allowed = net->guest_offloads & virtio_net_features_guest(net->offloads);
+    const uint64_t allowed =
+        net->guest_offloads & virtio_net_features_guest(net->netdev.wanted.offloads);
 
     return virtio_net_features_choose(rest | allowed) & guest; /* none without what it depends on */
 }
 
-void virtio_net_cut_offloads(struct virtio_net *net)
+const char *virtio_net_cut_offloads(struct virtio_net *net)
 {
-    struct virtio_net_settings *const settings = &net->settings;
-    const uint64_t allowed = virtio_net_features_guest(net->offloads);
+    const uint32_t wanted = net->netdev.wanted.offloads;
 
-    if (virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF) &&
-        !(net->offloads & NETDEV_OFFLOAD_CHAINS)) {
-        virtio_net_begin_reset(net, "offloads", false);
-        return;
-    }
-    if ((net->guest_offloads & ~allowed) == 0 || settings->wanted[SETTING_OFFLOADS])
-        return; /* as nearly always */
-    if (virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
-        settings->wanted[SETTING_OFFLOADS] = settings->again = true;
-    else
-        virtio_net_begin_reset(net, "offloads", false);
+    if (virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF) && !(wanted & NETDEV_OFFLOAD_CHAINS))
+        return "offloads"; /* no command cuts that */
+    if ((net->guest_offloads & ~virtio_net_features_guest(wanted)) == 0)
+        return NULL; /* as nearly always */
+    if (!virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
+        return "offloads";
+    net->settings.due |= 1u << SETTING_OFFLOADS;
+    return NULL;
 }

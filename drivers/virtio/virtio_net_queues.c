@@ -57,9 +57,8 @@ static bool settle_size(struct virtio_net *net, struct virtqueue_shape *shape, u
         wanted != usable ? transport->resize_queue(&net->virtio, shape->index, wanted) : wanted;
 
     if (kept != wanted && kept != stated) {
-        virtio_net_refuse(net, "reason=queue-size-kept queue=%u size=%u kept=%u", shape->index,
-                          wanted, kept);
-        return false;
+        return virtio_net_refuse(net, "reason=queue-size-kept queue=%u size=%u kept=%u",
+                                 shape->index, wanted, kept);
     }
     if (kept == wanted)
         shape->size = wanted;
@@ -89,10 +88,9 @@ static bool allocate_queue(struct virtio_net *net, struct virtqueue_shape *shape
         if (*private != NULL)
             break;
         if (!net->virtio.transport->resizes || shape->size <= QUEUE_SIZE_ENOUGH) {
-            virtio_net_refuse(net, "reason=memory queue=%u size=%u bytes=%zu remedy=\"more RAM\"",
-                              shape->index, wanted,
-                              ring_bytes(wanted) + virtqueue_private_bytes(wanted));
-            return false;
+            return virtio_net_refuse(
+                net, "reason=memory queue=%u size=%u bytes=%zu remedy=\"more RAM\"", shape->index,
+                wanted, ring_bytes(wanted) + virtqueue_private_bytes(wanted));
         }
     }
     if (shape->size != wanted)
@@ -110,9 +108,8 @@ static bool make_anew(struct virtio_net *net, struct virtqueue *queue,
 {
     if (shape->size < queue->size ||
         (shape->size > queue->size && !net->virtio.transport->resizes)) {
-        virtio_net_refuse(net, "reason=queue-size queue=%u size=%u accepted=%u", shape->index,
-                          stated, queue->size);
-        return false;
+        return virtio_net_refuse(net, "reason=queue-size queue=%u size=%u accepted=%u",
+                                 shape->index, stated, queue->size);
     }
     shape->size = queue->size;
     memset(queue->desc, 0, ring_bytes(shape->size));
@@ -138,10 +135,9 @@ static bool make_queue(struct virtio_net *net, struct virtqueue *queue, uint16_t
            shape.size <= VIRTQ_SIZE_MAX)
         shape.size &= shape.size - 1; /* its lowest bit goes, till one is left */
     if (!virtqueue_size_valid(shape.size) || shape.size < chain) {
-        virtio_net_refuse(
+        return virtio_net_refuse(
             net, "reason=queue-size queue=%u size=%u accepted=\"a power of two from %u to %u\"",
             index, stated, chain, VIRTQ_SIZE_MAX);
-        return false;
     }
     if (queue->desc != NULL)
         return make_anew(net, queue, &shape, stated);

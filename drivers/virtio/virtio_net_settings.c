@@ -1,26 +1,15 @@
 /*
- * Receive filter and MAC address. At start-up a setting is waited for; after a reset all of them are
- * given to the device again, a step at a time, while frames already flow.
+ * Receive filter, MAC address, offloads: brings the device to what is wanted of its port
+ * (netdev.wanted), a command at a time over the control queue, while frames flow.
  */
-#include <string.h>
-
-#include <machine/clock.h>
 #include <machine/log.h>
-#include <machine/panic.h>
 
 #include "drivers/virtio/virtio_net_internal.h"
 
-#define GROUP_ADDRESS 0x01 /* a bit of a MAC's first byte */
-
-bool virtio_net_mac_usable(const struct mac_address *mac)
-{
-    static const struct mac_address zero;
-
-    return !(mac->bytes[0] & GROUP_ADDRESS) && memcmp(mac, &zero, sizeof(zero)) != 0;
-}
-
 static const char *name_of(const struct virtio_net *net, enum virtio_net_setting setting)
 {
+    const struct netdev_wanted *const wanted = &net->netdev.wanted;
+
     switch (setting) {
     case SETTING_PAIRS:
         return "queue-pairs";
@@ -29,9 +18,9 @@ static const char *name_of(const struct virtio_net *net, enum virtio_net_setting
     case SETTING_OFFLOADS:
         return "offloads";
     case SETTING_PROMISC:
-        return net->settings.promisc ? "promisc-on" : "promisc-off";
+        return wanted->promisc ? "promisc-on" : "promisc-off";
     case SETTING_ALLMULTI:
-        return net->settings.allmulti ? "allmulti-on" : "allmulti-off";
+        return wanted->allmulti ? "allmulti-on" : "allmulti-off";
     case SETTING_VLAN:
         return "vlan";
     case SETTING_TABLE:
@@ -60,10 +49,109 @@ static unsigned feature_of(enum virtio_net_setting setting)
     }
 }
 
+/* The address that the device shall have. */
+static struct mac_address wanted_mac(const struct virtio_net *net)
+{
+    const struct netdev *const dev = &net->netdev;
+
+    return netdev_mac_is_station(&dev->wanted.mac) ? dev->wanted.mac : dev->mac;
+}
+
+/* The settings that changes of netdev.wanted concern. */
+static uint32_t settings_of(const struct virtio_net *net, uint32_t changed)
+{
+    const struct netdev_wanted *const wanted = &net->netdev.wanted;
+    uint32_t settings = 0;
+
+    if (changed & NETDEV_WANT_MAC)
+        settings |= 1u << SETTING_MAC;
+    if (changed & NETDEV_WANT_FILTER)
+        settings |= 1u << SETTING_PROMISC | 1u << SETTING_ALLMULTI;
+    /* Without promiscuous mode the table counts, and whoever had the device before may have left
+     * something in it. */
+    if ((changed & NETDEV_WANT_ADDRESSES) || ((changed & NETDEV_WANT_FILTER) && !wanted->promisc))
+        settings |= 1u << SETTING_TABLE;
+    if ((changed & NETDEV_WANT_VLANS) && net->settings.vlan_next < wanted->vlan_count)
+        settings |= 1u << SETTING_VLAN;
+    return settings;
+}
+
+/* All that is wanted of the port and that its device has not after a reset. */
+static uint32_t all_settings(const struct virtio_net *net)
+{
+    const struct netdev_wanted *const wanted = &net->netdev.wanted;
+    uint32_t changed = 0;
+
+    if (netdev_mac_is_station(&wanted->mac) || net->settings.mac_made_up)
+        changed |= NETDEV_WANT_MAC;
+    if (wanted->filter)
+        changed |= NETDEV_WANT_FILTER;
+    if (wanted->stations.count + wanted->groups.count != 0)
+        changed |= NETDEV_WANT_ADDRESSES;
+    if (wanted->vlan_count != 0)
+        changed |= NETDEV_WANT_VLANS;
+    return settings_of(net, changed) | virtio_has(&net->virtio, VIRTIO_NET_F_MQ) << SETTING_PAIRS;
+}
+
+/* Once what was wanted before has been given to the device. */
+static void follow_changes(struct virtio_net *net)
+{
+    struct virtio_net_settings *const settings = &net->settings;
+
+    if (settings->due == 0) {
+        settings->due = settings->fresh = settings_of(net, net->netdev.wanted.changed);
+        net->netdev.wanted.changed = 0;
+    }
+    net->netdev.settled = settings->due == 0;
+}
+
+/*
+ * By which way the device is told of an address: by a command, or, without one, by a legacy driver
+ * byte by byte (§5.1.4.3). With VERSION_1 the configuration is not ours to write, so that then the
+ * command is missing. A device that states no address has none of its own.
+ */
+static bool mac_is_by_command(const struct virtio_device *virtio)
+{
+    return virtio_has(virtio, VIRTIO_NET_F_CTRL_MAC_ADDR) ||
+           (virtio_has(virtio, VIRTIO_NET_F_MAC) && virtio_has(virtio, VIRTIO_F_VERSION_1));
+}
+
+static bool mac_can_be_set(const struct virtio_device *virtio)
+{
+    return !mac_is_by_command(virtio) || virtio_has(virtio, VIRTIO_NET_F_CTRL_MAC_ADDR);
+}
+
+static void write_mac(const struct virtio_net *net, struct mac_address mac)
+{
+    const struct virtio_device *virtio = &net->virtio;
+
+    for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE && virtio_has(virtio, VIRTIO_NET_F_MAC); i++)
+        virtio->transport->write_config(virtio, (uint16_t)(VIRTIO_NET_CONFIG_MAC + i),
+                                        mac.bytes[i]);
+}
+
+void virtio_net_settings_restart(struct virtio_net *net)
+{
+    struct virtio_net_settings *const settings = &net->settings;
+    struct netdev *const dev = &net->netdev;
+
+    settings->vlan_next = 0;
+    settings->announce_ack_refused = false;
+    settings->due = all_settings(net);
+    settings->fresh = settings_of(net, dev->wanted.changed) | 1u << SETTING_MAC;
+    dev->wanted.changed = 0;
+    dev->settled = false;
+    /* It has this address unless the device refuses it. */
+    settings->mac_kept = dev->mac;
+    if (mac_can_be_set(&net->virtio))
+        dev->mac = wanted_mac(net);
+}
+
 static enum virtio_net_control_result send(struct virtio_net *net, enum virtio_net_setting setting)
 {
-    struct virtio_net_control *control = &net->control;
-    struct virtio_net_settings *settings = &net->settings;
+    const struct netdev_wanted *const wanted = &net->netdev.wanted;
+    struct virtio_net_control *const control = &net->control;
+    struct virtio_net_settings *const settings = &net->settings;
 
     switch (setting) {
     case SETTING_PAIRS:
@@ -74,317 +162,109 @@ static enum virtio_net_control_result send(struct virtio_net *net, enum virtio_n
         settings->offloads = virtio_net_offloads_left(net);
         return virtio_net_control_set_offloads(control, settings->offloads);
     case SETTING_PROMISC:
-        return virtio_net_control_rx_mode(control, VIRTIO_NET_CTRL_RX_PROMISC,
-                                          net->settings.promisc);
+        return virtio_net_control_rx_mode(control, VIRTIO_NET_CTRL_RX_PROMISC, wanted->promisc);
     case SETTING_ALLMULTI:
-        return virtio_net_control_rx_mode(control, VIRTIO_NET_CTRL_RX_ALLMULTI,
-                                          net->settings.allmulti);
+        return virtio_net_control_rx_mode(control, VIRTIO_NET_CTRL_RX_ALLMULTI, wanted->allmulti);
     case SETTING_VLAN:
-        return virtio_net_control_add_vlan(control, settings->vlans[settings->vlan_next]);
+        return virtio_net_control_add_vlan(control, wanted->vlans[settings->vlan_next]);
     case SETTING_TABLE:
-        return virtio_net_control_set_table(control, &settings->unicast, &settings->multicast);
+        return virtio_net_control_set_table(control, &wanted->stations, &wanted->groups);
     default:
         return virtio_net_control_announce_ack(control);
     }
 }
 
-/* What became of a command. True if it was carried out; else a `warn` says what was not, and why. */
-static bool done(struct virtio_net *net, enum virtio_net_setting setting,
-                 enum virtio_net_control_result result)
+static void warn(const struct virtio_net *net, const char *reason, enum virtio_net_setting setting)
 {
-    if (result == CONTROL_OK)
-        return true;
-    log_event(LOG_WARN, "warn", "port=%u reason=control-%s command=%s", net->netdev.id,
-              virtio_net_control_result_name(result), name_of(net, setting));
-    if (result == CONTROL_BROKEN)
-        virtio_net_device_error(net, &net->control.queue);
-    if (result == CONTROL_SILENT)
-        (void)virtio_net_control_reset(&net->control);
-    return false;
+    log_event(LOG_WARN, "warn", "port=%u reason=control-%s command=%s", net->netdev.id, reason,
+              name_of(net, setting));
 }
 
-/* A reset's settings are still on their way, or the control queue is being reset. */
-static bool is_busy(const struct virtio_net *net)
+/* True if a device that has no such command is as it is wanted nevertheless. */
+static bool is_default(const struct netdev_wanted *wanted, enum virtio_net_setting setting)
 {
-    return net->settings.next != SETTINGS || net->control.resetting;
+    if (setting == SETTING_ALLMULTI)
+        return !wanted->allmulti;
+    return setting == SETTING_TABLE && wanted->stations.count + wanted->groups.count == 0;
 }
 
-static void finish_what_is_under_way(struct virtio_net *net)
+/* The device has no such command. */
+static void skip(struct virtio_net *net, enum virtio_net_setting setting)
 {
-    while (is_busy(net) && net->netdev.state == NETDEV_RUNNING) {
-        clock_relax();
-        virtio_net_settings_step(net);
-    }
+    if ((net->settings.fresh & 1u << setting) && !is_default(&net->netdev.wanted, setting))
+        warn(net, "not-offered", setting);
+    net->settings.due &= ~(1u << setting);
 }
 
-static bool apply_and_wait(struct virtio_net *net, enum virtio_net_setting setting)
+/* The device has carried out a command, or has not: then a `warn` has told. Returns as
+ * virtio_net_settings_step. */
+static const char *note(struct virtio_net *net, enum virtio_net_setting setting, bool done)
 {
-    if (net->netdev.state != NETDEV_RUNNING)
-        return false;
-    if (!virtio_has(&net->virtio, feature_of(setting))) {
-        log_event(LOG_WARN, "warn", "port=%u reason=control-not-offered command=%s", net->netdev.id,
-                  name_of(net, setting));
-        return false;
-    }
-    finish_what_is_under_way(net);
-    if (net->netdev.state != NETDEV_RUNNING)
-        return false;
-    enum virtio_net_control_result result = send(net, setting);
-    while (result == CONTROL_PENDING) {
-        clock_relax();
-        result = virtio_net_control_poll(&net->control);
-    }
-    return done(net, setting, result);
+    struct virtio_net_settings *const settings = &net->settings;
+
+    if (setting != SETTING_VLAN || ++settings->vlan_next >= net->netdev.wanted.vlan_count)
+        settings->due &= ~(1u << setting);
+    if (setting == SETTING_MAC && done)
+        settings->mac_kept = settings->mac;
+    if (setting == SETTING_MAC)
+        net->netdev.mac = settings->mac_kept;
+    if (setting == SETTING_ANNOUNCE_ACK)
+        settings->announce_ack_refused = !done;
+    if (setting == SETTING_OFFLOADS && done)
+        net->guest_offloads = settings->offloads;
+    /* If the device refuses to have fewer offloads, it is reset and negotiated with again. */
+    return setting == SETTING_OFFLOADS && !done ? "offloads" : NULL;
 }
 
-/* Without promiscuous mode the table counts, and whoever had the device before may have left
- * something in it. */
-static bool table_counts(const struct virtio_net_settings *settings)
-{
-    return !settings->promisc || settings->unicast.entries + settings->multicast.entries != 0;
-}
-
-bool virtio_net_set_promisc(struct netdev *dev, bool on)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-
-    net->settings.promisc = on;
-    net->settings.wanted[SETTING_PROMISC] = true;
-    if (!apply_and_wait(net, SETTING_PROMISC))
-        return false;
-    net->settings.wanted[SETTING_TABLE] = table_counts(&net->settings);
-    return on || apply_and_wait(net, SETTING_TABLE);
-}
-
-static bool refuse_more(const struct virtio_net *net, enum virtio_net_setting setting)
-{
-    log_event(LOG_WARN, "warn", "port=%u reason=filter-full command=%s accepted=%u", net->netdev.id,
-              name_of(net, setting), NETDEV_FILTER_MAX);
-    return false;
-}
-
-bool virtio_net_add_address(struct netdev *dev, struct mac_address mac)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-    const bool group = mac.bytes[0] & GROUP_ADDRESS;
-    struct virtio_net_mac_table *table = group ? &net->settings.multicast : &net->settings.unicast;
-
-    if (table->entries == NETDEV_FILTER_MAX)
-        return refuse_more(net, SETTING_TABLE);
-    finish_what_is_under_way(net);
-    table->macs[table->entries++] = mac;
-    if (apply_and_wait(net, SETTING_TABLE)) {
-        net->settings.wanted[SETTING_TABLE] = true;
-        return true;
-    }
-    table->entries--;
-    return false;
-}
-
-bool virtio_net_add_vlan(struct netdev *dev, uint16_t id)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-    struct virtio_net_settings *settings = &net->settings;
-
-    ensure(id <= NETDEV_VLAN_MAX);
-    if (settings->vlan_count == NETDEV_FILTER_MAX)
-        return refuse_more(net, SETTING_VLAN);
-    finish_what_is_under_way(net);
-    settings->vlan_next = settings->vlan_count;
-    settings->vlans[settings->vlan_next] = id;
-    if (!apply_and_wait(net, SETTING_VLAN))
-        return false;
-    settings->vlan_count++;
-    settings->wanted[SETTING_VLAN] = true;
-    return true;
-}
-
-bool virtio_net_set_allmulti(struct netdev *dev, bool on)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-
-    net->settings.allmulti = on;
-    net->settings.wanted[SETTING_ALLMULTI] = true;
-    return apply_and_wait(net, SETTING_ALLMULTI);
-}
-
-bool virtio_net_want_filter(struct netdev *dev, bool promisc, bool allmulti)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-    struct virtio_net_settings *settings = &net->settings;
-
-    if (!virtio_has(&net->virtio, feature_of(SETTING_PROMISC))) {
-        log_event(LOG_WARN, "warn", "port=%u reason=control-not-offered command=filter", dev->id);
-        return false;
-    }
-    settings->promisc = promisc;
-    settings->allmulti = allmulti;
-    settings->wanted[SETTING_PROMISC] = settings->wanted[SETTING_ALLMULTI] = true;
-    settings->wanted[SETTING_TABLE] = table_counts(settings);
-    settings->again = true;
-    return true;
-}
-
-/*
- * By which way the device is told of an address: by a command, or, without one, by a legacy driver
- * byte by byte (§5.1.4.3). With VERSION_1 the configuration is not ours to write, so that then the
- * command is missing. A device that states no address has none of its own.
- */
-static bool mac_by_command(const struct virtio_device *virtio)
-{
-    return virtio_has(virtio, VIRTIO_NET_F_CTRL_MAC_ADDR) ||
-           (virtio_has(virtio, VIRTIO_NET_F_MAC) && virtio_has(virtio, VIRTIO_F_VERSION_1));
-}
-
-/* Else a `warn` says that it cannot. */
-static bool mac_can_be_set(const struct virtio_net *net)
-{
-    if (!mac_by_command(&net->virtio) || virtio_has(&net->virtio, feature_of(SETTING_MAC)))
-        return true;
-    log_event(LOG_WARN, "warn", "port=%u reason=control-not-offered command=mac", net->netdev.id);
-    return false;
-}
-
-static void write_mac(const struct virtio_net *net)
-{
-    const struct virtio_device *virtio = &net->virtio;
-
-    if (!virtio_has(virtio, VIRTIO_NET_F_MAC))
-        return;
-    for (uint16_t i = 0; i < ETHERNET_ADDRESS_SIZE; i++)
-        virtio->transport->write_config(virtio, (uint16_t)(VIRTIO_NET_CONFIG_MAC + i),
-                                        net->settings.mac.bytes[i]);
-}
-
-bool virtio_net_set_mac_addr(struct netdev *dev, struct mac_address mac)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-
-    ensure(virtio_net_mac_usable(&mac));
-    if (dev->state != NETDEV_RUNNING)
-        return false;
-    const struct mac_address before = net->settings.mac;
-    net->settings.mac_kept = net->mac;
-    net->settings.mac = mac;
-    if (!mac_by_command(&net->virtio)) {
-        write_mac(net);
-    } else if (!apply_and_wait(net, SETTING_MAC)) {
-        net->settings.mac = before;
-        return false;
-    }
-    net->settings.wanted[SETTING_MAC] = true;
-    net->settings.mac_made_up = false;
-    net->mac = mac;
-    return true;
-}
-
-bool virtio_net_want_mac_addr(struct netdev *dev, struct mac_address mac)
-{
-    struct virtio_net *net = virtio_net_of(dev);
-    struct virtio_net_settings *settings = &net->settings;
-
-    ensure(virtio_net_mac_usable(&mac));
-    if (dev->state != NETDEV_FOUND && !mac_can_be_set(net))
-        return false;
-    settings->mac_kept = net->mac;
-    settings->mac = mac;
-    settings->wanted[SETTING_MAC] = true;
-    settings->mac_made_up = false;
-    settings->again = true;
-    if (dev->state != NETDEV_RUNNING || mac_by_command(&net->virtio))
-        return true; /* the device is told of it later */
-    net->mac = mac;
-    write_mac(net);
-    return true;
-}
-
-void virtio_net_forget_made_up_mac(struct virtio_net *net)
-{
-    if (net->settings.mac_made_up)
-        net->settings.wanted[SETTING_MAC] = net->settings.mac_made_up = false;
-}
-
-void virtio_net_settings_restart(struct virtio_net *net)
-{
-    net->settings.next = SETTING_PAIRS;
-    net->settings.vlan_next = 0;
-    net->settings.wanted[SETTING_ANNOUNCE_ACK] = false;
-    net->settings.wanted[SETTING_OFFLOADS] = false; /* negotiated anew */
-    net->settings.again = false;
-    if (!net->settings.wanted[SETTING_MAC] || !mac_can_be_set(net))
-        return;
-    net->settings.mac_kept = net->mac;
-    net->mac = net->settings.mac;
-    if (!mac_by_command(&net->virtio))
-        write_mac(net);
-}
-
-/* The control queue alone was reset: makes it anew as soon as the device has let go of it. */
+/* The control queue alone was reset: makes it again as soon as the device has released it. */
 static void revive_control(struct virtio_net *net)
 {
     if (virtio_net_control_look(&net->control))
         net->control.silent = !virtio_net_renew_control(net);
 }
 
-/* Who does not take fewer offloads by a command gets them by a reset. */
-static void offloads_told(struct virtio_net *net, bool carried_out)
+const char *virtio_net_settings_step(struct virtio_net *net)
 {
-    net->settings.wanted[SETTING_OFFLOADS] = false;
-    if (carried_out)
-        net->guest_offloads = net->settings.offloads;
-    else if (net->netdev.state == NETDEV_RUNNING)
-        virtio_net_begin_reset(net, "offloads", false);
-}
-
-/* One command of this setting is done with: to the next one of the same, or of the next setting. */
-static void advance(struct virtio_net_settings *settings)
-{
-    if (settings->next == SETTING_VLAN && ++settings->vlan_next < settings->vlan_count)
-        return;
-    settings->next++;
-}
-
-/* What the port knows of itself follows what the device has made of a command. */
-static void note(struct virtio_net *net, enum virtio_net_setting setting, bool done)
-{
-    struct virtio_net_settings *settings = &net->settings;
-
-    if (setting == SETTING_MAC)
-        net->mac = done ? settings->mac : settings->mac_kept;
-    if (setting == SETTING_ANNOUNCE_ACK && done)
-        settings->wanted[setting] = false; /* else it stays, and is not tried again */
-}
-
-void virtio_net_settings_step(struct virtio_net *net)
-{
-    struct virtio_net_settings *settings = &net->settings;
+    struct virtio_net_control *const control = &net->control;
     enum virtio_net_control_result result;
 
-    if (net->control.resetting) {
+    if (control->resetting) {
         revive_control(net);
-        return;
+        return NULL;
     }
-    if (settings->next == SETTINGS && settings->again) {
-        settings->again = false;
-        settings->next = SETTING_MAC; /* the pairs stay what they are */
-        settings->vlan_next = 0;
+    follow_changes(net);
+    if (net->settings.due == 0)
+        return NULL;
+    const bool is_out = control->pending && !control->silent;
+    const enum virtio_net_setting setting =
+        is_out ? net->settings.sent : (enum virtio_net_setting)__builtin_ctz(net->settings.due);
+    if (setting == SETTING_MAC && !is_out)
+        net->settings.mac = wanted_mac(net);
+    if (setting == SETTING_MAC && !mac_is_by_command(&net->virtio)) {
+        write_mac(net, net->settings.mac);
+        return note(net, setting, true);
     }
-    if (settings->next == SETTINGS)
-        return;
-    if (net->control.pending && !net->control.silent) {
-        result = virtio_net_control_poll(&net->control);
-    } else if (settings->wanted[settings->next] &&
-               virtio_has(&net->virtio, feature_of(settings->next))) {
-        result = send(net, settings->next);
-    } else {
-        settings->next++;
-        return;
+    if (!virtio_has(&net->virtio, feature_of(setting))) {
+        skip(net, setting);
+        return NULL;
     }
+    net->settings.sent = setting;
+    result = is_out ? virtio_net_control_poll(control) : send(net, setting);
     if (result == CONTROL_PENDING)
-        return;
-    const bool carried_out = done(net, settings->next, result);
-    note(net, settings->next, carried_out);
-    if (settings->next == SETTING_OFFLOADS)
-        offloads_told(net, carried_out);
-    advance(settings);
+        return NULL;
+    if (result != CONTROL_OK)
+        warn(net, virtio_net_control_result_name(result), setting);
+    if (result == CONTROL_SILENT)
+        (void)virtio_net_control_reset(control);
+    return note(net, setting, result == CONTROL_OK);
+}
+
+void virtio_net_acknowledge_announcement(struct virtio_net *net)
+{
+    struct virtio_net_settings *const settings = &net->settings;
+
+    if (settings->due != 0 || settings->announce_ack_refused)
+        return; /* the device asks until it is answered */
+    net->netdev.stats.announces++;
+    settings->due = 1u << SETTING_ANNOUNCE_ACK;
 }

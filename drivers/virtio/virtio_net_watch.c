@@ -15,12 +15,6 @@
 #define AUDITS_WRONG_MAX                                                                           \
     5 /* half a second: the host may have paused the device in the middle of a write */
 
-void virtio_net_ring(const struct virtio_net *net, struct virtio_net_queue *queue)
-{
-    queue->rung = queue->queue.avail_idx;
-    virtio_notify(&net->virtio, &queue->queue);
-}
-
 /* ---- the queues ---- */
 
 /*
@@ -39,14 +33,14 @@ static bool is_forgotten(const struct virtio_net_queue *queue, struct virtio_net
 /*
  * A tx ring that does not move although frames wait in it is told, once. It cannot be told from
  * back-pressure, so it is no breach: the lanes that lead here wait, and all others go on. Nor from a
- * device that sleeps and says it does not want to be woken (virtio_net_link.c knows one, and a link
+ * device that sleeps and says it does not want to be woken (virtio_net.c knows one, and a link
  * that is down for a moment is never seen here): hence a doorbell all the same.
  */
 static void report_stall(struct virtio_net *net, uint32_t waiting)
 {
     const struct virtqueue *const queue = &net->tx.queue;
 
-    net->recovery.tx_progress.stalled = true;
+    net->watch.tx.stalled = true;
     log_event(LOG_WARN, "warn", "port=%u reason=stall queue=%u waiting=%u used_idx=%u",
               net->netdev.id, queue->index, waiting, (uint16_t)(queue->avail_idx - waiting));
     virtio_net_ring(net, &net->tx);
@@ -65,7 +59,7 @@ static void look_at_queue(struct virtio_net *net, struct virtio_net_queue *queue
         progress->stalled = false;
     }
     if (is_forgotten(queue, progress)) {
-        net->recovery.doorbell_rescues++;
+        net->netdev.stats.doorbell_rescues++;
         virtio_net_ring(net, queue);
     } else if (queue == &net->tx && !progress->stalled && now - progress->moved_ns >= STALL_NS) {
         report_stall(net, waiting);
@@ -74,25 +68,16 @@ static void look_at_queue(struct virtio_net *net, struct virtio_net_queue *queue
 
 void virtio_net_look_at_queues(struct virtio_net *net, uint64_t now)
 {
-    struct virtio_net_recovery *recovery = &net->recovery;
-    const uint64_t gap = now - recovery->looked_ns;
+    struct virtio_net_watch *watch = &net->watch;
+    const uint64_t gap = now - watch->queues_ns;
 
     if (gap < LOOK_NS)
         return;
-    recovery->looked_ns = now;
+    watch->queues_ns = now;
     if (gap > LOOK_GAP_NS) /* and its device stood still with it */
-        recovery->rx_progress.moved_ns = recovery->tx_progress.moved_ns = now;
-    look_at_queue(net, &net->rx, &recovery->rx_progress, now);
-    look_at_queue(net, &net->tx, &recovery->tx_progress, now);
-}
-
-bool virtio_net_hurries(const struct netdev *dev)
-{
-    const struct virtio_net *net = virtio_net_of_const(dev);
-
-    return dev->state == NETDEV_RUNNING &&
-           (virtqueue_awaits_doorbell(&net->rx.queue, net->rx.rung) ||
-            virtqueue_awaits_doorbell(&net->tx.queue, net->tx.rung));
+        watch->rx.moved_ns = watch->tx.moved_ns = now;
+    look_at_queue(net, &net->rx, &watch->rx, now);
+    look_at_queue(net, &net->tx, &watch->tx, now);
 }
 
 /* ---- the device ---- */
@@ -112,10 +97,10 @@ static bool status_is_bad(const struct virtio_net *net)
 
 /*
  * A device can spoil a packed ring so that each side waits for the other, and nothing is found by
- * taking chains back. So the ring of a queue that does not move is compared with what it must be.
- * False, and the port is being reset, if it was wrong too often in a row.
+ * taking chains back. So the ring of a queue that does not move is compared with what it must be. One
+ * that was wrong too often in a row is marked as broken.
  */
-static bool audit(struct virtio_net *net, struct virtio_net_queue *queue,
+static void audit(const struct virtio_net *net, struct virtio_net_queue *queue,
                   struct virtio_net_progress *progress)
 {
     const bool may_hold_back =
@@ -123,31 +108,29 @@ static bool audit(struct virtio_net *net, struct virtio_net_queue *queue,
     const struct virtqueue_finding finding = virtqueue_audit(&queue->queue, may_hold_back);
 
     progress->wrong = finding.error != VIRTQUEUE_OK ? progress->wrong + 1 : 0;
-    if (progress->wrong < AUDITS_WRONG_MAX)
-        return true;
-    virtqueue_fail(&queue->queue, finding.error, finding.value);
-    virtio_net_device_error(net, &queue->queue);
-    return false;
+    if (progress->wrong >= AUDITS_WRONG_MAX)
+        virtqueue_fail(&queue->queue, finding.error, finding.value);
 }
 
-void virtio_net_watch(struct virtio_net *net, uint64_t now)
+bool virtio_net_watch(struct virtio_net *net, uint64_t now)
 {
-    struct virtio_net_recovery *recovery = &net->recovery;
+    struct virtio_net_watch *watch = &net->watch;
 
     virtio_net_look_at_queues(net, now);
-    if (now - recovery->watched_ns < WATCH_NS)
-        return;
-    recovery->watched_ns = now;
+    if (now - watch->device_ns < WATCH_NS)
+        return true;
+    watch->device_ns = now;
     if (status_is_bad(net))
-        virtio_net_begin_reset(net, "status", true);
-    else if (audit(net, &net->rx, &recovery->rx_progress))
-        (void)audit(net, &net->tx, &recovery->tx_progress);
+        return false;
+    audit(net, &net->rx, &watch->rx);
+    audit(net, &net->tx, &watch->tx);
+    return true;
 }
 
-void virtio_net_watch_anew(struct virtio_net *net, uint64_t now)
+void virtio_net_watch_restart(struct virtio_net *net, uint64_t now)
 {
-    struct virtio_net_recovery *recovery = &net->recovery;
+    struct virtio_net_watch *watch = &net->watch;
 
-    recovery->rx_progress = recovery->tx_progress = (struct virtio_net_progress){.moved_ns = now};
-    recovery->looked_ns = recovery->watched_ns = now;
+    watch->rx = watch->tx = (struct virtio_net_progress){.moved_ns = now};
+    watch->queues_ns = watch->device_ns = now;
 }

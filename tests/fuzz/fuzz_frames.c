@@ -45,8 +45,8 @@ static void start(uint8_t choice)
     ports[1].netdev.mtu = mtus[choice / 4 % 8];
     lane_init(&lane, &ports[0].netdev, &ports[1].netdev, functions[choice % 4]);
     ensure(pool_create(&lane.pool, FRAMES_MAX + MEMORY_PORT_RING + BURST, FRAME_MAX, false));
-    setup.rx[0] = (struct netdev_rx_setup){
-        .pool = &lane.pool, .buffers = FRAMES_MAX, .payload_max = lane.payload_max};
+    ports[0].netdev.wanted.payload_max = lane.payload_max;
+    setup.rx[0] = (struct netdev_rx_setup){.pool = &lane.pool, .buffers = FRAMES_MAX};
     setup.tx[0] = (struct netdev_tx_setup){.pool = &lane.pool};
     ensure(ports[0].netdev.ops->start(&ports[0].netdev, &setup));
     setup.rx[0].buffers = 0;

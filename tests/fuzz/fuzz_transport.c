@@ -25,6 +25,7 @@
 #include "tests/host/oracle/referee_header.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/virtio_net.h"
+#include "tests/host/fixture/wanted.h"
 
 #define CLOCK_STEP_NS CLOCK_NS_PER_MS /* so that a device that never answers is soon given up */
 #define RING_MAX 1024                 /* larger ones only cost time */
@@ -317,14 +318,14 @@ static void judge_probed(const struct virtio_net *net)
 {
     const struct netdev *dev = &net->netdev;
 
-    ensure(dev->state == NETDEV_PROBED || dev->state == NETDEV_FAILED);
-    ensure(dev->state != NETDEV_FAILED || machine_log_count("error", "port=0 ") == 1);
-    if (dev->state != NETDEV_PROBED)
+    ensure(net->step == STEP_NEGOTIATED || net->step == STEP_FAILED);
+    ensure(dev->state != NETDEV_DOWN || machine_log_count("error", "port=0 ") == 1);
+    if (net->step != STEP_NEGOTIATED)
         return;
     ensure(virtqueue_size_valid(net->rx.queue.size) && virtqueue_size_valid(net->tx.queue.size));
     ensure(dev->rx_size != 0 && dev->tx_size != 0 && dev->mtu <= VIRTIO_NET_MTU_MAX);
     ensure(dev->frame_max >= dev->mtu + ETHERNET_HEADER_SIZE);
-    ensure((net->mac.bytes[0] & 1) == 0);
+    ensure((dev->mac.bytes[0] & 1) == 0);
 }
 
 /* All that may be asked of a port, whatever became of it. The choice is the input's. */
@@ -334,20 +335,17 @@ static void ask_everything(struct netdev *dev, uint8_t choice)
                                               SIM_ANSWER_NEVER, SIM_ANSWER_LATE,  SIM_ANSWER_TWICE,
                                               SIM_ANSWER_BLANK, SIM_ANSWER_BAD_ID};
     const struct mac_address mac = {{2, 0, 0, 0, 0, choice}};
-    struct netdev_stats stats;
 
     liar.sim->answer = answers[choice >> 5];
     liar.sim->answer_delay_ns = 3 * CLOCK_STEP_NS;
-    (void)dev->ops->set_promisc(dev, choice & 1);
-    (void)dev->ops->set_allmulti(dev, choice & 2);
-    (void)dev->ops->set_mac_addr(dev, mac);
-    (void)dev->ops->add_address(dev, mac);
-    (void)dev->ops->add_vlan(dev, choice);
-    (void)dev->ops->get_link_up(dev);
-    (void)dev->ops->get_link_speed(dev);
-    dev->ops->read_stats(dev, &stats);
-    dev->ops->report(dev);
-    ensure((dev->ops->get_mac_addr(dev).bytes[0] & 1) == 0);
+    (void)wanted_promisc(dev, choice & 1);
+    (void)wanted_allmulti(dev, choice & 2);
+    (void)wanted_mac(dev, mac);
+    (void)wanted_address(dev, mac);
+    (void)wanted_vlan(dev, choice);
+    (void)wanted_description(dev);
+    netdev_report(dev);
+    ensure((dev->mac.bytes[0] & 1) == 0);
 }
 
 static void judge_buffers(const struct virtio_net *net, const struct lane *lane)
@@ -414,12 +412,12 @@ static void start(struct netdev *dev, struct input *input)
                      dev->frame_max, dev->rx_offloads & NETDEV_OFFLOAD_CHAINS))
         return;
     setup.rx[0] = (struct netdev_rx_setup){.pool = &lane.pool,
-                                           .buffers = choice & 8 ? choice >> 4 : dev->rx_size,
-                                           .payload_max = 1500,
-                                           .offloads = liar.offloads ? dev->tx_offloads : 0};
+                                           .buffers = choice & 8 ? choice >> 4 : dev->rx_size};
+    dev->wanted.payload_max = 1500;
+    dev->wanted.offloads = liar.offloads ? dev->tx_offloads : 0;
     setup.tx[0] = (struct netdev_tx_setup){.pool = &lane.pool, .from = dev};
     const bool started = dev->ops->start(dev, &setup);
-    ensure(started == (dev->state == NETDEV_RUNNING));
+    ensure(started == (dev->state == NETDEV_UP));
     ask_everything(dev, input_8(input));
     if (started && setup.rx_queues == 1)
         live(dev, &lane, input);
@@ -444,16 +442,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         machine_memory_limit(memory * 4096u);
     ensure(pci_scan(&pci, 1) == 1);
     const struct virtio_net_options options = {.transport = choices[interfaces >> 6],
-                                               .vlans = memory & 1,
                                                .rx_ring = memory & 4 ? 16u << (memory >> 3 & 7) : 0,
                                                .offloads = memory & 2 || liar.offloads};
     struct netdev *dev = virtio_net_probe(&pci, 0, &options);
-    if (dev->state == NETDEV_FOUND)
+    if (memory & 1)
+        (void)netdev_want_vlan(dev, 1);
+    if (dev->state == NETDEV_STARTING)
         (void)dev->ops->negotiate(dev, liar.offloads ? dev->tx_offloads : interfaces,
                                   liar.offloads ? NETDEV_FRAME_SEGMENTS : NETDEV_FRAME_JUMBO);
     judge_probed((struct virtio_net *)dev);
     ask_everything(dev, 0);
-    if (dev->state == NETDEV_PROBED)
+    if (((struct virtio_net *)dev)->step == STEP_NEGOTIATED)
         start(dev, &input);
     ensure(sim_bus_complaint() == NULL);
     free(dev);

@@ -50,7 +50,7 @@ static void send_from_each(void)
 {
     for (unsigned i = 0; i < assembly.port_count; i++) {
         const uint8_t frame[FRAME] = {4, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, (uint8_t)i};
-        if (ports[i].netdev.state == NETDEV_RUNNING)
+        if (ports[i].netdev.state == NETDEV_UP)
             assert_true(memory_port_inject(&ports[i], frame, sizeof(frame)));
     }
     run_all();
@@ -96,7 +96,7 @@ TEST(reflection_leads_every_port_back_to_itself)
 
 TEST(a_port_that_failed_before_leaves_its_partner_idle)
 {
-    ports[1].netdev.state = NETDEV_FAILED;
+    ports[1].netdev.state = NETDEV_DOWN;
     assemble(4, "", false);
     send_from_each();
     assert_int_equal(source_of_frame_at(0), -1);
@@ -113,7 +113,7 @@ TEST(a_port_that_fails_at_the_start_leaves_its_partner_idle)
     assembly_plan(&assembly, "", false);
     assembly_allot(&assembly, UINT64_MAX);
     assembly_start(&assembly);
-    ports[1].netdev.state = NETDEV_FAILED;
+    ports[1].netdev.state = NETDEV_DOWN;
     assembly_settle(&assembly);
     send_from_each();
     assert_int_equal(memory_port_collect(&ports[1], out, sizeof(out)), 0);
@@ -169,7 +169,7 @@ TEST(rewiring_leads_frames_elsewhere_and_buffers_back_to_their_own_lane)
 
 TEST(a_failed_port_stays_out_of_every_rewiring)
 {
-    ports[1].netdev.state = NETDEV_FAILED;
+    ports[1].netdev.state = NETDEV_DOWN;
     assemble(4, "", false);
     assembly_rewire(&assembly, "0-1,2-3", false);
     send_from_each();

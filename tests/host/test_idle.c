@@ -26,7 +26,7 @@ static int setup(void **state)
         struct mac_address mac = {{2, 0, 0, 0, 0, (uint8_t)i}};
         memory_port_init(&memory_ports[i], i, mac);
         ports[i] = &memory_ports[i].netdev;
-        ports[i]->announces = true;
+        ports[i]->can_interrupt = true;
     }
     for (unsigned i = 0; i < 2; i++) {
         lane_init(&lanes[i], ports[i], ports[1 - i], forward_wire);
@@ -34,10 +34,11 @@ static int setup(void **state)
         port_lanes[i] = &lanes[i];
     }
     for (unsigned i = 0; i < 2; i++) {
+        ports[i]->wanted.payload_max = 1600;
         const struct netdev_setup wire = {
             .rx_queues = 1,
             .tx_queues = 1,
-            .rx = {{.pool = &lanes[i].pool, .buffers = MEMORY_PORT_RING, .payload_max = 1600}},
+            .rx = {{.pool = &lanes[i].pool, .buffers = MEMORY_PORT_RING}},
             .tx = {{.pool = &lanes[1 - i].pool}},
         };
         assert_true(ports[i]->ops->start(ports[i], &wire));
@@ -312,11 +313,11 @@ TEST(a_pause_of_the_machine_is_no_missing_interrupt)
 
 TEST(a_port_that_announces_nothing_is_looked_after_every_millisecond)
 {
-    ports[0]->announces = false;
+    ports[0]->can_interrupt = false;
     run_until_sleep();
     after(30 * CLOCK_NS_PER_MS, deliver_in_silence);
     const uint64_t start = machine_clock_now();
-    while (lanes[0].rx->ops->arm_rx(lanes[0].rx, 0) == false)
+    while (lanes[0].rx->ops->arm(lanes[0].rx, 0, NETDEV_RX) == false)
         loop_round(&loop);
     loop_round(&loop);
     assert_in_range(machine_clock_now() - start, 30 * CLOCK_NS_PER_MS, 32 * CLOCK_NS_PER_MS);
@@ -348,7 +349,7 @@ TEST(a_lane_that_waits_for_room_sleeps_until_there_is_some)
     run_until_sleep();
     assert_int_equal(loop.idle.device_wakes, 1);
     loop_round(&loop);
-    assert_int_equal(lanes[0].rx->ops->arm_rx(lanes[0].rx, 0), 0);
+    assert_int_equal(lanes[0].rx->ops->arm(lanes[0].rx, 0, NETDEV_RX), 0);
     assert_int_equal(collect(1), MEMORY_PORT_RING);
     assert_int_equal(loop.idle.timer_rescues, 0);
 }

@@ -3,6 +3,7 @@
 
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wire_bench.h"
+#include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
@@ -48,11 +49,11 @@ TEST_FIXTURE(.setup = setup, .teardown = bench_teardown, .variants = bench_varia
 
 TEST(a_port_whose_link_is_down_swallows_by_name_and_forwards_once_it_is_up)
 {
-    assert_true(benches[1].dev->ops->get_link_up(benches[1].dev));
+    assert_true(benches[1].dev->link_up);
     device()->link_status = 0;
     wires_run(SEEN_NS);
     assert_int_equal(machine_log_count("link", "port=1 state=down pci=00:02.0 lost=0"), 1);
-    assert_false(benches[1].dev->ops->get_link_up(benches[1].dev));
+    assert_false(benches[1].dev->link_up);
     const uint32_t left = wires.flows[0].arrived, announced = wires.flows[0].announced;
     const uint64_t swallowed = stats().tx_link_down;
     wires_run(WARM_UP_NS);
@@ -123,10 +124,10 @@ TEST(while_a_port_is_reset_with_its_link_down_nobody_waits)
     wires_run(SEEN_NS);
     wires.flows[0].per_round = 2;
     wires_run(CLOCK_NS_PER_S / 4);
-    assert_int_equal(benches[1].dev->state, NETDEV_RESETTING);
+    assert_string_equal(benches[1].dev->reason, "resetting");
     assert_int_equal(wires.flows[0].refused, 0);
     wires_run(CLOCK_NS_PER_S);
-    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    assert_int_equal(benches[1].dev->state, NETDEV_UP);
     assert_int_equal(wires.flows[0].refused, 0);
     wires_settle(true);
 }
@@ -136,7 +137,7 @@ TEST(a_link_that_comes_back_during_a_reset_is_told)
     device()->link_status = 0;
     wires_run(SEEN_NS);
     device()->link_status = 1;
-    assert_true(benches[1].dev->ops->reset(benches[1].dev));
+    assert_true(wanted_reset(benches[1].dev));
     wires_run(5 * WIRE_ROUND_NS);
     assert_int_equal(machine_log_count("link", "port=1 state=up"), 1);
     wires_run(WARM_UP_NS);
@@ -179,7 +180,7 @@ TEST(a_link_that_flaps_loses_no_buffer_and_retires_nothing)
     device()->link_status = 1;
     wires_run(SEEN_NS);
     wires_settle(true);
-    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    assert_int_equal(benches[1].dev->state, NETDEV_UP);
 }
 
 TEST(an_announcement_is_acknowledged_counted_and_sends_nothing)
@@ -211,7 +212,7 @@ TEST(an_announcement_that_cannot_be_acknowledged_is_told_once)
 TEST(an_announcement_during_a_reset_is_not_forgotten)
 {
     device()->link_status |= ANNOUNCE;
-    benches[1].dev->ops->reset(benches[1].dev);
+    wanted_reset(benches[1].dev);
     wires_run(2 * SEEN_NS);
     assert_int_equal(device()->announce_acks, 1);
     wires_settle(true);

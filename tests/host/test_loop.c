@@ -39,10 +39,11 @@ static void start_wires(unsigned count)
         port_lanes[i] = &lanes[i];
     }
     for (unsigned i = 0; i < count; i++) {
+        ports[i]->wanted.payload_max = 1600;
         const struct netdev_setup wire = {
             .rx_queues = 1,
             .tx_queues = 1,
-            .rx = {{.pool = &lanes[i].pool, .buffers = MEMORY_PORT_RING, .payload_max = 1600}},
+            .rx = {{.pool = &lanes[i].pool, .buffers = MEMORY_PORT_RING}},
             .tx = {{.pool = &lanes[partner(i)].pool}},
         };
         assert_true(ports[i]->ops->start(ports[i], &wire));
@@ -90,8 +91,8 @@ TEST(a_lane_at_full_rate_delays_no_other_beyond_its_round)
         }
         loop_round(&loop);
         for (unsigned i = 0; i < NETDEV_PORTS_MAX; i += 2) {
-            assert_int_equal(memory_ports[i + 1].stats.tx_packets, round * BURST);
-            assert_int_equal(memory_ports[i].stats.tx_packets, round);
+            assert_int_equal(memory_ports[i + 1].netdev.stats.tx_packets, round * BURST);
+            assert_int_equal(memory_ports[i].netdev.stats.tx_packets, round);
             while (memory_port_collect(&memory_ports[i + 1], out, sizeof(out)) != 0)
                 ;
             assert_int_equal(memory_port_collect(&memory_ports[i], out, sizeof(out)), 60);
@@ -232,8 +233,8 @@ TEST(stats_show_counters_drops_and_rates_of_the_interval)
     struct stats stats = {0};
 
     machine_clock_step(0);
-    memory_ports[0].stats = (struct netdev_stats){.rx_packets = 1000, .rx_bytes = 1000000};
-    memory_ports[1].stats =
+    memory_ports[0].netdev.stats = (struct netdev_stats){.rx_packets = 1000, .rx_bytes = 1000000};
+    memory_ports[1].netdev.stats =
         (struct netdev_stats){.tx_packets = 400, .tx_bytes = 50000, .tx_dropped = 7};
     lanes[0].drops[DROP_RUNT] = 2;
     lanes[0].drops[DROP_OVERSIZE] = 3;
@@ -254,7 +255,7 @@ TEST(stats_show_counters_drops_and_rates_of_the_interval)
         1);
 
     /* The next line's rates are of the next interval alone. */
-    memory_ports[0].stats.rx_packets += 30;
+    memory_ports[0].netdev.stats.rx_packets += 30;
     machine_clock_advance(CLOCK_NS_PER_S);
     stats_report(&stats, ports, port_lanes, 2);
     assert_int_equal(machine_log_count("stats", "rx_packets=1030 "), 1);
@@ -267,8 +268,8 @@ TEST(rates_hold_for_a_day_of_a_fast_port)
     const uint64_t day = 86400;
 
     machine_clock_step(0);
-    memory_ports[0].stats.rx_packets = day * 150000000;
-    memory_ports[0].stats.rx_bytes = day * 12500000000; /* 100 Gbit/s */
+    memory_ports[0].netdev.stats.rx_packets = day * 150000000;
+    memory_ports[0].netdev.stats.rx_bytes = day * 12500000000; /* 100 Gbit/s */
     machine_clock_advance(day * CLOCK_NS_PER_S);
     stats_report(&stats, ports, port_lanes, 2);
     assert_int_equal(machine_log_count("stats", "rx_pps=150000000 tx_pps=0 rx_mbps=100000 "), 1);

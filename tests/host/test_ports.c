@@ -12,6 +12,7 @@
 #include "drivers/virtio/virtio_net.h"
 #include "net/loop.h"
 #include "tests/host/fixture/test.h"
+#include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/virtio_net.h"
 
@@ -140,7 +141,7 @@ static void start(unsigned count)
         add_device(i);
     assemble();
     for (unsigned i = 0; i < count; i++)
-        assert_int_equal(assembly.ports[i]->state, NETDEV_RUNNING);
+        assert_int_equal(assembly.ports[i]->state, NETDEV_UP);
 }
 
 static int teardown(void **state)
@@ -193,7 +194,7 @@ static struct netdev_stats stats_of(unsigned port)
 {
     struct netdev_stats stats;
 
-    assembly.ports[port]->ops->read_stats(assembly.ports[port], &stats);
+    stats = assembly.ports[port]->stats;
     return stats;
 }
 
@@ -224,8 +225,8 @@ TEST(a_device_that_is_asked_to_go_is_stopped_and_ejected)
     look(3);
     assert_int_equal(block.ejected, 1u << 2);
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=ejected lost=0"), 1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UNPLUGGED);
-    assert_false(assembly.ports[1]->ops->get_link_up(assembly.ports[1]));
+    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
+    assert_false(assembly.ports[1]->link_up);
     assert_no_buffer_lost();
 
     /* Its partner's frames are taken and counted, and the other pair has noticed nothing. */
@@ -259,7 +260,7 @@ TEST(frames_in_its_ring_have_time_to_leave)
     crosses(1, 2);
     block.down[0] = 1u << 2;
     look(1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_HALTED);
+    assert_string_equal(assembly.ports[1]->reason, "halted");
     assert_int_equal(sim_virtio_net_transmit(devices[2], 10), 1);
     look(1);
     assert_int_equal(machine_log_count("unplug", "lost=0"), 1);
@@ -276,7 +277,7 @@ TEST(a_device_that_does_not_go_goes_on_and_is_asked_once)
     block.ejected = 0;
     look(10);
     assert_int_equal(block.ejected, 0);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
     assert_int_equal(machine_log_count("unplug", ""), 0);
 
@@ -327,7 +328,7 @@ TEST(a_device_that_vanishes_unasked_is_noticed)
     look(5);
     assert_int_equal(machine_log_count("error", "port=1 pci=00:02.0 reason=status status=0xff"), 1);
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=vanished"), 1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UNPLUGGED);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
     assert_int_equal(crosses(3, 4), 1);
     assert_no_buffer_lost();
 }
@@ -336,10 +337,10 @@ TEST(a_port_that_is_being_reset_can_be_unplugged)
 {
     start(2);
     devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 2;
-    assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
+    assert_true(wanted_reset(assembly.ports[1]));
     block.down[0] = 1u << 2;
     look(3);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UNPLUGGED);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
     assert_no_buffer_lost();
 }
 
@@ -350,14 +351,14 @@ TEST(a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_count)
 {
     start(2);
     devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 20;
-    assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
+    assert_true(wanted_reset(assembly.ports[1]));
     block.down[0] = 1u << 2;
     devices[2]->transmit_at_once = false;
     if (ports_look(&ports))
         fail();
-    assert_int_equal(assembly.ports[1]->state, NETDEV_RESETTING);
+    assert_string_equal(assembly.ports[1]->reason, "resetting");
     rounds(60);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
     for (unsigned i = 0; i < 5; i++)
         crosses(1, 2);
     ports_look(&ports);
@@ -370,13 +371,13 @@ TEST(a_port_in_its_reset_whose_device_does_not_go_comes_back_by_itself)
 {
     start(2);
     devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 2;
-    assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
+    assert_true(wanted_reset(assembly.ports[1]));
     block.sticks = true;
     block.down[0] = 1u << 2;
     look(2);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_RESETTING);
+    assert_string_equal(assembly.ports[1]->reason, "resetting");
     look(5);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
 }
 
@@ -384,14 +385,14 @@ TEST(a_retired_port_whose_device_has_gone_is_unplugged)
 {
     start(2);
     devices[2]->reset_stuck = true;
-    assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
+    assert_true(wanted_reset(assembly.ports[1]));
     look(12);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_RETIRED);
-    assert_false(assembly.ports[1]->ops->get_link_up(assembly.ports[1]));
+    assert_string_equal(assembly.ports[1]->reason, "retired");
+    assert_false(assembly.ports[1]->link_up);
     devices[2]->gone = devices[2]->pci->absent = true;
     look(1);
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=vanished"), 1);
-    assert_int_equal(assembly.ports[1]->ops->get_link_speed(assembly.ports[1]), 0);
+    assert_int_equal(wanted_description(assembly.ports[1]).speed, 0);
     assert_no_buffer_lost();
     block.down[0] = 1u << 2; /* the host takes leave of it, too: nobody is there any more */
     look(3);
@@ -416,10 +417,10 @@ TEST(a_device_whose_reset_takes_its_time_holds_nobody_up)
         uint64_t before = machine_clock_now();
         assert_false(ports_look(&ports));
         assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
-        assert_int_equal(ports.opening->state, NETDEV_PROBING);
-        assert_false(ports.opening->ops->get_link_up(ports.opening));
+        assert_string_equal(ports.opening->reason, "probing");
+        assert_false(ports.opening->link_up);
         look(2);
-        assert_int_equal(ports.opening->state, NETDEV_PROBING);
+        assert_string_equal(ports.opening->reason, "probing");
         assert_int_equal(assembly.port_count, 3); /* the other one waits for its number */
         crosses(3, 1);
         look(6);
@@ -442,7 +443,7 @@ TEST(a_device_that_never_resets_does_not_take_the_place_of_the_one_before)
     devices[2]->reset_stuck = true;
     look(12);
     assert_int_equal(machine_log_count("error", "port=1 pci=00:02.0 reason=reset-timeout"), 1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UNPLUGGED);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
     crosses(1, 1);
     assert_int_equal(stats_of(1).tx_dropped, 1);
     assert_no_buffer_lost();
@@ -458,7 +459,7 @@ TEST(a_refilled_slot_gets_its_old_port)
         plug(2);
         look(2);
         assert_int_equal(assembly.port_count, 4);
-        assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+        assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
         assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
         assert_int_equal(crosses(3, 4) + crosses(4, 3), 2);
         assert_int_equal(stats_of(1).tx_dropped, turn);
@@ -478,7 +479,7 @@ TEST(a_card_that_comes_the_moment_another_goes_is_that_port)
     look(5);
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=ejected"), 1);
     assert_int_equal(machine_log_count("error", ""), 0);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
     assert_int_equal(assembly.port_count, 4);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
     assert_no_buffer_lost();
@@ -491,10 +492,10 @@ TEST(a_port_whose_device_was_exchanged_starts_anew_when_it_is_reset)
     devices[2]->gone = devices[2]->pci->absent = true;
     plug(2);
     block.up[0] = 0;
-    assert_true(assembly.ports[1]->ops->reset(assembly.ports[1]));
+    assert_true(wanted_reset(assembly.ports[1]));
     look(30);
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=vanished"), 1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
     assert_no_buffer_lost();
 }
 
@@ -627,7 +628,7 @@ TEST(a_late_port_that_cannot_start_leaves_the_others_alone)
     plug(4);
     devices[4]->page_refused = true;
     look(2);
-    assert_int_equal(assembly.ports[3]->state, NETDEV_FAILED);
+    assert_int_equal(assembly.ports[3]->state, NETDEV_DOWN);
     assert_int_equal(machine_log_count("error", "port=3"), 1);
     assert_int_equal(assembly.wiring.partner[2], WIRING_IDLE);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
@@ -639,7 +640,7 @@ TEST(a_late_port_that_cannot_start_leaves_the_others_alone)
     look(3);
     plug(4);
     look(2);
-    assert_int_equal(assembly.ports[3]->state, NETDEV_RUNNING);
+    assert_int_equal(assembly.ports[3]->state, NETDEV_UP);
     assert_int_equal(crosses(3, 4) + crosses(4, 3), 2);
     assert_no_buffer_lost();
 }
@@ -671,7 +672,7 @@ TEST(a_device_with_other_rings_is_refused_and_the_next_is_tried)
     devices[2]->queues[SIM_RX].size = 512;
     look(2);
     assert_int_equal(machine_log_count("error", "port=1 pci=00:02.0 reason=queue-size"), 1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UNPLUGGED);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
     block.down[0] = 1u << 2;
     look(3);
     plug(2);
@@ -775,15 +776,15 @@ TEST(where_the_bus_is_unknown_only_the_right_device_goes)
     assert_int_equal(ports.hotplug.bus_count, 2);
     block.down[1] = 1u << 2; /* device 2 of the bus that the block calls 1 */
     look(1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_HALTED);
-    assert_int_equal(assembly.ports[2]->state, NETDEV_HALTED);
+    assert_string_equal(assembly.ports[1]->reason, "halted");
+    assert_string_equal(assembly.ports[2]->reason, "halted");
     devices[2] = NULL; /* so that it is device 3 of the list that goes */
     block.sticks = true;
     devices[3]->gone = devices[3]->pci->absent = true;
     look(1);
     assert_int_equal(block.ejected, 1u << 2);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
-    assert_int_equal(assembly.ports[2]->state, NETDEV_UNPLUGGED);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
+    assert_int_equal(assembly.ports[2]->state, NETDEV_GONE);
     assert_true(ports.hotplug.buses[1].known);
     assert_int_equal(ports.hotplug.buses[1].bus, 1);
     assert_int_equal(stats_of(1).resets, 0);
@@ -833,7 +834,7 @@ TEST(the_attention_button_of_an_occupied_slot_ejects_its_device)
     start_with_slot();
     set_slot_status(0x0041);
     look(1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_HALTED);
+    assert_string_equal(assembly.ports[1]->reason, "halted");
     assert_int_equal(slot_control(), 0x0100);
     devices[2]->gone = devices[2]->pci->absent = true; /* QEMU does it at the write that follows */
     set_slot_status(0);
@@ -848,10 +849,10 @@ TEST(the_attention_button_of_an_occupied_slot_ejects_its_device)
     set_slot_status(0x0049);
     look(1);
     assert_int_equal(slot_control(), 0x0100);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UNPLUGGED);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
     set_slot_status(0x0040);
     look(1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_RUNNING);
+    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
 }
 

@@ -7,6 +7,7 @@
 #include "net/forward.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wire_bench.h"
+#include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
@@ -48,7 +49,7 @@ static void settle_with(unsigned twice)
     for (unsigned i = 0; i < 3000; i++)
         wires_round();
     for (unsigned i = 0; i < WIRE_PORTS; i++) {
-        assert_int_equal(benches[i].dev->state, NETDEV_RUNNING);
+        assert_int_equal(benches[i].dev->state, NETDEV_UP);
         assert_in_range(virtqueue_outstanding(&wires_driver(i)->rx.queue), 256 - 2 * BURST, 256);
         taken += bench_stats_of(&benches[i]).rx_packets;
         arrived += wires.flows[i].arrived;
@@ -132,13 +133,13 @@ TEST(what_lies_in_a_ring_leaves_by_the_old_wire_first)
     const uint32_t waiting = virtqueue_outstanding(&wires_driver(1)->tx.queue);
     assert_true(waiting > 0);
     rewire("0-3,1-2", false);
-    assert_int_equal(benches[1].dev->state, NETDEV_DRAINING);
+    assert_string_equal(benches[1].dev->reason, "draining");
     wires_run(DRAIN_NS / 2);
-    assert_int_equal(benches[1].dev->state, NETDEV_DRAINING);
+    assert_string_equal(benches[1].dev->reason, "draining");
     assert_int_equal(sim_virtio_net_transmit(wires_device(1), 256), waiting);
     wires_device(1)->transmit_at_once = true;
     wires_run(MARGIN_NS);
-    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    assert_int_equal(benches[1].dev->state, NETDEV_UP);
     assert_true(wires.next[0][1] > 0 && wires.next[2][1] > 0);
     wires_run(WARM_UP_NS);
     settle();
@@ -167,12 +168,12 @@ TEST(a_port_that_is_being_reset_can_be_rewired)
     wires_device(1)->transmit_at_once = false;
     wires_run(MARGIN_NS);
     wires_device(1)->reset_delay_ns = 50 * CLOCK_NS_PER_MS;
-    assert_true(benches[1].dev->ops->reset(benches[1].dev));
+    assert_true(wanted_reset(benches[1].dev));
     rewire("0-3,1-2", false);
     wires_run(MARGIN_NS);
     wires_assert_buffers();
     wires_device(1)->transmit_at_once = true;
-    wires_run_until(1, NETDEV_RUNNING, CLOCK_NS_PER_S);
+    wires_run_until(1, "running", CLOCK_NS_PER_S);
     wires_run(WARM_UP_NS);
     settle();
 }
@@ -194,8 +195,8 @@ TEST(an_operators_reset_is_told_and_never_retires_a_port)
 {
     for (unsigned i = 1; i <= 30; i++) {
         wires_run(MARGIN_NS);
-        assert_true(benches[0].dev->ops->reset(benches[0].dev));
-        assert_false(benches[0].dev->ops->reset(benches[0].dev)); /* it is under way */
+        assert_true(wanted_reset(benches[0].dev));
+        assert_false(wanted_reset(benches[0].dev)); /* it is under way */
         wires_run(MARGIN_NS);
         assert_int_equal(bench_stats_of(&benches[0]).resets, i);
     }
@@ -209,15 +210,15 @@ TEST(an_operators_reset_brings_a_retired_port_back)
 {
     static const uint8_t failed = 0x87;
 
-    for (unsigned i = 0; i < 100 && benches[0].dev->state != NETDEV_RETIRED; i++) {
+    for (unsigned i = 0; i < 100 && strcmp(benches[0].dev->reason, "retired") != 0; i++) {
         wires_device(0)->status_lie = &failed;
         wires_run(2 * DRAIN_NS);
     }
-    assert_int_equal(benches[0].dev->state, NETDEV_RETIRED);
+    assert_string_equal(benches[0].dev->reason, "retired");
     rewire("0-3,1-2", false); /* what lane 3 sends there is swallowed, into lane 3's own pool */
     wires_run(WARM_UP_NS);
     wires_assert_buffers();
-    assert_true(benches[0].dev->ops->reset(benches[0].dev));
+    assert_true(wanted_reset(benches[0].dev));
     wires_run(WARM_UP_NS);
     settle();
 }
@@ -235,7 +236,7 @@ TEST(no_buffer_is_lost_in_many_rewirings)
         wires_device(port)->transmit_at_once = what < 5;
         sim_virtio_net_transmit(wires_device(port), random >> 20 & 63);
         if (what == 7)
-            benches[port].dev->ops->reset(benches[port].dev);
+            wanted_reset(benches[port].dev);
         wires_run((random >> 24) * WIRE_ROUND_NS / 16);
         wires_assert_buffers();
         machine_log_forget();
@@ -259,12 +260,12 @@ static bool passes(uint32_t payload)
 static void come_back_with_mtu(uint16_t mtu)
 {
     wires_device(1)->mtu = mtu;
-    assert_true(benches[1].dev->ops->reset(benches[1].dev));
-    for (unsigned i = 0; i < 100 && benches[1].dev->state != NETDEV_RUNNING; i++) {
+    assert_true(wanted_reset(benches[1].dev));
+    for (unsigned i = 0; i < 100 && benches[1].dev->state != NETDEV_UP; i++) {
         machine_clock_advance(CLOCK_NS_PER_MS);
         loop_round(&wires.loop);
     }
-    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    assert_int_equal(benches[1].dev->state, NETDEV_UP);
 }
 
 TEST(a_lane_goes_by_the_mtu_with_which_the_port_it_leads_to_has_come_back)

@@ -8,6 +8,7 @@
 
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
 #define BASE 0xe000000000ULL
@@ -43,7 +44,7 @@ static void probe(enum settings_transport choice)
 {
     assert_int_equal(pci_scan(devices, BENCHES_MAX), 1);
     one->dev = virtio_net_probe(&devices[0], 0, &(struct virtio_net_options){.transport = choice});
-    if (one->dev->state == NETDEV_FOUND)
+    if (one->dev->state == NETDEV_STARTING)
         (void)one->dev->ops->negotiate(one->dev, 0, NETDEV_FRAME_USUAL);
 }
 
@@ -69,7 +70,7 @@ static void assert_refused(const char *reason)
     if (machine_log_count("error", told) != 1)
         machine_log_print();
     assert_int_equal(machine_log_count("error", told), 1);
-    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(one->dev->state, NETDEV_DOWN);
 }
 
 /* ---- which transport ---- */
@@ -353,7 +354,7 @@ TEST(the_doorbell_is_at_the_offset_that_the_queue_states)
         memcpy(one->net->modern.notify_off, rows[i].off, sizeof(rows[i].off));
         probe(TRANSPORT_AUTO);
         assert_forwards_by("modern");
-        assert_true(one->dev->ops->set_promisc(one->dev, true));
+        assert_true(wanted_promisc(one->dev, true));
         for (unsigned queue = 0; queue < SIM_QUEUES; queue++)
             assert_true(one->net->queues[queue].doorbells > 0);
     }
@@ -370,7 +371,7 @@ TEST(the_doorbell_says_what_the_device_wants_to_hear)
         memcpy(one->net->modern.notify_data, data, sizeof(data));
         bench_probe_all(1);
         assert_forwards_by("modern");
-        assert_true(one->dev->ops->set_promisc(one->dev, true));
+        assert_true(wanted_promisc(one->dev, true));
         assert_int_equal(bench_took(0, SIM_F_NOTIF_CONFIG_DATA), taken);
         for (unsigned queue = 0; queue < SIM_QUEUES; queue++)
             assert_true(one->net->queues[queue].doorbells > 0);
@@ -507,15 +508,15 @@ TEST(speed_and_duplex_are_told_as_the_device_states_them)
         machine_log_forget();
         one->net->speed = rows[i].speed; /* changed while it runs: the next question shows it */
         one->net->duplex = rows[i].duplex;
-        assert_int_equal(one->dev->ops->get_link_speed(one->dev), rows[i].shown);
-        one->dev->ops->report(one->dev);
+        assert_int_equal(wanted_description(one->dev).speed, rows[i].shown);
+        netdev_report(one->dev);
         assert_int_equal(machine_log_count("port", rows[i].told), 1);
     }
     one->net->speed = 1000;
     one->net->modern.generation_moves = 4;
-    assert_int_equal(one->dev->ops->get_link_speed(one->dev), 1000);
+    assert_int_equal(wanted_description(one->dev).speed, 1000);
     one->net->modern.generation_moves = SIM_ALWAYS;
-    assert_int_equal(one->dev->ops->get_link_speed(one->dev), 0);
+    assert_int_equal(wanted_description(one->dev).speed, 0);
 }
 
 /* ---- queues ---- */
@@ -560,7 +561,7 @@ TEST(a_device_that_keeps_its_size_gets_a_ring_of_that)
         assert_int_equal(machine_log_count("warn", ""), 1);
         assert_int_equal(one->dev->tx_size, 1024);
         assert_forwards_by("modern");
-        assert_true(one->dev->ops->reset(one->dev));
+        assert_true(wanted_reset(one->dev));
         one->dev->ops->service(one->dev, clock_ns());
         assert_int_equal(one->net->queues[SIM_TX].size, 1024);
         bench_forward(one, 2000);
@@ -610,7 +611,7 @@ TEST(the_control_queue_keeps_the_size_that_is_stated)
     bench_probe_all(1);
     assert_forwards_by("modern");
     assert_int_equal(one->net->queues[SIM_CONTROL].size, 1024);
-    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(wanted_promisc(one->dev, true));
 }
 
 TEST(a_queue_that_stays_larger_than_wanted_refuses_the_port)

@@ -6,6 +6,7 @@
 
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
 /* ---- initialisation ---- */
@@ -45,7 +46,7 @@ TEST(a_slow_reset_is_waited_for)
     one->net->reset_delay_ns = 900 * CLOCK_NS_PER_MS;
     machine_clock_step(CLOCK_NS_PER_US);
     bench_probe_all(1);
-    assert_int_equal(one->dev->state, NETDEV_PROBED);
+    assert_string_equal(one->dev->reason, "probed");
     assert_true(machine_clock_now() >= 900 * CLOCK_NS_PER_MS);
     assert_true(bench_start(one));
 }
@@ -56,7 +57,7 @@ TEST(a_reset_that_never_ends_is_given_up_after_a_second)
     one->net->reset_stuck = true;
     machine_clock_step(CLOCK_NS_PER_US);
     bench_probe_all(1);
-    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(one->dev->state, NETDEV_DOWN);
     assert_true(machine_clock_now() >= CLOCK_NS_PER_S);
     assert_true(machine_clock_now() < CLOCK_NS_PER_S + CLOCK_NS_PER_MS);
     assert_int_equal(machine_log_count("error", "port=0 pci=00:01.0 reason=reset-timeout "), 1);
@@ -82,7 +83,7 @@ TEST(status_after_driver_ok_is_judged_bit_by_bit)
         one->net->status_cleared = rows[i].cleared;
         bench_probe_all(1);
         assert_false(bench_start(one));
-        assert_int_equal(one->dev->state, NETDEV_FAILED);
+        assert_int_equal(one->dev->state, NETDEV_DOWN);
         snprintf(told, sizeof(told), "status=0x%02x",
                  rows[i].read == 0 ? 0 : bench_status(rows[i].read));
         assert_int_equal(machine_log_count("error", told), 1);
@@ -103,7 +104,7 @@ TEST(a_queue_size_that_cannot_be_refuses_the_port)
             bench_add(0, SIM_FEATURES_USUAL);
             one->net->queues[queue].size = bad[i];
             bench_probe_all(1);
-            assert_int_equal(one->dev->state, NETDEV_FAILED);
+            assert_int_equal(one->dev->state, NETDEV_DOWN);
             snprintf(told, sizeof(told), "reason=queue-size queue=%u size=%u ", queue, bad[i]);
             assert_int_equal(machine_log_count("error", told), 1);
             assert_int_equal(one->net->status, bench_status(1 | 2 | 0x80));
@@ -199,9 +200,9 @@ TEST(a_small_ring_is_the_same_after_a_reset)
     assert_int_equal(rx_size, bench_is_modern() ? 256 : 1024);
     assert_int_equal(tx_size, bench_is_modern() ? 512 : 1024);
     for (unsigned i = 0; i < 3; i++) {
-        assert_true(one->dev->ops->reset(one->dev));
+        assert_true(wanted_reset(one->dev));
         one->dev->ops->service(one->dev, clock_ns());
-        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_int_equal(one->dev->state, NETDEV_UP);
         assert_int_equal(one->net->queues[SIM_RX].size, rx_size);
         assert_int_equal(one->net->queues[SIM_TX].size, tx_size);
         bench_forward(one, 600);
@@ -214,7 +215,7 @@ TEST_ON(one_descriptor_is_too_few_where_the_header_needs_its_own, BENCH_LEGACY)
     bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT));
     one->net->queues[SIM_TX].size = 1;
     bench_probe_all(1);
-    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(one->dev->state, NETDEV_DOWN);
     assert_int_equal(machine_log_count("error", "reason=queue-size queue=1 size=1 "), 1);
 }
 
@@ -224,7 +225,7 @@ TEST_ON(a_ring_that_the_device_does_not_take_refuses_the_port, BENCH_LEGACY)
     one->net->page_refused = true;
     bench_probe_all(1);
     assert_false(bench_start(one));
-    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(one->dev->state, NETDEV_DOWN);
     assert_int_equal(machine_log_count("error", "reason=queue-address queue=0 "), 1);
     assert_int_equal(one->net->status, 1 | 2 | 0x80);
 }
@@ -234,7 +235,7 @@ TEST(a_port_without_memory_for_its_rings_is_refused)
     bench_add(0, SIM_FEATURES_USUAL);
     machine_memory_limit(20000);
     bench_probe_all(1);
-    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(one->dev->state, NETDEV_DOWN);
     assert_int_equal(machine_log_count("error", "reason=memory queue=1 size=256 "), 1);
 }
 
@@ -255,7 +256,7 @@ TEST_ON(a_device_without_a_usable_interface_is_named, BENCH_LEGACY)
             sim_pci_add_bar(one->net->pci, 0, 0, 4096, 0xfec00000);
         bench_probe_all(1);
         assert_true(virtio_net_matches(&devices[0]));
-        assert_int_equal(one->dev->state, NETDEV_FAILED);
+        assert_int_equal(one->dev->state, NETDEV_DOWN);
         assert_int_equal(machine_log_count("error", "port=0 pci=00:01.0 reason=no-transport"), 1);
         assert_int_equal(machine_log_count("error", "modern=\"no usable common "), 1);
         assert_int_equal(machine_log_count("error", legacy[way]), 1);
@@ -272,13 +273,13 @@ TEST(a_refused_port_does_not_start_and_swallows_nothing)
     one->net->queues[SIM_RX].size = 0;
     bench_probe_all(1);
     assert_false(one->dev->ops->start(one->dev, &nothing));
-    assert_false(one->dev->ops->arm_rx(one->dev, 0)); /* it has nothing that could come */
-    assert_false(one->dev->ops->arm_tx(one->dev, 0));
-    one->dev->ops->disarm_rx(one->dev, 0);
-    one->dev->ops->disarm_tx(one->dev, 0);
-    assert_int_equal(one->dev->ops->tx_pending(one->dev), 0);
+    assert_false(one->dev->ops->arm(one->dev, 0, NETDEV_RX)); /* it has nothing that could come */
+    assert_false(one->dev->ops->arm(one->dev, 0, NETDEV_TX));
+    one->dev->ops->disarm(one->dev, 0);
+    one->dev->ops->disarm(one->dev, 0);
+    assert_int_equal(wanted_description(one->dev).tx_unsent, 0);
     assert_int_equal(bench_receive(one, &batch), 0);
-    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_false(wanted_promisc(one->dev, true));
 }
 
 TEST(more_queues_than_the_port_has_are_refused_by_number)
@@ -289,7 +290,7 @@ TEST(more_queues_than_the_port_has_are_refused_by_number)
     assert_int_equal(one->dev->num_rx_queues, 1);
     assert_int_equal(one->dev->num_tx_queues, 1);
     assert_false(one->dev->ops->start(one->dev, &with));
-    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(one->dev->state, NETDEV_DOWN);
     assert_int_equal(machine_log_count("error", "reason=queues rx_queues=2 tx_queues=1 "), 1);
     bench_renew(state);
     bench_probe_one(SIM_FEATURES_USUAL);
@@ -316,7 +317,7 @@ TEST(a_lane_that_does_not_fit_the_port_is_refused)
     with.rx[0].buffers = 0;
     assert_false(one->dev->ops->start(one->dev, &with));
     assert_int_equal(machine_log_count("error", "reason=memory rx_buffers=0 remedy="), 1);
-    assert_int_equal(one->dev->state, NETDEV_FAILED);
+    assert_int_equal(one->dev->state, NETDEV_DOWN);
 }
 
 TEST(a_port_that_only_sends_posts_nothing)
@@ -324,7 +325,7 @@ TEST(a_port_that_only_sends_posts_nothing)
     bench_probe_one(SIM_FEATURES_USUAL);
     const struct netdev_setup with = {.tx_queues = 1, .tx = {{.pool = &one->pool}}};
     assert_true(one->dev->ops->start(one->dev, &with));
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->dev->state, NETDEV_UP);
     assert_int_equal(sim_virtio_net_available(one->net, SIM_RX), 0);
 }
 
@@ -408,7 +409,7 @@ TEST(frames_pass_without_any_feature)
 TEST(the_mac_is_the_one_of_the_device)
 {
     bench_start_one(SIM_FEATURES_USUAL);
-    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, one->net->mac, 6);
+    assert_memory_equal(one->dev->mac.bytes, one->net->mac, 6);
 }
 
 TEST(a_mac_that_changes_while_it_is_read_is_not_half_of_either)
@@ -418,7 +419,7 @@ TEST(a_mac_that_changes_while_it_is_read_is_not_half_of_either)
     bench_add(0, SIM_FEATURES_USUAL);
     memcpy(one->net->mac_later, later, sizeof(later));
     bench_probe_all(1);
-    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, later, sizeof(later));
+    assert_memory_equal(one->dev->mac.bytes, later, sizeof(later));
 }
 
 TEST(without_a_mac_each_port_gets_a_local_one_of_its_own)
@@ -432,7 +433,7 @@ TEST(without_a_mac_each_port_gets_a_local_one_of_its_own)
         bench_add(1, SIM_FEATURES_USUAL & ~SIM_F(MAC));
         bench_probe_all(2);
         for (unsigned i = 0; i < 2; i++) {
-            macs[i] = benches[i].dev->ops->get_mac_addr(benches[i].dev);
+            macs[i] = benches[i].dev->mac;
             assert_int_equal(macs[i].bytes[0] & 3, 2); /* local, not a group */
         }
         assert_memory_not_equal(&macs[0], &macs[1], 6);
@@ -446,7 +447,7 @@ TEST(a_group_or_zero_mac_is_replaced_with_a_warning)
         bench_add(0, SIM_FEATURES_USUAL);
         memset(one->net->mac, way == 0 ? 0 : 0xff, 6);
         bench_probe_all(1);
-        assert_int_equal(one->dev->ops->get_mac_addr(one->dev).bytes[0] & 3, 2);
+        assert_int_equal(one->dev->mac.bytes[0] & 3, 2);
         assert_int_equal(machine_log_count("warn", "port=0 reason=mac "), 1);
     }
 }
@@ -458,9 +459,9 @@ TEST(the_configuration_moves_when_msix_is_enabled)
     sim_virtio_net_enable_msix(one->net);
     bench_probe_all(1);
     assert_true(bench_start(one));
-    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, one->net->mac, 6);
+    assert_memory_equal(one->dev->mac.bytes, one->net->mac, 6);
     assert_int_equal(one->dev->mtu, 1400);
-    assert_true(one->dev->ops->get_link_up(one->dev));
+    assert_true(one->dev->link_up);
     bench_forward(one, 100);
 }
 
@@ -483,7 +484,7 @@ TEST(an_mtu_that_cannot_be_is_not_agreed_to)
         bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
         one->net->mtu = bad[i];
         bench_probe_all(1);
-        assert_int_equal(one->dev->state, NETDEV_PROBED);
+        assert_string_equal(one->dev->reason, "probed");
         assert_int_equal(bench_took(0, SIM_F_MTU), 0);
         assert_int_equal(machine_log_count("warn", "reason=mtu "), 1);
         assert_true(one->dev->frame_max < 2000);
@@ -510,32 +511,34 @@ TEST_ON(registers_beyond_the_bar_are_not_touched, BENCH_LEGACY)
     sim_pci_add_bar(benches[1].net->pci, 0, 1, 32, 0xc060); /* the neighbour watches */
     sim_pci_set(benches[1].net->pci, 0x04, 2, 1);
     bench_probe_all(2);
-    assert_true(one->dev->state == NETDEV_FAILED || bench_took(0, SIM_F_MTU) == 0);
+    assert_true(one->dev->state == NETDEV_DOWN || bench_took(0, SIM_F_MTU) == 0);
 }
 
 TEST(link_status_is_read_where_offered_and_else_taken_as_up)
 {
-    bench_probe_one(SIM_FEATURES_USUAL);
-    assert_true(one->dev->ops->get_link_up(one->dev));
+    bench_start_one(SIM_FEATURES_USUAL);
+    assert_true(one->dev->link_up);
     for (uint16_t down = 0; down <= 2; down += 2) { /* an announcement is no link */
         bench_renew(state);
         bench_add(0, SIM_FEATURES_USUAL);
         one->net->link_status = down;
         bench_probe_all(1);
-        assert_false(one->dev->ops->get_link_up(one->dev));
+        assert_true(bench_start(one));
+        assert_false(one->dev->link_up);
     }
     bench_renew(state);
     bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(STATUS));
     one->net->link_status = 0;
     bench_probe_all(1);
-    assert_true(one->dev->ops->get_link_up(one->dev));
+    assert_true(bench_start(one));
+    assert_true(one->dev->link_up);
 }
 
 TEST(speed_is_never_invented)
 {
     bench_start_one(SIM_FEATURES_USUAL);
-    assert_int_equal(one->dev->ops->get_link_speed(one->dev), 0);
-    one->dev->ops->report(one->dev);
+    assert_int_equal(wanted_description(one->dev).speed, 0);
+    netdev_report(one->dev);
     assert_int_equal(machine_log_count("port", "link=up speed=unknown duplex=unknown"), 1);
 }
 
@@ -548,7 +551,7 @@ TEST(the_port_event_tells_what_was_found)
     bench_options.rx_ring = 512;
     bench_probe_all(1);
     assert_true(bench_start_with(one, 300));
-    one->dev->ops->report(one->dev);
+    netdev_report(one->dev);
     snprintf(told, sizeof(told),
              " id=0 pci=00:01.0 driver=virtio-net transport=%s mac=52:54:00:12:34:01 rx_size=512 "
              "tx_size=256 rx_buffers=300 mtu=1500 link=up ",

@@ -8,7 +8,9 @@
 #include <machine/clock.h>
 
 #include "tests/host/fixture/offload_bench.h"
+#include "drivers/virtio/virtio_net_internal.h"
 #include "tests/host/fixture/test.h"
+#include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
 #define LITTLE (4 * MIB) /* for two pools: buffers of 1600 bytes */
@@ -34,9 +36,9 @@ static void chained_pair(void)
 static void assert_no_buffer_lost(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        struct netdev_status status;
-        (void)benches[1 - i].dev->ops->tx_pending(benches[1 - i].dev);
-        benches[i].dev->ops->read_status(benches[i].dev, &status);
+        struct netdev_description status;
+        (void)virtio_net_reclaim_all((struct virtio_net *)benches[1 - i].dev);
+        status = wanted_description(benches[i].dev);
         assert_int_equal(assembly.lanes[i].pool.count + status.rx_filled,
                          assembly.lanes[i].pool.capacity);
     }
@@ -274,7 +276,7 @@ TEST(a_sleeper_sleeps_where_buffers_are_few)
 {
     chained_pair();
     net_of(0)->setup.rx[0].buffers = netdev_chain_max(NETDEV_FRAME_USUAL);
-    assert_true(benches[0].dev->ops->reset(benches[0].dev));
+    assert_true(wanted_reset(benches[0].dev));
     service();
     assert_passes(tcp4(BIG, 1460), BIG);
     lane_run(assembly.port_lanes[0]);
@@ -325,12 +327,12 @@ TEST(chains_in_the_ring_of_a_port_that_is_reset_come_back)
     benches[1].net->transmit_at_once = false;
     for (unsigned i = 0; i < 5; i++)
         pass(tcp4(BIG, 1460), BIG);
-    struct netdev_status in, out;
-    benches[0].dev->ops->read_status(benches[0].dev, &in);
-    benches[1].dev->ops->read_status(benches[1].dev, &out);
+    struct netdev_description in, out;
+    in = wanted_description(benches[0].dev);
+    out = wanted_description(benches[1].dev);
     assert_int_equal(out.tx_filled, 5);
     assert_int_equal(out.tx_pool->count + in.rx_filled + out.tx_buffers, out.tx_pool->capacity);
-    assert_true(benches[1].dev->ops->reset(benches[1].dev));
+    assert_true(wanted_reset(benches[1].dev));
     service();
     assert_int_equal(bench_stats_of(&benches[1]).tx_dropped, 5);
     benches[1].net->transmit_at_once = true;
@@ -367,9 +369,9 @@ TEST(a_partner_without_tables_after_a_reset_ends_the_merging)
 {
     chained_pair();
     benches[1].net->features &= ~SIM_F(INDIRECT_DESC);
-    assert_true(benches[1].dev->ops->reset(benches[1].dev));
+    assert_true(wanted_reset(benches[1].dev));
     benches[1].dev->ops->service(benches[1].dev, clock_ns());
-    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    assert_int_equal(benches[1].dev->state, NETDEV_UP);
     pass(tcp4(BIG, 1460), BIG); /* what was under way */
     assert_int_equal(bench_stats_of(&benches[1]).tx_no_offload, 1);
     assembly_refresh(&assembly);
@@ -388,6 +390,7 @@ static void assert_breach(const char *reason, uint32_t value)
 
     snprintf(text, sizeof(text), "reason=%s queue=0 value=%u ", reason, value);
     lane_run(assembly.port_lanes[0]);
+    bench_notice(&benches[0]);
     assert_int_equal(machine_log_count("error", text), 1);
     service();
     assert_int_equal(machine_log_count("reset", reason), 1);
@@ -510,6 +513,7 @@ TEST(frames_before_a_breach_in_the_same_burst_are_sent)
     }
     for (unsigned i = 0; i < 4; i++)
         lane_run(assembly.port_lanes[0]);
+    bench_notice(&benches[0]);
     assert_int_equal(machine_log_count("error", "reason=num-buffers queue=0 value=65535 "), 1);
     assert_int_equal(benches[1].net->sent_count, 3);
     for (unsigned i = 0; i < 3; i++)
@@ -574,7 +578,7 @@ TEST(lies_at_random_lose_no_buffer_and_no_true_frame)
         net->queues[SIM_RX].fault = SIM_SOUND;
         run_both();
         sim_virtio_net_forget_sent(benches[1].net);
-        assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+        assert_int_equal(benches[0].dev->state, NETDEV_UP);
         const uint32_t length = 60 + draw(BIG - 60);
         assert_passes(tcp4(length, 1460), length);
         assert_no_buffer_lost();

@@ -6,6 +6,7 @@
 
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
 TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
@@ -19,9 +20,9 @@ TEST(promiscuous_mode_goes_on_off_and_on_again)
         bench_renew(state);
         bench_start_one(features[i]);
         for (unsigned on = 1; on < 6; on++) {
-            assert_true(one->dev->ops->set_promisc(one->dev, on % 2 != 0));
+            assert_true(wanted_promisc(one->dev, on % 2 != 0));
             assert_int_equal(one->net->promisc, on % 2);
-            assert_true(one->dev->ops->set_allmulti(one->dev, on % 2 != 0));
+            assert_true(wanted_allmulti(one->dev, on % 2 != 0));
             assert_int_equal(one->net->allmulti, on % 2);
         }
         assert_int_equal(machine_log_count("warn", ""), 0);
@@ -37,9 +38,9 @@ TEST(the_mac_is_set_by_command)
     for (unsigned i = 0; i < 2; i++) {
         bench_renew(state);
         bench_start_one(features[i]);
-        assert_true(one->dev->ops->set_mac_addr(one->dev, mac));
+        assert_true(wanted_mac(one->dev, mac));
         assert_memory_equal(one->net->filter_mac, mac.bytes, 6);
-        assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, mac.bytes, 6);
+        assert_memory_equal(one->dev->mac.bytes, mac.bytes, 6);
         assert_int_equal(one->net->commands, 1);
     }
 }
@@ -49,9 +50,9 @@ TEST_ON(without_the_command_the_mac_is_written_into_the_configuration, BENCH_LEG
     static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
 
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
-    assert_true(one->dev->ops->set_mac_addr(one->dev, mac));
+    assert_true(wanted_mac(one->dev, mac));
     assert_memory_equal(one->net->mac, mac.bytes, 6);
-    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, mac.bytes, 6);
+    assert_memory_equal(one->dev->mac.bytes, mac.bytes, 6);
     assert_int_equal(one->net->commands, 0);
 }
 
@@ -61,9 +62,9 @@ TEST_ON(without_the_command_a_modern_device_keeps_its_mac, BENCH_MODERN_ALL)
     static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
 
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
-    assert_false(one->dev->ops->set_mac_addr(one->dev, mac));
+    assert_false(wanted_mac(one->dev, mac));
     assert_int_equal(machine_log_count("warn", "reason=control-not-offered command=mac"), 1);
-    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, one->net->mac, 6);
+    assert_memory_equal(one->dev->mac.bytes, one->net->mac, 6);
 }
 
 TEST(a_mode_that_was_not_offered_is_refused_with_a_warning)
@@ -73,11 +74,11 @@ TEST(a_mode_that_was_not_offered_is_refused_with_a_warning)
     for (unsigned i = 0; i < 2; i++) {
         bench_renew(state);
         bench_start_one(SIM_FEATURES_USUAL & ~missing[i]);
-        assert_false(one->dev->ops->set_promisc(one->dev, true));
-        assert_false(one->dev->ops->set_allmulti(one->dev, true));
-        assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered "), 2);
+        assert_false(wanted_promisc(one->dev, true));
+        assert_false(wanted_allmulti(one->dev, true));
+        assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered "), 3);
         assert_int_equal(one->net->commands, 0);
-        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_int_equal(one->dev->state, NETDEV_UP);
     }
 }
 
@@ -86,17 +87,17 @@ TEST(a_refused_command_is_reported)
     struct mac_address before;
 
     bench_start_one(SIM_FEATURES_USUAL);
-    before = one->dev->ops->get_mac_addr(one->dev);
+    before = one->dev->mac;
     one->net->answer = SIM_ANSWER_REFUSE;
-    assert_false(one->dev->ops->set_promisc(one->dev, false));
-    assert_false(one->dev->ops->set_mac_addr(one->dev, (struct mac_address){{2, 0, 0, 0, 0, 1}}));
-    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, before.bytes, 6);
-    assert_int_equal(machine_log_count("warn", "port=0 reason=control-refused "), 2);
+    assert_false(wanted_promisc(one->dev, false));
+    assert_false(wanted_mac(one->dev, (struct mac_address){{2, 0, 0, 0, 0, 1}}));
+    assert_memory_equal(one->dev->mac.bytes, before.bytes, 6);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=control-refused "), 4);
     one->net->answer = SIM_ANSWER_OK;
-    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(wanted_promisc(one->dev, true));
     one->net->answer = SIM_ANSWER_BLANK; /* neither yes nor no is no yes, nor the last one's yes */
-    assert_false(one->dev->ops->set_promisc(one->dev, true));
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_false(wanted_promisc(one->dev, true));
+    assert_int_equal(one->dev->state, NETDEV_UP);
 }
 
 TEST(a_late_answer_is_waited_for)
@@ -105,7 +106,7 @@ TEST(a_late_answer_is_waited_for)
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_LATE;
     one->net->answer_delay_ns = 900 * CLOCK_NS_PER_MS;
-    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(wanted_promisc(one->dev, true));
     assert_true(machine_clock_now() >= 900 * CLOCK_NS_PER_MS);
 }
 
@@ -117,15 +118,15 @@ TEST(a_command_that_is_never_answered_costs_one_second_once)
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
     before = machine_clock_now();
-    assert_false(one->dev->ops->set_promisc(one->dev, true));
+    assert_false(wanted_promisc(one->dev, true));
     assert_true(machine_clock_now() - before >= CLOCK_NS_PER_S);
     assert_true(machine_clock_now() - before < CLOCK_NS_PER_S + CLOCK_NS_PER_MS);
     before = machine_clock_now();
     for (unsigned i = 0; i < 100; i++)
-        assert_false(one->dev->ops->set_promisc(one->dev, i % 2 != 0));
-    assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
-    assert_int_equal(machine_log_count("warn", "port=0 reason=control-no-answer "), 101);
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_false(wanted_promisc(one->dev, i % 2 != 0));
+    assert_true(machine_clock_now() - before < 10 * CLOCK_NS_PER_MS);
+    assert_int_equal(machine_log_count("warn", "port=0 reason=control-no-answer "), 252);
+    assert_int_equal(one->dev->state, NETDEV_UP);
     bench_forward(one, 100);
 }
 
@@ -155,14 +156,14 @@ TEST(the_smallest_usable_control_queue_carries_every_command)
     bench_probe_all(1);
     assert_true(bench_start(one));
     for (unsigned i = 0; i < 100; i++)
-        assert_true(one->dev->ops->set_promisc(one->dev, i % 2 != 0));
+        assert_true(wanted_promisc(one->dev, i % 2 != 0));
 }
 
 TEST(no_answer_ever_interrupts)
 {
     bench_start_one(SIM_FEATURES_USUAL);
     for (unsigned i = 0; i < 70000; i++) /* once round the 16-bit index */
-        assert_true(one->dev->ops->set_allmulti(one->dev, i % 2 != 0));
+        assert_true(wanted_allmulti(one->dev, i % 2 != 0));
     assert_int_equal(one->net->queues[SIM_CONTROL].interrupts, 0);
 }
 
@@ -170,7 +171,7 @@ TEST(switching_promiscuous_mode_off_empties_the_address_table)
 {
     bench_start_one(SIM_FEATURES_USUAL);
     one->net->table_entries = 7; /* left by firmware */
-    assert_true(one->dev->ops->set_promisc(one->dev, false));
+    assert_true(wanted_promisc(one->dev, false));
     assert_int_equal(one->net->table_entries, 0);
 }
 
@@ -186,23 +187,23 @@ static void serve(unsigned times)
 TEST(a_filter_that_is_wanted_reaches_the_device_without_waiting)
 {
     bench_start_one(SIM_FEATURES_USUAL);
-    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(wanted_promisc(one->dev, true));
     one->net->table_entries = 7;
     one->net->answer = SIM_ANSWER_LATE;
     one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
     machine_clock_step(CLOCK_NS_PER_US);
     const uint64_t before = machine_clock_now();
-    assert_true(one->dev->ops->want_filter(one->dev, false, true));
+    netdev_want_filter(one->dev, false, true);
     assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
     serve(1000);
     assert_false(one->net->promisc);
     assert_true(one->net->allmulti);
     assert_int_equal(one->net->table_entries, 0);
     /* Another wish while the first is on its way: the last one counts. */
-    assert_true(one->dev->ops->want_filter(one->dev, true, true));
+    netdev_want_filter(one->dev, true, true);
     serve(10);
-    assert_true(one->dev->ops->want_filter(one->dev, false, false));
-    assert_true(one->dev->ops->want_filter(one->dev, true, false));
+    netdev_want_filter(one->dev, false, false);
+    netdev_want_filter(one->dev, true, false);
     serve(1000);
     assert_true(one->net->promisc);
     assert_false(one->net->allmulti);
@@ -218,7 +219,7 @@ static bool is_wished(const uint8_t bytes[static 6])
 
 static bool port_has_wished(void)
 {
-    const struct mac_address mac = one->dev->ops->get_mac_addr(one->dev);
+    const struct mac_address mac = one->dev->mac;
 
     return is_wished(mac.bytes);
 }
@@ -227,13 +228,13 @@ TEST(an_address_that_is_wanted_reaches_the_device_and_survives_a_reset)
 {
     bench_start_one(SIM_FEATURES_USUAL);
     const uint64_t before = machine_clock_now();
-    assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
+    netdev_want_mac(one->dev, wished);
     assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
     assert_false(port_has_wished()); /* not before the device has taken it */
     serve(100);
     assert_true(is_wished(one->net->filter_mac) && port_has_wished());
     memset(one->net->filter_mac, 0, 6);
-    assert_true(one->dev->ops->reset(one->dev));
+    assert_true(wanted_reset(one->dev));
     serve(1000);
     assert_true(is_wished(one->net->filter_mac) && port_has_wished());
     assert_int_equal(machine_log_count("warn", ""), 0);
@@ -243,15 +244,15 @@ TEST(an_address_that_the_device_refuses_is_not_the_ports)
 {
     bench_start_one(SIM_FEATURES_USUAL);
     one->net->answer = SIM_ANSWER_REFUSE;
-    assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
+    netdev_want_mac(one->dev, wished);
     serve(100);
     assert_int_equal(machine_log_count("warn", "reason=control-refused command=mac"), 1);
     assert_false(port_has_wished());
     bench_renew(state);
     bench_start_one(SIM_FEATURES_USUAL);
-    assert_true(one->dev->ops->set_mac_addr(one->dev, wished));
+    assert_true(wanted_mac(one->dev, wished));
     one->net->answer = SIM_ANSWER_REFUSE;
-    assert_true(one->dev->ops->reset(one->dev));
+    assert_true(wanted_reset(one->dev));
     serve(1000);
     assert_false(port_has_wished()); /* it had its own again, and kept it */
 }
@@ -259,25 +260,26 @@ TEST(an_address_that_the_device_refuses_is_not_the_ports)
 TEST(a_filter_that_cannot_be_or_is_refused_is_warned_of)
 {
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_RX));
-    assert_false(one->dev->ops->want_filter(one->dev, false, false));
+    netdev_want_filter(one->dev, false, false);
+    serve(10);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered "), 1);
     bench_renew(state);
     bench_start_one(SIM_FEATURES_USUAL);
     one->net->answer = SIM_ANSWER_REFUSE;
-    assert_true(one->dev->ops->want_filter(one->dev, false, false));
+    netdev_want_filter(one->dev, false, false);
     serve(100);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-refused "), 3);
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->dev->state, NETDEV_UP);
     bench_forward(one, 100);
 }
 
 TEST(a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives)
 {
     bench_start_one(SIM_FEATURES_USUAL);
-    assert_true(one->dev->ops->reset(one->dev));
-    assert_true(one->dev->ops->want_filter(one->dev, false, true));
+    assert_true(wanted_reset(one->dev));
+    netdev_want_filter(one->dev, false, true);
     serve(1000);
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->dev->state, NETDEV_UP);
     assert_false(one->net->promisc);
     assert_true(one->net->allmulti);
 }
@@ -285,11 +287,12 @@ TEST(a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives)
 TEST_ON(a_wanted_address_without_the_command_is_written_once_the_device_is_there, BENCH_LEGACY)
 {
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
-    assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
+    netdev_want_mac(one->dev, wished);
+    serve(1);
     assert_true(is_wished(one->net->mac) && port_has_wished());
-    assert_true(one->dev->ops->reset(one->dev));
+    assert_true(wanted_reset(one->dev));
     memset(one->net->mac, 2, 6);
-    assert_true(one->dev->ops->want_mac_addr(one->dev, wished));
+    netdev_want_mac(one->dev, wished);
     assert_false(is_wished(one->net->mac));
     serve(1000);
     assert_true(is_wished(one->net->mac) && port_has_wished());
@@ -298,31 +301,30 @@ TEST_ON(a_wanted_address_without_the_command_is_written_once_the_device_is_there
 TEST_ON(a_wanted_address_without_the_command_cannot_be_a_modern_devices, BENCH_MODERN_ALL)
 {
     bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
-    assert_false(one->dev->ops->want_mac_addr(one->dev, wished));
+    assert_false(wanted_mac(one->dev, wished));
     assert_int_equal(machine_log_count("warn", "reason=control-not-offered command=mac"), 1);
     assert_false(is_wished(one->net->mac) || port_has_wished());
 }
 
 TEST(the_status_tells_where_the_buffers_are)
 {
-    struct netdev_status status;
-    char features[NETDEV_FEATURES_TEXT], expected[64];
+    struct netdev_description status;
+    char expected[64];
     struct batch batch;
 
     bench_start_one(SIM_F(MAC) | SIM_F(STATUS) | SIM_F(ANY_LAYOUT));
-    one->dev->ops->read_status(one->dev, &status);
+    status = wanted_description(one->dev);
     assert_string_equal(status.transport, bench_is_modern() ? "modern" : "legacy");
     assert_int_equal(status.rx_filled, one->dev->rx_size);
     assert_int_equal(status.tx_filled, 0);
     assert_ptr_equal(status.tx_pool, &one->pool);
-    one->dev->ops->features_text(one->dev, features);
     snprintf(expected, sizeof(expected), "MAC,STATUS,ANY_LAYOUT%s%s",
              bench_is_modern() ? ",VERSION_1" : "", bench_is_packed() ? ",RING_PACKED" : "");
-    assert_string_equal(features, expected);
+    assert_string_equal(status.features_text, expected);
     bench_deliver(one, 5);
     assert_int_equal(bench_receive(one, &batch), 5);
     assert_int_equal(bench_transmit(one, &batch), 5);
-    one->dev->ops->read_status(one->dev, &status);
+    status = wanted_description(one->dev);
     assert_int_equal(status.rx_filled, one->dev->rx_size - 5); /* refilled by the burst */
     assert_int_equal(status.tx_filled, 5);
     assert_int_equal(one->pool.count + status.rx_filled + status.tx_filled, one->pool.capacity);
@@ -337,7 +339,7 @@ TEST(a_device_that_states_a_group_address_gets_a_usable_one)
     assert_true(bench_start(one));
     for (unsigned i = 0; i < 20; i++)
         one->dev->ops->service(one->dev, clock_ns());
-    const struct mac_address mac = one->dev->ops->get_mac_addr(one->dev);
+    const struct mac_address mac = one->dev->mac;
     assert_int_equal(mac.bytes[0] & 3, 2);
     assert_memory_equal(one->net->filter_mac, mac.bytes, sizeof(mac.bytes));
 }

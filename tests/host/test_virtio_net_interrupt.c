@@ -20,18 +20,17 @@ static unsigned came(void)
 
 static bool arm_rx(void)
 {
-    return one->dev->ops->arm_rx(one->dev, 0);
+    return one->dev->ops->arm(one->dev, 0, NETDEV_RX);
 }
 
 static bool arm_tx(void)
 {
-    return one->dev->ops->arm_tx(one->dev, 0);
+    return one->dev->ops->arm(one->dev, 0, NETDEV_TX);
 }
 
 static void disarm(void)
 {
-    one->dev->ops->disarm_rx(one->dev, 0);
-    one->dev->ops->disarm_tx(one->dev, 0);
+    one->dev->ops->disarm(one->dev, 0);
 }
 
 /* One device, with MSI-X or with its line alone. */
@@ -42,8 +41,8 @@ static void start_one(uint64_t features, bool message)
         sim_pci_add_bar(one->net->pci, SIM_MSIX_BAR, 0, 4096, 0);
     bench_probe_all(1);
     assert_true(bench_start(one));
-    assert_true(one->dev->announces);
-    one->dev->ops->report(one->dev);
+    assert_true(one->dev->can_interrupt);
+    netdev_report(one->dev);
     assert_int_equal(machine_log_count("port", message ? " interrupt=message" : " interrupt=line"),
                      1);
 }
@@ -63,7 +62,6 @@ static void take_in(unsigned n)
 
 static void assert_announced_once(bool message)
 {
-    one->dev->ops->acknowledge(one->dev);
     assert_false(arm_rx());
     assert_int_equal(came(), INTERRUPT_TIMER); /* nothing */
     bench_deliver(one, 3);
@@ -74,7 +72,6 @@ static void assert_announced_once(bool message)
     take_in(3);
     bench_deliver(one, 5); /* while it is awake */
     take_in(5);
-    one->dev->ops->acknowledge(one->dev);
     assert_false(arm_rx());
     assert_int_equal(came(), INTERRUPT_TIMER);
     disarm();
@@ -128,22 +125,21 @@ TEST(room_is_announced_as_frames_are)
         assert_true(bench_start(one));
         bench_deliver(one, 4);
         assert_int_equal(bench_receive(one, &batch), 4);
-        assert_int_equal(netdev_tx_room(one->dev, 0, 4), 4);
-        assert_int_equal(netdev_tx_batch(one->dev, 0, &batch), 4);
-        assert_int_equal(netdev_tx_room(one->dev, 0, BURST), 0);
-        one->dev->ops->acknowledge(one->dev);
+        assert_int_equal(netdev_room(one->dev, 0, 4), 4);
+        assert_int_equal(netdev_tx(one->dev, 0, &batch), 4);
+        assert_int_equal(netdev_room(one->dev, 0, BURST), 0);
         assert_false(arm_tx());
         assert_int_equal(came(), INTERRUPT_TIMER);
         assert_int_equal(sim_virtio_net_transmit(one->net, 1), 1);
         assert_int_equal(came(), INTERRUPT_DEVICE);
         assert_true(arm_tx());
         disarm();
-        assert_int_equal(netdev_tx_room(one->dev, 0, BURST), 1);
+        assert_int_equal(netdev_room(one->dev, 0, BURST), 1);
     }
 }
 
 /* A line that is held would wake the core for ever. */
-TEST(the_line_is_released_before_anything_is_asked_for)
+TEST(the_line_is_released_after_the_sleep)
 {
     start_one(SIM_FEATURES_USUAL, false);
     arm_rx();
@@ -152,9 +148,9 @@ TEST(the_line_is_released_before_anything_is_asked_for)
     assert_int_equal(came(), INTERRUPT_DEVICE);
     assert_true(one->net->line_asserted);
     take_in(1);
-    one->dev->ops->acknowledge(one->dev);
-    arm_rx();
+    disarm();
     assert_false(one->net->line_asserted);
+    arm_rx();
     assert_int_equal(came(), INTERRUPT_TIMER);
 }
 
@@ -162,7 +158,6 @@ TEST(the_line_is_released_before_anything_is_asked_for)
 TEST(what_one_queue_has_announced_is_not_lost_when_the_other_is_asked)
 {
     start_one(SIM_FEATURES_USUAL, false);
-    one->dev->ops->acknowledge(one->dev);
     assert_false(arm_rx());
     bench_deliver(one, 1);
     assert_false(arm_tx());
@@ -173,7 +168,6 @@ TEST(a_message_costs_no_port_access_when_it_is_asked_for)
 {
     start_one(SIM_FEATURES_USUAL, true);
     const uint64_t accesses = sim_bus_accesses();
-    one->dev->ops->acknowledge(one->dev);
     arm_rx();
     disarm();
     assert_int_equal(sim_bus_accesses(), accesses);
@@ -185,8 +179,8 @@ TEST(a_device_that_takes_no_vector_is_one_that_announces_nothing)
     one->net->vectors_refused = true;
     bench_probe_all(1);
     assert_true(bench_start(one));
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
-    assert_false(one->dev->announces);
+    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_false(one->dev->can_interrupt);
     assert_int_equal(machine_log_count("warn", "port=0 reason=no-interrupt interrupt=message"), 1);
     bench_forward(one, 100);
 }
@@ -202,7 +196,7 @@ TEST(a_port_without_line_and_message_says_so_and_works)
         one->net->pci->config[0x3c] = lines[i];
         bench_probe_all(1);
         assert_true(bench_start(one));
-        assert_false(one->dev->announces);
+        assert_false(one->dev->can_interrupt);
         assert_int_equal(machine_log_count("warn", "port=0 reason=no-interrupt interrupt=none"), 1);
         bench_forward(one, 100);
     }
@@ -219,14 +213,17 @@ TEST(vectors_are_set_again_after_a_reset)
     bench_deliver(one, 1);
     assert_true(arm_rx()); /* it knows of something, not yet of what */
     struct batch batch;
-    one->dev->ops->rx_batch(one->dev, 0, &batch, BURST);
-    assert_int_equal(one->dev->state, NETDEV_RESETTING);
+    one->dev->ops->rx(one->dev, 0, &batch, BURST);
+    assert_string_equal(one->dev->reason, "running");
+    assert_true(arm_rx()); /* it wants its service */
+    one->dev->ops->service(one->dev, clock_ns());
+    assert_string_equal(one->dev->reason, "resetting");
     assert_int_equal(one->net->queue_vectors[SIM_RX], NO_VECTOR);
     assert_true(arm_rx()); /* it wants its service */
     disarm();
     while (one->dev->state == NETDEV_RESETTING || arm_rx())
         one->dev->ops->service(one->dev, clock_ns());
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->dev->state, NETDEV_UP);
     assert_int_equal(one->net->queue_vectors[SIM_RX], 0);
     bench_deliver(one, 1);
     assert_int_equal(came(), INTERRUPT_DEVICE);

@@ -10,7 +10,9 @@
 
 #include "net/stats.h"
 #include "tests/host/fixture/offload_bench.h"
+#include "drivers/virtio/virtio_net_internal.h"
 #include "tests/host/fixture/test.h"
+#include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
 static uint64_t taken(unsigned i)
@@ -135,9 +137,9 @@ TEST(a_partner_that_fails_takes_the_offloads_with_it)
     add(1, ALL, true);
     benches[1].net->modern.features_refused = true;
     assemble(2, 30 * MIB);
-    assert_int_equal(benches[1].dev->state, NETDEV_FAILED);
+    assert_int_equal(benches[1].dev->state, NETDEV_DOWN);
     assembly_refresh(&assembly);
-    assert_int_equal(assembly.offloads[0], 0);
+    assert_int_equal(benches[0].dev->wanted.offloads, 0);
 }
 
 /* --- a frame's way --- */
@@ -276,7 +278,7 @@ TEST(a_header_that_is_a_lie_drops_its_frame_and_no_other)
         pass(good, 3000);
         assert_arrived(good, 3000);
     }
-    assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+    assert_int_equal(benches[0].dev->state, NETDEV_UP);
 }
 
 TEST(a_frame_that_is_not_what_its_header_says_is_dropped)
@@ -370,7 +372,7 @@ TEST(good_and_bad_frames_of_one_burst_are_told_apart)
     assert_int_equal(stats.tx_packets, BURST - 11);
     assert_int_equal(stats.tx_bytes, (BURST - 11) * 3000);
     assert_int_equal(stats.tx_bad_offload, 11);
-    (void)benches[1].dev->ops->tx_pending(benches[1].dev);
+    (void)virtio_net_reclaim_all((struct virtio_net *)benches[1].dev);
     /* The rx ring is refilled when two bursts are missing. */
     assert_int_equal(assembly.lanes[0].pool.count, buffers + BURST);
 }
@@ -470,9 +472,9 @@ TEST(a_frame_to_be_cut_is_counted_where_the_partner_cannot)
 static void shrink(uint64_t features)
 {
     benches[1].net->features = features;
-    assert_true(benches[1].dev->ops->reset(benches[1].dev));
+    assert_true(wanted_reset(benches[1].dev));
     benches[1].dev->ops->service(benches[1].dev, clock_ns());
-    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    assert_int_equal(benches[1].dev->state, NETDEV_UP);
     assembly_refresh(&assembly);
 }
 
@@ -489,7 +491,7 @@ TEST(a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_comma
     service_until_settled();
     assert_int_equal(benches[0].net->offloads,
                      SIM_F(GUEST_CSUM) | SIM_F(GUEST_UFO) | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6));
-    assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+    assert_int_equal(benches[0].dev->state, NETDEV_UP);
     assert_int_equal(bench_stats_of(&benches[0]).resets, 0);
     /* What was under way is still what was negotiated. */
     const struct header header = tcp4(9000, 1460);
@@ -508,7 +510,7 @@ TEST(without_the_command_or_if_it_is_refused_the_port_is_reset)
         shrink((ALL | SIM_F(VERSION_1)) & ~SIM_F(CSUM));
         service_until_settled();
         assert_int_equal(machine_log_count("reset", "port=0 pci=00:01.0 reason=offloads"), 1);
-        assert_int_equal(benches[0].dev->state, NETDEV_RUNNING);
+        assert_int_equal(benches[0].dev->state, NETDEV_UP);
         assert_int_equal(taken(0) & (SIM_F(GUEST_CSUM) | GUEST_SEGMENTS), 0);
     }
 }
@@ -521,7 +523,7 @@ TEST(a_partner_that_offers_more_again_is_believed_at_the_next_reset)
     service_until_settled();
     assert_int_equal(taken(0) & SIM_F(GUEST_CSUM), 0);
     assert_int_equal(bench_stats_of(&benches[0]).resets, 0);
-    assert_true(benches[0].dev->ops->reset(benches[0].dev));
+    assert_true(wanted_reset(benches[0].dev));
     service_until_settled();
     assert_true(bench_took(0, SIM_F_GUEST_CSUM));
     assert_false(bench_took(0, SIM_F_GUEST_TSO4)); /* its buffers were made for small frames */
@@ -545,7 +547,7 @@ static void plug_in_second(void)
 {
     virtio_net_replace(benches[1].dev, &devices[1]);
     assert_true(virtio_net_probe_step(benches[1].dev));
-    assert_int_equal(benches[1].dev->state, NETDEV_FOUND);
+    assert_string_equal(benches[1].dev->reason, "found");
 }
 
 TEST(a_device_plugged_in_with_fewer_offers_cuts_its_partner)
@@ -558,7 +560,7 @@ TEST(a_device_plugged_in_with_fewer_offers_cuts_its_partner)
     assert_true(assembly_plug(&assembly, 1, MIB));
     service_until_settled();
     assert_int_equal(benches[0].net->offloads, SIM_F(GUEST_CSUM));
-    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    assert_int_equal(benches[1].dev->state, NETDEV_UP);
     const struct header header = {NEEDS_CSUM, 0, 0, 0, 34, 16};
     make(100, 0x0800, 34, 6);
     pass(header, 100);
@@ -572,11 +574,11 @@ TEST(a_new_device_that_is_refused_leaves_the_port_without_one)
     benches[1].net->modern.features_refused = true;
     plug_in_second();
     assert_false(assembly_plug(&assembly, 1, MIB));
-    assert_int_equal(benches[1].dev->state, NETDEV_UNPLUGGED);
+    assert_int_equal(benches[1].dev->state, NETDEV_GONE);
     benches[1].net->modern.features_refused = false;
     plug_in_second();
     assert_true(assembly_plug(&assembly, 1, MIB));
-    assert_int_equal(benches[1].dev->state, NETDEV_RUNNING);
+    assert_int_equal(benches[1].dev->state, NETDEV_UP);
 }
 
 TEST(a_port_that_reflects_accepts_what_it_can_send_itself)

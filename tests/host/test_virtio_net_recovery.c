@@ -6,6 +6,7 @@
 
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
 #define STEP_NS (10 * CLOCK_NS_PER_MS)
@@ -29,6 +30,7 @@ static void break_the_rules(void)
     one->net->queues[SIM_RX].fault = SIM_LENGTH_MAX;
     bench_deliver(one, 1);
     assert_int_equal(bench_receive(one, &batch), 0);
+    bench_notice(one);
 }
 
 static void assert_no_leak(void)
@@ -73,12 +75,20 @@ TEST(a_tx_ring_that_stalls_is_told_once_and_no_breach)
     serve(5 * CLOCK_NS_PER_S);
     assert_int_equal(machine_log_count("warn", "port=0 reason=stall queue=1 waiting=5"), 1);
     assert_int_equal(machine_log_count("reset", ""), 0);
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->dev->state, NETDEV_UP);
 
     /* It goes on, and a second stall is told again. */
     assert_int_equal(sim_virtio_net_transmit(one->net, 4), 4);
     serve(5 * CLOCK_NS_PER_S);
     assert_int_equal(machine_log_count("warn", "reason=stall"), 2);
+}
+
+/* As a core finds out that is about to sleep. */
+static bool hurries(void)
+{
+    (void)one->dev->ops->arm(one->dev, 0, 0);
+    one->dev->ops->disarm(one->dev, 0);
+    return one->dev->hurries;
 }
 
 /* As it happens where the host does not order fences: the driver has read the suppression word just before
@@ -100,13 +110,13 @@ TEST(a_doorbell_that_got_lost_is_rung_within_10_ms)
     assert_int_equal(bench_receive(one, &batch), 1);
     assert_int_equal(bench_transmit(one, &batch), 1);
     assert_int_equal(one->net->queues[SIM_TX].doorbells, doorbells);
-    assert_false(one->dev->ops->hurries(one->dev));
+    assert_false(hurries());
     sim_virtio_net_suppress(one->net, SIM_TX, false); /* without another look at the index */
-    assert_true(one->dev->ops->hurries(one->dev));
+    assert_true(hurries());
     serve(11 * CLOCK_NS_PER_MS);
     assert_int_equal(one->net->queues[SIM_TX].doorbells, doorbells + 1);
     assert_int_equal(bench_stats_of(one).doorbell_rescues, 1);
-    assert_false(one->dev->ops->hurries(one->dev));
+    assert_false(hurries());
 
     /* One that was rung is not rung again, however long the device takes. */
     one->net->transmit_at_once = false;
@@ -140,17 +150,17 @@ TEST(a_jump_of_the_clock_is_neither_a_stall_nor_a_reset)
     machine_clock_advance(3600 * CLOCK_NS_PER_S);
     one->net->reset_done_ns = machine_clock_now() + CLOCK_NS_PER_MS;
     one->dev->ops->service(one->dev, clock_ns());
-    assert_int_equal(one->dev->state, NETDEV_RESETTING);
+    assert_string_equal(one->dev->reason, "resetting");
     serve(CLOCK_NS_PER_S);
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->dev->state, NETDEV_UP);
 }
 
 TEST(settings_survive_a_reset_without_waiting)
 {
     bench_start_one(SIM_FEATURES_USUAL);
-    assert_true(one->dev->ops->set_mac_addr(one->dev, mac));
-    assert_true(one->dev->ops->set_promisc(one->dev, false));
-    assert_true(one->dev->ops->set_allmulti(one->dev, true));
+    assert_true(wanted_mac(one->dev, mac));
+    assert_true(wanted_promisc(one->dev, false));
+    assert_true(wanted_allmulti(one->dev, true));
     break_the_rules();
     one->net->promisc = true;
     one->net->allmulti = false;
@@ -158,19 +168,19 @@ TEST(settings_survive_a_reset_without_waiting)
     one->net->answer = SIM_ANSWER_LATE;
     one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
     serve(STEP_NS);
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->dev->state, NETDEV_UP);
     bench_forward(one, 100); /* frames flow while the settings are on their way */
     serve(CLOCK_NS_PER_S);
     assert_false(one->net->promisc);
     assert_true(one->net->allmulti);
     assert_memory_equal(one->net->filter_mac, mac.bytes, sizeof(mac.bytes));
-    assert_memory_equal(one->dev->ops->get_mac_addr(one->dev).bytes, mac.bytes, 6);
+    assert_memory_equal(one->dev->mac.bytes, mac.bytes, 6);
 }
 
 TEST(a_control_queue_that_is_silent_after_a_reset_holds_up_nobody)
 {
     bench_start_one(SIM_FEATURES_USUAL);
-    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(wanted_promisc(one->dev, true));
     break_the_rules();
     one->net->answer = SIM_ANSWER_NEVER;
     for (unsigned i = 0; i < 500; i++) {
@@ -193,16 +203,16 @@ TEST(ten_resets_in_a_minute_retire_the_port_and_pauses_grow)
         for (unsigned i = 0; i < VIRTIO_NET_RESETS_MAX; i++) {
             break_the_rules();
             serve(STEP_NS);
-            assert_int_equal(one->dev->state, NETDEV_RUNNING);
+            assert_int_equal(one->dev->state, NETDEV_UP);
         }
         break_the_rules();
-        assert_int_equal(one->dev->state, NETDEV_RETIRED);
+        assert_string_equal(one->dev->reason, "retired");
         assert_int_equal(machine_log_count("error", "reason=retired"), round + 1);
         const uint64_t pause = 60 * CLOCK_NS_PER_S << round;
         serve(pause - CLOCK_NS_PER_S);
-        assert_int_equal(one->dev->state, NETDEV_RETIRED);
+        assert_string_equal(one->dev->reason, "retired");
         serve(2 * CLOCK_NS_PER_S);
-        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_int_equal(one->dev->state, NETDEV_UP);
         bench_forward(one, 100);
         serve(60 * CLOCK_NS_PER_S);
     }
@@ -230,13 +240,13 @@ TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use)
     break_the_rules();
     const uint32_t idle = one->pool.count;
     serve(2 * CLOCK_NS_PER_S);
-    assert_int_equal(one->dev->state, NETDEV_RETIRED);
+    assert_string_equal(one->dev->reason, "retired");
     assert_int_equal(machine_log_count("error", "reason=retired cause=reset-timeout"), 1);
     assert_int_equal(one->pool.count, idle); /* the device may still write to the others */
 
     /* Whoever sends there is not held up: it swallows and counts. */
-    assert_int_equal(netdev_tx_room(one->dev, 0, BURST), BURST);
-    assert_int_equal(netdev_tx_batch(one->dev, 0, &batch), 4);
+    assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
+    assert_int_equal(netdev_tx(one->dev, 0, &batch), 4);
     assert_int_equal(bench_stats_of(one).tx_dropped, 24);
     assert_int_equal(one->pool.count, idle + 4);
 
@@ -244,7 +254,7 @@ TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use)
     one->net->reset_stuck = false;
     one->net->transmit_at_once = true;
     serve(62 * CLOCK_NS_PER_S);
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->dev->state, NETDEV_UP);
     assert_no_leak();
     bench_forward(one, 100);
 }
@@ -254,7 +264,7 @@ static void assert_pause(unsigned seconds, unsigned times)
 {
     char told[32];
 
-    assert_int_equal(one->dev->state, NETDEV_RETIRED);
+    assert_string_equal(one->dev->reason, "retired");
     snprintf(told, sizeof(told), " retry_s=%u", seconds);
     assert_int_equal(machine_log_count("error", told), times);
 }
@@ -285,7 +295,7 @@ TEST(pauses_grow_to_an_hour_and_begin_anew_after_a_good_one)
         one->net->reset_stuck = false;
         machine_clock_advance(3600 * CLOCK_NS_PER_S);
         serve(3 * CLOCK_NS_PER_S);
-        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_int_equal(one->dev->state, NETDEV_UP);
     }
 }
 
@@ -300,7 +310,7 @@ TEST(a_queue_that_changes_its_size_at_a_reset_retires_the_port)
         break_the_rules();
         one->net->queues[SIM_RX].size = sizes[i];
         serve(STEP_NS);
-        assert_int_equal(one->dev->state, NETDEV_RETIRED);
+        assert_string_equal(one->dev->reason, "retired");
         assert_int_equal(machine_log_count("error", "reason=queue-size queue=0"), 1);
         assert_int_equal(machine_log_count("error", "reason=retired cause=start"), 1);
         assert_true(one->net->status & 0x80 || one->net->status == 0);
@@ -313,7 +323,7 @@ TEST_ON(a_queue_that_grows_at_a_reset_is_used_as_before, BENCH_MODERN_ALL)
     break_the_rules();
     one->net->queues[SIM_RX].size = 512;
     serve(STEP_NS);
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->dev->state, NETDEV_UP);
     assert_int_equal(one->net->queues[SIM_RX].size, 256);
     bench_forward(one, 300);
     assert_no_leak();
@@ -322,11 +332,11 @@ TEST_ON(a_queue_that_grows_at_a_reset_is_used_as_before, BENCH_MODERN_ALL)
 TEST(features_that_shrink_at_a_reset_are_done_without)
 {
     bench_start_one(SIM_FEATURES_USUAL);
-    assert_true(one->dev->ops->set_promisc(one->dev, true));
+    assert_true(wanted_promisc(one->dev, true));
     break_the_rules();
     one->net->features = bench_taken(SIM_F(MAC));
     serve(CLOCK_NS_PER_S);
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
+    assert_int_equal(one->dev->state, NETDEV_UP);
     assert_int_equal(one->net->driver_features, bench_taken(SIM_F(MAC)));
     bench_forward(one, 300);
     assert_no_leak();
@@ -335,10 +345,10 @@ TEST(features_that_shrink_at_a_reset_are_done_without)
 TEST(settings_are_given_once_if_there_is_no_reset)
 {
     bench_start_one(SIM_FEATURES_USUAL);
-    assert_true(one->dev->ops->set_promisc(one->dev, true));
-    assert_true(one->dev->ops->set_allmulti(one->dev, true));
+    assert_true(wanted_promisc(one->dev, true));
+    assert_true(wanted_allmulti(one->dev, true));
     serve(CLOCK_NS_PER_S);
-    assert_int_equal(one->net->commands, 2);
+    assert_int_equal(one->net->commands, 4); /* two modes, twice wanted */
 }
 
 TEST(a_setting_that_is_made_while_others_are_given_again_spoils_none)
@@ -347,13 +357,13 @@ TEST(a_setting_that_is_made_while_others_are_given_again_spoils_none)
     one->net->queues[SIM_CONTROL].size = 4; /* room for one command */
     bench_probe_all(1);
     assert_true(bench_start(one));
-    assert_true(one->dev->ops->set_promisc(one->dev, false));
+    assert_true(wanted_promisc(one->dev, false));
     one->net->answer = SIM_ANSWER_LATE;
     one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
     break_the_rules();
     serve(3 * STEP_NS);
-    assert_int_equal(one->dev->state, NETDEV_RUNNING);
-    one->dev->ops->set_allmulti(one->dev, true);
+    assert_int_equal(one->dev->state, NETDEV_UP);
+    wanted_allmulti(one->dev, true);
     serve(CLOCK_NS_PER_S);
     assert_false(one->net->promisc);
     assert_true(one->net->allmulti);
@@ -367,11 +377,11 @@ TEST(the_address_of_a_port_is_the_same_after_a_reset)
     for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
         bench_renew(state);
         bench_start_one(features[i]);
-        const struct mac_address before = one->dev->ops->get_mac_addr(one->dev);
+        const struct mac_address before = one->dev->mac;
         break_the_rules();
         serve(STEP_NS);
-        assert_int_equal(one->dev->state, NETDEV_RUNNING);
-        const struct mac_address after = one->dev->ops->get_mac_addr(one->dev);
+        assert_int_equal(one->dev->state, NETDEV_UP);
+        const struct mac_address after = one->dev->mac;
         assert_memory_equal(&before, &after, sizeof(before));
     }
 }
@@ -380,8 +390,8 @@ TEST(the_address_of_a_port_is_the_same_after_a_reset)
 TEST(a_breach_in_a_setting_is_one_reset_and_not_two)
 {
     bench_start_one(SIM_FEATURES_USUAL);
-    assert_true(one->dev->ops->set_promisc(one->dev, true));
-    assert_true(one->dev->ops->set_allmulti(one->dev, true));
+    assert_true(wanted_promisc(one->dev, true));
+    assert_true(wanted_allmulti(one->dev, true));
     break_the_rules();
     one->net->answer = SIM_ANSWER_TWICE;
     for (unsigned i = 0; i < 100 && bench_stats_of(one).resets < 2; i++) {
@@ -409,7 +419,7 @@ TEST(an_mtu_that_changes_at_a_reset_is_agreed_to_as_far_as_the_buffers_hold_it)
         break_the_rules();
         one->net->mtu = after[i].stated;
         serve(STEP_NS);
-        assert_int_equal(one->dev->state, NETDEV_RUNNING);
+        assert_int_equal(one->dev->state, NETDEV_UP);
         assert_int_equal(one->dev->mtu, after[i].agreed);
         assert_int_equal((one->net->driver_features & SIM_F(MTU)) != 0, after[i].agreed != 0);
         assert_int_equal(machine_log_count("warn", "port=0 reason=mtu mtu="), after[i].agreed == 0);

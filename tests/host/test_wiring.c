@@ -99,7 +99,7 @@ TEST(wrong_pairs_are_summed_up_after_eight)
 
 TEST(a_mac_of_two_ports_names_neither)
 {
-    memory_ports[4].mac = memory_ports[3].mac;
+    memory_ports[4].netdev.mac = memory_ports[3].netdev.mac;
     wiring_plan(&wiring, ports, PORTS, "0-52:54:00:00:ab:03");
     assert_wires("none", "0,1,2,3,4,5");
     assert_int_equal(machine_log_count("warn", "several ports"), 1);
@@ -107,7 +107,7 @@ TEST(a_mac_of_two_ports_names_neither)
 
 TEST(a_failed_port_leaves_its_partner_idle_and_moves_nobody)
 {
-    ports[1]->state = NETDEV_FAILED;
+    ports[1]->state = NETDEV_DOWN;
     wiring_plan(&wiring, ports, 5, "");
     wiring_settle(&wiring, ports);
     assert_wires("2-3", "0,1,4");

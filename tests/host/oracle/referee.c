@@ -185,25 +185,35 @@ static bool was_cut(const struct referee_port *port)
     return port->cut && strcmp(port->net->recovery.reason, "offloads") == 0;
 }
 
+/* A queue is marked in the moment in which the breach is read, and nothing of it is read from then on. */
+static void judge_mark(const struct referee_port *port, unsigned i)
+{
+    const struct virtqueue *const queue = queue_of(port->net, i);
+
+    if (port->step != STEP_RUNNING || queue->error == VIRTQUEUE_OK)
+        return;
+    ensure(port->hostile);
+    if (port->errors[i] == VIRTQUEUE_OK)
+        judge_breach(&port->rings[i]);
+    else
+        ensure(queue->error == port->errors[i] && port->rings[i].taken_count == 0);
+}
+
 static void judge_stop(const struct referee_port *port)
 {
     const struct virtio_net *net = port->net;
-    const bool stopped = port->state == NETDEV_RUNNING && net->netdev.state != NETDEV_RUNNING;
+    const bool stopped = port->step == STEP_RUNNING && net->step != STEP_RUNNING;
     const uint64_t breaches = breaches_of(net) - port->breaches;
 
+    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+        judge_mark(port, i);
     if (!stopped) {
         ensure(breaches == 0);
-        if (net->netdev.state == NETDEV_RUNNING)
-            for (unsigned i = 0; i < REFEREE_QUEUES; i++)
-                ensure(queue_of(net, i)->error == VIRTQUEUE_OK);
         return;
     }
     ensure(port->hostile &&
            (breaches == 1 || (breaches == 0 && (port->status_lies || was_cut(port)))));
     ensure(breaches == 0 || told(net));
-    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
-        if (queue_of(net, i)->error != VIRTQUEUE_OK)
-            judge_breach(&port->rings[i]);
 }
 
 /* --- a frame that comes in leaves as it came, or is counted --- */
@@ -213,7 +223,7 @@ static uint64_t drops_of(struct referee *referee, const struct referee_lane *wat
 {
     const struct lane *lane = watched->lane;
     const struct virtio_net *tx = tx_of(referee, watched)->net;
-    uint64_t sum = tx->tx_bad_offload + tx->tx_no_offload;
+    uint64_t sum = tx->netdev.stats.tx_bad_offload + tx->netdev.stats.tx_no_offload;
 
     for (unsigned i = 0; i < DROP_REASONS; i++)
         sum += lane->drops[i];
@@ -261,7 +271,7 @@ static void judge_lane(struct referee *referee, struct referee_lane *lane)
 {
     const struct referee_ring *rx = &referee->ports[lane - referee->lanes].rings[SIM_RX];
     const struct referee_ring *tx = &tx_of(referee, lane)->rings[SIM_TX];
-    const bool sends = tx_of(referee, lane)->net->netdev.state == NETDEV_RUNNING;
+    const bool sends = tx_of(referee, lane)->net->netdev.state == NETDEV_UP;
     uint64_t drops = drops_of(referee, lane) - lane->drops;
     unsigned sent = 0;
 
@@ -282,10 +292,12 @@ static void judge_progress(struct referee *referee, const struct referee_lane *l
 {
     const struct referee_port *port = &referee->ports[lane - referee->lanes];
 
-    if (port->state != NETDEV_RUNNING || port->net->netdev.state != NETDEV_RUNNING)
+    const struct referee_port *tx = tx_of(referee, lane);
+
+    if (port->step != STEP_RUNNING || port->net->rx.queue.error != VIRTQUEUE_OK)
         return;
     ensure(lane->rx_said.error != VIRTQUEUE_USED_IDX);
-    if (lane->tx_waits || tx_of(referee, lane)->net->netdev.state == NETDEV_RESETTING)
+    if (lane->tx_waits || tx->net->tx.queue.error != VIRTQUEUE_OK)
         return;
     ensure(!lane->rx_said.anything || port->rings[SIM_RX].taken_count > 0);
 }
@@ -294,7 +306,9 @@ static void judge_progress(struct referee *referee, const struct referee_lane *l
 
 static void look_at_port(struct referee_port *port)
 {
-    port->state = port->net->netdev.state;
+    port->step = port->net->step;
+    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+        port->errors[i] = queue_of(port->net, i)->error;
     port->breaches = breaches_of(port->net);
     for (unsigned i = 0; i < REFEREE_QUEUES; i++)
         referee_ring_look(&port->rings[i]);
@@ -307,8 +321,9 @@ void referee_before(struct referee *referee)
         look_at_port(&referee->ports[i]);
     for (unsigned i = 0; i < REFEREE_PORTS; i++) {
         const struct referee_port *tx = tx_of(referee, &referee->lanes[i]);
-        referee->lanes[i].tx_waits =
-            tx->state == NETDEV_RESETTING || virtqueue_free(&tx->net->tx.queue) == 0;
+        referee->lanes[i].tx_waits = tx->step == STEP_RESETTING ||
+                                     tx->errors[SIM_TX] != VIRTQUEUE_OK ||
+                                     virtqueue_free(&tx->net->tx.queue) == 0;
         referee->lanes[i].rx_said = referee_ring_said(&referee->ports[i].rings[SIM_RX]);
     }
 }
@@ -319,7 +334,7 @@ static void renew(struct referee_port *port)
     for (unsigned i = 0; i < REFEREE_QUEUES; i++) {
         struct referee_ring *ring = &port->rings[i];
         if (ring->used_idx == ring->queue->used_idx && ring->avail_idx == ring->queue->avail_idx &&
-            port->net->netdev.state != NETDEV_RUNNING)
+            port->net->step != STEP_RUNNING)
             continue; /* given up: the device has them still */
         referee_ring_forget(ring);
         ring->used_idx = ring->queue->used_idx;
@@ -329,7 +344,7 @@ static void renew(struct referee_port *port)
 
 static void judge_port(struct referee *referee, struct referee_port *port)
 {
-    if (port->state == NETDEV_RESETTING && port->net->netdev.state != NETDEV_RESETTING)
+    if (port->step == STEP_RESETTING && port->net->step != STEP_RESETTING)
         renew(port);
     for (unsigned i = 0; i < REFEREE_QUEUES; i++)
         if (port->rings[i].exists)

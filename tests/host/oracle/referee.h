@@ -28,7 +28,8 @@
 struct referee_port {
     struct virtio_net *net;
     struct referee_ring rings[REFEREE_QUEUES];
-    enum netdev_state state; /* at the last look */
+    enum virtio_net_step step;                   /* at the last look */
+    enum virtqueue_error errors[REFEREE_QUEUES]; /* likewise */
     uint64_t breaches;
     bool hostile;     /* or it keeps all rules, and must never be stopped */
     bool status_lies; /* its status register may be the reason for a stop */

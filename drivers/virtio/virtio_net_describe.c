@@ -1,0 +1,76 @@
+/* What a port tells of itself: its device's features and speed, and where its buffers are. */
+#include "drivers/virtio/virtio_net_features.h"
+#include "drivers/virtio/virtio_net_internal.h"
+
+/* Buffers of all frames that the device has, tables included. */
+static uint32_t count_tx_buffers(const struct virtio_net *net)
+{
+    const struct virtqueue *const queue = &net->tx.queue;
+    uint32_t count = virtqueue_outstanding(queue);
+
+    if (net->tx.pool == NULL || net->tx.pool->next == NULL)
+        return count;
+    for (uint32_t idx = queue->used_idx; idx != queue->avail_idx; idx++) {
+        const uint8_t *buffer = queue->cookies[virtqueue_slot(queue, idx)];
+        while ((buffer = pool_next(net->tx.pool, buffer)) != NULL)
+            count++;
+    }
+    return count;
+}
+
+static uint32_t count_unsent(const struct virtio_net *net)
+{
+    if (net->step != STEP_RUNNING && net->step != STEP_DRAINING)
+        return 0;
+    return net->tx.queue.error == VIRTQUEUE_OK ? virtqueue_unfinished(&net->tx.queue) : 0;
+}
+
+/*
+ * Speed and duplex of one moment (§5.1.4), read whenever they are asked for: so a change of the
+ * configuration is seen without being told of it. Unknown where the device does not say, or says
+ * something new each time; the legacy interface never says, as its features end before bit 63.
+ */
+static void read_speed(const struct virtio_net *net, struct netdev_description *description)
+{
+    const struct virtio_device *virtio = &net->virtio;
+
+    description->duplex = "unknown";
+    if (net->step == STEP_UNPLUGGED)
+        return; /* its registers are somebody else's by now */
+    for (unsigned tries = 0;
+         tries < VIRTIO_CONFIG_TRIES && virtio_has(virtio, VIRTIO_NET_F_SPEED_DUPLEX); tries++) {
+        const uint32_t generation = virtio_config_generation(virtio);
+        const uint32_t speed = virtio_read_config32(virtio, VIRTIO_NET_CONFIG_SPEED);
+        const uint8_t duplex = virtio_read_config8(virtio, VIRTIO_NET_CONFIG_DUPLEX);
+
+        if (virtio_config_generation(virtio) != generation)
+            continue;
+        description->speed = speed <= VIRTIO_NET_SPEED_MAX ? speed : 0;
+        if (duplex == VIRTIO_NET_DUPLEX_FULL)
+            description->duplex = "full";
+        else if (duplex == VIRTIO_NET_DUPLEX_HALF)
+            description->duplex = "half";
+        return;
+    }
+}
+
+void virtio_net_describe(const struct netdev *dev, struct netdev_description *description)
+{
+    const struct virtio_net *net = virtio_net_of_const(dev);
+    const struct virtio_transport *transport = net->virtio.transport;
+
+    *description = (struct netdev_description){
+        .transport = transport != NULL ? transport->name : "none",
+        .interrupt = pci_interrupt_name(net->virtio.interrupt),
+        .features = net->virtio.taken,
+        .rx_descriptors = net->rx.queue.size,
+        .tx_descriptors = net->tx.queue.size,
+        .rx_filled = virtqueue_outstanding(&net->rx.queue),
+        .tx_filled = virtqueue_outstanding(&net->tx.queue),
+        .tx_buffers = count_tx_buffers(net),
+        .tx_unsent = count_unsent(net),
+        .tx_pool = net->tx.pool,
+    };
+    virtio_net_features_text(net->virtio.taken, description->features_text);
+    read_speed(net, description);
+}
