@@ -1,6 +1,6 @@
 /*
  * Frames in several buffers, from one simulated device to another: drivers/virtio/virtio_net_chain.c, and
- * who is allowed such frames. In both forms of rings, in order and not.
+ * who is allowed such frames. In both forms of rings.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* One ring's books, split and packed, in order or not. */
+/* One ring's books, split and packed. */
 #include "tests/host/oracle/referee_ring.h"
 
 #include <string.h>

@@ -156,7 +156,7 @@ static struct sim_descriptor copy_descriptor(struct sim_queue *queue, uint16_t p
 /* Descriptors that the device has and has not marked as used. */
 static uint16_t held(const struct sim_queue *queue)
 {
-    return (uint16_t)(queue->avail_seen - queue->used_next - queue->batch_descriptors);
+    return (uint16_t)(queue->avail_seen - queue->used_next);
 }
 
 /* Copies a chain whose first descriptor is available. The others must be so, too: the driver has
@@ -285,7 +285,7 @@ static void overwrite_others(struct sim_queue *queue, uint16_t kept)
     }
 }
 
-/* The device skips as many descriptors as it had got, in order those of the whole batch (§2.8.8). */
+/* The device skips as many descriptors as the chain has (§2.8.8). */
 void sim_packed_use(struct sim_queue *queue, uint32_t id, uint32_t length, uint16_t descriptors)
 {
     const uint16_t place = place_of_used(queue);

@@ -122,16 +122,6 @@ static struct sim_descriptor read_descriptor(struct sim_queue *queue, uint16_t i
     return desc;
 }
 
-/* The successor of descriptor `index`. In order, it is the one behind it (§2.7.5). */
-static uint16_t next_of(struct sim_queue *queue, uint16_t index)
-{
-    const uint16_t next = sim_get16(desc_at(queue) + 16u * index + 14);
-
-    if (queue->format.in_order && next != (index + 1) % queue->size)
-        sim_queue_complain(queue, "descriptor %u is followed by %u, in order", index, next);
-    return next;
-}
-
 /* Follows the chain from its head. */
 bool sim_split_read(struct sim_queue *queue, struct sim_chain *chain)
 {
@@ -144,7 +134,7 @@ bool sim_split_read(struct sim_queue *queue, struct sim_chain *chain)
             return false;
         if (!(desc.flags & SIM_DESC_NEXT))
             return true;
-        index = next_of(queue, index);
+        index = sim_get16(desc_at(queue) + 16u * index + 14);
         if (index >= queue->size || queue->out[index]) {
             sim_queue_complain(
                 queue, "descriptor %u is linked into a chain and is none or another's", index);
@@ -180,8 +170,7 @@ static uint16_t distort_idx(const struct sim_queue *queue, uint16_t right)
     }
 }
 
-/* In order, the elements of all chains but the one that is told of are skipped (§2.7.9). */
-void sim_split_use(struct sim_queue *queue, uint32_t id, uint32_t length, uint16_t chains)
+void sim_split_use(struct sim_queue *queue, uint32_t id, uint32_t length)
 {
     uint8_t *used = used_at(queue);
     uint8_t *element = used + 4 + 8 * (queue->used_next % queue->size);
@@ -189,7 +178,7 @@ void sim_split_use(struct sim_queue *queue, uint32_t id, uint32_t length, uint16
 
     sim_put32(element, id);
     sim_put32(element + 4, length);
-    queue->used_next = (uint16_t)(queue->used_next + chains);
+    queue->used_next++;
     queue->used_shown = distort_idx(queue, queue->used_next);
     sim_put16(used + 2, queue->used_shown);
     sim_queue_announce(queue, wants_interrupt(queue, queue->used_shown, old));

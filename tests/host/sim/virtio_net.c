@@ -250,7 +250,6 @@ unsigned sim_virtio_net_transmit(struct sim_virtio_net *net, unsigned max)
     struct sim_chain chain;
     unsigned done;
 
-    sim_queue_begin(queue);
     for (done = 0; done < max && sim_virtio_net_available(net, SIM_TX) > 0; done++) {
         if (!sim_queue_take(queue, &chain))
             break;
@@ -258,7 +257,6 @@ unsigned sim_virtio_net_transmit(struct sim_virtio_net *net, unsigned max)
         record(net, &chain);
         sim_queue_finish(queue, chain.head, 0, 0);
     }
-    sim_queue_end(queue);
     sim_queue_ask_for_doorbells(queue);
     return done;
 }
@@ -617,7 +615,6 @@ bool sim_place_queue(struct sim_virtio_net *net, struct sim_place place)
     if (!sim_queue_place(queue, place,
                          (struct sim_format){.event_idx = sim_negotiated(net, SIM_F_EVENT_IDX),
                                              .packed = sim_negotiated(net, SIM_F_RING_PACKED),
-                                             .in_order = sim_negotiated(net, SIM_F_IN_ORDER),
                                              .indirect = sim_negotiated(net, SIM_F_INDIRECT_DESC)}))
         return false;
     queue->header = header_size(net);

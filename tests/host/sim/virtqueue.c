@@ -8,8 +8,6 @@
 
 #include "tests/host/sim/machine.h"
 
-#define BATCH_MAX 7 /* chains that one used element stands for */
-
 const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_SOUND] = "sound",
     [SIM_USED_ID_SIZE] = "used-id-size",
@@ -18,7 +16,6 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_USED_ID_FREE] = "used-id-free",
     [SIM_USED_ID_TWICE] = "used-id-twice",
     [SIM_USED_ID_SECOND] = "used-id-second",
-    [SIM_USED_ID_JUMP] = "used-id-jump",
     [SIM_USED_IDX_AHEAD] = "used-idx-ahead",
     [SIM_USED_IDX_BACK] = "used-idx-back",
     [SIM_USED_IDX_FAR] = "used-idx-far",
@@ -63,8 +60,7 @@ void sim_queue_reset(struct sim_queue *queue)
     queue->in_use = false;
     queue->avail_seen = queue->used_next = queue->used_shown = 0;
     queue->pending_count = 0;
-    queue->batching = queue->spoiled = false;
-    queue->batch_chains = queue->batch_descriptors = 0;
+    queue->spoiled = false;
     memset(queue->out, 0, queue->size); /* no more of it is in use */
     free(queue->copies);
     queue->copies = NULL;
@@ -74,7 +70,6 @@ bool sim_queue_place(struct sim_queue *queue, struct sim_place place, struct sim
 {
     queue->place = place;
     queue->format = format;
-    queue->batch_size = 1;
     queue->in_use = format.packed ? sim_packed_place(queue) : sim_split_place(queue);
     return queue->in_use;
 }
@@ -121,13 +116,12 @@ unsigned sim_queue_available(struct sim_queue *queue)
 
 static uint16_t take_pending(struct sim_queue *queue)
 {
-    const enum sim_order order = queue->format.in_order ? SIM_IN_ORDER : queue->order;
     uint32_t at = 0;
     uint16_t head;
 
-    if (order == SIM_REVERSED)
+    if (queue->order == SIM_REVERSED)
         at = queue->pending_count - 1;
-    if (order == SIM_SHUFFLED) {
+    if (queue->order == SIM_SHUFFLED) {
         queue->random = queue->random * 1664525 + 1013904223;
         at = (queue->random >> 8) % queue->pending_count;
     }
@@ -169,11 +163,8 @@ static struct sim_descriptor read_table(struct sim_queue *queue, const uint8_t *
     memcpy(&desc.length, bytes + 8, 4);
     desc.flags = sim_get16(bytes + (queue->format.packed ? 14 : 12));
     *next = queue->format.packed ? index + 1 : sim_get16(bytes + 14);
-    if (queue->format.packed
-            ? (desc.flags & ~SIM_DESC_WRITE) != 0
-            : queue->format.in_order && desc.flags & SIM_DESC_NEXT && *next != index + 1)
-        sim_queue_complain(queue, "descriptor %u of a table has flags 0x%x and next %u", index,
-                           desc.flags, *next);
+    if (queue->format.packed && (desc.flags & ~SIM_DESC_WRITE) != 0)
+        sim_queue_complain(queue, "descriptor %u of a table has flags 0x%x", index, desc.flags);
     return desc;
 }
 
@@ -279,62 +270,27 @@ static void distort(struct sim_queue *queue, uint32_t capacity, uint32_t *id, ui
     }
 }
 
-/* All that the device has is used, by what was written. Returns the id of the last of it. */
-static uint16_t give_up_all(struct sim_queue *queue, uint16_t head)
+/* Everything that the device has is used, by the flags that were written. */
+static void drop_pending(struct sim_queue *queue)
 {
-    while (queue->pending_count > 0) {
-        head = take_pending(queue);
-        queue->out[head] = false;
-        queue->batch_descriptors =
-            (uint16_t)(queue->batch_descriptors + sim_packed_count(queue, head));
-    }
-    return head;
-}
-
-/* One used element for all chains that were finished and not told of, the last of which is `head`. */
-static void use(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity)
-{
-    uint32_t id = head;
-
-    distort(queue, capacity, &id, &length);
-    if (queue->fault == SIM_USED_ID_JUMP)
-        id = queue->format.packed ? give_up_all(queue, head)
-                                  : queue->pending[queue->pending_count - 1];
-    if (queue->format.packed)
-        sim_packed_use(queue, id, length, queue->batch_descriptors);
-    else
-        sim_split_use(queue, id, length, (uint16_t)queue->batch_chains);
-    if (queue->fault == SIM_USED_FLAGS_AHEAD)
-        (void)give_up_all(queue, head);
-    queue->batch_chains = queue->batch_descriptors = 0;
-    queue->fault = SIM_SOUND;
-    queue->last_id = head;
+    while (queue->pending_count > 0)
+        queue->out[take_pending(queue)] = false;
 }
 
 void sim_queue_finish(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity)
 {
+    uint32_t id = head;
+
     queue->out[head] = false;
-    queue->batch_head = head;
-    queue->batch_chains++;
-    queue->batch_descriptors =
-        (uint16_t)(queue->batch_descriptors +
-                   (queue->format.packed ? sim_packed_count(queue, head) : 0));
-    if (!queue->batching || queue->batch_chains >= queue->batch_size) {
-        use(queue, head, length, capacity);
-        queue->batch_size = queue->batch_size % BATCH_MAX + 1;
-    }
-}
-
-void sim_queue_begin(struct sim_queue *queue)
-{
-    queue->batching = queue->format.in_order;
-}
-
-void sim_queue_end(struct sim_queue *queue)
-{
-    queue->batching = false;
-    if (queue->batch_chains > 0)
-        use(queue, queue->batch_head, 0, 0);
+    distort(queue, capacity, &id, &length);
+    if (queue->format.packed)
+        sim_packed_use(queue, id, length, sim_packed_count(queue, head));
+    else
+        sim_split_use(queue, id, length);
+    if (queue->fault == SIM_USED_FLAGS_AHEAD)
+        drop_pending(queue);
+    queue->fault = SIM_SOUND;
+    queue->last_id = head;
 }
 
 void sim_queue_finish_blind(struct sim_queue *queue, uint32_t length)

@@ -1,6 +1,6 @@
 /*
  * The device's side of a virtqueue, split (virtio 1.2 §2.7; the legacy layout is §2.7.2) or packed
- * (§2.8), in order or not, written from the specification and by bytes: nothing is shared with
+ * (§2.8), written from the specification and by bytes: nothing is shared with
  * drivers/. It watches the driver, keeps the first thing that is forbidden as a complaint, and breaks
  * the rules itself when told to.
  *
@@ -30,10 +30,9 @@ enum sim_fault {
     SIM_USED_ID_FREE,      /* of a descriptor that the driver has not made available */
     SIM_USED_ID_TWICE,     /* of the chain finished before it */
     SIM_USED_ID_SECOND,    /* of the second descriptor of a chain */
-    SIM_USED_ID_JUMP, /* in order: of the newest chain; packed: and those in between are skipped */
-    SIM_USED_IDX_AHEAD,   /* split: one more than is outstanding */
-    SIM_USED_IDX_BACK,    /* split: one less than before */
-    SIM_USED_IDX_FAR,     /* split: 0x8000 further */
+    SIM_USED_IDX_AHEAD,    /* split: one more than is outstanding */
+    SIM_USED_IDX_BACK,     /* split: one less than before */
+    SIM_USED_IDX_FAR,      /* split: 0x8000 further */
     SIM_USED_FLAGS_AHEAD, /* packed: all that is outstanding and one more, as the driver left them */
     SIM_USED_FLAGS_WRAP,  /* packed: with the wrap counter of the other round */
     SIM_USED_FLAGS_HALF,  /* packed: USED as it should be, AVAIL not */
@@ -78,7 +77,6 @@ struct sim_place {
 struct sim_format {
     bool event_idx;
     bool packed;
-    bool in_order;
     bool indirect;
 };
 
@@ -86,9 +84,9 @@ struct sim_copy; /* a packed chain as it was when the device fetched it */
 
 struct sim_queue {
     /* the test's */
-    uint16_t size;        /* as the device states it, and the driver may have reduced it */
-    uint16_t size_later;  /* if not 0: and what it states from the second time on */
-    enum sim_order order; /* where IN_ORDER was not negotiated */
+    uint16_t size;       /* as the device states it, and the driver may have reduced it */
+    uint16_t size_later; /* if not 0: and what it states from the second time on */
+    enum sim_order order;
     enum sim_fault fault; /* for the next chain finished; then SIM_SOUND again */
     bool suppress;        /* doorbells are not wanted */
 
@@ -97,15 +95,10 @@ struct sim_queue {
     uint32_t header; /* bytes that a finished chain of received bytes has at least */
     bool in_use;     /* the driver has said where it is */
     struct sim_format format;
-    uint16_t avail_seen;   /* how far the available ring was followed; packed: descriptors */
-    uint16_t used_next;    /* how far the used ring was filled; packed: descriptors */
-    uint16_t used_shown;   /* used.idx as the driver can see it; packed: as used_next */
-    uint16_t last_id;      /* of the chain told of last */
-    bool batching;         /* in order: between sim_queue_begin and sim_queue_end */
-    unsigned batch_size;   /* chains that the next used element stands for, at most */
-    unsigned batch_chains; /* finished, and not told of */
-    uint16_t batch_descriptors;
-    uint16_t batch_head;     /* the last of them */
+    uint16_t avail_seen;     /* how far the available ring was followed; packed: descriptors */
+    uint16_t used_next;      /* how far the used ring was filled; packed: descriptors */
+    uint16_t used_shown;     /* used.idx as the driver can see it; packed: as used_next */
+    uint16_t last_id;        /* of the chain told of last */
     struct sim_copy *copies; /* packed: by id; the queue's, while it is in use */
     bool spoiled;            /* packed: the driver's event suppression is the device's scribble */
     uint32_t random;
@@ -175,14 +168,6 @@ bool sim_queue_take(struct sim_queue *queue, struct sim_chain *chain);
 
 /* Hands chain `head` back, `length` bytes written into its `capacity`. */
 void sim_queue_finish(struct sim_queue *queue, uint16_t head, uint32_t length, uint32_t capacity);
-
-/*
- * Around chains that are finished in a row and of which only the last one's length is told, if any:
- * in order, one used element stands for 1, then 2, … then 7 of them, and so on (§2.7.9, §2.8.8).
- * Where the order was not negotiated this means nothing.
- */
-void sim_queue_begin(struct sim_queue *queue);
-void sim_queue_end(struct sim_queue *queue);
 
 /* Finishes the next of the chains known without reading it or the available ring. */
 void sim_queue_finish_blind(struct sim_queue *queue, uint32_t length);

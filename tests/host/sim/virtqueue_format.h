@@ -53,12 +53,12 @@ void sim_queue_announce(struct sim_queue *queue, bool wanted);
 /*
  * One set for each format. `place` says whether all parts are where they may be. `fetch` looks for
  * what is newly available. `read` fills a chain whose head is known. `use` writes one used element
- * for `chains` chains of `descriptors` descriptors in all, shows it, and heeds queue->fault.
+ * for a chain (packed: of `descriptors` descriptors), shows it, and heeds queue->fault.
  */
 bool sim_split_place(struct sim_queue *queue);
 void sim_split_fetch(struct sim_queue *queue);
 bool sim_split_read(struct sim_queue *queue, struct sim_chain *chain);
-void sim_split_use(struct sim_queue *queue, uint32_t id, uint32_t length, uint16_t chains);
+void sim_split_use(struct sim_queue *queue, uint32_t id, uint32_t length);
 void sim_split_ask(struct sim_queue *queue);
 void sim_split_scribble(struct sim_queue *queue, enum sim_scribble what);
 uint16_t sim_split_posted(struct sim_queue *queue);
