@@ -29,7 +29,7 @@
 
 #define ALL_CHANNELS ((1u << CONSOLE_CHANNELS) - 1)
 
-static struct channel channels[CONSOLE_CHANNELS];
+static struct tty ttys[CONSOLE_CHANNELS];
 static struct editor editors[CONSOLE_CHANNELS];
 static uint64_t input_due[CONSOLE_CHANNELS]; /* in clock_cycles */
 static uint64_t input_period;
@@ -42,8 +42,8 @@ static bool synchronous;
 
 void console_init(void)
 {
-    channel_init(&channels[0], UART_COM1, false);
-    channel_init(&channels[1], UART_COM2, true);
+    tty_init(&ttys[0], UART_COM1, false);
+    tty_init(&ttys[1], UART_COM2, true);
     for (unsigned i = 0; i < CONSOLE_CHANNELS; i++) {
         editor_init(&editors[i]);
         input_due[i] = clock_cycles();
@@ -59,8 +59,8 @@ void console_write_line(const char *line, size_t length, bool always)
     for (unsigned i = 0; i < CONSOLE_CHANNELS; i++) {
         if (!(to & 1u << i))
             continue;
-        channel_write_line(&channels[i], line, length, always);
-        if (!channels[i].echo_open)
+        tty_write_line(&ttys[i], line, length, always);
+        if (!ttys[i].echo_open)
             editor_was_hidden(&editors[i]);
     }
 }
@@ -70,7 +70,7 @@ bool console_drain(void)
     bool wrote = false;
 
     for (unsigned i = 0; i < CONSOLE_CHANNELS; i++)
-        wrote |= channel_drain(&channels[i]);
+        wrote |= tty_drain(&ttys[i]);
     return wrote;
 }
 
@@ -84,7 +84,7 @@ bool console_pending(void)
     if (somebody_types(clock_cycles()))
         return true;
     for (unsigned i = 0; i < CONSOLE_CHANNELS; i++)
-        if (channels[i].present && (!channel_is_empty(&channels[i]) || channels[i].lost_lines != 0))
+        if (ttys[i].present && (!tty_is_empty(&ttys[i]) || ttys[i].lost_lines != 0))
             return true;
     return false;
 }
@@ -92,11 +92,11 @@ bool console_pending(void)
 void console_flush_sync(uint64_t budget_ns)
 {
     /* A second terminal that takes nothing must not use up the first one's time. */
-    const uint64_t second = channels[1].present ? budget_ns / 4 : 0;
+    const uint64_t second = ttys[1].present ? budget_ns / 4 : 0;
 
     synchronous = true;
-    channel_flush_sync(&channels[0], budget_ns - second);
-    channel_flush_sync(&channels[1], second);
+    tty_flush_sync(&ttys[0], budget_ns - second);
+    tty_flush_sync(&ttys[1], second);
 }
 
 /* ---- input ---- */
@@ -113,13 +113,13 @@ void console_set_phrases(const char *const *phrases)
 void console_set_json(unsigned channel, bool on)
 {
     ensure(channel < CONSOLE_CHANNELS);
-    channels[channel].json = on;
+    ttys[channel].json = on;
 }
 
 bool console_has_room(unsigned channel)
 {
     ensure(channel < CONSOLE_CHANNELS);
-    return channel_has_room(&channels[channel]);
+    return tty_has_room(&ttys[channel]);
 }
 
 void console_address(unsigned channel)
@@ -134,40 +134,40 @@ void console_address_all(void)
 }
 
 /* Programs that asked for JSON get nothing else. */
-static void show(struct channel *channel, struct editor *editor)
+static void show(struct tty *tty, struct editor *editor)
 {
     char bytes[EDITOR_SHOW_MAX];
 
-    if (channel->json)
+    if (tty->json)
         return;
     const size_t length = editor_show(editor, bytes);
     if (length > 0) {
-        channel_echo(channel, bytes, length);
+        tty_echo(tty, bytes, length);
         editor_was_shown(editor);
     }
 }
 
 /* Shows the whole line and ends it. */
-static void show_end(struct channel *channel, struct editor *editor)
+static void show_end(struct tty *tty, struct editor *editor)
 {
     char bytes[EDITOR_END_MAX];
-    const size_t length = channel->json ? 0 : editor_end(editor, bytes);
+    const size_t length = tty->json ? 0 : editor_end(editor, bytes);
 
     if (length > 0)
-        channel_echo(channel, bytes, length);
+        tty_echo(tty, bytes, length);
     editor_was_hidden(editor);
 }
 
 /* What Tab may complete to, below the line as it is: it comes again under that. */
-static void list(struct channel *channel, struct editor *editor)
+static void list(struct tty *tty, struct editor *editor)
 {
     char bytes[EDITOR_LIST_MAX];
-    const size_t length = channel->json ? 0 : editor_list(editor, bytes);
+    const size_t length = tty->json ? 0 : editor_list(editor, bytes);
 
     if (length == 0)
         return;
-    show(channel, editor);
-    channel_echo(channel, bytes, length);
+    show(tty, editor);
+    tty_echo(tty, bytes, length);
     editor_was_hidden(editor);
 }
 
@@ -175,18 +175,18 @@ static void list(struct channel *channel, struct editor *editor)
  * Whether a byte may be taken: all that it may bring to the terminal must find room. Where a terminal
  * is slow its input waits, so that each answer stands below the line that it answers.
  */
-static bool can_feed(const struct channel *channel)
+static bool can_feed(const struct tty *tty)
 {
-    return channel->json || channel_has_echo_room(channel, ECHO_MAX);
+    return tty->json || tty_has_echo_room(tty, ECHO_MAX);
 }
 
 /* Feeds what has come, up to the end of a line. Returns whether there is one; *came: any byte. */
-static bool feed(struct channel *channel, struct editor *editor, bool *came)
+static bool feed(struct tty *tty, struct editor *editor, bool *came)
 {
     *came = false;
-    for (unsigned i = 0; i < INPUT_BYTES && can_feed(channel); i++) {
+    for (unsigned i = 0; i < INPUT_BYTES && can_feed(tty); i++) {
         uint8_t byte;
-        const enum uart_input input = uart_read(&channel->uart, &byte);
+        const enum uart_input input = uart_read(&tty->uart, &byte);
 
         if (input == UART_NOTHING)
             return false;
@@ -198,7 +198,7 @@ static bool feed(struct channel *channel, struct editor *editor, bool *came)
         else if (editor_feed(editor, byte))
             return true;
         if (editor->wants_list)
-            list(channel, editor);
+            list(tty, editor);
     }
     return false;
 }
@@ -209,33 +209,33 @@ void console_expect_input(void)
         input_due[i] = clock_cycles();
 }
 
-bool console_take_line(unsigned channel_number, char line[CONSOLE_LINE_MAX])
+bool console_take_line(unsigned channel, char line[CONSOLE_LINE_MAX])
 {
-    ensure(channel_number < CONSOLE_CHANNELS);
-    struct channel *channel = &channels[channel_number];
-    struct editor *editor = &editors[channel_number];
+    ensure(channel < CONSOLE_CHANNELS);
+    struct tty *tty = &ttys[channel];
+    struct editor *editor = &editors[channel];
 
-    if (!channel->present || synchronous)
+    if (!tty->present || synchronous)
         return false;
     const uint64_t now = clock_cycles();
-    if ((int64_t)(now - input_due[channel_number]) < 0)
+    if ((int64_t)(now - input_due[channel]) < 0)
         return false;
 
     bool came;
-    const bool ended = feed(channel, editor, &came);
+    const bool ended = feed(tty, editor, &came);
     if (came) {
         input_came = now;
         input_seen = true;
     }
     if (!ended) {
         /* An event has interrupted what is being typed: it comes again once the events are out. */
-        if (came || channel_is_empty(channel))
-            show(channel, editor);
+        if (came || tty_is_empty(tty))
+            show(tty, editor);
         const uint64_t period = somebody_types(now) ? input_period : input_quiet_period;
-        input_due[channel_number] = came ? now : now + period;
+        input_due[channel] = came ? now : now + period;
         return false;
     }
-    show_end(channel, editor);
+    show_end(tty, editor);
     const struct editor_line *typed = &editor->line;
     for (size_t i = 0; i <= typed->length; i++)
         line[i] = typed->text[i];

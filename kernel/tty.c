@@ -13,18 +13,18 @@
 
 #include "kernel/json.h"
 
-#define RING_MASK (CHANNEL_RING_SIZE - 1)
+#define RING_MASK (TTY_RING_SIZE - 1)
 
 #define NOTICE_MAX 128 /* a `warn t=… lost_lines=N` with both numbers at their longest, as JSON */
 
 /* What is typed must not push events out: its echo is put only where no more than this is used. */
-#define ECHO_ROOM (CHANNEL_RING_SIZE / 8)
+#define ECHO_ROOM (TTY_RING_SIZE / 8)
 
 /*
- * Only events at level 'always' may use this last part of the ring. Nothing drains a channel before
+ * Only events at level 'always' may use this last part of the ring. Nothing drains a tty before
  * the loop runs: `ready` must find room, however many warnings came before it.
  */
-#define ALWAYS_ROOM (CHANNEL_RING_SIZE / 4)
+#define ALWAYS_ROOM (TTY_RING_SIZE / 4)
 
 /*
  * The synchronous phase counts its polls too, in case the time-stamp counter stands still or was
@@ -32,152 +32,150 @@
  */
 #define POLL_NS_MIN 100
 
-static size_t ring_used(const struct channel *channel)
+static size_t ring_used(const struct tty *tty)
 {
-    return channel->head - channel->tail;
+    return tty->head - tty->tail;
 }
 
-static void ring_put(struct channel *channel, const char *bytes, size_t length)
+static void ring_put(struct tty *tty, const char *bytes, size_t length)
 {
-    size_t at = channel->head & RING_MASK;
-    size_t before_end = CHANNEL_RING_SIZE - at;
+    size_t at = tty->head & RING_MASK;
+    size_t before_end = TTY_RING_SIZE - at;
     size_t first = length < before_end ? length : before_end;
 
-    memcpy(channel->ring + at, bytes, first);
-    memcpy(channel->ring, bytes + first, length - first);
-    channel->head += length;
+    memcpy(tty->ring + at, bytes, first);
+    memcpy(tty->ring, bytes + first, length - first);
+    tty->head += length;
 }
 
-/* The line that owns up to a gap, as this channel has its lines. Returns its length. */
-static size_t notice_format(const struct channel *channel, char notice[static NOTICE_MAX])
+/* The line that reports a gap, in the form of this tty. Returns its length. */
+static size_t notice_format(const struct tty *tty, char notice[static NOTICE_MAX])
 {
     static const char text[] = "warn t=%" PRIu64 ".%06" PRIu64 " lost_lines=%" PRIu64 "\r\n";
     static const char json[] =
         "{\"event\":\"warn\",\"t\":%" PRIu64 ".%06" PRIu64 ",\"lost_lines\":%" PRIu64 "}\r\n";
     uint64_t us = clock_ns() / CLOCK_NS_PER_US;
     int length =
-        channel->json
-            ? snprintf(notice, NOTICE_MAX, json, us / 1000000, us % 1000000, channel->lost_lines)
-            : snprintf(notice, NOTICE_MAX, text, us / 1000000, us % 1000000, channel->lost_lines);
+        tty->json ? snprintf(notice, NOTICE_MAX, json, us / 1000000, us % 1000000, tty->lost_lines)
+                  : snprintf(notice, NOTICE_MAX, text, us / 1000000, us % 1000000, tty->lost_lines);
     return (size_t)length;
 }
 
 /* Queues the notice, if it is due. */
-static void notice_put(struct channel *channel, const char *notice, size_t length)
+static void notice_put(struct tty *tty, const char *notice, size_t length)
 {
-    if (channel->lost_lines == 0)
+    if (tty->lost_lines == 0)
         return;
-    ring_put(channel, notice, length);
-    channel->notice_end = channel->head;
-    channel->notice_says = channel->lost_lines;
-    channel->lost_lines = 0;
+    ring_put(tty, notice, length);
+    tty->notice_end = tty->head;
+    tty->notice_says = tty->lost_lines;
+    tty->lost_lines = 0;
 }
 
-void channel_init(struct channel *channel, uint16_t base, bool optional)
+void tty_init(struct tty *tty, uint16_t base, bool optional)
 {
-    channel->head = channel->tail = channel->notice_end = 0;
-    channel->lost_lines = 0;
-    channel->json = channel->echo_open = false;
-    channel->budget.on = false;
-    channel->present = uart_init(&channel->uart, base, optional);
-    if (channel->present) /* so that the first event starts a line of its own */
-        ring_put(channel, "\r\n", 2);
+    tty->head = tty->tail = tty->notice_end = 0;
+    tty->lost_lines = 0;
+    tty->json = tty->echo_open = false;
+    tty->budget.on = false;
+    tty->present = uart_init(&tty->uart, base, optional);
+    if (tty->present) /* so that the first event starts a line of its own */
+        ring_put(tty, "\r\n", 2);
 }
 
-static bool queue_line(struct channel *channel, const char *line, size_t length, bool always)
+static bool queue_line(struct tty *tty, const char *line, size_t length, bool always)
 {
     static const char line_end[] = "\r\n";
-    const size_t end_length = channel->echo_open ? sizeof(line_end) - 1 : 0;
-    const size_t limit = always ? CHANNEL_RING_SIZE : CHANNEL_RING_SIZE - ALWAYS_ROOM;
+    const size_t end_length = tty->echo_open ? sizeof(line_end) - 1 : 0;
+    const size_t limit = always ? TTY_RING_SIZE : TTY_RING_SIZE - ALWAYS_ROOM;
 
     /*
      * One notice at a time: after a further gap nothing is taken until the last notice is out, so
      * that an overrun console shows long runs of lines and not a notice after each.
      */
     char notice[NOTICE_MAX];
-    size_t notice_length = channel->lost_lines > 0 ? notice_format(channel, notice) : 0;
-    if ((channel->lost_lines > 0 && channel->notice_end > channel->tail) ||
-        ring_used(channel) + end_length + notice_length + length > limit) {
-        channel->lost_lines++;
+    size_t notice_length = tty->lost_lines > 0 ? notice_format(tty, notice) : 0;
+    if ((tty->lost_lines > 0 && tty->notice_end > tty->tail) ||
+        ring_used(tty) + end_length + notice_length + length > limit) {
+        tty->lost_lines++;
         return false;
     }
-    ring_put(channel, line_end, end_length);
-    channel->echo_open = false;
-    notice_put(channel, notice, notice_length);
-    ring_put(channel, line, length);
+    ring_put(tty, line_end, end_length);
+    tty->echo_open = false;
+    notice_put(tty, notice, notice_length);
+    ring_put(tty, line, length);
     return true;
 }
 
-bool channel_has_echo_room(const struct channel *channel, size_t length)
+bool tty_has_echo_room(const struct tty *tty, size_t length)
 {
-    return ring_used(channel) + length <= ECHO_ROOM;
+    return ring_used(tty) + length <= ECHO_ROOM;
 }
 
-void channel_echo(struct channel *channel, const char *bytes, size_t length)
+void tty_echo(struct tty *tty, const char *bytes, size_t length)
 {
-    ensure(!channel->budget.on && channel_has_echo_room(channel, length));
-    ring_put(channel, bytes, length);
-    channel->echo_open = length > 0 && bytes[length - 1] != '\n';
+    ensure(!tty->budget.on && tty_has_echo_room(tty, length));
+    ring_put(tty, bytes, length);
+    tty->echo_open = length > 0 && bytes[length - 1] != '\n';
 }
 
-bool channel_has_room(const struct channel *channel)
+bool tty_has_room(const struct tty *tty)
 {
-    return channel->lost_lines == 0 &&
-           ring_used(channel) + JSON_LINE_MAX < CHANNEL_RING_SIZE - ECHO_ROOM;
+    return tty->lost_lines == 0 && ring_used(tty) + JSON_LINE_MAX < TTY_RING_SIZE - ECHO_ROOM;
 }
 
-bool channel_is_empty(const struct channel *channel)
+bool tty_is_empty(const struct tty *tty)
 {
-    return ring_used(channel) == 0;
+    return ring_used(tty) == 0;
 }
 
 /* Moves one FIFO's worth; the serial port must have room. */
-static void ring_to_uart(struct channel *channel)
+static void ring_to_uart(struct tty *tty)
 {
-    size_t at = channel->tail & RING_MASK;
-    size_t length = ring_used(channel);
+    size_t at = tty->tail & RING_MASK;
+    size_t length = ring_used(tty);
 
     if (length > UART_FIFO_SIZE)
         length = UART_FIFO_SIZE;
-    if (length > CHANNEL_RING_SIZE - at)
-        length = CHANNEL_RING_SIZE - at;
+    if (length > TTY_RING_SIZE - at)
+        length = TTY_RING_SIZE - at;
     /* First the position: an exception in between loses these bytes, but doesn't repeat them. */
-    channel->tail += length;
-    uart_write(&channel->uart, channel->ring + at, length);
+    tty->tail += length;
+    uart_write(&tty->uart, tty->ring + at, length);
 }
 
-bool channel_drain(struct channel *channel)
+bool tty_drain(struct tty *tty)
 {
-    if (!channel->present)
+    if (!tty->present)
         return false;
-    if (ring_used(channel) == 0) {
-        if (channel->lost_lines == 0)
+    if (ring_used(tty) == 0) {
+        if (tty->lost_lines == 0)
             return false;
         /* Nothing came after the gap to announce it. */
         char notice[NOTICE_MAX];
-        size_t length = notice_format(channel, notice);
-        ring_put(channel, notice, length);
-        channel->lost_lines = 0;
+        size_t length = notice_format(tty, notice);
+        ring_put(tty, notice, length);
+        tty->lost_lines = 0;
     }
-    if (!uart_has_room(&channel->uart))
+    if (!uart_has_room(&tty->uart))
         return false;
-    ring_to_uart(channel);
+    ring_to_uart(tty);
     return true;
 }
 
 /* ---- the synchronous way out ---- */
 
 /* True as soon as `done` says so, false once no more than `kept` cycles or `polls_kept` are left. */
-static bool sync_wait(struct channel *channel, bool (*done)(struct uart *uart), bool keep)
+static bool sync_wait(struct tty *tty, bool (*done)(struct uart *uart), bool keep)
 {
-    struct channel_budget *budget = &channel->budget;
+    struct tty_budget *budget = &tty->budget;
     const uint64_t cycles_kept = keep ? budget->cycles_kept : 0;
     const uint64_t polls_kept = keep ? budget->polls_kept : 0;
     uint64_t last = clock_cycles();
 
     while (budget->polls > polls_kept && budget->cycles > cycles_kept) {
         budget->polls--;
-        if (done(&channel->uart))
+        if (done(&tty->uart))
             return true;
         clock_relax();
         const uint64_t now = clock_cycles();
@@ -189,87 +187,87 @@ static bool sync_wait(struct channel *channel, bool (*done)(struct uart *uart), 
 }
 
 /* Writes a line out of the budget. */
-static void write_sync(struct channel *channel, const char *line, size_t length)
+static void write_sync(struct tty *tty, const char *line, size_t length)
 {
-    if (!channel->present)
+    if (!tty->present)
         return;
-    while (length > 0 && sync_wait(channel, uart_has_room, false)) {
+    while (length > 0 && sync_wait(tty, uart_has_room, false)) {
         size_t part = length < UART_FIFO_SIZE ? length : UART_FIFO_SIZE;
-        uart_write(&channel->uart, line, part);
+        uart_write(&tty->uart, line, part);
         line += part;
         length -= part;
     }
     /* The next step may be to switch the machine off, and the last FIFO's worth with it. */
-    sync_wait(channel, uart_is_idle, false);
+    sync_wait(tty, uart_is_idle, false);
 }
 
 /* Counts what is left in the ring as lost, but for the rest of a line already begun. */
-static void ring_give_up(struct channel *channel)
+static void ring_give_up(struct tty *tty)
 {
-    size_t keep = channel->tail;
+    size_t keep = tty->tail;
 
-    if (channel->ring[(channel->tail - 1) & RING_MASK] != '\n')
-        while (keep != channel->head && channel->ring[keep++ & RING_MASK] != '\n') {
+    if (tty->ring[(tty->tail - 1) & RING_MASK] != '\n')
+        while (keep != tty->head && tty->ring[keep++ & RING_MASK] != '\n') {
         }
-    for (size_t i = keep; i != channel->head; i++)
-        if (channel->ring[i & RING_MASK] == '\n')
-            channel->lost_lines++;
-    if (channel->notice_end > keep)
-        channel->lost_lines += channel->notice_says - 1; /* the notice was counted as a line */
-    channel->head = channel->notice_end = keep;
+    for (size_t i = keep; i != tty->head; i++)
+        if (tty->ring[i & RING_MASK] == '\n')
+            tty->lost_lines++;
+    if (tty->notice_end > keep)
+        tty->lost_lines += tty->notice_says - 1; /* the notice was counted as a line */
+    tty->head = tty->notice_end = keep;
 }
 
-static void sync_start(struct channel *channel, uint64_t budget_ns)
+static void sync_start(struct tty *tty, uint64_t budget_ns)
 {
-    struct channel_budget *budget = &channel->budget;
+    struct tty_budget *budget = &tty->budget;
 
     budget->cycles = clock_cycles_of_ns(budget_ns);
     budget->polls = budget_ns / POLL_NS_MIN;
     budget->cycles_kept = budget->cycles / 2;
     budget->polls_kept = budget->polls / 2;
     budget->on = true;
-    if (channel->echo_open) /* what is being typed ends here */
-        ring_put(channel, "\r\n", CHANNEL_RING_SIZE - ring_used(channel) < 2 ? 0 : 2);
-    channel->echo_open = false;
+    if (tty->echo_open) /* what is being typed ends here */
+        ring_put(tty, "\r\n", TTY_RING_SIZE - ring_used(tty) < 2 ? 0 : 2);
+    tty->echo_open = false;
 }
 
-void channel_flush_sync(struct channel *channel, uint64_t budget_ns)
+void tty_flush_sync(struct tty *tty, uint64_t budget_ns)
 {
-    if (!channel->budget.on)
-        sync_start(channel, budget_ns);
-    if (!channel->present)
+    if (!tty->budget.on)
+        sync_start(tty, budget_ns);
+    if (!tty->present)
         return;
 
     /* What led here matters, but what comes now matters more: half of the time is kept for it. */
-    while (ring_used(channel) > 0 && sync_wait(channel, uart_has_room, true))
-        ring_to_uart(channel);
-    ring_give_up(channel);
-    while (ring_used(channel) > 0 && sync_wait(channel, uart_has_room, false))
-        ring_to_uart(channel);
+    while (ring_used(tty) > 0 && sync_wait(tty, uart_has_room, true))
+        ring_to_uart(tty);
+    ring_give_up(tty);
+    while (ring_used(tty) > 0 && sync_wait(tty, uart_has_room, false))
+        ring_to_uart(tty);
 
-    if (channel->lost_lines > 0) {
+    if (tty->lost_lines > 0) {
         char notice[NOTICE_MAX];
-        size_t length = notice_format(channel, notice);
-        channel->lost_lines = 0;
-        write_sync(channel, notice, length);
+        size_t length = notice_format(tty, notice);
+        tty->lost_lines = 0;
+        write_sync(tty, notice, length);
     }
 }
 
-static bool write_as_is(struct channel *channel, const char *line, size_t length, bool always)
+static bool write_as_is(struct tty *tty, const char *line, size_t length, bool always)
 {
-    if (!channel->budget.on)
-        return queue_line(channel, line, length, always);
-    write_sync(channel, line, length);
+    if (!tty->budget.on)
+        return queue_line(tty, line, length, always);
+    write_sync(tty, line, length);
     return true;
 }
 
-bool channel_write_line(struct channel *channel, const char *line, size_t length, bool always)
+bool tty_write_line(struct tty *tty, const char *line, size_t length, bool always)
 {
     char json[JSON_LINE_MAX];
 
-    if (!channel->present)
+    if (!tty->present)
         return true;
-    if (!channel->json)
-        return write_as_is(channel, line, length, always);
-    return write_as_is(channel, json, json_of_event(line, length, json), always);
+    if (!tty->json)
+        return write_as_is(tty, line, length, always);
+    return write_as_is(tty, json, json_of_event(line, length, json), always);
 }

@@ -1,7 +1,7 @@
 /*
- * A channel: one serial port of the console with a ring of whole lines in front of it.
+ * A tty: the serial port of one console channel, with a ring of whole lines in front of it.
  *
- * Each channel loses its own lines, says so itself, and has its lines as text or as JSON; what one
+ * Each loses its own lines, reports that itself, and has its lines as text or as JSON; what one
  * terminal does or doesn't do is nothing to the other. Internal to the console: all others use
  * kernel/console.h. One core.
  */
@@ -14,10 +14,10 @@
 
 #include "kernel/uart.h"
 
-#define CHANNEL_RING_SIZE (64u * 1024) /* a power of two: positions count on, masked when used */
+#define TTY_RING_SIZE (64u * 1024) /* a power of two: positions count on, masked when used */
 
-/* What is left for waiting once a channel has become synchronous. */
-struct channel_budget {
+/* What is left for waiting once a tty has become synchronous. */
+struct tty_budget {
     bool on;
     uint64_t cycles;
     uint64_t cycles_kept; /* for what comes after the ring's content */
@@ -25,7 +25,7 @@ struct channel_budget {
     uint64_t polls_kept;
 };
 
-struct channel {
+struct tty {
     bool present;
     bool json;
     bool echo_open; /* the last that was put is the line being typed: an event must end it first */
@@ -35,44 +35,44 @@ struct channel {
     uint64_t lost_lines;  /* since the last notice */
     size_t notice_end;    /* where the last notice ends in the ring */
     uint64_t notice_says; /* how many lost lines it announces */
-    struct channel_budget budget;
-    char ring[CHANNEL_RING_SIZE];
+    struct tty_budget budget;
+    char ring[TTY_RING_SIZE];
 };
 
-/* An empty channel on the serial port at I/O port `base`; see uart_init for `optional`. Without a
+/* An empty tty on the serial port at I/O port `base`; see uart_init for `optional`. Without a
  * port it takes everything and costs nothing. */
-void channel_init(struct channel *channel, uint16_t base, bool optional);
+void tty_init(struct tty *tty, uint16_t base, bool optional);
 
 /*
  * Takes a whole event line, CR LF included (at most LOG_LINE_MAX), or writes it at once if the
- * channel is synchronous. False if it didn't fit: it is lost and counted. The last quarter of the ring
+ * tty is synchronous. False if it didn't fit: it is lost and counted. The last quarter of the ring
  * is for lines of events at level `always`.
  */
-bool channel_write_line(struct channel *channel, const char *line, size_t length, bool always);
+bool tty_write_line(struct tty *tty, const char *line, size_t length, bool always);
 
 /*
  * True if `length` bytes of echo find room. It is a part of the ring only, events go first; where they
  * find none, input must wait.
  */
-bool channel_has_echo_room(const struct channel *channel, size_t length);
+bool tty_has_echo_room(const struct tty *tty, size_t length);
 
 /* Takes a part of the line that is being typed, for which there is room. */
-void channel_echo(struct channel *channel, const char *bytes, size_t length);
+void tty_echo(struct tty *tty, const char *bytes, size_t length);
 
 /* True if at least one more line, as long as any can be, would find room now. */
-bool channel_has_room(const struct channel *channel);
+bool tty_has_room(const struct tty *tty);
 
 /* Nothing waits to be written. */
-bool channel_is_empty(const struct channel *channel);
+bool tty_is_empty(const struct tty *tty);
 
 /* Gives the serial port one FIFO's worth if it has room. True if something was written. */
-bool channel_drain(struct channel *channel);
+bool tty_drain(struct tty *tty);
 
 /*
- * Writes what the ring holds and makes the channel synchronous: from now on lines are written before
- * channel_write_line returns. All waiting together takes at most `budget_ns`, the ring's content half
+ * Writes what the ring holds and makes the tty synchronous: from now on lines are written before
+ * tty_write_line returns. All waiting together takes at most `budget_ns`, the ring's content half
  * of it (the rest is counted as lost). A further call goes on with the first one's budget.
  */
-void channel_flush_sync(struct channel *channel, uint64_t budget_ns);
+void tty_flush_sync(struct tty *tty, uint64_t budget_ns);
 
 #endif
