@@ -88,16 +88,23 @@ static bool read_watchdog(struct config *config, const char *value)
     return true;
 }
 
+/* The values of log=. LOG_REPORT has none, as it cannot be switched off. */
+static const char *const log_names[] = {
+    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
+
 static bool read_log(struct config *config, const char *value)
 {
-    static const char *const names[] = {"error", "warn", "info", "debug", NULL};
-    static const enum log_level levels[] = {LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG};
-    int choice = read_choice(value, names);
+    int choice = read_choice(value, &log_names[LOG_ERROR]);
 
     if (choice < 0)
         return false;
-    config->log = levels[choice];
+    config->log = (enum log_level)(LOG_ERROR + choice);
     return true;
+}
+
+const char *config_log_name(enum log_level level)
+{
+    return log_names[level];
 }
 
 static bool read_switch(const char *value, bool *on)

@@ -78,4 +78,7 @@ void config_parse(struct config *config, const char *cmdline);
  */
 const char *config_change(struct config *config, const char *word);
 
+/* The value of log= that sets `level`, which is above LOG_REPORT. */
+const char *config_log_name(enum log_level level);
+
 #endif

@@ -43,11 +43,8 @@ static const char *on_off(bool on)
 
 void settings_report(void)
 {
-    static const char *const levels[] = {
-        [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
-
     log_event(LOG_REPORT, "settings", "stats=%u log=%s promisc=%s allmulti=%s panic=%s idle=%s",
-              current->stats_seconds, levels[current->log], on_off(current->promisc),
+              current->stats_seconds, config_log_name(current->log), on_off(current->promisc),
               on_off(current->allmulti), panic_action_name(current->panic),
               current->idle_poll ? "poll" : "adaptive");
 }
