@@ -17,7 +17,7 @@
 #include "tests/host/fixture/memory_port.h"
 #include "net/monitor.h"
 #include "tests/host/sim/machine.h"
-#include "tests/host/sim/operator.h"
+#include "tests/host/sim/console_user.h"
 #include "tests/host/sim/terminal.h"
 
 #define PORTS 3
@@ -111,10 +111,10 @@ static void list(void)
 static void answer(void)
 {
     machine_log_forget();
-    operator_type(0, editor.line.text);
+    user_type(0, editor.line.text);
     for (unsigned i = 0; i < 40; i++)
         monitor_service(&monitor);
-    ensure(operator_addressed() == OPERATOR_ALL);
+    ensure(user_addressed() == USER_ALL);
     const size_t ends = machine_log_count("done", "command=") +
                         machine_log_count("error", "reason=bad-argument command=") +
                         machine_log_count("error", "reason=unknown-command ") +
@@ -140,7 +140,7 @@ static void forward(void)
 static void count_buffers(void)
 {
     machine_log_forget();
-    operator_type(1, "memory");
+    user_type(1, "memory");
     for (unsigned i = 0; i < 10; i++)
         monitor_service(&monitor);
     ensure(machine_log_count("memory", " missing=0") == PORTS);

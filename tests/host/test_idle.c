@@ -6,7 +6,7 @@
 #include "tests/host/fixture/memory_port.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
-#include "tests/host/sim/operator.h"
+#include "tests/host/sim/console_user.h"
 
 #define BUFFERS (2 * MEMORY_PORT_RING + BURST)
 #define LONG_NS CLOCK_NS_PER_S
@@ -276,12 +276,12 @@ TEST(a_frame_that_no_interrupt_announces_is_a_rescue)
 TEST(somebody_who_types_wakes_it_and_is_looked_after_at_once)
 {
     run_until_sleep();
-    assert_int_equal(operator_expected(), 0);
+    assert_int_equal(user_expected(), 0);
     after(30 * CLOCK_NS_PER_MS, machine_console_interrupt);
     const uint64_t start = machine_clock_now();
     run_until_sleep();
     assert_in_range(machine_clock_now() - start, 30 * CLOCK_NS_PER_MS, 31 * CLOCK_NS_PER_MS);
-    assert_int_equal(operator_expected(), 1);
+    assert_int_equal(user_expected(), 1);
     assert_int_equal(loop.idle.console_wakes, 1);
     const uint64_t due = loop.due_cycles;
     loop_round(&loop); /* housekeeping, which takes it */

@@ -10,7 +10,7 @@
 #include "net/monitor.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
-#include "tests/host/sim/operator.h"
+#include "tests/host/sim/console_user.h"
 
 #define PORTS 4
 
@@ -60,7 +60,7 @@ static void serve(unsigned times)
 {
     while (times-- > 0) {
         monitor_service(&monitor);
-        assert_int_equal(operator_addressed(), OPERATOR_ALL);
+        assert_int_equal(user_addressed(), USER_ALL);
     }
 }
 
@@ -68,7 +68,7 @@ static void serve(unsigned times)
 static void ask(const char *line)
 {
     machine_log_forget();
-    operator_type(0, line);
+    user_type(0, line);
     serve(100);
 }
 
@@ -117,8 +117,8 @@ TEST(every_command_is_in_help_and_has_a_phrase)
         snprintf(fragment, sizeof(fragment), "command=%s arguments=", names[i]);
         expect("help", fragment, 1);
     }
-    assert_true(operator_knows_phrase("ports"));
-    assert_true(operator_knows_phrase("set log=warn"));
+    assert_true(user_knows_phrase("ports"));
+    assert_true(user_knows_phrase("set log=warn"));
     ask("help reset");
     expect("help", "command=reset arguments=PORT", 1);
     expect("help", "", 1);
@@ -187,23 +187,23 @@ TEST(words_too_many_are_named)
         expect("done", "", 0);
     }
     assert_false(power_requested());
-    assert_string_equal(operator_changed(), "");
+    assert_string_equal(user_changed(), "");
     ask("stats 0 clear x y z a b c");
     expect_refused("stats", "x");
 }
 
 TEST(one_event_is_queued_a_call_and_only_while_there_is_room)
 {
-    operator_type(0, "ports");
+    user_type(0, "ports");
     serve(2);
     expect("ports", "", 2);
-    operator_away(0, true);
+    user_away(0, true);
     serve(50);
     expect("ports", "", 2);
-    operator_type(1, "uptime"); /* the other channel is not held up */
+    user_type(1, "uptime"); /* the other channel is not held up */
     serve(2);
     expect("done", "command=uptime", 1);
-    operator_away(0, false);
+    user_away(0, false);
     serve(3);
     expect("ports", "", 4);
     expect("done", "command=ports", 1);
@@ -211,8 +211,8 @@ TEST(one_event_is_queued_a_call_and_only_while_there_is_room)
 
 TEST(commands_are_answered_one_after_the_other)
 {
-    operator_type(0, "version");
-    operator_type(0, "uptime");
+    user_type(0, "version");
+    user_type(0, "uptime");
     serve(1);
     expect("uptime", "", 0);
     serve(10);
@@ -264,7 +264,7 @@ TEST(stats_show_counters_and_the_rates_since_this_channel_asked_last)
     expect_done("stats");
     machine_clock_advance(2 * CLOCK_NS_PER_S);
     machine_log_forget();
-    operator_type(1, "stats 0");
+    user_type(1, "stats 0");
     serve(3);
     expect("stats", " rx_pps=250 ", 1);
     ask("stats 0");
@@ -304,7 +304,7 @@ TEST(clear_lets_the_counters_of_this_channel_start_anew)
            1);
     /* Neither the other channel nor the stats event is touched. */
     machine_log_forget();
-    operator_type(1, "drops 0");
+    user_type(1, "drops 0");
     serve(3);
     expect("drops",
            "port=0 drop_runt=4 drop_oversize=0 drop_idle=0 drop_stopped=5 drop_link_down=0 "
@@ -426,7 +426,7 @@ TEST(settings_change_by_their_words)
 {
     ask("set stats=5");
     expect_done("set");
-    assert_string_equal(operator_changed(), "stats=5");
+    assert_string_equal(user_changed(), "stats=5");
     assert_true(loop.stats_period_ns == 5 * CLOCK_NS_PER_S);
     ask("set promisc=off");
     assert_false(ports[0].netdev.wanted.promisc);
@@ -457,7 +457,7 @@ TEST(settings_change_by_their_words)
     expect_done("set");
     ask("set bad=1");
     expect("error", "reason=bad-argument command=set word=\"bad=1\" accepted=\"good=1\"", 1);
-    assert_string_equal(operator_changed(), "good=1");
+    assert_string_equal(user_changed(), "good=1");
     ask("set");
     expect("settings", "good=1", 1);
     expect_done("set");
@@ -467,7 +467,7 @@ TEST(log_is_a_setting)
 {
     ask("log warn");
     expect_done("log");
-    assert_string_equal(operator_changed(), "log=warn");
+    assert_string_equal(user_changed(), "log=warn");
     ask("log");
     expect_refused("log", "\"\"");
     ask("log warnings");
@@ -544,13 +544,13 @@ TEST(a_port_is_reset_by_number_or_address)
 
 TEST(json_is_the_channels_own)
 {
-    operator_type(1, "json on");
+    user_type(1, "json on");
     serve(3);
-    assert_true(operator_has_json(1));
-    assert_false(operator_has_json(0));
-    operator_type(1, "json off");
+    assert_true(user_has_json(1));
+    assert_false(user_has_json(0));
+    user_type(1, "json off");
     serve(3);
-    assert_false(operator_has_json(1));
+    assert_false(user_has_json(1));
     ask("json yes");
     expect_refused("json", "yes");
 }
@@ -569,7 +569,7 @@ TEST(reboot_and_poweroff_ask_for_the_end)
 
 TEST(the_loop_serves_the_monitor)
 {
-    operator_type(0, "version");
+    user_type(0, "version");
     for (unsigned i = 0; i < 10; i++) {
         machine_clock_advance(CLOCK_NS_PER_MS);
         loop_round(&loop);

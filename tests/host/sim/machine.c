@@ -17,7 +17,7 @@
 #include <machine/power.h>
 
 #include "tests/host/sim/bus.h"
-#include "tests/host/sim/operator.h"
+#include "tests/host/sim/console_user.h"
 
 /*
  * Low, so that page numbers of 32 bits reach it (the address sanitizer leaves this range to the
@@ -109,7 +109,7 @@ void machine_reset(void)
     machine.power_requested = false;
     machine.panic_expected = false;
     sim_bus_reset();
-    operator_reset();
+    user_reset();
 }
 
 /* --- memory --- */

@@ -3,37 +3,37 @@
  * to, and which settings were changed. The other side of machine/console.h and machine/settings.h;
  * machine_reset resets it too.
  */
-#ifndef TESTS_HOST_SIM_OPERATOR_H
-#define TESTS_HOST_SIM_OPERATOR_H
+#ifndef TESTS_HOST_SIM_CONSOLE_USER_H
+#define TESTS_HOST_SIM_CONSOLE_USER_H
 
 #include <stdbool.h>
 
 #include <machine/settings.h>
 
-#define OPERATOR_ALL (-1)
+#define USER_ALL (-1)
 
 /* Types `line` on `channel`; lines are taken in this order, one a call of console_take_line. */
-void operator_type(unsigned channel, const char *line);
+void user_type(unsigned channel, const char *line);
 
 /* Nobody reads `channel` (on), so that it has no room. */
-void operator_away(unsigned channel, bool on);
+void user_away(unsigned channel, bool on);
 
-/* The channel that events go to now, or OPERATOR_ALL. */
-int operator_addressed(void);
+/* The channel that events go to now, or USER_ALL. */
+int user_addressed(void);
 
-bool operator_has_json(unsigned channel);
+bool user_has_json(unsigned channel);
 
 /* How often console_expect_input was called. */
-unsigned operator_expected(void);
+unsigned user_expected(void);
 
 /* True if Tab completes `phrase`. */
-bool operator_knows_phrase(const char *phrase);
+bool user_knows_phrase(const char *phrase);
 
 /* What settings_change was last called with and took, "" if nothing; it takes "good=1" and whatever
  * begins with stats=, promisc=, allmulti= or idle=, whose values it understands, or mac=PORT, which
  * is 02:00:00:00:00:09. */
-const char *operator_changed(void);
+const char *user_changed(void);
 
-void operator_reset(void);
+void user_reset(void);
 
 #endif
