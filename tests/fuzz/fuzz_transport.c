@@ -22,7 +22,7 @@
 #include "net/forward.h"
 #include "tests/fuzz/input.h"
 #include "tests/host/fixture/adversary_frame.h"
-#include "tests/host/oracle/referee_header.h"
+#include "tests/host/oracle/oracle_header.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/virtio_net.h"
 #include "tests/host/fixture/wanted.h"
@@ -373,7 +373,7 @@ static void judge_sent(const struct virtio_net *net)
 {
     for (unsigned i = 0; i < liar.sim->sent_count; i++) {
         const struct sim_frame *frame = &liar.sim->sent[i];
-        referee_header_judge_sent(net, frame->header, frame->data, frame->length);
+        oracle_header_judge_sent(net, frame->header, frame->data, frame->length);
     }
     sim_virtio_net_forget_sent(liar.sim);
 }

@@ -1,6 +1,6 @@
 /*
  * A million completions by a device that keeps no rule. What it does is drawn by lot, but the lots
- * are always the same; the referee and the sanitizers watch (tests/host/fixture/adversary.h), and
+ * are always the same; the oracle and the sanitizers watch (tests/host/fixture/adversary.h), and
  * this here sees to it that all of it has happened.
  */
 #include "tests/host/fixture/adversary.h"

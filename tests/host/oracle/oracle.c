@@ -1,5 +1,5 @@
 /* The books over two ports and the lanes between them. */
-#include "tests/host/oracle/referee.h"
+#include "tests/host/oracle/oracle.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include <machine/io.h>
 #include <machine/panic.h>
 
-#include "tests/host/oracle/referee_header.h"
+#include "tests/host/oracle/oracle_header.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/virtio_net.h"
 
@@ -24,19 +24,19 @@ static const struct virtqueue *queue_of(const struct virtio_net *net, unsigned i
 }
 
 /* The lane whose buffers lie in this ring. */
-static struct referee_lane *owner_of(struct referee *referee, const struct referee_port *port,
-                                     unsigned index)
+static struct oracle_lane *owner_of(struct oracle *oracle, const struct oracle_port *port,
+                                    unsigned index)
 {
-    const size_t at = (size_t)(port - referee->ports);
+    const size_t at = (size_t)(port - oracle->ports);
 
-    return &referee->lanes[index == SIM_RX || referee->reflects ? at : at ^ 1];
+    return &oracle->lanes[index == SIM_RX || oracle->reflects ? at : at ^ 1];
 }
 
-static struct referee_port *tx_of(struct referee *referee, const struct referee_lane *lane)
+static struct oracle_port *tx_of(struct oracle *oracle, const struct oracle_lane *lane)
 {
-    const size_t at = (size_t)(lane - referee->lanes);
+    const size_t at = (size_t)(lane - oracle->lanes);
 
-    return &referee->ports[referee->reflects ? at : at ^ 1];
+    return &oracle->ports[oracle->reflects ? at : at ^ 1];
 }
 
 static uint64_t breaches_of(const struct virtio_net *net)
@@ -49,7 +49,7 @@ static uint64_t breaches_of(const struct virtio_net *net)
 }
 
 /* A new pool's buffers lie side by side, the lowest one to be taken first. */
-void referee_note_lane(struct referee_lane *lane, struct lane *watched)
+void oracle_note_lane(struct oracle_lane *lane, struct lane *watched)
 {
     const struct pool *pool = &watched->pool;
 
@@ -59,7 +59,7 @@ void referee_note_lane(struct referee_lane *lane, struct lane *watched)
     lane->stride = (size_t)(pool->free[pool->count - 2] - lane->buffers);
 }
 
-static uint32_t number_of(const struct referee_lane *lane, const uint8_t *buffer)
+static uint32_t number_of(const struct oracle_lane *lane, const uint8_t *buffer)
 {
     const size_t offset = (size_t)(buffer - lane->buffers);
 
@@ -70,7 +70,7 @@ static uint32_t number_of(const struct referee_lane *lane, const uint8_t *buffer
 
 /* --- no buffer is lost, none is there twice --- */
 
-static void see(const struct referee_lane *lane, bool seen[BUFFERS_MAX], const uint8_t *buffer)
+static void see(const struct oracle_lane *lane, bool seen[BUFFERS_MAX], const uint8_t *buffer)
 {
     const uint32_t number = number_of(lane, buffer);
 
@@ -78,7 +78,7 @@ static void see(const struct referee_lane *lane, bool seen[BUFFERS_MAX], const u
     seen[number] = true;
 }
 
-static uint32_t see_ring(const struct referee_lane *lane, bool seen[BUFFERS_MAX],
+static uint32_t see_ring(const struct oracle_lane *lane, bool seen[BUFFERS_MAX],
                          const struct virtqueue *queue)
 {
     for (uint32_t idx = queue->used_idx; idx != queue->avail_idx; idx++)
@@ -86,11 +86,11 @@ static uint32_t see_ring(const struct referee_lane *lane, bool seen[BUFFERS_MAX]
     return virtqueue_outstanding(queue);
 }
 
-static void judge_buffers(struct referee *referee, const struct referee_lane *lane)
+static void judge_buffers(struct oracle *oracle, const struct oracle_lane *lane)
 {
     const struct pool *pool = &lane->lane->pool;
-    const struct virtio_net *rx = referee->ports[lane - referee->lanes].net;
-    const struct virtio_net *tx = tx_of(referee, lane)->net;
+    const struct virtio_net *rx = oracle->ports[lane - oracle->lanes].net;
+    const struct virtio_net *tx = tx_of(oracle, lane)->net;
     bool seen[BUFFERS_MAX] = {false};
     uint32_t count = pool->count;
 
@@ -104,20 +104,20 @@ static void judge_buffers(struct referee *referee, const struct referee_lane *la
 
 /* --- what the driver took back, and what it offered --- */
 
-static void judge_taken(struct referee_ring *ring)
+static void judge_taken(struct oracle_ring *ring)
 {
     ring->taken_count = 0;
     while (ring->used_idx != ring->queue->used_idx) {
-        const struct referee_said said = referee_ring_said(ring);
+        const struct oracle_said said = oracle_ring_said(ring);
 
         ensure(said.anything && said.error == VIRTQUEUE_OK);
         ensure(ring->queue->used_idx - ring->used_idx >= ring->chains[said.id].slots);
-        referee_ring_take(ring, &said);
+        oracle_ring_take(ring, &said);
     }
 }
 
-static void judge_load(const struct virtio_net *net, const struct referee_ring *ring,
-                       const struct referee_lane *owner, const struct referee_load *load)
+static void judge_load(const struct virtio_net *net, const struct oracle_ring *ring,
+                       const struct oracle_lane *owner, const struct oracle_load *load)
 {
     number_of(owner, load->buffer);
     if (ring->index == SIM_RX) {
@@ -126,11 +126,11 @@ static void judge_load(const struct virtio_net *net, const struct referee_ring *
     }
     ensure(load->length >= ETHERNET_HEADER_SIZE && load->length <= owner->lane->pool.frame_max);
     const uint8_t *frame = load->buffer + PACKET_HEADROOM;
-    referee_header_judge_sent(net, frame - ring->header, frame, load->length);
+    oracle_header_judge_sent(net, frame - ring->header, frame, load->length);
 }
 
-static void judge_offered(const struct virtio_net *net, struct referee_ring *ring,
-                          const struct referee_lane *owner)
+static void judge_offered(const struct virtio_net *net, struct oracle_ring *ring,
+                          const struct oracle_lane *owner)
 {
     const struct virtqueue *queue = ring->queue;
 
@@ -139,7 +139,7 @@ static void judge_offered(const struct virtio_net *net, struct referee_ring *rin
         return;
     while (ring->avail_idx != queue->avail_idx) {
         ensure(queue->avail_idx - ring->avail_idx <= queue->capacity);
-        referee_ring_offer(ring);
+        oracle_ring_offer(ring);
         if (ring->index != SIM_CONTROL)
             judge_load(net, ring, owner, &ring->offered[ring->offered_count - 1]);
     }
@@ -151,12 +151,12 @@ static void judge_offered(const struct virtio_net *net, struct referee_ring *rin
 /* --- a stop has a reason, and it is the right one --- */
 
 /* All that was sound in front of it has been taken. */
-static void judge_breach(const struct referee_ring *ring)
+static void judge_breach(const struct oracle_ring *ring)
 {
-    const struct referee_said said = referee_ring_said(ring);
+    const struct oracle_said said = oracle_ring_said(ring);
 
     if (ring->queue->error >= VIRTQUEUE_USED_ORDER) { /* by the audit */
-        ensure(ring->queue->packed && referee_ring_is_spoiled(ring));
+        ensure(ring->queue->packed && oracle_ring_is_spoiled(ring));
         return;
     }
     ensure(said.anything && said.error == ring->queue->error);
@@ -168,7 +168,7 @@ static bool told(const struct virtio_net *net)
 {
     char reason[64];
 
-    for (unsigned i = 0; i < REFEREE_QUEUES; i++) {
+    for (unsigned i = 0; i < ORACLE_QUEUES; i++) {
         const enum virtqueue_error error = queue_of(net, i)->error;
         snprintf(reason, sizeof(reason), "reason=%s queue=%u value=%u ",
                  virtqueue_error_name(error), queue_of(net, i)->index,
@@ -180,13 +180,13 @@ static bool told(const struct virtio_net *net)
 }
 
 /* It had to be reset so that its frames want less. */
-static bool was_cut(const struct referee_port *port)
+static bool was_cut(const struct oracle_port *port)
 {
     return port->cut && strcmp(port->net->recovery.reason, "offloads") == 0;
 }
 
 /* A queue is marked in the moment in which the breach is read, and nothing of it is read from then on. */
-static void judge_mark(const struct referee_port *port, unsigned i)
+static void judge_mark(const struct oracle_port *port, unsigned i)
 {
     const struct virtqueue *const queue = queue_of(port->net, i);
 
@@ -199,13 +199,13 @@ static void judge_mark(const struct referee_port *port, unsigned i)
         ensure(queue->error == port->errors[i] && port->rings[i].taken_count == 0);
 }
 
-static void judge_stop(const struct referee_port *port)
+static void judge_stop(const struct oracle_port *port)
 {
     const struct virtio_net *net = port->net;
     const bool stopped = port->step == STEP_RUNNING && net->step != STEP_RUNNING;
     const uint64_t breaches = breaches_of(net) - port->breaches;
 
-    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+    for (unsigned i = 0; i < ORACLE_QUEUES; i++)
         judge_mark(port, i);
     if (!stopped) {
         ensure(breaches == 0);
@@ -219,10 +219,10 @@ static void judge_stop(const struct referee_port *port)
 /* --- a frame that comes in leaves as it came, or is counted --- */
 
 /* By the lane, and for their headers by the port that it leads to. */
-static uint64_t drops_of(struct referee *referee, const struct referee_lane *watched)
+static uint64_t drops_of(struct oracle *oracle, const struct oracle_lane *watched)
 {
     const struct lane *lane = watched->lane;
-    const struct virtio_net *tx = tx_of(referee, watched)->net;
+    const struct virtio_net *tx = tx_of(oracle, watched)->net;
     uint64_t sum = tx->netdev.stats.tx_bad_offload + tx->netdev.stats.tx_no_offload;
 
     for (unsigned i = 0; i < DROP_REASONS; i++)
@@ -242,57 +242,56 @@ static bool may_pass(const struct lane *lane, uint32_t length)
 }
 
 /* Of a frame that is to be cut the pieces count. */
-static void judge_frame(struct referee *referee, const struct referee_lane *lane,
-                        const struct referee_load *in, const struct referee_load *out)
+static void judge_frame(struct oracle *oracle, const struct oracle_lane *lane,
+                        const struct oracle_load *in, const struct oracle_load *out)
 {
     const uint8_t *frame = out->buffer + PACKET_HEADROOM;
-    const struct virtio_net *tx = tx_of(referee, lane)->net;
+    const struct virtio_net *tx = tx_of(oracle, lane)->net;
 
     ensure(in->length == out->length);
     ensure(may_pass(lane->lane, in->length) ||
-           may_pass(lane->lane, referee_header_piece(tx, frame, in->length)));
-    if (in->stamped && !referee->reflects)
-        ensure(memcmp(frame, in->stamp, REFEREE_STAMP) == 0);
+           may_pass(lane->lane, oracle_header_piece(tx, frame, in->length)));
+    if (in->stamped && !oracle->reflects)
+        ensure(memcmp(frame, in->stamp, ORACLE_STAMP) == 0);
 }
 
 /* The header is still what it was, as nothing was to be sent. */
-static void judge_drop(struct referee *referee, const struct referee_lane *lane,
-                       const struct referee_load *in, uint64_t *counted)
+static void judge_drop(struct oracle *oracle, const struct oracle_lane *lane,
+                       const struct oracle_load *in, uint64_t *counted)
 {
     ensure(may_be_dropped(lane->lane, in->length) ||
-           !referee_header_passes(referee->ports[lane - referee->lanes].net,
-                                  tx_of(referee, lane)->net, in->buffer + PACKET_HEADROOM,
-                                  in->length));
+           !oracle_header_passes(oracle->ports[lane - oracle->lanes].net, tx_of(oracle, lane)->net,
+                                 in->buffer + PACKET_HEADROOM, in->length));
     ensure(*counted > 0);
     --*counted;
 }
 
-static void judge_lane(struct referee *referee, struct referee_lane *lane)
+static void judge_lane(struct oracle *oracle, struct oracle_lane *lane)
 {
-    const struct referee_ring *rx = &referee->ports[lane - referee->lanes].rings[SIM_RX];
-    const struct referee_ring *tx = &tx_of(referee, lane)->rings[SIM_TX];
-    const bool sends = tx_of(referee, lane)->net->netdev.state == NETDEV_UP;
-    uint64_t drops = drops_of(referee, lane) - lane->drops;
+    const struct oracle_ring *rx = &oracle->ports[lane - oracle->lanes].rings[SIM_RX];
+    const struct oracle_ring *tx = &tx_of(oracle, lane)->rings[SIM_TX];
+    const bool sends = tx_of(oracle, lane)->net->netdev.state == NETDEV_UP;
+    uint64_t drops = drops_of(oracle, lane) - lane->drops;
     unsigned sent = 0;
 
     lane->drops += drops;
     for (unsigned i = 0; i < rx->taken_count; i++) {
-        const struct referee_load *in = &rx->taken[i];
+        const struct oracle_load *in = &rx->taken[i];
         if (sent < tx->offered_count && tx->offered[sent].buffer == in->buffer)
-            judge_frame(referee, lane, in, &tx->offered[sent++]);
+            judge_frame(oracle, lane, in, &tx->offered[sent++]);
         else if (sends) /* else it was swallowed: where it was to go, nothing goes now */
-            judge_drop(referee, lane, in, &drops);
+            judge_drop(oracle, lane, in, &drops);
     }
     ensure(sent == tx->offered_count && (drops == 0 || !sends));
 }
 
 /* What is there has to be taken or objected to; where it is not even possible, by a lane that
  * waits. */
-static void judge_progress(struct referee *referee, const struct referee_lane *lane)
+static void judge_progress(struct oracle *oracle, const struct oracle_lane *lane)
 {
-    const struct referee_port *port = &referee->ports[lane - referee->lanes];
+    const struct oracle_port *port = &oracle->ports[lane - oracle->lanes];
 
-    const struct referee_port *tx = tx_of(referee, lane);
+    const struct oracle_port *tx = tx_of(oracle, lane);
 
     if (port->step != STEP_RUNNING || port->net->rx.queue.error != VIRTQUEUE_OK)
         return;
@@ -304,80 +303,80 @@ static void judge_progress(struct referee *referee, const struct referee_lane *l
 
 /* --- before and after --- */
 
-static void look_at_port(struct referee_port *port)
+static void look_at_port(struct oracle_port *port)
 {
     port->step = port->net->step;
-    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+    for (unsigned i = 0; i < ORACLE_QUEUES; i++)
         port->errors[i] = queue_of(port->net, i)->error;
     port->breaches = breaches_of(port->net);
-    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
-        referee_ring_look(&port->rings[i]);
+    for (unsigned i = 0; i < ORACLE_QUEUES; i++)
+        oracle_ring_look(&port->rings[i]);
 }
 
-void referee_before(struct referee *referee)
+void oracle_before(struct oracle *oracle)
 {
     machine_log_forget();
-    for (unsigned i = 0; i < REFEREE_PORTS; i++)
-        look_at_port(&referee->ports[i]);
-    for (unsigned i = 0; i < REFEREE_PORTS; i++) {
-        const struct referee_port *tx = tx_of(referee, &referee->lanes[i]);
-        referee->lanes[i].tx_waits = tx->step == STEP_RESETTING ||
-                                     tx->errors[SIM_TX] != VIRTQUEUE_OK ||
-                                     virtqueue_free(&tx->net->tx.queue) == 0;
-        referee->lanes[i].rx_said = referee_ring_said(&referee->ports[i].rings[SIM_RX]);
+    for (unsigned i = 0; i < ORACLE_PORTS; i++)
+        look_at_port(&oracle->ports[i]);
+    for (unsigned i = 0; i < ORACLE_PORTS; i++) {
+        const struct oracle_port *tx = tx_of(oracle, &oracle->lanes[i]);
+        oracle->lanes[i].tx_waits = tx->step == STEP_RESETTING ||
+                                    tx->errors[SIM_TX] != VIRTQUEUE_OK ||
+                                    virtqueue_free(&tx->net->tx.queue) == 0;
+        oracle->lanes[i].rx_said = oracle_ring_said(&oracle->ports[i].rings[SIM_RX]);
     }
 }
 
 /* After a reset the rings are new ones, or at least empty. */
-static void renew(struct referee_port *port)
+static void renew(struct oracle_port *port)
 {
-    for (unsigned i = 0; i < REFEREE_QUEUES; i++) {
-        struct referee_ring *ring = &port->rings[i];
+    for (unsigned i = 0; i < ORACLE_QUEUES; i++) {
+        struct oracle_ring *ring = &port->rings[i];
         if (ring->used_idx == ring->queue->used_idx && ring->avail_idx == ring->queue->avail_idx &&
             port->net->step != STEP_RUNNING)
             continue; /* given up: the device has them still */
-        referee_ring_forget(ring);
+        oracle_ring_forget(ring);
         ring->used_idx = ring->queue->used_idx;
         ring->avail_idx = ring->used_idx;
     }
 }
 
-static void judge_port(struct referee *referee, struct referee_port *port)
+static void judge_port(struct oracle *oracle, struct oracle_port *port)
 {
     if (port->step == STEP_RESETTING && port->net->step != STEP_RESETTING)
         renew(port);
-    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+    for (unsigned i = 0; i < ORACLE_QUEUES; i++)
         if (port->rings[i].exists)
             judge_taken(&port->rings[i]);
     judge_stop(port);
-    for (unsigned i = 0; i < REFEREE_QUEUES; i++)
+    for (unsigned i = 0; i < ORACLE_QUEUES; i++)
         if (port->rings[i].exists)
-            judge_offered(port->net, &port->rings[i], owner_of(referee, port, i));
+            judge_offered(port->net, &port->rings[i], owner_of(oracle, port, i));
 }
 
-void referee_after(struct referee *referee, const struct lane *step)
+void oracle_after(struct oracle *oracle, const struct lane *step)
 {
-    for (unsigned i = 0; i < REFEREE_PORTS; i++)
-        judge_port(referee, &referee->ports[i]);
-    for (unsigned i = 0; i < REFEREE_PORTS; i++) {
-        judge_buffers(referee, &referee->lanes[i]);
-        if (referee->lanes[i].lane != step)
+    for (unsigned i = 0; i < ORACLE_PORTS; i++)
+        judge_port(oracle, &oracle->ports[i]);
+    for (unsigned i = 0; i < ORACLE_PORTS; i++) {
+        judge_buffers(oracle, &oracle->lanes[i]);
+        if (oracle->lanes[i].lane != step)
             continue;
-        judge_lane(referee, &referee->lanes[i]);
-        judge_progress(referee, &referee->lanes[i]);
+        judge_lane(oracle, &oracle->lanes[i]);
+        judge_progress(oracle, &oracle->lanes[i]);
     }
 }
 
-void referee_open(struct referee *referee)
+void oracle_open(struct oracle *oracle)
 {
-    for (unsigned i = 0; i < REFEREE_PORTS; i++) {
-        struct referee_port *port = &referee->ports[i];
-        for (unsigned ring = 0; ring < REFEREE_QUEUES; ring++)
-            referee_ring_open(&port->rings[ring], queue_of(port->net, ring), ring);
+    for (unsigned i = 0; i < ORACLE_PORTS; i++) {
+        struct oracle_port *port = &oracle->ports[i];
+        for (unsigned ring = 0; ring < ORACLE_QUEUES; ring++)
+            oracle_ring_open(&port->rings[ring], queue_of(port->net, ring), ring);
         look_at_port(port);
         /* A start-up command has gone through the control queue already. */
         port->rings[SIM_CONTROL].used_idx = port->rings[SIM_CONTROL].avail_idx =
             port->net->control.queue.used_idx;
     }
-    referee_after(referee, NULL);
+    oracle_after(oracle, NULL);
 }

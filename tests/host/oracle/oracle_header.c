@@ -1,5 +1,5 @@
 /* Device headers, held against the frames behind them. */
-#include "tests/host/oracle/referee_header.h"
+#include "tests/host/oracle/oracle_header.h"
 
 #include <string.h>
 
@@ -30,8 +30,8 @@ static struct virtio_net_frame whole(const uint8_t *frame, uint32_t length)
     return (struct virtio_net_frame){.start = (uint8_t *)frame, .length = length, .here = length};
 }
 
-void referee_header_judge_sent(const struct virtio_net *to, const uint8_t *header,
-                               const uint8_t *frame, uint32_t length)
+void oracle_header_judge_sent(const struct virtio_net *to, const uint8_t *header,
+                              const uint8_t *frame, uint32_t length)
 {
     const struct virtio_net_hdr sent = read_header(to, header);
     const struct virtio_net_frame seen = whole(frame, length);
@@ -46,8 +46,8 @@ void referee_header_judge_sent(const struct virtio_net *to, const uint8_t *heade
     ensure(memcmp(&judged, &sent, sizeof(sent)) == 0);
 }
 
-bool referee_header_passes(const struct virtio_net *from, const struct virtio_net *to,
-                           const uint8_t *frame, uint32_t length)
+bool oracle_header_passes(const struct virtio_net *from, const struct virtio_net *to,
+                          const uint8_t *frame, uint32_t length)
 {
     static uint8_t copy[FRAME_MAX]; /* whose checksum may be finished */
     struct virtio_net_hdr header = read_header(from, frame - from->header_size);
@@ -59,7 +59,7 @@ bool referee_header_passes(const struct virtio_net *from, const struct virtio_ne
                                       to->netdev.tx_offloads) == HEADER_PASSES;
 }
 
-uint32_t referee_header_piece(const struct virtio_net *to, const uint8_t *frame, uint32_t length)
+uint32_t oracle_header_piece(const struct virtio_net *to, const uint8_t *frame, uint32_t length)
 {
     const struct virtio_net_hdr header = read_header(to, frame - to->header_size);
     const struct virtio_net_frame seen = whole(frame, length);

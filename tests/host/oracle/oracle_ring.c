@@ -1,5 +1,5 @@
 /* One ring's books, split and packed. */
-#include "tests/host/oracle/referee_ring.h"
+#include "tests/host/oracle/oracle_ring.h"
 
 #include <string.h>
 
@@ -12,25 +12,25 @@
 #define PACKED_FLAGS (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
 
 /* The ring is new: all of it is as the driver made it. */
-static void note_all_written(struct referee_ring *ring)
+static void note_all_written(struct oracle_ring *ring)
 {
     if (ring->exists && ring->queue->packed)
         memcpy(ring->written, ring->queue->packed_desc,
                ring->queue->size * sizeof(ring->written[0]));
 }
 
-void referee_ring_open(struct referee_ring *ring, const struct virtqueue *queue, unsigned index)
+void oracle_ring_open(struct oracle_ring *ring, const struct virtqueue *queue, unsigned index)
 {
-    ensure(queue->size <= REFEREE_RING_MAX);
-    *ring = (struct referee_ring){.queue = queue,
-                                  .exists = queue->desc != NULL,
-                                  .index = index,
-                                  .header = queue->header,
-                                  .room = queue->room};
+    ensure(queue->size <= ORACLE_RING_MAX);
+    *ring = (struct oracle_ring){.queue = queue,
+                                 .exists = queue->desc != NULL,
+                                 .index = index,
+                                 .header = queue->header,
+                                 .room = queue->room};
     note_all_written(ring);
 }
 
-void referee_ring_forget(struct referee_ring *ring)
+void oracle_ring_forget(struct oracle_ring *ring)
 {
     memset(ring->chains, 0, sizeof(ring->chains));
     ring->order_count = 0;
@@ -38,7 +38,7 @@ void referee_ring_forget(struct referee_ring *ring)
     note_all_written(ring);
 }
 
-void referee_ring_look(struct referee_ring *ring)
+void oracle_ring_look(struct oracle_ring *ring)
 {
     if (!ring->exists)
         return;
@@ -50,30 +50,30 @@ void referee_ring_look(struct referee_ring *ring)
 
 /* --- what the device says --- */
 
-static uint32_t position_of(const struct referee_ring *ring, uint32_t idx)
+static uint32_t position_of(const struct oracle_ring *ring, uint32_t idx)
 {
     return idx & (ring->queue->size - 1);
 }
 
 /* §2.8.1: the wrap counter is 1 in the first round. */
-static bool wrap_counter(const struct referee_ring *ring, uint32_t idx)
+static bool wrap_counter(const struct oracle_ring *ring, uint32_t idx)
 {
     return (idx / ring->queue->size & 1) == 0;
 }
 
-static bool is_used_at(const struct referee_ring *ring, uint32_t idx)
+static bool is_used_at(const struct oracle_ring *ring, uint32_t idx)
 {
     const uint16_t flags = ring->copy[position_of(ring, idx)].flags & PACKED_FLAGS;
 
     return flags == (wrap_counter(ring, idx) ? PACKED_FLAGS : 0);
 }
 
-static bool is_used(const struct referee_ring *ring)
+static bool is_used(const struct oracle_ring *ring)
 {
     return is_used_at(ring, ring->used_idx);
 }
 
-static struct virtq_used_elem element_of(const struct referee_ring *ring)
+static struct virtq_used_elem element_of(const struct oracle_ring *ring)
 {
     const uint32_t position = position_of(ring, ring->used_idx);
 
@@ -82,22 +82,22 @@ static struct virtq_used_elem element_of(const struct referee_ring *ring)
     return ring->queue->used->ring[position]; /* the driver does not write there */
 }
 
-static uint32_t outstanding(const struct referee_ring *ring)
+static uint32_t outstanding(const struct oracle_ring *ring)
 {
     return ring->avail_idx - ring->used_idx;
 }
 
 /* Chains that are finished as far as the ring says, at most; all of them where each speaks for
  * itself. */
-static uint32_t pending(const struct referee_ring *ring)
+static uint32_t pending(const struct oracle_ring *ring)
 {
     return ring->queue->packed ? outstanding(ring) : (uint16_t)(ring->shown - ring->used_idx);
 }
 
 /* Whether there is a word about the next chain, or one that no chain is there for. */
-static struct referee_said heard(const struct referee_ring *ring)
+static struct oracle_said heard(const struct oracle_ring *ring)
 {
-    struct referee_said said = {0};
+    struct oracle_said said = {0};
 
     if (!ring->queue->packed) {
         said.anything = pending(ring) != 0;
@@ -116,7 +116,7 @@ static struct referee_said heard(const struct referee_ring *ring)
 }
 
 /* How many chains were offered before `id`, which is out, and have not come back. */
-static uint32_t age_of(const struct referee_ring *ring, uint32_t id)
+static uint32_t age_of(const struct oracle_ring *ring, uint32_t id)
 {
     uint32_t at = 0;
 
@@ -125,7 +125,7 @@ static uint32_t age_of(const struct referee_ring *ring, uint32_t id)
     return at;
 }
 
-static void judge_length(const struct referee_ring *ring, struct referee_said *said)
+static void judge_length(const struct oracle_ring *ring, struct oracle_said *said)
 {
     if (ring->index != SIM_RX)
         return;
@@ -136,9 +136,9 @@ static void judge_length(const struct referee_ring *ring, struct referee_said *s
         said->error = VIRTQUEUE_LENGTH_LONG;
 }
 
-struct referee_said referee_ring_said(const struct referee_ring *ring)
+struct oracle_said oracle_ring_said(const struct oracle_ring *ring)
 {
-    struct referee_said said = heard(ring);
+    struct oracle_said said = heard(ring);
     const struct virtq_used_elem element = element_of(ring);
 
     if (said.error != VIRTQUEUE_OK || !said.anything)
@@ -154,7 +154,7 @@ struct referee_said referee_ring_said(const struct referee_ring *ring)
     return said;
 }
 
-bool referee_ring_is_spoiled(const struct referee_ring *ring)
+bool oracle_ring_is_spoiled(const struct oracle_ring *ring)
 {
     uint32_t idx = ring->used_idx;
 
@@ -170,7 +170,7 @@ bool referee_ring_is_spoiled(const struct referee_ring *ring)
 
 /* --- what the driver takes --- */
 
-static void remove_from_order(struct referee_ring *ring, uint32_t id)
+static void remove_from_order(struct oracle_ring *ring, uint32_t id)
 {
     const unsigned at = age_of(ring, id);
 
@@ -179,10 +179,10 @@ static void remove_from_order(struct referee_ring *ring, uint32_t id)
             (ring->order_count - at) * sizeof(ring->order[0]));
 }
 
-void referee_ring_take(struct referee_ring *ring, const struct referee_said *said)
+void oracle_ring_take(struct oracle_ring *ring, const struct oracle_said *said)
 {
-    struct referee_chain *chain = &ring->chains[said->id];
-    struct referee_load *load = &ring->taken[ring->taken_count++];
+    struct oracle_chain *chain = &ring->chains[said->id];
+    struct oracle_load *load = &ring->taken[ring->taken_count++];
 
     ensure(chain->out);
     ring->written[position_of(ring, ring->used_idx)] =
@@ -191,7 +191,7 @@ void referee_ring_take(struct referee_ring *ring, const struct referee_said *sai
     if (ring->index == SIM_RX)
         load->length = said->length - ring->header;
     ring->used_idx += chain->slots;
-    *chain = (struct referee_chain){.out = false};
+    *chain = (struct oracle_chain){.out = false};
     remove_from_order(ring, said->id);
 }
 
@@ -202,20 +202,20 @@ static uint8_t *buffer_at(uint64_t frame)
     return (uint8_t *)(uintptr_t)(frame - PHYSICAL_OFFSET) - PACKET_HEADROOM;
 }
 
-static struct referee_load load_in_one(const struct referee_ring *ring, uint64_t addr, uint32_t len)
+static struct oracle_load load_in_one(const struct oracle_ring *ring, uint64_t addr, uint32_t len)
 {
     ensure(len >= ring->header);
-    return (struct referee_load){.buffer = buffer_at(addr + ring->header),
-                                 .length = len - ring->header};
+    return (struct oracle_load){.buffer = buffer_at(addr + ring->header),
+                                .length = len - ring->header};
 }
 
-static uint16_t direction(const struct referee_ring *ring)
+static uint16_t direction(const struct oracle_ring *ring)
 {
     return ring->index == SIM_RX ? VIRTQ_DESC_F_WRITE : 0;
 }
 
 /* Looks through the descriptors of a split chain with a frame or room for one. */
-static struct referee_load split_load(const struct referee_ring *ring, uint32_t id)
+static struct oracle_load split_load(const struct oracle_ring *ring, uint32_t id)
 {
     const struct virtq_desc *desc = &ring->queue->desc[id];
     const uint16_t write = direction(ring);
@@ -227,11 +227,11 @@ static struct referee_load split_load(const struct referee_ring *ring, uint32_t 
     ensure(desc[0].flags == (VIRTQ_DESC_F_NEXT | write) && desc[0].next == id + 1);
     ensure(desc[0].len == ring->header && desc[0].addr + ring->header == desc[1].addr);
     ensure(desc[1].flags == write && desc[1].next == 0);
-    return (struct referee_load){.buffer = buffer_at(desc[1].addr), .length = desc[1].len};
+    return (struct oracle_load){.buffer = buffer_at(desc[1].addr), .length = desc[1].len};
 }
 
 /* Each descriptor of a packed chain is available in this round, and has the chain's id. */
-static uint32_t packed_slots(struct referee_ring *ring, uint32_t id)
+static uint32_t packed_slots(struct oracle_ring *ring, uint32_t id)
 {
     uint32_t slots = 0;
     uint16_t flags;
@@ -248,7 +248,7 @@ static uint32_t packed_slots(struct referee_ring *ring, uint32_t id)
     return slots;
 }
 
-static struct referee_load packed_load(const struct referee_ring *ring)
+static struct oracle_load packed_load(const struct oracle_ring *ring)
 {
     const struct pvirtq_desc *desc = &ring->queue->packed_desc[position_of(ring, ring->avail_idx)];
 
@@ -256,17 +256,17 @@ static struct referee_load packed_load(const struct referee_ring *ring)
     return load_in_one(ring, desc->addr, desc->len);
 }
 
-void referee_ring_offer(struct referee_ring *ring)
+void oracle_ring_offer(struct oracle_ring *ring)
 {
     const struct virtqueue *queue = ring->queue;
     const uint32_t id = queue->ids[virtqueue_slot(queue, ring->avail_idx)];
-    struct referee_chain *chain = &ring->chains[id];
+    struct oracle_chain *chain = &ring->chains[id];
 
     ensure(id < queue->size && id % queue->chain == 0 && !chain->out);
     if (!queue->packed && !ring->avail_spoiled)
         ensure(queue->avail->ring[position_of(ring, ring->avail_idx)] == id);
     *chain =
-        (struct referee_chain){.out = true, .slots = queue->packed ? packed_slots(ring, id) : 1};
+        (struct oracle_chain){.out = true, .slots = queue->packed ? packed_slots(ring, id) : 1};
     ring->order[ring->order_count++] = id;
     if (ring->index != SIM_CONTROL)
         chain->load = queue->packed ? packed_load(ring) : split_load(ring, id);
