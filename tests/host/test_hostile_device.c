@@ -8,7 +8,7 @@
 #include <machine/clock.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/wire_bench.h"
+#include "tests/host/fixture/wire_fixture.h"
 #include "tests/host/sim/machine.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
@@ -18,7 +18,7 @@ static struct sim_virtio_net *bad; /* the device of port 0 */
 
 static void new_wires(void **state)
 {
-    assert_int_equal(bench_teardown(state), 0);
+    assert_int_equal(fixture_teardown(state), 0);
     wires_setup(state);
     bad = wires_device(0);
     wires_run(WARM_UP_NS);
@@ -31,7 +31,7 @@ static void break_the_rules(void)
     wires.flows[0].per_round = 1;
     bad->queues[SIM_RX].fault = SIM_LENGTH_MAX;
     wires_run(1);
-    bench_notice(&benches[0]);
+    fixture_notice(&fixtures[0]);
     wires.flows[0].per_round = 2;
 }
 
@@ -47,13 +47,13 @@ static void assert_forwards_again(void)
 {
     const uint32_t out = wires.flows[0].arrived, in = wires.flows[1].arrived;
 
-    assert_int_equal(benches[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
     wires_run(WARM_UP_NS);
     assert_true(wires.flows[0].arrived > out + 100 && wires.flows[1].arrived > in + 100);
 }
 
-TEST_FIXTURE(.setup = wires_setup, .teardown = bench_teardown, .variants = bench_variants,
-             .run_on = BENCH_LEGACY | BENCH_MODERN | BENCH_PACKED);
+TEST_FIXTURE(.setup = wires_setup, .teardown = fixture_teardown, .variants = fixture_variants,
+             .run_on = FIXTURE_LEGACY | FIXTURE_MODERN | FIXTURE_PACKED);
 
 /* The device's rings go on as if nothing were: only the watch over the status can tell. */
 TEST(a_status_that_is_bad_while_running_costs_one_reset)
@@ -103,7 +103,7 @@ TEST(a_device_that_is_never_reset_writes_into_nobodys_frames)
     wires_run(WARM_UP_NS); /* some of port 1's frames are in its tx ring */
     bad->reset_stuck = true;
     break_the_rules();
-    assert_string_equal(benches[0].dev->reason, "resetting");
+    assert_string_equal(fixtures[0].dev->reason, "resetting");
     const uint32_t posted = virtqueue_outstanding(&wires_driver(0)->rx.queue);
     const uint32_t waiting = virtqueue_outstanding(&wires_driver(0)->tx.queue);
     assert_true(posted > 200 && waiting > 50);
@@ -134,13 +134,13 @@ TEST(who_sends_to_a_retired_port_is_not_held_up)
     bad->reset_stuck = true;
     break_the_rules();
     /* While the reset may still be done, frames wait where they are. */
-    const uint64_t taken = bench_stats_of(&benches[1]).rx_packets;
+    const uint64_t taken = fixture_stats_of(&fixtures[1]).rx_packets;
     wires.flows[1].per_round = 1;
     wires_run(100 * WIRE_ROUND_NS);
-    assert_string_equal(benches[0].dev->reason, "resetting");
-    assert_int_equal(bench_stats_of(&benches[1]).rx_packets, taken);
+    assert_string_equal(fixtures[0].dev->reason, "resetting");
+    assert_int_equal(fixture_stats_of(&fixtures[1]).rx_packets, taken);
     assert_int_equal(wires.flows[1].refused, 0);
-    const uint64_t dropped = bench_stats_of(&benches[0]).tx_dropped;
+    const uint64_t dropped = fixture_stats_of(&fixtures[0]).tx_dropped;
 
     wires_run_until(0, "retired", 2 * CLOCK_NS_PER_S);
     wires_run(100 * WIRE_ROUND_NS);
@@ -148,8 +148,8 @@ TEST(who_sends_to_a_retired_port_is_not_held_up)
     wires_run(CLOCK_NS_PER_S);
     assert_int_equal(wires.flows[1].refused, refused);
     wires_round();
-    assert_int_equal(bench_stats_of(&benches[0]).tx_dropped - dropped,
-                     bench_stats_of(&benches[1]).rx_packets - taken);
+    assert_int_equal(fixture_stats_of(&fixtures[0]).tx_dropped - dropped,
+                     fixture_stats_of(&fixtures[1]).rx_packets - taken);
     bad->reset_stuck = false;
     let_pass(PAUSE_NS + CLOCK_NS_PER_S);
     assert_forwards_again();
@@ -163,18 +163,18 @@ TEST(ten_resets_within_a_minute_retire_one_port_for_a_pause)
     for (unsigned i = 1; i <= VIRTIO_NET_RESETS_MAX; i++) {
         break_the_rules();
         wires_run_until(0, "running", CLOCK_NS_PER_S);
-        assert_int_equal(bench_stats_of(&benches[0]).resets, i);
+        assert_int_equal(fixture_stats_of(&fixtures[0]).resets, i);
         wires_run(WARM_UP_NS);
     }
     assert_int_equal(machine_log_count("error", ""), VIRTIO_NET_RESETS_MAX);
     break_the_rules();
-    assert_string_equal(benches[0].dev->reason, "retired");
+    assert_string_equal(fixtures[0].dev->reason, "retired");
     assert_int_equal(machine_log_count("error", "port=0 pci=00:01.0 reason=retired "
                                                 "cause=used-length-long resets=10 retry_s=60"),
                      1);
     assert_int_equal(machine_log_count("error", ""), VIRTIO_NET_RESETS_MAX + 2);
     let_pass(PAUSE_NS - CLOCK_NS_PER_S);
-    assert_string_equal(benches[0].dev->reason, "retired");
+    assert_string_equal(fixtures[0].dev->reason, "retired");
     assert_int_equal(machine_log_count("error", ""), VIRTIO_NET_RESETS_MAX + 2);
     let_pass(2 * CLOCK_NS_PER_S);
     assert_forwards_again();
@@ -201,7 +201,7 @@ TEST(sizes_that_change_at_a_reset_retire_it_until_they_are_right)
 {
     static const uint16_t sizes[] = {0, 1, 3, 128, 65535, 512, 32768};
     /* Of a larger ring, the modern interface lets us use as much as before. */
-    const size_t count = sizeof(sizes) / sizeof(sizes[0]) - (bench_is_modern() ? 2 : 0);
+    const size_t count = sizeof(sizes) / sizeof(sizes[0]) - (fixture_is_modern() ? 2 : 0);
 
     for (unsigned i = 0; i < 2 * count; i++) {
         struct sim_queue *queue;
@@ -232,10 +232,10 @@ TEST(a_size_that_changes_between_two_looks_is_judged_again)
     static const uint16_t sizes[] = {3, 65535, 2};
 
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_CONTROL].size_later = sizes[i];
-        bench_probe_all(1);
+        fixture_probe_all(1);
         assert_int_equal(one->dev->state, NETDEV_DOWN);
         assert_int_equal(machine_log_count("error", "reason=queue-size queue=2 "), 1);
     }
@@ -252,7 +252,7 @@ TEST(features_that_change_at_a_reset_are_taken_as_they_are)
         new_wires(state);
         bad->reset_delay_ns = CLOCK_NS_PER_MS;
         break_the_rules();
-        bad->features = bench_taken(features[i]);
+        bad->features = fixture_taken(features[i]);
         wires_run_until(0, "running", CLOCK_NS_PER_S);
         assert_int_equal(bad->driver_features & ~bad->features, 0);
         assert_forwards_again();
@@ -283,8 +283,8 @@ TEST(a_status_that_does_not_take_driver_ok_after_a_reset_retires_the_port)
     break_the_rules();
     bad->status_set = 0x80;
     wires_run_until(0, "retired", CLOCK_NS_PER_S);
-    assert_int_equal(machine_log_count("error", bench_is_modern() ? "reason=status status=0x8f"
-                                                                  : "reason=status status=0x87"),
+    assert_int_equal(machine_log_count("error", fixture_is_modern() ? "reason=status status=0x8f"
+                                                                    : "reason=status status=0x87"),
                      1);
     assert_int_equal(machine_log_count("error", "reason=retired cause=start"), 1);
     wires_assert_buffers(); /* the buffers that were posted meanwhile, too */

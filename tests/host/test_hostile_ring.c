@@ -8,7 +8,7 @@
 #include <machine/clock.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/wire_bench.h"
+#include "tests/host/fixture/wire_fixture.h"
 #include "tests/host/sim/machine.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
@@ -38,7 +38,7 @@ static const struct lie ring_lies[] = {
 
 static unsigned ring_lie_count(void)
 {
-    return bench_is_packed() ? RING_LIES_ANY : RING_LIES_SPLIT;
+    return fixture_is_packed() ? RING_LIES_ANY : RING_LIES_SPLIT;
 }
 
 /* Those that only a ring with buffers to write into can tell: the length of a tx chain has no meaning
@@ -54,7 +54,7 @@ static const struct lie length_lies[] = {
 /* Wires on which all is well until now. */
 static void new_wires(void **state, uint64_t features)
 {
-    bench_renew(state);
+    fixture_renew(state);
     wires_add(features);
     wires_start();
     wires_device(0)->reset_delay_ns = RESET_NS; /* so that others go on in the middle of it */
@@ -69,8 +69,8 @@ static void assert_recovers(const char *reason)
     uint64_t breaches = 0;
     char told[96];
 
-    bench_notice(&benches[0]);
-    assert_string_equal(benches[0].dev->reason, "resetting");
+    fixture_notice(&fixtures[0]);
+    assert_string_equal(fixtures[0].dev->reason, "resetting");
     for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++)
         breaches += net->breaches[i];
     assert_int_equal(breaches, 1);
@@ -85,7 +85,7 @@ static void assert_recovers(const char *reason)
     assert_int_equal(machine_log_count("error", ""), 1);
     snprintf(told, sizeof(told), "port=0 pci=00:01.0 reason=%s state=done resets=1 ", reason);
     assert_int_equal(machine_log_count("reset", told), 1);
-    assert_int_equal(bench_stats_of(&benches[0]).resets, 1);
+    assert_int_equal(fixture_stats_of(&fixtures[0]).resets, 1);
 }
 
 /* One frame with a lie in its used element, and the round in which the driver meets it. */
@@ -101,7 +101,7 @@ static void lie_on_rx(enum sim_fault fault)
     wires.flows[0].per_round = 2;
 }
 
-TEST_FIXTURE(.setup = wires_setup, .teardown = bench_teardown, .variants = bench_variants);
+TEST_FIXTURE(.setup = wires_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
 /* With the header in the frame's descriptor and in one of its own: both have code of their own. */
 TEST(lies_on_the_rx_ring)
@@ -147,7 +147,7 @@ TEST(lies_on_the_tx_ring)
         lie_on_tx(ring_lies[i].fault);
         assert_recovers(ring_lies[i].reason);
         wires_settle(false); /* what the device had sent before the lie cannot be known */
-        assert_in_range(bench_stats_of(&benches[0]).tx_dropped, 1, 256);
+        assert_in_range(fixture_stats_of(&fixtures[0]).tx_dropped, 1, 256);
     }
 }
 
@@ -168,7 +168,7 @@ TEST(only_frames_that_were_not_sent_count_as_lost)
         sim_virtio_net_transmit(device, 70);
         device->queues[SIM_RX].fault = SIM_LENGTH_MAX;
         wires_run(1);
-        assert_string_equal(benches[0].dev->reason, "resetting");
+        assert_string_equal(fixtures[0].dev->reason, "resetting");
         device->transmit_at_once = true;
         assert_recovers("used-length-long");
         wires_settle(true);
@@ -184,7 +184,7 @@ TEST(a_header_and_no_frame_is_a_runt_and_no_breach)
     wires_run(WARM_UP_NS);
     for (unsigned i = 0; i < 300; i++)
         wires_round();
-    assert_int_equal(benches[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
     assert_int_equal(machine_log_count("error", ""), 0);
     assert_int_equal(wires.assembly.lanes[0].drops[DROP_RUNT], 1);
     assert_int_equal(wires.flows[0].missing, 1);
@@ -197,7 +197,7 @@ TEST(a_header_and_no_frame_is_a_runt_and_no_breach)
 /* What a frame shows beyond what was announced: older bytes of the same port, or nothing. */
 static void assert_shows_only(const struct sim_frame *frame, unsigned port)
 {
-    for (uint32_t i = BENCH_FRAME; i < frame->length; i++) {
+    for (uint32_t i = FIXTURE_FRAME; i < frame->length; i++) {
         const uint8_t byte = frame->data[i];
         assert_true(byte == 0 || byte == 0xa0 + port);
     }
@@ -210,7 +210,7 @@ static void assert_shows_only(const struct sim_frame *frame, unsigned port)
  */
 TEST(a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none)
 {
-    uint8_t full[ETHERNET_MTU], frame[BENCH_FRAME];
+    uint8_t full[ETHERNET_MTU], frame[FIXTURE_FRAME];
     bool older = false;
 
     for (unsigned n = 0; n < 300 * WIRE_PORTS; n++) { /* through some of the buffers, not all */
@@ -252,7 +252,7 @@ static void assert_nobody_else_lost_anything(void)
 
 /* All that was out counts as sent, since nothing else can be known; then comes what was never
  * given. */
-TEST_ON(what_is_used_and_was_never_given_is_found_out, BENCH_PACKED)
+TEST_ON(what_is_used_and_was_never_given_is_found_out, FIXTURE_PACKED)
 {
     new_wires(state, SIM_FEATURES_USUAL);
     lie_on_tx(SIM_USED_FLAGS_AHEAD);
@@ -308,7 +308,7 @@ static void lie_on_tx_in_passing(enum sim_fault fault)
 }
 
 /* In either round of the ring, whose wrap counters differ. */
-TEST_ON(a_ring_that_is_dead_in_silence_is_found_out, BENCH_PACKED)
+TEST_ON(a_ring_that_is_dead_in_silence_is_found_out, FIXTURE_PACKED)
 {
     for (unsigned i = 0; i < 4 * AUDITED; i++) {
         const struct audited *row = &audited[i / 4];
@@ -331,7 +331,7 @@ TEST_ON(a_ring_that_is_dead_in_silence_is_found_out, BENCH_PACKED)
 }
 
 /* The same faults where only a frame now and then goes by. */
-TEST_ON(a_ring_that_is_dead_in_silence_is_found_out_without_traffic, BENCH_PACKED)
+TEST_ON(a_ring_that_is_dead_in_silence_is_found_out_without_traffic, FIXTURE_PACKED)
 {
     for (unsigned i = 0; i < AUDITED; i++) {
         new_wires(state, SIM_FEATURES_USUAL);
@@ -347,7 +347,7 @@ TEST_ON(a_ring_that_is_dead_in_silence_is_found_out_without_traffic, BENCH_PACKE
  * An honest device may write the first of several used descriptors last. One that is stopped there for a
  * while, or, as DPDK before 20.02 does on a tx queue, waits for more, is not blamed.
  */
-TEST_ON(a_device_that_shows_the_first_used_descriptor_last_is_not_blamed, BENCH_PACKED)
+TEST_ON(a_device_that_shows_the_first_used_descriptor_last_is_not_blamed, FIXTURE_PACKED)
 {
     for (unsigned i = 0; i < 2; i++) {
         const unsigned queue = i == 0 ? SIM_RX : SIM_TX;
@@ -376,7 +376,7 @@ TEST_ON(a_device_that_shows_the_first_used_descriptor_last_is_not_blamed, BENCH_
             wires_run(held_ns);
             *next = used;
         } else {
-            uint8_t frame[BENCH_FRAME];
+            uint8_t frame[FIXTURE_FRAME];
             wires.flows[0].per_round = 0;
             for (uint32_t n = 0; n < 8; n++) {
                 wires_make_frame(frame, 0, wires.flows[0].announced++);
@@ -395,7 +395,7 @@ TEST_ON(a_device_that_shows_the_first_used_descriptor_last_is_not_blamed, BENCH_
 }
 
 /* Ones over everything make every second round's descriptors used, by an id that is none. */
-TEST_ON(ones_over_the_descriptors_are_found_out, BENCH_PACKED)
+TEST_ON(ones_over_the_descriptors_are_found_out, FIXTURE_PACKED)
 {
     struct sim_queue *queue;
 
@@ -414,7 +414,7 @@ TEST_ON(ones_over_the_descriptors_are_found_out, BENCH_PACKED)
 
 /* The device's event suppression, written by itself: a reserved value, bits that are reserved, a
  * descriptor that is none. It costs doorbells or saves them, and no frame where the device looks. */
-TEST_ON(nonsense_in_the_event_suppression_costs_doorbells_at_most, BENCH_PACKED)
+TEST_ON(nonsense_in_the_event_suppression_costs_doorbells_at_most, FIXTURE_PACKED)
 {
     static const struct {
         uint16_t flags;
@@ -446,7 +446,7 @@ TEST_ON(nonsense_in_the_event_suppression_costs_doorbells_at_most, BENCH_PACKED)
 }
 
 /* Ours, written over by the device: we never look there. */
-TEST_ON(our_own_event_suppression_is_never_read, BENCH_PACKED)
+TEST_ON(our_own_event_suppression_is_never_read, FIXTURE_PACKED)
 {
     new_wires(state, SIM_FEATURES_USUAL);
     for (unsigned round = 0; round < 300; round++) {

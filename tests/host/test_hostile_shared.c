@@ -8,7 +8,7 @@
 
 #include "tests/host/fixture/access_watch.h"
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/virtio_fixture.h"
 #include "tests/host/sim/machine.h"
 
 #define ELEMENT_AT 4 /* in the used ring, behind flags and index */
@@ -64,9 +64,9 @@ static void note(uint8_t *address, unsigned bytes, bool write)
 {
     if (write)
         seen.writes++;
-    else if (bench_is_packed() && address < seen.ring.avail)
+    else if (fixture_is_packed() && address < seen.ring.avail)
         note_descriptor(address, bytes);
-    else if (bench_is_packed())
+    else if (fixture_is_packed())
         seen.own_reads += address < seen.ring.used;
     else if (address < seen.ring.used)
         seen.own_reads++;
@@ -108,7 +108,7 @@ static unsigned words_read(void)
 /* The device touches the ring when a doorbell asks it to, which must not look like the driver. */
 static void start_quietly(uint64_t features)
 {
-    bench_start_one(features);
+    fixture_start_one(features);
     one->net->transmit_at_once = false;
     sim_virtio_net_suppress(one->net, SIM_RX, true);
     sim_virtio_net_suppress(one->net, SIM_TX, true);
@@ -120,14 +120,14 @@ static void receive_watched(uint64_t features, enum sim_order order, bool spoil,
 {
     start_quietly(features);
     one->net->queues[SIM_RX].order = order;
-    bench_deliver(one, BURST);
+    fixture_deliver(one, BURST);
     watch_queue(SIM_RX, spoil);
     netdev_rx(one->dev, 0, batch, BURST);
     access_watch_stop();
     assert_int_equal(seen.own_reads, 0);
 }
 
-TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
 /* In both layouts; and where chains come back in another order than the one expected, in that with a
  * header of its own, which is looked at one by one. */
@@ -139,20 +139,20 @@ TEST(what_changes_after_it_was_read_is_not_read_again)
     } ways[] = {{SIM_FEATURES_USUAL, SIM_IN_ORDER}, {0, SIM_IN_ORDER}, {0, SIM_REVERSED}};
 
     /* Another order makes a packed ring's driver look twice. */
-    const unsigned count = bench_is_packed() ? 2 : sizeof(ways) / sizeof(ways[0]);
+    const unsigned count = fixture_is_packed() ? 2 : sizeof(ways) / sizeof(ways[0]);
 
     for (unsigned i = 0; i < count; i++) {
         struct batch batch = {.count = 0};
 
-        bench_renew(state);
+        fixture_renew(state);
         receive_watched(ways[i].features, ways[i].order, true, &batch);
-        if (bench_is_modern() && ways[i].order != SIM_IN_ORDER)
+        if (fixture_is_modern() && ways[i].order != SIM_IN_ORDER)
             return; /* no header of its own there */
         assert_int_equal(one->dev->state, NETDEV_UP);
         assert_int_equal(machine_log_count("error", ""), 0);
         assert_int_equal(batch.count, BURST);
         for (uint32_t frame = 0; frame < BURST; frame++)
-            assert_int_equal(batch.lengths[frame], BENCH_FRAME);
+            assert_int_equal(batch.lengths[frame], FIXTURE_FRAME);
         assert_int_equal(words_read(), 2 * BURST);
         assert_in_range(seen.index_reads, 1,
                         2); /* the first one may only tell that it is worth it */
@@ -164,20 +164,20 @@ TEST(what_changes_after_it_was_read_is_not_read_again)
  * them are looked at again. What they say then is judged; what they said before has no consequence.
  * In order, nothing is ever read again.
  */
-TEST_ON(what_is_read_again_is_judged_again, BENCH_LEGACY | BENCH_MODERN | BENCH_PACKED)
+TEST_ON(what_is_read_again_is_judged_again, FIXTURE_LEGACY | FIXTURE_MODERN | FIXTURE_PACKED)
 {
     for (unsigned i = 0; i < 2; i++) {
         const bool spoil = i != 0;
         struct batch batch = {.count = 0};
 
-        bench_renew(state);
+        fixture_renew(state);
         receive_watched(SIM_FEATURES_USUAL, SIM_REVERSED, spoil, &batch);
         assert_int_equal(batch.count, spoil ? 0 : BURST);
-        bench_notice(one);
+        fixture_notice(one);
         assert_int_equal(machine_log_count("error", "reason=used-id-range"), spoil ? 1 : 0);
         assert_int_equal(one->dev->state, spoil ? NETDEV_RESETTING : NETDEV_UP);
         for (uint32_t frame = 0; frame < batch.count; frame++)
-            assert_int_equal(batch.lengths[frame], BENCH_FRAME);
+            assert_int_equal(batch.lengths[frame], FIXTURE_FRAME);
     }
 }
 
@@ -208,8 +208,8 @@ TEST(finished_tx_chains_are_read_once_whatever_their_length)
     struct batch batch;
 
     start_quietly(SIM_FEATURES_USUAL);
-    bench_deliver(one, BURST);
-    assert_int_equal(bench_receive(one, &batch), BURST);
+    fixture_deliver(one, BURST);
+    assert_int_equal(fixture_receive(one, &batch), BURST);
     watch_queue(SIM_TX, true);
     assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
     assert_int_equal(netdev_tx(one->dev, 0, &batch), BURST);
@@ -221,37 +221,37 @@ TEST(finished_tx_chains_are_read_once_whatever_their_length)
     assert_int_equal(one->dev->ops->room(one->dev, 0, BURST), BURST);
     unwatch();
     assert_int_equal(one->pool.count, BURST);
-    assert_in_range(words_read(), 2 * BURST, 2 * BURST + bench_is_packed());
-    assert_int_equal(seen.index_reads, bench_is_packed() ? 0 : 1); /* no more are needed */
+    assert_in_range(words_read(), 2 * BURST, 2 * BURST + fixture_is_packed());
+    assert_int_equal(seen.index_reads, fixture_is_packed() ? 0 : 1); /* no more are needed */
 }
 
 /* --- written over --- */
 
 /* What is in a ring of ours is for the device; it may spoil it, and has only its memory then. */
-TEST_ON(a_ring_that_is_written_over_does_not_mislead_the_driver, BENCH_ALL)
+TEST_ON(a_ring_that_is_written_over_does_not_mislead_the_driver, FIXTURE_ALL)
 {
     for (unsigned what = 0; what < SIM_SCRIBBLES; what++) {
         struct sim_queue *rx, *tx;
         struct batch batch;
 
-        bench_renew(state);
+        fixture_renew(state);
         start_quietly(what % 2 != 0 ? SIM_FEATURES_USUAL : 0);
         rx = &one->net->queues[SIM_RX];
         tx = &one->net->queues[SIM_TX];
-        bench_deliver(one, BURST);
-        assert_int_equal(bench_receive(one, &batch), BURST);
-        assert_int_equal(bench_transmit(one, &batch), BURST);
+        fixture_deliver(one, BURST);
+        assert_int_equal(fixture_receive(one, &batch), BURST);
+        assert_int_equal(fixture_transmit(one, &batch), BURST);
         assert_int_equal(sim_virtio_net_available(one->net, SIM_TX), BURST);
         assert_true(sim_virtio_net_available(one->net, SIM_RX) >= 2 * BURST);
         sim_queue_scribble(rx, what);
         sim_queue_scribble(tx, what);
         for (unsigned i = 0; i < BURST; i++) {
-            sim_queue_finish_blind(rx, 10 + BENCH_FRAME);
+            sim_queue_finish_blind(rx, 10 + FIXTURE_FRAME);
             sim_queue_finish_blind(tx, 0);
         }
-        assert_int_equal(bench_receive(one, &batch), BURST);
+        assert_int_equal(fixture_receive(one, &batch), BURST);
         assert_int_equal(one->dev->ops->room(one->dev, 0, BURST), BURST);
-        assert_int_equal(bench_transmit(one, &batch), BURST);
+        assert_int_equal(fixture_transmit(one, &batch), BURST);
         assert_int_equal(machine_log_count("error", ""), 0);
 
         /* A device that despairs of it says so, and after the reset all is as it was. */
@@ -263,26 +263,26 @@ TEST_ON(a_ring_that_is_written_over_does_not_mislead_the_driver, BENCH_ALL)
             one->dev->ops->service(one->dev, clock_ns());
         }
         assert_int_equal(one->dev->state, NETDEV_UP);
-        assert_int_equal(bench_receive(one, &batch), 0); /* nothing of before is seen */
-        bench_forward(one, 300);
+        assert_int_equal(fixture_receive(one, &batch), 0); /* nothing of before is seen */
+        fixture_forward(one, 300);
     }
 }
 
 /* Nothing was negotiated that would give the header a meaning, so it has none, and what is sent
  * does not carry it on: whichever of its bytes is set. */
-TEST_ON(garbage_in_the_header_goes_no_further, BENCH_ALL)
+TEST_ON(garbage_in_the_header_goes_no_further, FIXTURE_ALL)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
     static const uint8_t values[] = {1, 0x80, 0xff};
 
     for (unsigned i = 0; i < 2 * LEGACY_HEADER * sizeof(values); i++) {
-        bench_renew(state);
-        bench_start_one(features[i % 2]);
+        fixture_renew(state);
+        fixture_start_one(features[i % 2]);
         one->net->header[i / 2 % LEGACY_HEADER] = values[i / 2 / LEGACY_HEADER];
-        bench_forward(one, 2 * BURST); /* the device complains of a header that is not zero */
+        fixture_forward(one, 2 * BURST); /* the device complains of a header that is not zero */
         assert_int_equal(one->net->sent_count, 2 * BURST);
         assert_int_equal(machine_log_count("error", ""), 0);
         for (unsigned sent = 0; sent < one->net->sent_count; sent++)
-            assert_int_equal(one->net->sent[sent].length, BENCH_FRAME);
+            assert_int_equal(one->net->sent[sent].length, FIXTURE_FRAME);
     }
 }

@@ -8,7 +8,7 @@
 #include <machine/clock.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/wire_bench.h"
+#include "tests/host/fixture/wire_fixture.h"
 #include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
@@ -28,8 +28,8 @@ static int setup(void **state)
 }
 
 /* What has nothing to do with rings, or takes long, says that it runs on fewer. */
-TEST_FIXTURE(.setup = setup, .teardown = bench_teardown, .variants = bench_variants,
-             .run_on = BENCH_LEGACY | BENCH_MODERN | BENCH_PACKED);
+TEST_FIXTURE(.setup = setup, .teardown = fixture_teardown, .variants = fixture_variants,
+             .run_on = FIXTURE_LEGACY | FIXTURE_MODERN | FIXTURE_PACKED);
 
 static void break_the_rules(void)
 {
@@ -60,7 +60,7 @@ static void assert_nothing_was_told(void)
 
 /* It is told after a second and once, and it is no breach: a host that is overloaded looks the
  * same. */
-TEST_ON(a_stall_holds_up_the_lane_that_leads_there_and_nobody_else, BENCH_LEGACY | BENCH_MODERN)
+TEST_ON(a_stall_holds_up_the_lane_that_leads_there_and_nobody_else, FIXTURE_LEGACY | FIXTURE_MODERN)
 {
     slow->transmit_at_once = false;
     wires_run(9 * CLOCK_NS_PER_S / 10);
@@ -71,7 +71,7 @@ TEST_ON(a_stall_holds_up_the_lane_that_leads_there_and_nobody_else, BENCH_LEGACY
     wires_run(3 * CLOCK_NS_PER_S);
     assert_int_equal(machine_log_count("warn", ""), 1);
     assert_int_equal(machine_log_count("error", ""), 0);
-    assert_int_equal(bench_stats_of(&benches[0]).resets, 0);
+    assert_int_equal(fixture_stats_of(&fixtures[0]).resets, 0);
     assert_true(wires.flows[0].arrived > out + 50000);
     assert_int_equal(wires.flows[1].arrived, in);
     assert_int_equal(wires.flows[0].refused, 0);
@@ -84,7 +84,7 @@ TEST_ON(a_stall_holds_up_the_lane_that_leads_there_and_nobody_else, BENCH_LEGACY
     assert_true(wires.flows[1].arrived > in + 500);
     assert_int_equal(wires.flows[1].arrived, wires.flows[1].announced);
     assert_int_equal(wires.flows[0].missing + wires.flows[1].missing, 0);
-    assert_int_equal(bench_stats_of(&benches[0]).tx_dropped, 0);
+    assert_int_equal(fixture_stats_of(&fixtures[0]).tx_dropped, 0);
 }
 
 /* It sleeps and asks for no doorbell. A link that was down for less than a look does that to QEMU. */
@@ -103,7 +103,7 @@ TEST(a_stalled_device_that_wants_no_doorbell_gets_one_and_goes_on)
 }
 
 /* Slow is not stalled: a frame a time, with most of a second between. */
-TEST_ON(a_ring_that_moves_is_not_stalled, BENCH_LEGACY | BENCH_MODERN)
+TEST_ON(a_ring_that_moves_is_not_stalled, FIXTURE_LEGACY | FIXTURE_MODERN)
 {
     slow->transmit_at_once = false;
     for (unsigned i = 0; i < 10; i++) {
@@ -130,7 +130,7 @@ TEST(a_stalled_device_whose_status_is_bad_is_reset)
     slow->transmit_at_once = true;
     assert_int_equal(machine_log_count("reset", "reason=status state=done"), 1);
     wires_run(WARM_UP_NS);
-    assert_in_range(bench_stats_of(&benches[0]).tx_dropped, waiting - 1, waiting);
+    assert_in_range(fixture_stats_of(&fixtures[0]).tx_dropped, waiting - 1, waiting);
     sim_virtio_net_transmit(slow, 256);
     wires_settle(true);
 }
@@ -141,7 +141,7 @@ TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second)
     slow->transmit_at_once = false;
     wires_device(2)->transmit_at_once = false;
     wires_run(1); /* frames for both, one round's */
-    const uint32_t waiting = wanted_description(benches[0].dev).tx_unsent;
+    const uint32_t waiting = wanted_description(fixtures[0].dev).tx_unsent;
     assert_int_equal(waiting, wires.flows[1].per_round);
     sim_virtio_net_transmit(wires_device(2), 256);
     const uint64_t start = machine_clock_now();
@@ -151,7 +151,7 @@ TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second)
 
     sim_virtio_net_transmit(slow, 256);
     assert_int_equal(loop_close(&wires.loop), 0);
-    assert_int_equal(wanted_description(benches[0].dev).tx_unsent, 0);
+    assert_int_equal(wanted_description(fixtures[0].dev).tx_unsent, 0);
     wires_settle(true);
 }
 
@@ -159,7 +159,7 @@ TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second)
 
 /* Paused, migrated or starved of its processor: a machine cannot know why its clock has jumped, but
  * only that its devices had no more time than it had itself. */
-TEST_ON(a_jump_of_the_clock_is_no_stall, BENCH_LEGACY | BENCH_MODERN)
+TEST_ON(a_jump_of_the_clock_is_no_stall, FIXTURE_LEGACY | FIXTURE_MODERN)
 {
     slow->transmit_at_once = false;
     for (unsigned i = 0; i < 20; i++) {
@@ -181,7 +181,7 @@ TEST_ON(a_jump_of_the_clock_is_no_stall, BENCH_LEGACY | BENCH_MODERN)
 }
 
 /* By the clock the device has had ten seconds, of which it was running for two milliseconds. */
-TEST_ON(a_jump_in_the_middle_of_a_reset_gives_nobody_up, BENCH_LEGACY | BENCH_MODERN)
+TEST_ON(a_jump_in_the_middle_of_a_reset_gives_nobody_up, FIXTURE_LEGACY | FIXTURE_MODERN)
 {
     slow->reset_delay_ns = 10 * CLOCK_NS_PER_MS;
     break_the_rules();
@@ -189,9 +189,9 @@ TEST_ON(a_jump_in_the_middle_of_a_reset_gives_nobody_up, BENCH_LEGACY | BENCH_MO
     stand_still();
     wires_run(2 * CLOCK_NS_PER_MS);
     stand_still();
-    assert_string_equal(benches[0].dev->reason, "resetting");
+    assert_string_equal(fixtures[0].dev->reason, "resetting");
     wires_run(10 * CLOCK_NS_PER_MS);
-    assert_int_equal(benches[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
     assert_int_equal(machine_log_count("error", ""), 1);
     assert_int_equal(machine_log_count("warn", ""), 0);
     wires_run(WARM_UP_NS);
@@ -199,15 +199,15 @@ TEST_ON(a_jump_in_the_middle_of_a_reset_gives_nobody_up, BENCH_LEGACY | BENCH_MO
 }
 
 /* A promiscuous mode that got lost would leave a port that looks well and receives next to nothing. */
-TEST_ON(a_jump_while_settings_are_given_again_loses_none, BENCH_LEGACY | BENCH_MODERN)
+TEST_ON(a_jump_while_settings_are_given_again_loses_none, FIXTURE_LEGACY | FIXTURE_MODERN)
 {
-    assert_true(wanted_promisc(benches[0].dev, false));
-    assert_true(wanted_allmulti(benches[0].dev, true));
+    assert_true(wanted_promisc(fixtures[0].dev, false));
+    assert_true(wanted_allmulti(fixtures[0].dev, true));
     slow->answer = SIM_ANSWER_LATE;
     slow->answer_delay_ns = 10 * CLOCK_NS_PER_MS;
     break_the_rules();
     wires_run(5 * CLOCK_NS_PER_MS);
-    assert_int_equal(benches[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
     assert_true(slow->promisc); /* the first one is still on its way */
     stand_still();
     wires_run(CLOCK_NS_PER_S / 10);
@@ -221,7 +221,7 @@ TEST_ON(a_jump_while_settings_are_given_again_loses_none, BENCH_LEGACY | BENCH_M
 /* The simulated device forgets them at a reset, as real ones do. */
 TEST(settings_are_given_again_while_frames_flow)
 {
-    struct netdev *dev = benches[0].dev;
+    struct netdev *dev = fixtures[0].dev;
 
     assert_true(wanted_mac(dev, mac));
     assert_true(wanted_promisc(dev, false));
@@ -244,13 +244,13 @@ TEST(settings_are_given_again_while_frames_flow)
 
 TEST(settings_that_are_never_answered_again_cost_no_frame)
 {
-    assert_true(wanted_promisc(benches[0].dev, true));
+    assert_true(wanted_promisc(fixtures[0].dev, true));
     slow->answer = SIM_ANSWER_NEVER;
     break_the_rules();
     wires_run(3 * CLOCK_NS_PER_S);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-no-answer"), 2);
     assert_int_equal(machine_log_count("error", ""), 1); /* the breach that it began with */
-    assert_int_equal(bench_stats_of(&benches[0]).resets, 1);
+    assert_int_equal(fixture_stats_of(&fixtures[0]).resets, 1);
     wires_settle(true);
 
     /* The next reset is a new chance. */
@@ -263,7 +263,7 @@ TEST(settings_that_are_never_answered_again_cost_no_frame)
 
 TEST(a_second_answer_after_a_reset_is_a_breach_as_ever)
 {
-    assert_true(wanted_promisc(benches[0].dev, false));
+    assert_true(wanted_promisc(fixtures[0].dev, false));
     slow->answer = SIM_ANSWER_TWICE;
     break_the_rules();
     wires_run_until(0, "retired", CLOCK_NS_PER_S);

@@ -2,7 +2,7 @@
 #include <machine/clock.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/wire_bench.h"
+#include "tests/host/fixture/wire_fixture.h"
 #include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
@@ -18,7 +18,7 @@ static struct sim_virtio_net *device(void)
 
 static struct netdev_stats stats(void)
 {
-    return bench_stats_of(&benches[1]);
+    return fixture_stats_of(&fixtures[1]);
 }
 
 /* The device works again, and on what waits there first of all. */
@@ -44,16 +44,16 @@ static int setup(void **state)
     return 0;
 }
 
-TEST_FIXTURE(.setup = setup, .teardown = bench_teardown, .variants = bench_variants,
-             .run_on = BENCH_LEGACY | BENCH_PACKED);
+TEST_FIXTURE(.setup = setup, .teardown = fixture_teardown, .variants = fixture_variants,
+             .run_on = FIXTURE_LEGACY | FIXTURE_PACKED);
 
 TEST(a_port_whose_link_is_down_swallows_by_name_and_forwards_once_it_is_up)
 {
-    assert_true(benches[1].dev->link_up);
+    assert_true(fixtures[1].dev->link_up);
     device()->link_status = 0;
     wires_run(SEEN_NS);
     assert_int_equal(machine_log_count("link", "port=1 state=down pci=00:02.0 lost=0"), 1);
-    assert_false(benches[1].dev->link_up);
+    assert_false(fixtures[1].dev->link_up);
     const uint32_t left = wires.flows[0].arrived, announced = wires.flows[0].announced;
     const uint64_t swallowed = stats().tx_link_down;
     wires_run(WARM_UP_NS);
@@ -69,7 +69,8 @@ TEST(a_port_whose_link_is_down_swallows_by_name_and_forwards_once_it_is_up)
     wires_run(WARM_UP_NS);
     wires_settle(true);
     assert_int_equal(stats().tx_dropped, dropped);
-    assert_int_equal(stats().resets, bench_is_packed() ? 1 : 0); /* the back end may be a new one */
+    assert_int_equal(stats().resets,
+                     fixture_is_packed() ? 1 : 0); /* the back end may be a new one */
     assert_int_equal(machine_log_count("link", ""), 2);
 }
 
@@ -124,10 +125,10 @@ TEST(while_a_port_is_reset_with_its_link_down_nobody_waits)
     wires_run(SEEN_NS);
     wires.flows[0].per_round = 2;
     wires_run(CLOCK_NS_PER_S / 4);
-    assert_string_equal(benches[1].dev->reason, "resetting");
+    assert_string_equal(fixtures[1].dev->reason, "resetting");
     assert_int_equal(wires.flows[0].refused, 0);
     wires_run(CLOCK_NS_PER_S);
-    assert_int_equal(benches[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
     assert_int_equal(wires.flows[0].refused, 0);
     wires_settle(true);
 }
@@ -137,7 +138,7 @@ TEST(a_link_that_comes_back_during_a_reset_is_told)
     device()->link_status = 0;
     wires_run(SEEN_NS);
     device()->link_status = 1;
-    assert_true(wanted_reset(benches[1].dev));
+    assert_true(wanted_reset(fixtures[1].dev));
     wires_run(5 * WIRE_ROUND_NS);
     assert_int_equal(machine_log_count("link", "port=1 state=up"), 1);
     wires_run(WARM_UP_NS);
@@ -146,7 +147,7 @@ TEST(a_link_that_comes_back_during_a_reset_is_told)
 
 TEST(a_port_may_start_with_its_link_down)
 {
-    bench_renew(state);
+    fixture_renew(state);
     wires_add(SIM_FEATURES_USUAL);
     device()->link_status = 0;
     wires_start();
@@ -180,7 +181,7 @@ TEST(a_link_that_flaps_loses_no_buffer_and_retires_nothing)
     device()->link_status = 1;
     wires_run(SEEN_NS);
     wires_settle(true);
-    assert_int_equal(benches[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
 }
 
 TEST(an_announcement_is_acknowledged_counted_and_sends_nothing)
@@ -212,7 +213,7 @@ TEST(an_announcement_that_cannot_be_acknowledged_is_told_once)
 TEST(an_announcement_during_a_reset_is_not_forgotten)
 {
     device()->link_status |= ANNOUNCE;
-    wanted_reset(benches[1].dev);
+    wanted_reset(fixtures[1].dev);
     wires_run(2 * SEEN_NS);
     assert_int_equal(device()->announce_acks, 1);
     wires_settle(true);

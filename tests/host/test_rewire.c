@@ -6,7 +6,7 @@
 
 #include "net/forward.h"
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/wire_bench.h"
+#include "tests/host/fixture/wire_fixture.h"
 #include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
@@ -29,7 +29,7 @@ static uint64_t dropped_in_all(void)
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < WIRE_PORTS; i++) {
-        sum += bench_stats_of(&benches[i]).tx_dropped;
+        sum += fixture_stats_of(&fixtures[i]).tx_dropped;
         for (unsigned reason = 0; reason < DROP_REASONS; reason++)
             sum += lane_of(i)->drops[reason];
     }
@@ -49,9 +49,9 @@ static void settle_with(unsigned twice)
     for (unsigned i = 0; i < 3000; i++)
         wires_round();
     for (unsigned i = 0; i < WIRE_PORTS; i++) {
-        assert_int_equal(benches[i].dev->state, NETDEV_UP);
+        assert_int_equal(fixtures[i].dev->state, NETDEV_UP);
         assert_in_range(virtqueue_outstanding(&wires_driver(i)->rx.queue), 256 - 2 * BURST, 256);
-        taken += bench_stats_of(&benches[i]).rx_packets;
+        taken += fixture_stats_of(&fixtures[i]).rx_packets;
         arrived += wires.flows[i].arrived;
     }
     assert_int_equal(taken, arrived + dropped_in_all() - twice);
@@ -70,8 +70,8 @@ static int setup(void **state)
     return 0;
 }
 
-TEST_FIXTURE(.setup = setup, .teardown = bench_teardown, .variants = bench_variants,
-             .run_on = BENCH_LEGACY | BENCH_PACKED);
+TEST_FIXTURE(.setup = setup, .teardown = fixture_teardown, .variants = fixture_variants,
+             .run_on = FIXTURE_LEGACY | FIXTURE_PACKED);
 
 TEST(frames_leave_by_the_new_wire_and_none_is_lost)
 {
@@ -96,9 +96,9 @@ TEST(a_mode_may_be_changed_to_reflection_and_back)
     rewire("", true);
     for (unsigned i = 0; i < WIRE_PORTS; i++) {
         assert_ptr_equal(lane_of(i)->forward, forward_reflect);
-        assert_ptr_equal(lane_of(i)->tx, benches[i].dev);
+        assert_ptr_equal(lane_of(i)->tx, fixtures[i].dev);
         wires.flows[i].per_round =
-            0; /* the bench doesn't know frames whose addresses are swapped */
+            0; /* the fixture doesn't know frames whose addresses are swapped */
     }
     for (unsigned i = 0; i < 100; i++)
         wires_round();
@@ -133,13 +133,13 @@ TEST(what_lies_in_a_ring_leaves_by_the_old_wire_first)
     const uint32_t waiting = virtqueue_outstanding(&wires_driver(1)->tx.queue);
     assert_true(waiting > 0);
     rewire("0-3,1-2", false);
-    assert_string_equal(benches[1].dev->reason, "draining");
+    assert_string_equal(fixtures[1].dev->reason, "draining");
     wires_run(DRAIN_NS / 2);
-    assert_string_equal(benches[1].dev->reason, "draining");
+    assert_string_equal(fixtures[1].dev->reason, "draining");
     assert_int_equal(sim_virtio_net_transmit(wires_device(1), 256), waiting);
     wires_device(1)->transmit_at_once = true;
     wires_run(MARGIN_NS);
-    assert_int_equal(benches[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
     assert_true(wires.next[0][1] > 0 && wires.next[2][1] > 0);
     wires_run(WARM_UP_NS);
     settle();
@@ -153,11 +153,11 @@ TEST(a_ring_that_does_not_drain_costs_a_reset_and_its_frames_are_counted)
     const uint32_t waiting = virtqueue_outstanding(&wires_driver(1)->tx.queue);
     rewire("0-3,1-2", false);
     wires_run(DRAIN_NS - MARGIN_NS);
-    assert_int_equal(bench_stats_of(&benches[1]).resets, 0);
+    assert_int_equal(fixture_stats_of(&fixtures[1]).resets, 0);
     wires_device(1)->transmit_at_once = true;
     wires_run(2 * MARGIN_NS);
     assert_int_equal(machine_log_count("reset", "port=1 pci=00:02.0 reason=drain-timeout"), 1);
-    assert_int_equal(bench_stats_of(&benches[1]).tx_dropped, waiting);
+    assert_int_equal(fixture_stats_of(&fixtures[1]).tx_dropped, waiting);
     wires_run(WARM_UP_NS);
     settle();
 }
@@ -168,7 +168,7 @@ TEST(a_port_that_is_being_reset_can_be_rewired)
     wires_device(1)->transmit_at_once = false;
     wires_run(MARGIN_NS);
     wires_device(1)->reset_delay_ns = 50 * CLOCK_NS_PER_MS;
-    assert_true(wanted_reset(benches[1].dev));
+    assert_true(wanted_reset(fixtures[1].dev));
     rewire("0-3,1-2", false);
     wires_run(MARGIN_NS);
     wires_assert_buffers();
@@ -195,10 +195,10 @@ TEST(an_operators_reset_is_told_and_never_retires_a_port)
 {
     for (unsigned i = 1; i <= 30; i++) {
         wires_run(MARGIN_NS);
-        assert_true(wanted_reset(benches[0].dev));
-        assert_false(wanted_reset(benches[0].dev)); /* it is under way */
+        assert_true(wanted_reset(fixtures[0].dev));
+        assert_false(wanted_reset(fixtures[0].dev)); /* it is under way */
         wires_run(MARGIN_NS);
-        assert_int_equal(bench_stats_of(&benches[0]).resets, i);
+        assert_int_equal(fixture_stats_of(&fixtures[0]).resets, i);
     }
     assert_int_equal(machine_log_count("reset", "port=0 pci=00:01.0 reason=operator state=done"),
                      30);
@@ -210,15 +210,15 @@ TEST(an_operators_reset_brings_a_retired_port_back)
 {
     static const uint8_t failed = 0x87;
 
-    for (unsigned i = 0; i < 100 && strcmp(benches[0].dev->reason, "retired") != 0; i++) {
+    for (unsigned i = 0; i < 100 && strcmp(fixtures[0].dev->reason, "retired") != 0; i++) {
         wires_device(0)->status_lie = &failed;
         wires_run(2 * DRAIN_NS);
     }
-    assert_string_equal(benches[0].dev->reason, "retired");
+    assert_string_equal(fixtures[0].dev->reason, "retired");
     rewire("0-3,1-2", false); /* what lane 3 sends there is swallowed, into lane 3's own pool */
     wires_run(WARM_UP_NS);
     wires_assert_buffers();
-    assert_true(wanted_reset(benches[0].dev));
+    assert_true(wanted_reset(fixtures[0].dev));
     wires_run(WARM_UP_NS);
     settle();
 }
@@ -236,7 +236,7 @@ TEST(no_buffer_is_lost_in_many_rewirings)
         wires_device(port)->transmit_at_once = what < 5;
         sim_virtio_net_transmit(wires_device(port), random >> 20 & 63);
         if (what == 7)
-            wanted_reset(benches[port].dev);
+            wanted_reset(fixtures[port].dev);
         wires_run((random >> 24) * WIRE_ROUND_NS / 16);
         wires_assert_buffers();
         machine_log_forget();
@@ -260,17 +260,17 @@ static bool passes(uint32_t payload)
 static void come_back_with_mtu(uint16_t mtu)
 {
     wires_device(1)->mtu = mtu;
-    assert_true(wanted_reset(benches[1].dev));
-    for (unsigned i = 0; i < 100 && benches[1].dev->state != NETDEV_UP; i++) {
+    assert_true(wanted_reset(fixtures[1].dev));
+    for (unsigned i = 0; i < 100 && fixtures[1].dev->state != NETDEV_UP; i++) {
         machine_clock_advance(CLOCK_NS_PER_MS);
         loop_round(&wires.loop);
     }
-    assert_int_equal(benches[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
 }
 
 TEST(a_lane_goes_by_the_mtu_with_which_the_port_it_leads_to_has_come_back)
 {
-    bench_renew(state);
+    fixture_renew(state);
     wires_add(SIM_FEATURES_USUAL | SIM_F(MTU));
     wires_start();
     assert_true(passes(1500));

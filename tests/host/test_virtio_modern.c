@@ -7,7 +7,7 @@
 #include <machine/memory.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/virtio_fixture.h"
 #include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
@@ -42,7 +42,7 @@ static void remove_window(void)
 
 static void probe(enum settings_transport choice)
 {
-    assert_int_equal(pci_scan(devices, BENCHES_MAX), 1);
+    assert_int_equal(pci_scan(devices, FIXTURES_MAX), 1);
     one->dev = virtio_net_probe(&devices[0], 0, &(struct virtio_net_options){.transport = choice});
     if (one->dev->state == NETDEV_STARTING)
         (void)one->dev->ops->negotiate(one->dev, 0, NETDEV_FRAME_USUAL);
@@ -58,8 +58,8 @@ static const char *transport(void)
 static void assert_forwards_by(const char *name)
 {
     assert_string_equal(transport(), name);
-    assert_true(bench_start(one));
-    bench_forward(one, 600);
+    assert_true(fixture_start(one));
+    fixture_forward(one, 600);
 }
 
 static void assert_refused(const char *reason)
@@ -75,8 +75,8 @@ static void assert_refused(const char *reason)
 
 /* ---- which transport ---- */
 
-TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants,
-             .run_on = BENCH_MODERN);
+TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = fixture_variants,
+             .run_on = FIXTURE_MODERN);
 
 TEST(modern_is_preferred_and_the_word_forces_either)
 {
@@ -87,7 +87,7 @@ TEST(modern_is_preferred_and_the_word_forces_either)
         {TRANSPORT_AUTO, "modern"}, {TRANSPORT_LEGACY, "legacy"}, {TRANSPORT_MODERN, "modern"}};
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        bench_renew(state);
+        fixture_renew(state);
         add_transitional();
         probe(rows[i].choice);
         assert_forwards_by(rows[i].name);
@@ -97,13 +97,13 @@ TEST(modern_is_preferred_and_the_word_forces_either)
 
 TEST(a_transport_that_is_forced_and_missing_refuses_the_port)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     probe(TRANSPORT_LEGACY);
     assert_refused("no-transport");
     assert_int_equal(machine_log_count("error", "device=0x1041 modern=\"transport=legacy asked "
                                                 "for\" legacy=\"not a transitional device\""),
                      1);
-    bench_renew(state);
+    fixture_renew(state);
     one->net = sim_virtio_net_add(1, SIM_FEATURES_USUAL);
     probe(TRANSPORT_MODERN);
     assert_refused("no-transport");
@@ -150,7 +150,7 @@ TEST(a_capability_that_makes_no_sense_is_named_and_legacy_used)
             const struct defect *defect = &defects[i];
             char told[128];
 
-            bench_renew(state);
+            fixture_renew(state);
             add_transitional();
             set_capability(structure, defect->field, defect->width, defect->value);
             probe(TRANSPORT_AUTO);
@@ -168,8 +168,8 @@ TEST(a_capability_that_makes_no_sense_is_named_and_legacy_used)
 TEST(a_structure_that_is_missing_refuses_a_modern_device)
 {
     for (unsigned structure = SIM_COMMON; structure <= SIM_DEVICE; structure++) {
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         set_capability(structure, TYPE, 1, 0x77); /* of a type that nobody knows */
         probe(TRANSPORT_AUTO);
         assert_refused("no-transport");
@@ -193,8 +193,8 @@ TEST(structures_that_are_too_short_or_misaligned_are_not_used)
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct defect *defect = &rows[i].defect;
 
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         set_capability(rows[i].structure, defect->field, defect->width, defect->value);
         probe(TRANSPORT_AUTO);
         assert_refused("no-transport");
@@ -208,8 +208,8 @@ TEST(what_is_longer_than_is_known_is_used_all_the_same)
     for (unsigned structure = SIM_COMMON; structure <= SIM_DEVICE; structure++) {
         uint32_t offset;
 
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         offset = sim_pci_get(one->net->pci, one->net->modern.capabilities[structure] + OFFSET, 4);
         set_capability(structure, LEN, 1, 24);
         set_capability(structure, LENGTH, 4, 0x4000 - offset); /* to the BAR's end */
@@ -228,8 +228,8 @@ TEST(of_several_structures_of_a_kind_the_first_usable_one_counts)
         for (unsigned i = 0; i < sizeof(bars); i++) {
             uint32_t offset;
 
-            bench_renew(state);
-            bench_add(0, SIM_FEATURES_USUAL);
+            fixture_renew(state);
+            fixture_add(0, SIM_FEATURES_USUAL);
             offset =
                 sim_pci_get(one->net->pci, one->net->modern.capabilities[structure] + OFFSET, 4);
             sim_modern_add_capability(one->net, structure, SIM_MODERN_BAR, offset, 0x1000);
@@ -238,8 +238,8 @@ TEST(of_several_structures_of_a_kind_the_first_usable_one_counts)
             assert_forwards_by("modern");
             assert_int_equal(machine_log_count("warn", "virtio-capability"), 1);
         }
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         sim_modern_add_capability(one->net, structure, 7, 0, 0x1000); /* too late to be looked at */
         probe(TRANSPORT_AUTO);
         assert_forwards_by("modern");
@@ -250,7 +250,7 @@ TEST(of_several_structures_of_a_kind_the_first_usable_one_counts)
 TEST(a_list_that_leads_back_into_itself_ends_where_it_does)
 {
     for (unsigned structure = SIM_COMMON; structure <= SIM_WINDOW; structure++) {
-        bench_renew(state);
+        fixture_renew(state);
         add_transitional();
         set_capability(structure, NEXT, 1, one->net->modern.capabilities[SIM_COMMON]);
         probe(TRANSPORT_AUTO);
@@ -302,7 +302,7 @@ TEST(a_bar_that_cannot_be_mapped_is_named)
         const uint64_t ram = io_physical(memory_alloc(4096, 0x4000));
         const uint64_t bases[] = {ram, 1ULL << 47, BASE};
 
-        bench_renew(state);
+        fixture_renew(state);
         one->net = sim_virtio_net_add(1, SIM_FEATURES_USUAL);
         sim_virtio_net_modernise(one->net, bases[way], true);
         remove_window();
@@ -347,8 +347,8 @@ TEST(the_doorbell_is_at_the_offset_that_the_queue_states)
     };
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         one->net->modern.multiplier = rows[i].multiplier;
         set_capability(SIM_NOTIFY, MULTIPLIER, 4, rows[i].multiplier);
         memcpy(one->net->modern.notify_off, rows[i].off, sizeof(rows[i].off));
@@ -366,13 +366,13 @@ TEST(the_doorbell_says_what_the_device_wants_to_hear)
     static const uint16_t data[SIM_QUEUES] = {0xffff, 0, 0x1234};
 
     for (unsigned taken = 0; taken < 2; taken++) {
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL | (taken ? SIM_F(NOTIF_CONFIG_DATA) : 0));
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL | (taken ? SIM_F(NOTIF_CONFIG_DATA) : 0));
         memcpy(one->net->modern.notify_data, data, sizeof(data));
-        bench_probe_all(1);
+        fixture_probe_all(1);
         assert_forwards_by("modern");
         assert_true(wanted_promisc(one->dev, true));
-        assert_int_equal(bench_took(0, SIM_F_NOTIF_CONFIG_DATA), taken);
+        assert_int_equal(fixture_took(0, SIM_F_NOTIF_CONFIG_DATA), taken);
         for (unsigned queue = 0; queue < SIM_QUEUES; queue++)
             assert_true(one->net->queues[queue].doorbells > 0);
     }
@@ -386,19 +386,19 @@ TEST(a_doorbell_beyond_its_structure_refuses_the_port)
     } rows[] = {{4, 0x400}, {1, 4095}, {0xffffffff, 0xffff}, {0x80000000, 2}};
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         set_capability(SIM_NOTIFY, MULTIPLIER, 4, rows[i].multiplier);
         one->net->modern.notify_off[SIM_TX] = rows[i].off;
-        bench_probe_all(1);
-        assert_false(bench_start(one));
+        fixture_probe_all(1);
+        assert_false(fixture_start(one));
         assert_refused("doorbell queue=1");
     }
 }
 
 TEST(doorbells_at_ports_are_rung_where_there_are_no_others)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     sim_pci_add_bar(one->net->pci, SIM_MODERN_PORTS, 1, 16, PORTS);
     sim_modern_add_capability(one->net, SIM_NOTIFY, SIM_MODERN_PORTS, 0, 16);
     set_capability(SIM_NOTIFY, TYPE, 1, 0x77);
@@ -411,9 +411,9 @@ TEST(doorbells_at_ports_are_rung_where_there_are_no_others)
 
 TEST(without_version_1_the_modern_interface_is_refused)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->features &= ~SIM_F(VERSION_1);
-    bench_probe_all(1);
+    fixture_probe_all(1);
     assert_refused("no-version-1");
     assert_int_equal(machine_log_count("error", "remedy=\"transport=legacy\""), 1);
     assert_int_equal(one->net->driver_features, 0);
@@ -426,7 +426,7 @@ TEST(a_transitional_device_without_version_1_is_driven_by_legacy)
     one->net->features &= ~SIM_F(VERSION_1);
     probe(TRANSPORT_AUTO);
     assert_forwards_by("legacy");
-    bench_renew(state);
+    fixture_renew(state);
     add_transitional();
     one->net->features &= ~SIM_F(VERSION_1);
     probe(TRANSPORT_MODERN);
@@ -435,9 +435,9 @@ TEST(a_transitional_device_without_version_1_is_driven_by_legacy)
 
 TEST(features_that_the_device_takes_back_are_named)
 {
-    bench_add(0, SIM_F(MAC) | SIM_F(STATUS));
+    fixture_add(0, SIM_F(MAC) | SIM_F(STATUS));
     one->net->modern.features_refused = true;
-    bench_probe_all(1);
+    fixture_probe_all(1);
     assert_refused("features-refused");
     assert_int_equal(machine_log_count("error", "features=MAC,STATUS,VERSION_1 bits=0x100010020"),
                      1);
@@ -449,11 +449,11 @@ TEST(a_structure_without_queue_reset_does_without_it)
     static const uint32_t lengths[] = {56, 59, 60};
 
     for (unsigned i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL | SIM_F(RING_RESET));
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL | SIM_F(RING_RESET));
         set_capability(SIM_COMMON, LENGTH, 4, lengths[i]);
-        bench_probe_all(1);
-        assert_int_equal(bench_took(0, SIM_F_RING_RESET), lengths[i] == 60);
+        fixture_probe_all(1);
+        assert_int_equal(fixture_took(0, SIM_F_RING_RESET), lengths[i] == 60);
         assert_forwards_by("modern");
     }
 }
@@ -462,27 +462,27 @@ TEST(a_structure_without_queue_reset_does_without_it)
 
 TEST(configuration_that_changes_while_it_is_read_is_read_again)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->modern.generation_moves = 5;
-    bench_probe_all(1);
+    fixture_probe_all(1);
     assert_int_equal(one->net->modern.generation_moves, 0);
     assert_forwards_by("modern");
 }
 
 TEST(configuration_that_never_stands_still_refuses_the_port)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->modern.generation_moves = SIM_ALWAYS;
-    bench_probe_all(1);
+    fixture_probe_all(1);
     assert_refused("config-generation generation=17 tries=16");
 }
 
 TEST(configuration_beyond_its_structure_is_not_there)
 {
-    bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
+    fixture_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
     set_capability(SIM_DEVICE, LENGTH, 4, 11); /* half of mtu */
-    bench_probe_all(1);
-    assert_int_equal(bench_took(0, SIM_F_MTU), 0);
+    fixture_probe_all(1);
+    assert_int_equal(fixture_took(0, SIM_F_MTU), 0);
     assert_int_equal(machine_log_count("warn", "reason=mtu mtu=65535 "), 1);
     assert_forwards_by("modern");
 }
@@ -503,7 +503,7 @@ TEST(speed_and_duplex_are_told_as_the_device_states_them)
         {0, 0, 1, "speed=unknown duplex=full features="},
     };
 
-    bench_start_one(SIM_FEATURES_USUAL | SIM_F(SPEED_DUPLEX));
+    fixture_start_one(SIM_FEATURES_USUAL | SIM_F(SPEED_DUPLEX));
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         machine_log_forget();
         one->net->speed = rows[i].speed; /* changed while it runs: the next question shows it */
@@ -526,11 +526,11 @@ TEST(speed_and_duplex_are_told_as_the_device_states_them)
 
 TEST(a_queue_is_made_smaller_when_memory_is_short)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 32768;
-    bench_options.rx_ring = 32768;
+    fixture_options.rx_ring = 32768;
     machine_memory_limit(MEMORY_FOR_HALF);
-    bench_probe_all(1);
+    fixture_probe_all(1);
     assert_int_equal(
         machine_log_count("warn", "port=0 reason=memory queue=0 size=16384 stated=32768"), 1);
     assert_int_equal(one->dev->rx_size, 16384);
@@ -548,12 +548,12 @@ TEST(a_device_that_keeps_its_size_gets_a_ring_of_that)
     for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         char told[96];
 
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_TX].size = 1024;
         one->net->modern.size_kept = true;
-        bench_options.tx_ring = words[i];
-        bench_probe_all(1);
+        fixture_options.tx_ring = words[i];
+        fixture_probe_all(1);
         snprintf(told, sizeof(told),
                  "port=0 reason=ring-size word=tx_ring=%u accepted=1024 detail=",
                  words[i] != 0 ? words[i] : 256);
@@ -564,7 +564,7 @@ TEST(a_device_that_keeps_its_size_gets_a_ring_of_that)
         assert_true(wanted_reset(one->dev));
         one->dev->ops->service(one->dev, clock_ns());
         assert_int_equal(one->net->queues[SIM_TX].size, 1024);
-        bench_forward(one, 2000);
+        fixture_forward(one, 2000);
     }
 }
 
@@ -575,11 +575,11 @@ TEST(a_device_that_answers_with_a_third_size_is_refused)
     for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
         char told[64];
 
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_RX].size = 1024;
         one->net->modern.size_lie = lies[i];
-        bench_probe_all(1);
+        fixture_probe_all(1);
         snprintf(told, sizeof(told), "queue-size-kept queue=0 size=256 kept=%u", lies[i]);
         assert_refused(told);
     }
@@ -587,28 +587,28 @@ TEST(a_device_that_answers_with_a_third_size_is_refused)
 
 TEST(a_device_that_changes_its_mind_about_a_size_is_refused)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 1024;
-    bench_probe_all(1);
+    fixture_probe_all(1);
     assert_int_equal(one->dev->rx_size, 256);
     one->net->queues[SIM_RX].size = 1024; /* as if nothing had been written */
     one->net->modern.size_kept = true;
-    assert_false(bench_start(one));
+    assert_false(fixture_start(one));
     assert_refused("queue-size-kept queue=0 size=256");
 }
 
 TEST(a_size_that_is_stated_as_wanted_is_not_written)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     assert_int_equal(one->net->modern.size_writes, 0);
 }
 
 TEST(the_control_queue_keeps_the_size_that_is_stated)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_CONTROL].size = 1024;
-    bench_options.rx_ring = bench_options.tx_ring = 64;
-    bench_probe_all(1);
+    fixture_options.rx_ring = fixture_options.tx_ring = 64;
+    fixture_probe_all(1);
     assert_forwards_by("modern");
     assert_int_equal(one->net->queues[SIM_CONTROL].size, 1024);
     assert_true(wanted_promisc(one->dev, true));
@@ -616,31 +616,31 @@ TEST(the_control_queue_keeps_the_size_that_is_stated)
 
 TEST(a_queue_that_stays_larger_than_wanted_refuses_the_port)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 32768;
     one->net->modern.size_kept = true;
-    bench_options.rx_ring = 32768;
+    fixture_options.rx_ring = 32768;
     machine_memory_limit(MEMORY_FOR_HALF);
-    bench_probe_all(1);
+    fixture_probe_all(1);
     machine_memory_limit(200 << 20);
-    assert_false(bench_start(one));
+    assert_false(fixture_start(one));
     assert_refused("queue-size-kept queue=0");
 }
 
 TEST(a_queue_that_does_not_become_enabled_refuses_the_port)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->modern.enable_refused = true;
-    bench_probe_all(1);
-    assert_false(bench_start(one));
+    fixture_probe_all(1);
+    assert_false(fixture_start(one));
     assert_refused("queue-not-enabled queue=0");
 }
 
 TEST(a_device_that_is_gone_is_given_up)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->gone = true;
     machine_clock_step(CLOCK_NS_PER_US);
-    bench_probe_all(1);
+    fixture_probe_all(1);
     assert_refused("reset-timeout status=0xff");
 }

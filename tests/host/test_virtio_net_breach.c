@@ -4,7 +4,7 @@
 #include <machine/clock.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/virtio_fixture.h"
 #include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
@@ -31,7 +31,7 @@ static const struct breach_row ring_breaches[] = {
 
 static unsigned ring_breach_count(void)
 {
-    return bench_is_packed() ? RING_BREACHES_ANY : RING_BREACHES_SPLIT;
+    return fixture_is_packed() ? RING_BREACHES_ANY : RING_BREACHES_SPLIT;
 }
 
 static const struct breach_row length_breaches[] = {
@@ -45,20 +45,20 @@ static const struct breach_row length_breaches[] = {
 /* Two running ports, the first of which has done `n` frames; not all of its buffers are posted. */
 static void start_two(void **state, uint64_t features, unsigned n)
 {
-    bench_renew(state);
-    bench_add(0, features);
-    bench_add(1, features);
+    fixture_renew(state);
+    fixture_add(0, features);
+    fixture_add(1, features);
     /* Room for one burst, so that the driver has to look at what is used before the next. */
-    benches[0].net->queues[SIM_TX].size = features & SIM_F(ANY_LAYOUT) ? BURST : 2 * BURST;
+    fixtures[0].net->queues[SIM_TX].size = features & SIM_F(ANY_LAYOUT) ? BURST : 2 * BURST;
     /* Room for one command, so that the next one has the same id. */
-    benches[0].net->queues[SIM_CONTROL].size = 4;
+    fixtures[0].net->queues[SIM_CONTROL].size = 4;
     /* Where any length is ordinary, those that cannot be must be found out all the same. */
     if (features & SIM_F(ANY_LAYOUT))
-        benches[0].payload_max = UINT32_MAX - ETHERNET_HEADER_SIZE;
-    bench_probe_all(2);
-    assert_true(bench_start_with(&benches[0], 100));
-    assert_true(bench_start(&benches[1]));
-    bench_forward(&benches[0], n);
+        fixtures[0].payload_max = UINT32_MAX - ETHERNET_HEADER_SIZE;
+    fixture_probe_all(2);
+    assert_true(fixture_start_with(&fixtures[0], 100));
+    assert_true(fixture_start(&fixtures[1]));
+    fixture_forward(&fixtures[0], n);
 }
 
 /* Every buffer is in the pool or with the device; none is lost, none is there twice. */
@@ -84,7 +84,7 @@ static void assert_reset(const struct breach_row *row, unsigned queue)
     struct batch batch;
     char told[96];
 
-    bench_notice(one);
+    fixture_notice(one);
     snprintf(told, sizeof(told), "port=0 pci=00:01.0 reason=%s queue=%u ", row->reason, queue);
     if (machine_log_count("error", told) != 1) {
         print_error("%s on queue %u:\n", sim_fault_names[row->fault], queue);
@@ -95,10 +95,10 @@ static void assert_reset(const struct breach_row *row, unsigned queue)
     assert_int_equal(net->breaches[row->error], 1);
     assert_string_equal(one->dev->reason, "resetting");
     assert_int_equal(one->net->status, 0); /* so that it writes no more */
-    assert_int_equal(bench_receive(one, &batch), 0);
+    assert_int_equal(fixture_receive(one, &batch), 0);
     assert_int_equal(netdev_room(one->dev, 0, BURST), 0); /* who sends there waits */
-    assert_int_equal(benches[1].dev->state, NETDEV_UP);
-    bench_forward(&benches[1], 200);
+    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
+    fixture_forward(&fixtures[1], 200);
 
     const uint64_t before = machine_clock_now();
     one->net->answer = SIM_ANSWER_OK;
@@ -109,11 +109,11 @@ static void assert_reset(const struct breach_row *row, unsigned queue)
     assert_int_equal(machine_log_count("reset", told), 1);
     assert_no_leak();
     one->net->transmit_at_once = true;
-    bench_forward(one, 300);
+    fixture_forward(one, 300);
     assert_no_leak();
 }
 
-TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
 TEST(a_breach_on_the_rx_ring_resets_that_port_by_name)
 {
@@ -129,11 +129,11 @@ TEST(a_breach_on_the_rx_ring_resets_that_port_by_name)
 
         start_two(state, features[i % 2], 64);
         if (row->fault != SIM_USED_IDX_BACK) /* which nothing may come in front of */
-            bench_deliver(one, 3);
+            fixture_deliver(one, 3);
         one->net->queues[SIM_RX].fault = row->fault;
-        bench_deliver(one, 1);
+        fixture_deliver(one, 1);
         /* The frames before it were sound; an index that is wrong spoils them all. */
-        assert_int_equal(bench_receive(one, &batch), row->error == VIRTQUEUE_USED_IDX ? 0 : 3);
+        assert_int_equal(fixture_receive(one, &batch), row->error == VIRTQUEUE_USED_IDX ? 0 : 3);
         for (uint32_t taken = 0; taken < batch.count; taken++)
             pool_put(&one->pool, batch.buffers[taken]);
         assert_reset(row, SIM_RX);
@@ -148,10 +148,10 @@ TEST(a_breach_on_the_tx_ring_resets_that_port_by_name)
 
         start_two(state, SIM_FEATURES_USUAL, 64);
         one->net->transmit_at_once = false;
-        bench_deliver(one, 10);
-        assert_int_equal(bench_receive(one, &batch), 10);
+        fixture_deliver(one, 10);
+        assert_int_equal(fixture_receive(one, &batch), 10);
         assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
-        assert_int_equal(bench_transmit(one, &batch), 10);
+        assert_int_equal(fixture_transmit(one, &batch), 10);
         if (ring_breaches[i].fault != SIM_USED_IDX_BACK) /* which nothing may come in front of */
             sim_virtio_net_transmit(one->net, 3);
         one->net->queues[SIM_TX].fault = ring_breaches[i].fault;
@@ -169,17 +169,17 @@ TEST(a_breach_on_the_tx_ring_resets_that_port_by_name)
 
 /* All that was out counts as sent, since nothing else can be known; then comes what was never
  * given. */
-TEST_ON(a_descriptor_that_is_used_and_was_never_given_resets_the_port, BENCH_PACKED)
+TEST_ON(a_descriptor_that_is_used_and_was_never_given_resets_the_port, FIXTURE_PACKED)
 {
     static const struct breach_row row = {SIM_USED_FLAGS_AHEAD, VIRTQUEUE_USED_IDX, "used-idx"};
     struct batch batch;
 
     start_two(state, SIM_FEATURES_USUAL, 64);
     one->net->transmit_at_once = false;
-    bench_deliver(one, 10);
-    assert_int_equal(bench_receive(one, &batch), 10);
+    fixture_deliver(one, 10);
+    assert_int_equal(fixture_receive(one, &batch), 10);
     assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
-    assert_int_equal(bench_transmit(one, &batch), 10);
+    assert_int_equal(fixture_transmit(one, &batch), 10);
     const uint32_t before = one->pool.count;
     one->net->queues[SIM_TX].fault = row.fault;
     sim_virtio_net_transmit(one->net, 1);
@@ -189,7 +189,7 @@ TEST_ON(a_descriptor_that_is_used_and_was_never_given_resets_the_port, BENCH_PAC
 }
 
 /* A used descriptor that has the other round's flags, or only one of both right, is none. */
-TEST_ON(flags_of_another_round_say_nothing, BENCH_PACKED)
+TEST_ON(flags_of_another_round_say_nothing, FIXTURE_PACKED)
 {
     static const enum sim_fault faults[] = {SIM_USED_FLAGS_WRAP, SIM_USED_FLAGS_HALF};
 
@@ -197,13 +197,13 @@ TEST_ON(flags_of_another_round_say_nothing, BENCH_PACKED)
         struct batch batch;
 
         start_two(state, SIM_FEATURES_USUAL, 64);
-        bench_deliver(one, 3);
+        fixture_deliver(one, 3);
         one->net->queues[SIM_RX].fault = faults[i];
-        bench_deliver(one, 2);
-        assert_int_equal(bench_receive(one, &batch), 3); /* those behind it wait with it */
+        fixture_deliver(one, 2);
+        assert_int_equal(fixture_receive(one, &batch), 3); /* those behind it wait with it */
         for (uint32_t taken = 0; taken < batch.count; taken++)
             pool_put(&one->pool, batch.buffers[taken]);
-        assert_int_equal(bench_receive(one, &batch), 0);
+        assert_int_equal(fixture_receive(one, &batch), 0);
         assert_int_equal(one->dev->state, NETDEV_UP);
         assert_int_equal(machine_log_count("error", ""), 0);
         assert_no_leak();
@@ -214,13 +214,13 @@ TEST_ON(flags_of_another_round_say_nothing, BENCH_PACKED)
         one->dev->ops->service(one->dev, clock_ns());
         assert_int_equal(machine_log_count("error", "reason=status status=0x4f"), 1);
         one->dev->ops->service(one->dev, clock_ns());
-        bench_forward(one, 300);
+        fixture_forward(one, 300);
         assert_no_leak();
     }
 }
 
 /* The ids of its further descriptors are in the ring, too, but they are nobody's. */
-TEST_ON(an_answer_for_the_second_part_of_a_command_resets_the_port, BENCH_PACKED)
+TEST_ON(an_answer_for_the_second_part_of_a_command_resets_the_port, FIXTURE_PACKED)
 {
     static const struct breach_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
                                           "used-id-not-outstanding"};
@@ -231,7 +231,7 @@ TEST_ON(an_answer_for_the_second_part_of_a_command_resets_the_port, BENCH_PACKED
     assert_reset(&row, SIM_CONTROL);
 }
 
-TEST_ON(an_id_of_a_second_descriptor_resets_the_port, BENCH_LEGACY)
+TEST_ON(an_id_of_a_second_descriptor_resets_the_port, FIXTURE_LEGACY)
 {
     static const struct breach_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
                                           "used-id-not-outstanding"};
@@ -239,8 +239,8 @@ TEST_ON(an_id_of_a_second_descriptor_resets_the_port, BENCH_LEGACY)
 
     start_two(state, 0, 5);
     one->net->queues[SIM_RX].fault = row.fault;
-    bench_deliver(one, 1);
-    assert_int_equal(bench_receive(one, &batch), 0);
+    fixture_deliver(one, 1);
+    assert_int_equal(fixture_receive(one, &batch), 0);
     assert_reset(&row, SIM_RX);
 }
 
@@ -248,12 +248,12 @@ TEST(descriptors_overwritten_by_the_device_are_not_read_back)
 {
     struct batch batch;
 
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->scribbles = true;
-    bench_probe_all(1);
-    assert_true(bench_start(one));
-    bench_deliver(one, BURST); /* the device complains of flags that it had put there itself */
-    assert_int_equal(bench_receive(one, &batch), BURST);
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
+    fixture_deliver(one, BURST); /* the device complains of flags that it had put there itself */
+    assert_int_equal(fixture_receive(one, &batch), BURST);
 }
 
 TEST(frames_in_the_tx_ring_are_lost_with_it_and_counted)
@@ -262,22 +262,22 @@ TEST(frames_in_the_tx_ring_are_lost_with_it_and_counted)
 
     start_two(state, SIM_FEATURES_USUAL, 5);
     one->net->transmit_at_once = false;
-    bench_deliver(one, 20);
-    assert_int_equal(bench_receive(one, &batch), 20);
-    bench_deliver(one, 6);
-    assert_int_equal(bench_receive(one, &more), 6);
+    fixture_deliver(one, 20);
+    assert_int_equal(fixture_receive(one, &batch), 20);
+    fixture_deliver(one, 6);
+    assert_int_equal(fixture_receive(one, &more), 6);
     netdev_room(one->dev, 0, 20);
-    assert_int_equal(bench_transmit(one, &batch), 20);
+    assert_int_equal(fixture_transmit(one, &batch), 20);
     one->net->queues[SIM_RX].fault = SIM_LENGTH_MAX;
-    bench_deliver(one, 1);
-    assert_int_equal(bench_receive(one, &batch), 0);
+    fixture_deliver(one, 1);
+    assert_int_equal(fixture_receive(one, &batch), 0);
 
     /* A burst that was under way goes into the tx ring: that is not the one with the breach. */
     assert_int_equal(one->dev->ops->tx(one->dev, 0, &more), 6);
-    assert_int_equal(bench_stats_of(one).tx_packets, 31);
-    bench_notice(one);
+    assert_int_equal(fixture_stats_of(one).tx_packets, 31);
+    fixture_notice(one);
     assert_string_equal(one->dev->reason, "resetting");
-    assert_int_equal(bench_stats_of(one).tx_dropped, 26); /* what was in the tx ring */
+    assert_int_equal(fixture_stats_of(one).tx_dropped, 26); /* what was in the tx ring */
     assert_no_leak();
     assert_true(wanted_promisc(one->dev, true)); /* once it is back */
     assert_true(one->net->promisc);

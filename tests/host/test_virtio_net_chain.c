@@ -7,7 +7,7 @@
 
 #include <machine/clock.h>
 
-#include "tests/host/fixture/offload_bench.h"
+#include "tests/host/fixture/offload_fixture.h"
 #include "drivers/virtio/virtio_net_internal.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wanted.h"
@@ -28,8 +28,8 @@ static void put_together(uint64_t first, uint64_t second, uint64_t memory)
 static void chained_pair(void)
 {
     put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
-    assert_true(bench_took(0, SIM_F_MRG_RXBUF) && bench_took(1, SIM_F_INDIRECT_DESC));
-    assert_int_equal(benches[0].dev->frame_max, NETDEV_FRAME_USUAL);
+    assert_true(fixture_took(0, SIM_F_MRG_RXBUF) && fixture_took(1, SIM_F_INDIRECT_DESC));
+    assert_int_equal(fixtures[0].dev->frame_max, NETDEV_FRAME_USUAL);
 }
 
 /* All buffers of both lanes are in their pools or rings, once what was sent has come back. */
@@ -37,8 +37,8 @@ static void assert_no_buffer_lost(void)
 {
     for (unsigned i = 0; i < 2; i++) {
         struct netdev_description status;
-        (void)virtio_net_reclaim_all((struct virtio_net *)benches[1 - i].dev);
-        status = wanted_description(benches[i].dev);
+        (void)virtio_net_reclaim_all((struct virtio_net *)fixtures[1 - i].dev);
+        status = wanted_description(fixtures[i].dev);
         assert_int_equal(assembly.lanes[i].pool.count + status.rx_filled,
                          assembly.lanes[i].pool.capacity);
     }
@@ -47,9 +47,9 @@ static void assert_no_buffer_lost(void)
 /* Frame `n` of those that left port 1 is `frame` as it is now. */
 static void assert_sent(unsigned n, struct header header, uint32_t length)
 {
-    const struct sim_frame *sent = &benches[1].net->sent[n];
+    const struct sim_frame *sent = &fixtures[1].net->sent[n];
 
-    assert_true(n < benches[1].net->sent_count);
+    assert_true(n < fixtures[1].net->sent_count);
     assert_int_equal(sent->length, length);
     assert_memory_equal(sent->header, &header, sizeof(header));
     assert_memory_equal(sent->data, frame, length);
@@ -59,13 +59,13 @@ static void assert_passes(struct header header, uint32_t length)
 {
     pass(header, length);
     assert_sent(0, header, length);
-    assert_int_equal(benches[1].net->sent_count, 1);
-    sim_virtio_net_forget_sent(benches[1].net);
+    assert_int_equal(fixtures[1].net->sent_count, 1);
+    sim_virtio_net_forget_sent(fixtures[1].net);
 }
 
 static struct virtio_net *net_of(unsigned i)
 {
-    return (struct virtio_net *)benches[i].dev;
+    return (struct virtio_net *)fixtures[i].dev;
 }
 
 /* Both ports until they have nothing left to do. */
@@ -73,13 +73,13 @@ static void service(void)
 {
     for (unsigned i = 0; i < 100; i++)
         for (unsigned port = 0; port < 2; port++)
-            benches[port].dev->ops->service(benches[port].dev, clock_ns());
+            fixtures[port].dev->ops->service(fixtures[port].dev, clock_ns());
 }
 
 /* --- who has them --- */
 
-TEST_FIXTURE(.setup = offload_setup, .teardown = bench_teardown, .variants = bench_variants,
-             .run_on = BENCH_MODERN_ALL);
+TEST_FIXTURE(.setup = offload_setup, .teardown = fixture_teardown, .variants = fixture_variants,
+             .run_on = FIXTURE_MODERN_ALL);
 
 TEST(buffers_are_merged_only_where_memory_is_too_short_for_large_ones)
 {
@@ -87,27 +87,27 @@ TEST(buffers_are_merged_only_where_memory_is_too_short_for_large_ones)
     assert_int_equal(machine_log_count("warn", ""), 0);
     again(state);
     put_together(ALL | CHAINS, ALL | CHAINS, MORE);
-    assert_true(bench_took(0, SIM_F_MRG_RXBUF) && bench_took(0, SIM_F_GUEST_TSO4));
-    assert_int_equal(benches[0].dev->frame_max, NETDEV_FRAME_JUMBO);
+    assert_true(fixture_took(0, SIM_F_MRG_RXBUF) && fixture_took(0, SIM_F_GUEST_TSO4));
+    assert_int_equal(fixtures[0].dev->frame_max, NETDEV_FRAME_JUMBO);
     again(state);
     pair(ALL | CHAINS, ALL | CHAINS);
-    assert_false(bench_took(0, SIM_F_MRG_RXBUF));
-    assert_int_equal(benches[0].dev->frame_max, NETDEV_FRAME_SEGMENTS);
+    assert_false(fixture_took(0, SIM_F_MRG_RXBUF));
+    assert_int_equal(fixtures[0].dev->frame_max, NETDEV_FRAME_SEGMENTS);
 }
 
 TEST(the_command_line_may_ask_for_merging_or_forbid_it)
 {
     mergeable = MERGEABLE_ON;
     pair(ALL | CHAINS, ALL | CHAINS);
-    assert_true(bench_took(0, SIM_F_MRG_RXBUF) && bench_took(0, SIM_F_GUEST_TSO4));
+    assert_true(fixture_took(0, SIM_F_MRG_RXBUF) && fixture_took(0, SIM_F_GUEST_TSO4));
     again(state);
     mergeable = MERGEABLE_ON;
     pair(ALL, ALL); /* that cannot */
-    assert_int_equal(benches[0].dev->frame_max, NETDEV_FRAME_SEGMENTS);
+    assert_int_equal(fixtures[0].dev->frame_max, NETDEV_FRAME_SEGMENTS);
     again(state);
     mergeable = MERGEABLE_OFF;
     put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
-    assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_GUEST_TSO4));
+    assert_false(fixture_took(0, SIM_F_MRG_RXBUF) || fixture_took(0, SIM_F_GUEST_TSO4));
     assert_int_equal(machine_log_count("warn", "too little RAM for frames of 64 KiB"), 2);
 }
 
@@ -130,21 +130,21 @@ TEST(without_all_that_it_takes_no_buffers_are_merged)
         again(state);
         add(0, (ALL | CHAINS) & ~rows[i].first, true);
         add(1, (ALL | CHAINS) & ~rows[i].second, true);
-        benches[0].net->queues[SIM_RX].size = rows[i].rx;
-        benches[1].net->queues[SIM_TX].size = rows[i].tx;
+        fixtures[0].net->queues[SIM_RX].size = rows[i].rx;
+        fixtures[1].net->queues[SIM_TX].size = rows[i].tx;
         assemble(2, rows[i].memory);
-        assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_GUEST_TSO4));
+        assert_false(fixture_took(0, SIM_F_MRG_RXBUF) || fixture_took(0, SIM_F_GUEST_TSO4));
     }
     for (unsigned tx = 0; tx < 2; tx++) {
         again(state);
-        *(tx ? &bench_options.tx_ring : &bench_options.rx_ring) = 32;
+        *(tx ? &fixture_options.tx_ring : &fixture_options.rx_ring) = 32;
         put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
-        assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_GUEST_TSO4));
+        assert_false(fixture_took(0, SIM_F_MRG_RXBUF) || fixture_took(0, SIM_F_GUEST_TSO4));
     }
     again(state);
-    bench_options.offloads = false;
+    fixture_options.offloads = false;
     put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
-    assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_INDIRECT_DESC));
+    assert_false(fixture_took(0, SIM_F_MRG_RXBUF) || fixture_took(0, SIM_F_INDIRECT_DESC));
 }
 
 /* --- a frame's way --- */
@@ -160,9 +160,9 @@ TEST(a_frame_of_64_kib_crosses_byte_for_byte)
             assert_passes(tcp4(BIG, 1460), BIG);
             assert_passes(tcp6(BIG, 1440), BIG);
         }
-        assert_int_equal(bench_stats_of(&benches[0]).rx_packets, 60);
-        assert_int_equal(bench_stats_of(&benches[0]).rx_bytes, 60 * BIG);
-        assert_int_equal(bench_stats_of(&benches[1]).tx_bytes, 60 * BIG);
+        assert_int_equal(fixture_stats_of(&fixtures[0]).rx_packets, 60);
+        assert_int_equal(fixture_stats_of(&fixtures[0]).rx_bytes, 60 * BIG);
+        assert_int_equal(fixture_stats_of(&fixtures[1]).tx_bytes, 60 * BIG);
         assert_no_buffer_lost();
     }
 }
@@ -203,21 +203,21 @@ TEST(long_and_short_frames_keep_their_order_within_bursts)
         for (unsigned i = 0; i < n; i++) {
             const uint32_t length = length_in_burst(burst, i);
             const struct header header = tcp4(length, 1460);
-            memcpy(benches[0].net->header, &header, sizeof(header));
-            assert_true(sim_virtio_net_deliver(benches[0].net, frame, length));
+            memcpy(fixtures[0].net->header, &header, sizeof(header));
+            assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, length));
         }
-        for (unsigned rounds = 0; benches[1].net->sent_count < n && rounds < 2 * n; rounds++)
+        for (unsigned rounds = 0; fixtures[1].net->sent_count < n && rounds < 2 * n; rounds++)
             lane_run(assembly.port_lanes[0]);
         for (unsigned i = 0; i < n; i++) {
             const uint32_t length = length_in_burst(burst, i);
             const struct header header = tcp4(length, 1460);
             assert_sent(i, header, length);
         }
-        assert_int_equal(benches[1].net->sent_count, n);
-        sim_virtio_net_forget_sent(benches[1].net);
+        assert_int_equal(fixtures[1].net->sent_count, n);
+        sim_virtio_net_forget_sent(fixtures[1].net);
         packets += n;
     }
-    assert_int_equal(bench_stats_of(&benches[1]).tx_packets, packets);
+    assert_int_equal(fixture_stats_of(&fixtures[1]).tx_packets, packets);
     assert_no_buffer_lost();
 }
 
@@ -225,9 +225,9 @@ TEST(a_device_never_waits_for_buffers_that_it_cannot_get)
 {
     add(0, ALL | CHAINS, true);
     add(1, ALL | CHAINS, true);
-    benches[0].net->queues[SIM_RX].size = 64;
+    fixtures[0].net->queues[SIM_RX].size = 64;
     assemble(2, LITTLE);
-    assert_true(bench_took(0, SIM_F_MRG_RXBUF));
+    assert_true(fixture_took(0, SIM_F_MRG_RXBUF));
     for (unsigned i = 0; i < 200; i++) {
         const uint32_t length = i % 2 == 0 ? BIG : 60 + 1000 * (i % 60);
         while (lane_arm(assembly.port_lanes[0])) /* as long as there is something to do */
@@ -241,10 +241,10 @@ TEST(a_large_tx_ring_leaves_the_rx_ring_enough_for_a_frame)
 {
     add(0, ALL | CHAINS, true);
     add(1, ALL | CHAINS, true);
-    benches[0].net->queues[SIM_RX].size = 64;
-    benches[1].net->queues[SIM_TX].size = 1024;
+    fixtures[0].net->queues[SIM_RX].size = 64;
+    fixtures[1].net->queues[SIM_TX].size = 1024;
     assemble(2, 2 * pool_bytes(200, NETDEV_FRAME_USUAL));
-    assert_true(bench_took(0, SIM_F_MRG_RXBUF));
+    assert_true(fixture_took(0, SIM_F_MRG_RXBUF));
     for (unsigned i = 0; i < 20; i++) {
         assert_passes(tcp4(BIG, 1460), BIG);
         lane_run(assembly.port_lanes[0]);
@@ -257,18 +257,18 @@ TEST(a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short)
     const struct header header = tcp4(BIG, 1460);
 
     chained_pair();
-    benches[1].net->transmit_at_once = false;
-    memcpy(benches[0].net->header, &header, sizeof(header));
-    while (sim_virtio_net_deliver(benches[0].net, frame, BIG))
+    fixtures[1].net->transmit_at_once = false;
+    memcpy(fixtures[0].net->header, &header, sizeof(header));
+    while (sim_virtio_net_deliver(fixtures[0].net, frame, BIG))
         lane_run(assembly.port_lanes[0]);
     assert_false(lane_arm(assembly.port_lanes[0]));
-    const uint64_t before = benches[1].net->queues[SIM_TX].interrupts;
-    assert_int_equal(sim_virtio_net_transmit(benches[1].net, 1), 1);
-    assert_true(benches[1].net->queues[SIM_TX].interrupts > before);
+    const uint64_t before = fixtures[1].net->queues[SIM_TX].interrupts;
+    assert_int_equal(sim_virtio_net_transmit(fixtures[1].net, 1), 1);
+    assert_true(fixtures[1].net->queues[SIM_TX].interrupts > before);
     assert_true(lane_arm(assembly.port_lanes[0]));
     lane_disarm(assembly.port_lanes[0]);
     lane_run(assembly.port_lanes[0]);
-    assert_true(sim_virtio_net_deliver(benches[0].net, frame, BIG));
+    assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, BIG));
 }
 
 /* As many as a frame needs, and no more: the ring is low when it is full. */
@@ -276,7 +276,7 @@ TEST(a_sleeper_sleeps_where_buffers_are_few)
 {
     chained_pair();
     net_of(0)->setup.rx[0].buffers = netdev_chain_max(NETDEV_FRAME_USUAL);
-    assert_true(wanted_reset(benches[0].dev));
+    assert_true(wanted_reset(fixtures[0].dev));
     service();
     assert_passes(tcp4(BIG, 1460), BIG);
     lane_run(assembly.port_lanes[0]);
@@ -292,16 +292,16 @@ TEST(a_full_tx_ring_holds_frames_back_until_it_has_room)
     unsigned delivered = 0;
 
     chained_pair();
-    benches[1].net->transmit_at_once = false;
-    memcpy(benches[0].net->header, &header, sizeof(header));
+    fixtures[1].net->transmit_at_once = false;
+    memcpy(fixtures[0].net->header, &header, sizeof(header));
     for (unsigned i = 0; i < 200; i++) {
-        delivered += sim_virtio_net_deliver(benches[0].net, frame, BIG);
+        delivered += sim_virtio_net_deliver(fixtures[0].net, frame, BIG);
         lane_run(assembly.port_lanes[0]);
     }
     assert_in_range(delivered, 5, 199);
-    while (benches[1].net->sent_count < delivered) {
+    while (fixtures[1].net->sent_count < delivered) {
         lane_run(assembly.port_lanes[0]);
-        assert_true(sim_virtio_net_transmit(benches[1].net, 1) == 1);
+        assert_true(sim_virtio_net_transmit(fixtures[1].net, 1) == 1);
     }
     for (unsigned i = 0; i < delivered; i++)
         assert_sent(i, header, BIG);
@@ -311,31 +311,31 @@ TEST(a_full_tx_ring_holds_frames_back_until_it_has_room)
 TEST(a_link_that_is_down_swallows_chains_whole)
 {
     chained_pair();
-    benches[1].net->link_status = 0;
+    fixtures[1].net->link_status = 0;
     machine_clock_advance(CLOCK_NS_PER_S);
     service();
     for (unsigned i = 0; i < 100; i++)
         pass(tcp4(BIG, 1460), BIG);
-    assert_int_equal(bench_stats_of(&benches[1]).tx_link_down, 100);
-    assert_int_equal(benches[1].net->sent_count, 0);
+    assert_int_equal(fixture_stats_of(&fixtures[1]).tx_link_down, 100);
+    assert_int_equal(fixtures[1].net->sent_count, 0);
     assert_no_buffer_lost();
 }
 
 TEST(chains_in_the_ring_of_a_port_that_is_reset_come_back)
 {
     chained_pair();
-    benches[1].net->transmit_at_once = false;
+    fixtures[1].net->transmit_at_once = false;
     for (unsigned i = 0; i < 5; i++)
         pass(tcp4(BIG, 1460), BIG);
     struct netdev_description in, out;
-    in = wanted_description(benches[0].dev);
-    out = wanted_description(benches[1].dev);
+    in = wanted_description(fixtures[0].dev);
+    out = wanted_description(fixtures[1].dev);
     assert_int_equal(out.tx_filled, 5);
     assert_int_equal(out.tx_pool->count + in.rx_filled + out.tx_buffers, out.tx_pool->capacity);
-    assert_true(wanted_reset(benches[1].dev));
+    assert_true(wanted_reset(fixtures[1].dev));
     service();
-    assert_int_equal(bench_stats_of(&benches[1]).tx_dropped, 5);
-    benches[1].net->transmit_at_once = true;
+    assert_int_equal(fixture_stats_of(&fixtures[1]).tx_dropped, 5);
+    fixtures[1].net->transmit_at_once = true;
     assert_passes(tcp4(BIG, 1460), BIG);
     assert_no_buffer_lost();
 }
@@ -347,19 +347,19 @@ TEST(a_header_that_does_not_fit_a_chain_drops_all_of_it)
     chained_pair();
     header.csum_start = 35;
     pass(header, BIG);
-    assert_int_equal(bench_stats_of(&benches[1]).tx_bad_offload, 1);
+    assert_int_equal(fixture_stats_of(&fixtures[1]).tx_bad_offload, 1);
     /* Headers that go on in another buffer are nobody's. */
     make(BIG, 0x86dd, 54, 0);
     frame[54] = 6;
     frame[55] = 255;
     frame[54 + 2048 + 12] = 0x50;
     pass((struct header){NEEDS_CSUM, TCPV6, 54 + 2048 + 20, 100, 54 + 2048, 16}, BIG);
-    assert_int_equal(bench_stats_of(&benches[1]).tx_bad_offload, 2);
+    assert_int_equal(fixture_stats_of(&fixtures[1]).tx_bad_offload, 2);
     /* A checksum that the partner no longer finishes is not finished here, either. */
-    benches[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_CSUM;
+    fixtures[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_CSUM;
     pass((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 3000);
-    assert_int_equal(bench_stats_of(&benches[1]).tx_no_offload, 1);
-    assert_int_equal(benches[1].net->sent_count, 0);
+    assert_int_equal(fixture_stats_of(&fixtures[1]).tx_no_offload, 1);
+    assert_int_equal(fixtures[1].net->sent_count, 0);
     assert_no_buffer_lost();
 }
 
@@ -368,16 +368,16 @@ TEST(a_header_that_does_not_fit_a_chain_drops_all_of_it)
 TEST(a_partner_without_tables_after_a_reset_ends_the_merging)
 {
     chained_pair();
-    benches[1].net->features &= ~SIM_F(INDIRECT_DESC);
-    assert_true(wanted_reset(benches[1].dev));
-    benches[1].dev->ops->service(benches[1].dev, clock_ns());
-    assert_int_equal(benches[1].dev->state, NETDEV_UP);
+    fixtures[1].net->features &= ~SIM_F(INDIRECT_DESC);
+    assert_true(wanted_reset(fixtures[1].dev));
+    fixtures[1].dev->ops->service(fixtures[1].dev, clock_ns());
+    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
     pass(tcp4(BIG, 1460), BIG); /* what was under way */
-    assert_int_equal(bench_stats_of(&benches[1]).tx_no_offload, 1);
+    assert_int_equal(fixture_stats_of(&fixtures[1]).tx_no_offload, 1);
     assembly_refresh(&assembly);
     service();
     assert_int_equal(machine_log_count("reset", "port=0 pci=00:01.0 reason=offloads"), 1);
-    assert_false(bench_took(0, SIM_F_MRG_RXBUF) || bench_took(0, SIM_F_GUEST_TSO4));
+    assert_false(fixture_took(0, SIM_F_MRG_RXBUF) || fixture_took(0, SIM_F_GUEST_TSO4));
     assert_passes((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 1000);
     assert_no_buffer_lost();
 }
@@ -390,13 +390,13 @@ static void assert_breach(const char *reason, uint32_t value)
 
     snprintf(text, sizeof(text), "reason=%s queue=0 value=%u ", reason, value);
     lane_run(assembly.port_lanes[0]);
-    bench_notice(&benches[0]);
+    fixture_notice(&fixtures[0]);
     assert_int_equal(machine_log_count("error", text), 1);
     service();
     assert_int_equal(machine_log_count("reset", reason), 1);
-    assert_int_equal(benches[1].net->sent_count, 0);
-    benches[0].net->num_buffers_lie = 0;
-    benches[0].net->gap = 0;
+    assert_int_equal(fixtures[1].net->sent_count, 0);
+    fixtures[0].net->num_buffers_lie = 0;
+    fixtures[0].net->gap = 0;
     assert_passes(tcp4(BIG, 1460), BIG);
     assert_no_buffer_lost();
 }
@@ -415,9 +415,9 @@ TEST(num_buffers_that_lies_is_a_breach)
         again(state);
         chained_pair();
         const struct header header = tcp4(rows[i].length, 1460);
-        memcpy(benches[0].net->header, &header, sizeof(header));
-        benches[0].net->num_buffers_lie = rows[i].lie;
-        assert_true(sim_virtio_net_deliver(benches[0].net, frame, rows[i].length));
+        memcpy(fixtures[0].net->header, &header, sizeof(header));
+        fixtures[0].net->num_buffers_lie = rows[i].lie;
+        assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, rows[i].length));
         assert_breach("num-buffers", rows[i].value);
     }
 }
@@ -432,13 +432,13 @@ TEST(num_buffers_too_low_makes_other_frames_of_the_same_bytes)
     tcp4(length, 1460);
     memset(frame + NETDEV_FRAME_USUAL + FULL, 0, 12);
     frame[NETDEV_FRAME_USUAL + FULL + 10] = 1;
-    benches[0].net->num_buffers_lie = 0xffff;
+    fixtures[0].net->num_buffers_lie = 0xffff;
     pass((struct header){0}, length);
-    assert_int_equal(benches[1].net->sent_count, 2);
-    assert_int_equal(benches[1].net->sent[0].length, NETDEV_FRAME_USUAL + FULL);
-    assert_memory_equal(benches[1].net->sent[0].data, frame, NETDEV_FRAME_USUAL + FULL);
-    assert_int_equal(benches[1].net->sent[1].length, 488);
-    assert_memory_equal(benches[1].net->sent[1].data, frame + length - 488, 488);
+    assert_int_equal(fixtures[1].net->sent_count, 2);
+    assert_int_equal(fixtures[1].net->sent[0].length, NETDEV_FRAME_USUAL + FULL);
+    assert_memory_equal(fixtures[1].net->sent[0].data, frame, NETDEV_FRAME_USUAL + FULL);
+    assert_int_equal(fixtures[1].net->sent[1].length, 488);
+    assert_memory_equal(fixtures[1].net->sent[1].data, frame + length - 488, 488);
     assert_no_buffer_lost();
 }
 
@@ -447,9 +447,9 @@ TEST(a_buffer_that_is_not_full_ends_no_frame)
     const struct header header = tcp4(5000, 1460);
 
     chained_pair();
-    memcpy(benches[0].net->header, &header, sizeof(header));
-    benches[0].net->gap = 1;
-    assert_true(sim_virtio_net_deliver(benches[0].net, frame, 5000));
+    memcpy(fixtures[0].net->header, &header, sizeof(header));
+    fixtures[0].net->gap = 1;
+    assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 5000));
     assert_breach("used-length-short", FULL - 1);
 }
 
@@ -469,9 +469,9 @@ TEST(a_part_with_a_length_that_cannot_be_is_a_breach)
         again(state);
         chained_pair();
         const struct header header = tcp4(5000, 1460);
-        memcpy(benches[0].net->header, &header, sizeof(header));
-        benches[0].net->queues[SIM_RX].fault = rows[i].fault;
-        assert_true(sim_virtio_net_deliver(benches[0].net, frame, 5000));
+        memcpy(fixtures[0].net->header, &header, sizeof(header));
+        fixtures[0].net->queues[SIM_RX].fault = rows[i].fault;
+        assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 5000));
         assert_breach(rows[i].reason, rows[i].value);
     }
 }
@@ -481,11 +481,11 @@ TEST(a_last_part_without_a_byte_is_a_breach)
     const struct header header = tcp4(NETDEV_FRAME_USUAL, 1460);
 
     chained_pair();
-    memcpy(benches[0].net->header, &header, sizeof(header));
-    benches[0].net->num_buffers_lie = 1;
-    assert_true(sim_virtio_net_deliver(benches[0].net, frame, NETDEV_FRAME_USUAL));
-    benches[0].net->queues[SIM_RX].fault = SIM_LENGTH_ZERO;
-    assert_true(sim_virtio_net_deliver(benches[0].net, frame, 60));
+    memcpy(fixtures[0].net->header, &header, sizeof(header));
+    fixtures[0].net->num_buffers_lie = 1;
+    assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, NETDEV_FRAME_USUAL));
+    fixtures[0].net->queues[SIM_RX].fault = SIM_LENGTH_ZERO;
+    assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 60));
     assert_breach("used-length-short", 0);
 }
 
@@ -497,7 +497,7 @@ TEST(a_frame_longer_than_any_may_be_is_a_breach)
     tcp4(BIG, 1460);
     assert_true(most > NETDEV_FRAME_SEGMENTS && most <= sizeof(frame) + 600);
     static uint8_t longer[NETDEV_FRAME_USUAL + 40 * FULL];
-    assert_true(sim_virtio_net_deliver(benches[0].net, longer, sizeof(longer)));
+    assert_true(sim_virtio_net_deliver(fixtures[0].net, longer, sizeof(longer)));
     assert_breach("used-length-long", most + 12);
 }
 
@@ -506,19 +506,19 @@ TEST(frames_before_a_breach_in_the_same_burst_are_sent)
     const struct header header = tcp4(5000, 1460);
 
     chained_pair();
-    memcpy(benches[0].net->header, &header, sizeof(header));
+    memcpy(fixtures[0].net->header, &header, sizeof(header));
     for (unsigned i = 0; i < 4; i++) {
-        benches[0].net->num_buffers_lie = i == 3 ? 0xfffb : 0; /* none */
-        assert_true(sim_virtio_net_deliver(benches[0].net, frame, 5000));
+        fixtures[0].net->num_buffers_lie = i == 3 ? 0xfffb : 0; /* none */
+        assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 5000));
     }
     for (unsigned i = 0; i < 4; i++)
         lane_run(assembly.port_lanes[0]);
-    bench_notice(&benches[0]);
+    fixture_notice(&fixtures[0]);
     assert_int_equal(machine_log_count("error", "reason=num-buffers queue=0 value=65535 "), 1);
-    assert_int_equal(benches[1].net->sent_count, 3);
+    assert_int_equal(fixtures[1].net->sent_count, 3);
     for (unsigned i = 0; i < 3; i++)
         assert_sent(i, header, 5000);
-    sim_virtio_net_forget_sent(benches[1].net);
+    sim_virtio_net_forget_sent(fixtures[1].net);
     service();
     assert_no_buffer_lost();
 }
@@ -564,7 +564,7 @@ TEST(lies_at_random_lose_no_buffer_and_no_true_frame)
     struct sim_virtio_net *net;
 
     chained_pair();
-    net = benches[0].net;
+    net = fixtures[0].net;
     for (unsigned n = 0; n < 300; n++) {
         for (unsigned i = draw(4); i > 0; i--) {
             const uint32_t length = 60 + draw(draw(2) != 0 ? 5000 : BIG - 60);
@@ -577,12 +577,12 @@ TEST(lies_at_random_lose_no_buffer_and_no_true_frame)
         net->gap = 0;
         net->queues[SIM_RX].fault = SIM_SOUND;
         run_both();
-        sim_virtio_net_forget_sent(benches[1].net);
-        assert_int_equal(benches[0].dev->state, NETDEV_UP);
+        sim_virtio_net_forget_sent(fixtures[1].net);
+        assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
         const uint32_t length = 60 + draw(BIG - 60);
         assert_passes(tcp4(length, 1460), length);
         assert_no_buffer_lost();
     }
-    assert_in_range(bench_stats_of(&benches[0]).resets, 100, 300);
+    assert_in_range(fixture_stats_of(&fixtures[0]).resets, 100, 300);
     assert_true(net_of(0)->breaches[VIRTQUEUE_NUM_BUFFERS] > 20);
 }

@@ -5,11 +5,11 @@
 #include <machine/clock.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/virtio_fixture.h"
 #include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
-TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
 TEST(promiscuous_mode_goes_on_off_and_on_again)
 {
@@ -17,8 +17,8 @@ TEST(promiscuous_mode_goes_on_off_and_on_again)
                                         SIM_F(CTRL_VQ) | SIM_F(CTRL_RX)};
 
     for (unsigned i = 0; i < 3; i++) {
-        bench_renew(state);
-        bench_start_one(features[i]);
+        fixture_renew(state);
+        fixture_start_one(features[i]);
         for (unsigned on = 1; on < 6; on++) {
             assert_true(wanted_promisc(one->dev, on % 2 != 0));
             assert_int_equal(one->net->promisc, on % 2);
@@ -36,8 +36,8 @@ TEST(the_mac_is_set_by_command)
                                         SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT)};
 
     for (unsigned i = 0; i < 2; i++) {
-        bench_renew(state);
-        bench_start_one(features[i]);
+        fixture_renew(state);
+        fixture_start_one(features[i]);
         assert_true(wanted_mac(one->dev, mac));
         assert_memory_equal(one->net->filter_mac, mac.bytes, 6);
         assert_memory_equal(one->dev->mac.bytes, mac.bytes, 6);
@@ -45,11 +45,11 @@ TEST(the_mac_is_set_by_command)
     }
 }
 
-TEST_ON(without_the_command_the_mac_is_written_into_the_configuration, BENCH_LEGACY)
+TEST_ON(without_the_command_the_mac_is_written_into_the_configuration, FIXTURE_LEGACY)
 {
     static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
 
-    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
+    fixture_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
     assert_true(wanted_mac(one->dev, mac));
     assert_memory_equal(one->net->mac, mac.bytes, 6);
     assert_memory_equal(one->dev->mac.bytes, mac.bytes, 6);
@@ -57,11 +57,11 @@ TEST_ON(without_the_command_the_mac_is_written_into_the_configuration, BENCH_LEG
 }
 
 /* With VERSION_1 the configuration is read-only (§5.1.4). */
-TEST_ON(without_the_command_a_modern_device_keeps_its_mac, BENCH_MODERN_ALL)
+TEST_ON(without_the_command_a_modern_device_keeps_its_mac, FIXTURE_MODERN_ALL)
 {
     static const struct mac_address mac = {{0x02, 1, 2, 3, 4, 5}};
 
-    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
+    fixture_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
     assert_false(wanted_mac(one->dev, mac));
     assert_int_equal(machine_log_count("warn", "reason=control-not-offered command=mac"), 1);
     assert_memory_equal(one->dev->mac.bytes, one->net->mac, 6);
@@ -72,8 +72,8 @@ TEST(a_mode_that_was_not_offered_is_refused_with_a_warning)
     static const uint32_t missing[] = {SIM_F(CTRL_VQ), SIM_F(CTRL_RX)};
 
     for (unsigned i = 0; i < 2; i++) {
-        bench_renew(state);
-        bench_start_one(SIM_FEATURES_USUAL & ~missing[i]);
+        fixture_renew(state);
+        fixture_start_one(SIM_FEATURES_USUAL & ~missing[i]);
         assert_false(wanted_promisc(one->dev, true));
         assert_false(wanted_allmulti(one->dev, true));
         assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered "), 3);
@@ -86,7 +86,7 @@ TEST(a_refused_command_is_reported)
 {
     struct mac_address before;
 
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     before = one->dev->mac;
     one->net->answer = SIM_ANSWER_REFUSE;
     assert_false(wanted_promisc(one->dev, false));
@@ -102,7 +102,7 @@ TEST(a_refused_command_is_reported)
 
 TEST(a_late_answer_is_waited_for)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_LATE;
     one->net->answer_delay_ns = 900 * CLOCK_NS_PER_MS;
@@ -114,7 +114,7 @@ TEST(a_command_that_is_never_answered_costs_one_second_once)
 {
     uint64_t before;
 
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
     before = machine_clock_now();
@@ -127,7 +127,7 @@ TEST(a_command_that_is_never_answered_costs_one_second_once)
     assert_true(machine_clock_now() - before < 10 * CLOCK_NS_PER_MS);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-no-answer "), 252);
     assert_int_equal(one->dev->state, NETDEV_UP);
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
 }
 
 TEST(a_control_queue_that_is_too_small_is_not_used)
@@ -135,33 +135,33 @@ TEST(a_control_queue_that_is_too_small_is_not_used)
     static const uint16_t sizes[] = {0, 1, 2, 3, 65535};
 
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_CONTROL].size = sizes[i];
-        bench_probe_all(1);
-        assert_true(bench_start(one));
+        fixture_probe_all(1);
+        assert_true(fixture_start(one));
         assert_int_equal(machine_log_count("warn", "port=0 reason=control-queue-too-small "), 1);
         assert_int_equal(one->net->driver_features,
-                         bench_taken(SIM_FEATURES_USUAL & WANTED &
-                                     ~(SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) |
-                                       SIM_F(CTRL_MAC_ADDR) | SIM_F(GUEST_ANNOUNCE))));
-        bench_forward(one, 100);
+                         fixture_taken(SIM_FEATURES_USUAL & WANTED &
+                                       ~(SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_RX_EXTRA) |
+                                         SIM_F(CTRL_MAC_ADDR) | SIM_F(GUEST_ANNOUNCE))));
+        fixture_forward(one, 100);
     }
 }
 
 TEST(the_smallest_usable_control_queue_carries_every_command)
 {
-    bench_add(0, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT));
+    fixture_add(0, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT));
     one->net->queues[SIM_CONTROL].size = 4;
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     for (unsigned i = 0; i < 100; i++)
         assert_true(wanted_promisc(one->dev, i % 2 != 0));
 }
 
 TEST(no_answer_ever_interrupts)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     for (unsigned i = 0; i < 70000; i++) /* once round the 16-bit index */
         assert_true(wanted_allmulti(one->dev, i % 2 != 0));
     assert_int_equal(one->net->queues[SIM_CONTROL].interrupts, 0);
@@ -169,7 +169,7 @@ TEST(no_answer_ever_interrupts)
 
 TEST(switching_promiscuous_mode_off_empties_the_address_table)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     one->net->table_entries = 7; /* left by firmware */
     assert_true(wanted_promisc(one->dev, false));
     assert_int_equal(one->net->table_entries, 0);
@@ -186,7 +186,7 @@ static void serve(unsigned times)
 
 TEST(a_filter_that_is_wanted_reaches_the_device_without_waiting)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(wanted_promisc(one->dev, true));
     one->net->table_entries = 7;
     one->net->answer = SIM_ANSWER_LATE;
@@ -226,7 +226,7 @@ static bool port_has_wished(void)
 
 TEST(an_address_that_is_wanted_reaches_the_device_and_survives_a_reset)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     const uint64_t before = machine_clock_now();
     netdev_want_mac(one->dev, wished);
     assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
@@ -242,14 +242,14 @@ TEST(an_address_that_is_wanted_reaches_the_device_and_survives_a_reset)
 
 TEST(an_address_that_the_device_refuses_is_not_the_ports)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     one->net->answer = SIM_ANSWER_REFUSE;
     netdev_want_mac(one->dev, wished);
     serve(100);
     assert_int_equal(machine_log_count("warn", "reason=control-refused command=mac"), 1);
     assert_false(port_has_wished());
-    bench_renew(state);
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_renew(state);
+    fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(wanted_mac(one->dev, wished));
     one->net->answer = SIM_ANSWER_REFUSE;
     assert_true(wanted_reset(one->dev));
@@ -259,23 +259,23 @@ TEST(an_address_that_the_device_refuses_is_not_the_ports)
 
 TEST(a_filter_that_cannot_be_or_is_refused_is_warned_of)
 {
-    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_RX));
+    fixture_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_RX));
     netdev_want_filter(one->dev, false, false);
     serve(10);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered "), 1);
-    bench_renew(state);
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_renew(state);
+    fixture_start_one(SIM_FEATURES_USUAL);
     one->net->answer = SIM_ANSWER_REFUSE;
     netdev_want_filter(one->dev, false, false);
     serve(100);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-refused "), 3);
     assert_int_equal(one->dev->state, NETDEV_UP);
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
 }
 
 TEST(a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(wanted_reset(one->dev));
     netdev_want_filter(one->dev, false, true);
     serve(1000);
@@ -284,9 +284,9 @@ TEST(a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives)
     assert_true(one->net->allmulti);
 }
 
-TEST_ON(a_wanted_address_without_the_command_is_written_once_the_device_is_there, BENCH_LEGACY)
+TEST_ON(a_wanted_address_without_the_command_is_written_once_the_device_is_there, FIXTURE_LEGACY)
 {
-    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
+    fixture_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
     netdev_want_mac(one->dev, wished);
     serve(1);
     assert_true(is_wished(one->net->mac) && port_has_wished());
@@ -298,9 +298,9 @@ TEST_ON(a_wanted_address_without_the_command_is_written_once_the_device_is_there
     assert_true(is_wished(one->net->mac) && port_has_wished());
 }
 
-TEST_ON(a_wanted_address_without_the_command_cannot_be_a_modern_devices, BENCH_MODERN_ALL)
+TEST_ON(a_wanted_address_without_the_command_cannot_be_a_modern_devices, FIXTURE_MODERN_ALL)
 {
-    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
+    fixture_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
     assert_false(wanted_mac(one->dev, wished));
     assert_int_equal(machine_log_count("warn", "reason=control-not-offered command=mac"), 1);
     assert_false(is_wished(one->net->mac) || port_has_wished());
@@ -312,18 +312,18 @@ TEST(the_status_tells_where_the_buffers_are)
     char expected[64];
     struct batch batch;
 
-    bench_start_one(SIM_F(MAC) | SIM_F(STATUS) | SIM_F(ANY_LAYOUT));
+    fixture_start_one(SIM_F(MAC) | SIM_F(STATUS) | SIM_F(ANY_LAYOUT));
     status = wanted_description(one->dev);
-    assert_string_equal(status.transport, bench_is_modern() ? "modern" : "legacy");
+    assert_string_equal(status.transport, fixture_is_modern() ? "modern" : "legacy");
     assert_int_equal(status.rx_filled, one->dev->rx_size);
     assert_int_equal(status.tx_filled, 0);
     assert_ptr_equal(status.tx_pool, &one->pool);
     snprintf(expected, sizeof(expected), "MAC,STATUS,ANY_LAYOUT%s%s",
-             bench_is_modern() ? ",VERSION_1" : "", bench_is_packed() ? ",RING_PACKED" : "");
+             fixture_is_modern() ? ",VERSION_1" : "", fixture_is_packed() ? ",RING_PACKED" : "");
     assert_string_equal(status.features_text, expected);
-    bench_deliver(one, 5);
-    assert_int_equal(bench_receive(one, &batch), 5);
-    assert_int_equal(bench_transmit(one, &batch), 5);
+    fixture_deliver(one, 5);
+    assert_int_equal(fixture_receive(one, &batch), 5);
+    assert_int_equal(fixture_transmit(one, &batch), 5);
     status = wanted_description(one->dev);
     assert_int_equal(status.rx_filled, one->dev->rx_size - 5); /* refilled by the burst */
     assert_int_equal(status.tx_filled, 5);
@@ -333,10 +333,10 @@ TEST(the_status_tells_where_the_buffers_are)
 /* It would else receive what is sent to an address that nobody is told. */
 TEST(a_device_that_states_a_group_address_gets_a_usable_one)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->mac[0] |= 1;
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     for (unsigned i = 0; i < 20; i++)
         one->dev->ops->service(one->dev, clock_ns());
     const struct mac_address mac = one->dev->mac;

@@ -2,28 +2,28 @@
 #include <string.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/virtio_fixture.h"
 #include "tests/host/sim/machine.h"
 
-TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
 TEST(frames_come_in_and_go_out_byte_for_byte_in_order)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, 0, SIM_F(EVENT_IDX), SIM_F(ANY_LAYOUT)};
 
     for (unsigned way = 0; way < 4; way++) {
-        bench_renew(state);
-        bench_start_one(features[way]);
+        fixture_renew(state);
+        fixture_start_one(features[way]);
         for (uint32_t length = 14; length <= 1518; length++) {
             uint8_t frame[1518];
             struct batch batch;
 
-            bench_make_frame(frame, length, length);
+            fixture_make_frame(frame, length, length);
             assert_true(sim_virtio_net_deliver(one->net, frame, length));
-            assert_int_equal(bench_receive(one, &batch), 1);
+            assert_int_equal(fixture_receive(one, &batch), 1);
             assert_int_equal(batch.lengths[0], length);
             assert_memory_equal(batch_frame(&batch, 0), frame, length);
-            assert_int_equal(bench_transmit(one, &batch), 1);
+            assert_int_equal(fixture_transmit(one, &batch), 1);
             assert_int_equal(one->net->sent_count, 1);
             assert_int_equal(one->net->sent[0].length, length);
             assert_memory_equal(one->net->sent[0].data, frame, length);
@@ -36,14 +36,14 @@ TEST(a_frame_leaves_from_where_it_was_received)
 {
     struct batch batch;
 
-    bench_start_one(SIM_FEATURES_USUAL);
-    bench_deliver(one, BURST);
-    assert_int_equal(bench_receive(one, &batch), BURST);
+    fixture_start_one(SIM_FEATURES_USUAL);
+    fixture_deliver(one, BURST);
+    assert_int_equal(fixture_receive(one, &batch), BURST);
     netdev_room(one->dev, 0, BURST);
-    assert_int_equal(bench_transmit(one, &batch), BURST);
+    assert_int_equal(fixture_transmit(one, &batch), BURST);
     assert_int_equal(one->net->sent_count, BURST);
     for (unsigned i = 0; i < BURST; i++)
-        assert_ptr_equal(machine_dma(one->net->sent[i].physical, BENCH_FRAME),
+        assert_ptr_equal(machine_dma(one->net->sent[i].physical, FIXTURE_FRAME),
                          batch_frame(&batch, i));
 }
 
@@ -53,8 +53,8 @@ TEST(more_frames_than_asked_for_wait_in_the_ring)
     static const uint32_t given[] = {0, 5, BURST, 13, 0};
     struct batch batch;
 
-    bench_start_one(SIM_FEATURES_USUAL);
-    bench_deliver(one, 50);
+    fixture_start_one(SIM_FEATURES_USUAL);
+    fixture_deliver(one, 50);
     for (unsigned i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
         netdev_rx(one->dev, 0, &batch, asked[i]);
         assert_int_equal(batch.count, given[i]);
@@ -66,10 +66,10 @@ TEST(an_empty_poll_touches_no_port)
     struct batch batch;
     uint64_t accesses;
 
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     accesses = sim_bus_accesses();
     for (unsigned i = 0; i < 100; i++) {
-        assert_int_equal(bench_receive(one, &batch), 0);
+        assert_int_equal(fixture_receive(one, &batch), 0);
         assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
     }
     assert_int_equal(sim_bus_accesses(), accesses);
@@ -79,7 +79,7 @@ TEST(an_empty_poll_touches_no_port)
  * a time. */
 static void assert_doorbells(uint64_t features, bool suppressed)
 {
-    bench_start_one(features);
+    fixture_start_one(features);
     sim_virtio_net_suppress(one->net, SIM_RX, suppressed);
     sim_virtio_net_suppress(one->net, SIM_TX, suppressed);
     for (unsigned i = 0; i < 20; i++) {
@@ -87,7 +87,7 @@ static void assert_doorbells(uint64_t features, bool suppressed)
         const uint64_t rx = one->net->queues[SIM_RX].doorbells;
         const uint64_t tx = one->net->queues[SIM_TX].doorbells;
         const uint64_t accesses = sim_bus_accesses();
-        bench_forward(one, BURST);
+        fixture_forward(one, BURST);
         sim_virtio_net_transmit(one->net, BURST);
         assert_int_equal(one->net->queues[SIM_RX].doorbells - rx, expected_rx);
         assert_int_equal(one->net->queues[SIM_TX].doorbells - tx, expected_tx);
@@ -102,7 +102,7 @@ TEST(one_doorbell_a_burst_and_none_when_suppressed)
 
     for (unsigned i = 0; i < 4; i++) {
         for (unsigned suppressed = 0; suppressed < 2; suppressed++) {
-            bench_renew(state);
+            fixture_renew(state);
             assert_doorbells(features[i], suppressed != 0);
         }
     }
@@ -113,10 +113,10 @@ TEST(no_interrupt_is_ever_asked_for)
     static const uint64_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX)};
 
     for (unsigned i = 0; i < 2; i++) {
-        bench_renew(state);
-        bench_start_one(features[i]);
+        fixture_renew(state);
+        fixture_start_one(features[i]);
         for (unsigned n = 0; n < 70; n++) {
-            bench_forward(one, 1000);
+            fixture_forward(one, 1000);
             sim_virtio_net_forget_sent(one->net);
         }
         for (unsigned queue = SIM_RX; queue <= SIM_TX; queue++)
@@ -126,13 +126,13 @@ TEST(no_interrupt_is_ever_asked_for)
 
 TEST(the_header_of_a_sent_frame_is_zero_whatever_came_in)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     memset(one->net->header, 0xa5, sizeof(one->net->header));
-    bench_forward(one, 100); /* the device complains of a header that isn't zero */
+    fixture_forward(one, 100); /* the device complains of a header that isn't zero */
     for (unsigned i = 0; i < 10; i++) {
         memset(one->net->header, 0, sizeof(one->net->header));
         one->net->header[i] = 1;
-        bench_forward(one, 1);
+        fixture_forward(one, 1);
     }
     assert_int_equal(one->net->sent_count, 110);
 }
@@ -144,18 +144,18 @@ TEST(frames_completed_in_any_order_give_all_buffers_back)
         uint32_t buffers;
         unsigned sent = 0;
 
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_TX].size = BURST;
         one->net->queues[SIM_RX].order = one->net->queues[SIM_TX].order = order;
         one->net->transmit_at_once = false;
-        bench_probe_all(1);
-        assert_true(bench_start(one));
+        fixture_probe_all(1);
+        assert_true(fixture_start(one));
         buffers = one->pool.capacity;
         for (unsigned round = 0; round < 900; round++) {
-            bench_deliver(one, 4);
-            assert_int_equal(bench_receive(one, &batch), 4);
-            assert_int_equal(bench_transmit(one, &batch), 4);
+            fixture_deliver(one, 4);
+            assert_int_equal(fixture_receive(one, &batch), 4);
+            assert_int_equal(fixture_transmit(one, &batch), 4);
             sent += 4;
             /* Partly: now less, now more than there was added. */
             sim_virtio_net_transmit(one->net, round % 9);
@@ -174,14 +174,14 @@ TEST(tx_takes_what_fits_and_leaves_the_rest_to_the_caller)
     struct batch batch;
     unsigned total = 0;
 
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_TX].size = 64;
     one->net->transmit_at_once = false;
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     for (unsigned i = 0; i < 3; i++) {
-        bench_deliver(one, 30);
-        assert_int_equal(bench_receive(one, &batch), 30);
+        fixture_deliver(one, 30);
+        assert_int_equal(fixture_receive(one, &batch), 30);
         assert_int_equal(netdev_room(one->dev, 0, 30), i < 2 ? 30 : 4);
         total += netdev_tx(one->dev, 0, &batch);
     }
@@ -190,7 +190,7 @@ TEST(tx_takes_what_fits_and_leaves_the_rest_to_the_caller)
     assert_int_equal(netdev_tx(one->dev, 0, &batch), 0);
     assert_int_equal(sim_virtio_net_transmit(one->net, 10), 10);
     assert_int_equal(netdev_room(one->dev, 0, BURST), 10);
-    assert_int_equal(bench_stats_of(one).tx_packets, 64);
+    assert_int_equal(fixture_stats_of(one).tx_packets, 64);
 }
 
 TEST(buffers_are_taken_back_when_the_pool_runs_short)
@@ -198,29 +198,29 @@ TEST(buffers_are_taken_back_when_the_pool_runs_short)
     struct batch batch;
     uint32_t idle;
 
-    bench_start_one(SIM_FEATURES_USUAL);
-    bench_forward(one, BURST);
+    fixture_start_one(SIM_FEATURES_USUAL);
+    fixture_forward(one, BURST);
     idle = one->pool.count;
     assert_int_equal(one->dev->ops->room(one->dev, 0, BURST), BURST);
     assert_int_equal(one->pool.count, idle); /* there is plenty: the used ring is left alone */
     pool_take(&one->pool, idle);
     assert_int_equal(one->dev->ops->room(one->dev, 0, BURST), BURST);
     assert_int_equal(one->pool.count, BURST);
-    bench_deliver(one, 1);
-    assert_int_equal(bench_receive(one, &batch), 1);
+    fixture_deliver(one, 1);
+    assert_int_equal(fixture_receive(one, &batch), 1);
 }
 
 TEST(the_rx_ring_is_filled_again_once_the_pool_has_buffers)
 {
     struct batch batch, kept = {0};
-    uint8_t frame[BENCH_FRAME] = {0};
+    uint8_t frame[FIXTURE_FRAME] = {0};
     uint32_t received = 0;
     uint64_t doorbells;
 
     /* Without EVENT_IDX, where a publication of nothing would ring. */
-    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX));
+    fixture_start_one(SIM_FEATURES_USUAL & ~SIM_F(EVENT_IDX));
     while (sim_virtio_net_deliver(one->net, frame, sizeof(frame))) { /* the caller keeps them all */
-        assert_int_equal(bench_receive(one, &batch), 1);
+        assert_int_equal(fixture_receive(one, &batch), 1);
         received++;
         if (kept.count < BURST)
             kept.buffers[kept.count++] = batch.buffers[0];
@@ -228,14 +228,14 @@ TEST(the_rx_ring_is_filled_again_once_the_pool_has_buffers)
     assert_int_equal(one->pool.count, 0);
     assert_int_equal(received, one->pool.capacity);
     doorbells = one->net->queues[SIM_RX].doorbells;
-    assert_int_equal(bench_receive(one, &batch), 0);
+    assert_int_equal(fixture_receive(one, &batch), 0);
     assert_int_equal(one->net->queues[SIM_RX].doorbells, doorbells);
     while (kept.count > 0)
         pool_put(&one->pool, kept.buffers[--kept.count]);
-    assert_int_equal(bench_receive(one, &batch), 0);
+    assert_int_equal(fixture_receive(one, &batch), 0);
     assert_int_equal(sim_virtio_net_available(one->net, SIM_RX), BURST);
-    bench_deliver(one, BURST);
-    assert_int_equal(bench_receive(one, &batch), BURST);
+    fixture_deliver(one, BURST);
+    assert_int_equal(fixture_receive(one, &batch), BURST);
     assert_int_equal(one->dev->state, NETDEV_UP);
 }
 
@@ -244,22 +244,22 @@ TEST(the_smallest_and_the_largest_frame_pass_the_driver_as_odd)
     static uint8_t frame[20000];
     struct batch batch;
 
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(sim_virtio_net_deliver(one->net, frame, ETHERNET_HEADER_SIZE + ETHERNET_MTU));
-    assert_int_equal(bench_receive(one, &batch), 1);
+    assert_int_equal(fixture_receive(one, &batch), 1);
     assert_false(batch.needs_check);
     assert_true(sim_virtio_net_deliver(one->net, frame, 0)); /* a header alone: a runt */
-    assert_int_equal(bench_receive(one, &batch), 1);
+    assert_int_equal(fixture_receive(one, &batch), 1);
     assert_int_equal(batch.lengths[0], 0);
     assert_true(batch.needs_check);
     assert_true(sim_virtio_net_deliver(one->net, frame, ETHERNET_HEADER_SIZE - 1));
-    assert_int_equal(bench_receive(one, &batch), 1);
+    assert_int_equal(fixture_receive(one, &batch), 1);
     assert_true(batch.needs_check);
     assert_true(sim_virtio_net_deliver(one->net, frame, ETHERNET_HEADER_SIZE + ETHERNET_MTU + 1));
-    assert_int_equal(bench_receive(one, &batch), 1);
+    assert_int_equal(fixture_receive(one, &batch), 1);
     assert_true(batch.needs_check);
     assert_true(sim_virtio_net_deliver(one->net, frame, sizeof(frame))); /* cut by the device */
-    assert_int_equal(bench_receive(one, &batch), 1);
+    assert_int_equal(fixture_receive(one, &batch), 1);
     assert_int_equal(batch.lengths[0], one->dev->frame_max);
     assert_true(batch.needs_check);
     assert_int_equal(one->dev->state, NETDEV_UP);
@@ -267,11 +267,11 @@ TEST(the_smallest_and_the_largest_frame_pass_the_driver_as_odd)
 
 TEST(counters_count_frames_and_their_bytes)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
-    bench_forward(one, 1000);
-    assert_int_equal(bench_stats_of(one).rx_packets, 1000);
-    assert_int_equal(bench_stats_of(one).rx_bytes, 1000 * BENCH_FRAME);
-    assert_int_equal(bench_stats_of(one).tx_packets, 1000);
-    assert_int_equal(bench_stats_of(one).tx_bytes, 1000 * BENCH_FRAME);
-    assert_int_equal(bench_stats_of(one).tx_dropped, 0);
+    fixture_start_one(SIM_FEATURES_USUAL);
+    fixture_forward(one, 1000);
+    assert_int_equal(fixture_stats_of(one).rx_packets, 1000);
+    assert_int_equal(fixture_stats_of(one).rx_bytes, 1000 * FIXTURE_FRAME);
+    assert_int_equal(fixture_stats_of(one).tx_packets, 1000);
+    assert_int_equal(fixture_stats_of(one).tx_bytes, 1000 * FIXTURE_FRAME);
+    assert_int_equal(fixture_stats_of(one).tx_dropped, 0);
 }

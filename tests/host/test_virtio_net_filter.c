@@ -8,7 +8,7 @@
 
 #include "drivers/virtio/virtio_net_internal.h"
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/virtio_fixture.h"
 #include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
@@ -30,9 +30,9 @@ static void reset_by_a_breach(void)
     struct batch batch;
 
     one->net->queues[SIM_RX].fault = SIM_LENGTH_MAX;
-    bench_deliver(one, 1);
-    assert_int_equal(bench_receive(one, &batch), 0);
-    bench_notice(one);
+    fixture_deliver(one, 1);
+    assert_int_equal(fixture_receive(one, &batch), 0);
+    fixture_notice(one);
     assert_string_equal(one->dev->reason, "resetting");
     serve(CLOCK_NS_PER_S);
     assert_int_equal(one->dev->state, NETDEV_UP);
@@ -40,8 +40,8 @@ static void reset_by_a_breach(void)
 
 static void start_with_vlans(uint64_t features)
 {
-    bench_vlan = true;
-    bench_start_one(features);
+    fixture_vlan = true;
+    fixture_start_one(features);
 }
 
 static const struct virtio_net_control *control(void)
@@ -51,7 +51,7 @@ static const struct virtio_net_control *control(void)
 
 /* ---- addresses ---- */
 
-TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
 TEST(addresses_go_into_the_table_of_their_kind)
 {
@@ -59,8 +59,8 @@ TEST(addresses_go_into_the_table_of_their_kind)
                                         SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT)};
 
     for (unsigned i = 0; i < 2; i++) {
-        bench_renew(state);
-        bench_start_one(features[i]);
+        fixture_renew(state);
+        fixture_start_one(features[i]);
         assert_true(wanted_promisc(one->dev, false));
         assert_true(wanted_address(one->dev, group));
         assert_true(wanted_address(one->dev, station));
@@ -75,7 +75,7 @@ TEST(a_table_takes_as_many_as_it_says_and_refuses_one_more)
 {
     struct mac_address mac = station;
 
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     for (unsigned kind = 0; kind < 2; kind++, mac = group) {
         for (uint8_t i = 0; i < NETDEV_FILTER_MAX; i++) {
             mac.bytes[5] = i;
@@ -93,7 +93,7 @@ TEST(a_table_takes_as_many_as_it_says_and_refuses_one_more)
 
 TEST(an_address_that_the_device_refuses_is_tried_again_with_the_next_one)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     one->net->answer = SIM_ANSWER_REFUSE;
     assert_false(wanted_address(one->dev, station));
     one->net->answer = SIM_ANSWER_OK;
@@ -105,7 +105,7 @@ TEST(an_address_that_the_device_refuses_is_tried_again_with_the_next_one)
 
 TEST(without_the_feature_an_address_is_refused_with_a_warning)
 {
-    bench_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_RX));
+    fixture_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_RX));
     assert_false(wanted_address(one->dev, station));
     assert_int_equal(
         machine_log_count("warn", "port=0 reason=control-not-offered command=mac-table"), 1);
@@ -116,8 +116,8 @@ TEST(without_the_feature_an_address_is_refused_with_a_warning)
 /* Accepted and left empty, the filter would keep every tagged frame out. */
 TEST(the_vlan_filter_is_not_taken_where_no_vlan_is_asked_for)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
-    assert_false(bench_took(0, SIM_F_CTRL_VLAN));
+    fixture_start_one(SIM_FEATURES_USUAL);
+    assert_false(fixture_took(0, SIM_F_CTRL_VLAN));
     assert_false(wanted_vlan(one->dev, 5));
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered command=vlan"),
                      1);
@@ -126,8 +126,8 @@ TEST(the_vlan_filter_is_not_taken_where_no_vlan_is_asked_for)
 TEST(vlans_are_given_to_the_device_one_by_one)
 {
     start_with_vlans(SIM_FEATURES_USUAL);
-    assert_true(bench_took(0, SIM_F_CTRL_VLAN));
-    assert_true(wanted_settle(one->dev)); /* BENCH_VLAN */
+    assert_true(fixture_took(0, SIM_F_CTRL_VLAN));
+    assert_true(wanted_settle(one->dev)); /* FIXTURE_VLAN */
     assert_true(wanted_vlan(one->dev, NETDEV_VLAN_MAX));
     assert_int_equal(one->net->vlan_count, 2);
     assert_int_equal(one->net->vlans[0], 0);
@@ -160,7 +160,7 @@ TEST(tables_and_vlans_survive_a_reset)
     assert_int_equal(one->net->table_entries, 2);
     assert_int_equal(one->net->multicast_entries, 1);
     assert_int_equal(one->net->vlan_count, 6);
-    assert_int_equal(one->net->vlans[0], BENCH_VLAN);
+    assert_int_equal(one->net->vlans[0], FIXTURE_VLAN);
     for (uint16_t i = 0; i < 5; i++)
         assert_int_equal(one->net->vlans[i + 1], 10 + i);
 }
@@ -176,7 +176,7 @@ TEST(a_vlan_that_is_added_while_others_are_given_again_spoils_none)
     virtio_net_settings_restart((struct virtio_net *)one->dev);
     assert_true(wanted_vlan(one->dev, 13));
     assert_int_equal(one->net->vlan_count, 5);
-    assert_int_equal(one->net->vlans[0], BENCH_VLAN);
+    assert_int_equal(one->net->vlans[0], FIXTURE_VLAN);
     for (uint16_t i = 0; i < 4; i++)
         assert_int_equal(one->net->vlans[i + 1], 10 + i);
 }
@@ -188,8 +188,8 @@ TEST(offloads_in_use_are_set_by_a_command)
     struct virtio_net *net;
     enum virtio_net_control_result result;
 
-    bench_start_one(SIM_FEATURES_USUAL | SIM_F(CTRL_GUEST_OFFLOADS));
-    assert_true(bench_took(0, SIM_F_CTRL_GUEST_OFFLOADS));
+    fixture_start_one(SIM_FEATURES_USUAL | SIM_F(CTRL_GUEST_OFFLOADS));
+    assert_true(fixture_took(0, SIM_F_CTRL_GUEST_OFFLOADS));
     net = (struct virtio_net *)one->dev;
     result = virtio_net_control_set_offloads(&net->control, 0);
     while (result == CONTROL_PENDING)
@@ -202,9 +202,9 @@ TEST(offloads_in_use_are_set_by_a_command)
 
 #define WITH_RESET (SIM_FEATURES_USUAL | SIM_F(RING_RESET))
 
-TEST_ON(a_silent_control_queue_is_reset_alone_and_goes_on, BENCH_MODERN_ALL)
+TEST_ON(a_silent_control_queue_is_reset_alone_and_goes_on, FIXTURE_MODERN_ALL)
 {
-    bench_start_one(WITH_RESET);
+    fixture_start_one(WITH_RESET);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
     netdev_want_filter(one->dev, false, true);
@@ -212,7 +212,7 @@ TEST_ON(a_silent_control_queue_is_reset_alone_and_goes_on, BENCH_MODERN_ALL)
         one->dev->ops->service(one->dev, clock_ns());
     assert_int_equal(one->net->modern.queue_resets, 1);
     one->net->answer = SIM_ANSWER_OK;
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
     assert_true(wanted_settle(one->dev));
     assert_true(one->net->allmulti);
     assert_int_equal(one->net->resets, 1); /* the one at start-up */
@@ -220,11 +220,11 @@ TEST_ON(a_silent_control_queue_is_reset_alone_and_goes_on, BENCH_MODERN_ALL)
     assert_int_equal(machine_log_count("error", ""), 0);
 }
 
-TEST_ON(a_queue_that_is_silent_again_is_left_alone, BENCH_MODERN_ALL)
+TEST_ON(a_queue_that_is_silent_again_is_left_alone, FIXTURE_MODERN_ALL)
 {
     uint64_t before;
 
-    bench_start_one(WITH_RESET);
+    fixture_start_one(WITH_RESET);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
     before = machine_clock_now();
@@ -233,34 +233,34 @@ TEST_ON(a_queue_that_is_silent_again_is_left_alone, BENCH_MODERN_ALL)
     assert_in_range(machine_clock_now() - before, 2 * CLOCK_NS_PER_S,
                     2 * CLOCK_NS_PER_S + 100 * CLOCK_NS_PER_MS);
     assert_int_equal(one->net->modern.queue_resets, 1);
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
     one->net->answer = SIM_ANSWER_OK; /* the device's own reset mends it */
     reset_by_a_breach();
     assert_true(wanted_promisc(one->dev, false));
 }
 
-TEST_ON(a_queue_reset_that_never_ends_holds_up_nobody, BENCH_MODERN_ALL)
+TEST_ON(a_queue_reset_that_never_ends_holds_up_nobody, FIXTURE_MODERN_ALL)
 {
     uint64_t before;
 
-    bench_start_one(WITH_RESET);
+    fixture_start_one(WITH_RESET);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
     one->net->modern.queue_reset_stuck = true;
     assert_false(wanted_promisc(one->dev, true));
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
     serve(2 * CLOCK_NS_PER_S); /* gives it up meanwhile */
     before = machine_clock_now();
     assert_false(wanted_promisc(one->dev, true));
     assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
     assert_false(control()->resetting);
     assert_int_equal(one->dev->state, NETDEV_UP);
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
 }
 
-TEST_ON(a_queue_that_does_not_come_back_from_its_reset_stays_silent, BENCH_MODERN_ALL)
+TEST_ON(a_queue_that_does_not_come_back_from_its_reset_stays_silent, FIXTURE_MODERN_ALL)
 {
-    bench_start_one(WITH_RESET);
+    fixture_start_one(WITH_RESET);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
     one->net->modern.enable_refused = true;
@@ -269,5 +269,5 @@ TEST_ON(a_queue_that_does_not_come_back_from_its_reset_stays_silent, BENCH_MODER
     assert_false(wanted_promisc(one->dev, true));
     assert_int_equal(machine_log_count("warn", "reason=control-no-answer "), 4);
     assert_int_equal(one->dev->state, NETDEV_UP);
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
 }

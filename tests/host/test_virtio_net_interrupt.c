@@ -4,7 +4,7 @@
 #include <machine/interrupt.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/wire_bench.h"
+#include "tests/host/fixture/wire_fixture.h"
 #include "tests/host/sim/bus.h"
 #include "tests/host/sim/machine.h"
 
@@ -36,11 +36,11 @@ static void disarm(void)
 /* One device, with MSI-X or with its line alone. */
 static void start_one(uint64_t features, bool message)
 {
-    bench_add(0, features);
+    fixture_add(0, features);
     if (!message) /* the table's BAR has no address */
         sim_pci_add_bar(one->net->pci, SIM_MSIX_BAR, 0, 4096, 0);
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     assert_true(one->dev->can_interrupt);
     netdev_report(one->dev);
     assert_int_equal(machine_log_count("port", message ? " interrupt=message" : " interrupt=line"),
@@ -53,7 +53,7 @@ static void take_in(unsigned n)
     uint32_t taken = 0;
 
     while (taken < n) {
-        assert_int_not_equal(bench_receive(one, &batch), 0);
+        assert_int_not_equal(fixture_receive(one, &batch), 0);
         taken += batch.count;
         for (uint32_t i = 0; i < batch.count; i++)
             pool_put(&one->pool, batch.buffers[i]);
@@ -64,30 +64,30 @@ static void assert_announced_once(bool message)
 {
     assert_false(arm_rx());
     assert_int_equal(came(), INTERRUPT_TIMER); /* nothing */
-    bench_deliver(one, 3);
+    fixture_deliver(one, 3);
     assert_int_equal(came(), INTERRUPT_DEVICE);
     if (message) /* else the line is held */
         assert_int_equal(came(), INTERRUPT_TIMER);
     disarm();
     take_in(3);
-    bench_deliver(one, 5); /* while it is awake */
+    fixture_deliver(one, 5); /* while it is awake */
     take_in(5);
     assert_false(arm_rx());
     assert_int_equal(came(), INTERRUPT_TIMER);
     disarm();
 }
 
-TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
 TEST(a_frame_is_announced_to_whoever_asked_and_to_nobody_else)
 {
     for (unsigned way = 0; way < 4; way++) {
-        bench_renew(state);
+        fixture_renew(state);
         start_one(ways[way % 2], way < 2);
         for (unsigned i = 0; i < 30000 / 8; i++) /* the 16 bits of the indices wrap in between */
             assert_announced_once(way < 2);
         for (unsigned i = 0; i < 66000 / 8; i++) {
-            bench_deliver(one, 8);
+            fixture_deliver(one, 8);
             take_in(8);
         }
         assert_announced_once(way < 2);
@@ -97,14 +97,14 @@ TEST(a_frame_is_announced_to_whoever_asked_and_to_nobody_else)
 TEST(what_came_before_it_was_asked_for_is_seen_by_the_look)
 {
     for (unsigned way = 0; way < 4; way++) {
-        bench_renew(state);
+        fixture_renew(state);
         start_one(ways[way % 2], way < 2);
-        bench_deliver(one, 1);
+        fixture_deliver(one, 1);
         assert_true(arm_rx());
         assert_true(arm_rx()); /* for as often as one asks */
         take_in(1);
         assert_false(arm_rx());
-        bench_deliver(one, 1);
+        fixture_deliver(one, 1);
         assert_int_equal(came(), INTERRUPT_DEVICE);
         assert_true(arm_rx());
     }
@@ -115,16 +115,16 @@ TEST(room_is_announced_as_frames_are)
     for (unsigned way = 0; way < 4; way++) {
         struct batch batch;
 
-        bench_renew(state);
-        bench_add(0, ways[way % 2]);
+        fixture_renew(state);
+        fixture_add(0, ways[way % 2]);
         one->net->queues[SIM_TX].size = 4;
         one->net->transmit_at_once = false;
         if (way >= 2)
             sim_pci_add_bar(one->net->pci, SIM_MSIX_BAR, 0, 4096, 0);
-        bench_probe_all(1);
-        assert_true(bench_start(one));
-        bench_deliver(one, 4);
-        assert_int_equal(bench_receive(one, &batch), 4);
+        fixture_probe_all(1);
+        assert_true(fixture_start(one));
+        fixture_deliver(one, 4);
+        assert_int_equal(fixture_receive(one, &batch), 4);
         assert_int_equal(netdev_room(one->dev, 0, 4), 4);
         assert_int_equal(netdev_tx(one->dev, 0, &batch), 4);
         assert_int_equal(netdev_room(one->dev, 0, BURST), 0);
@@ -143,7 +143,7 @@ TEST(the_line_is_released_after_the_sleep)
 {
     start_one(SIM_FEATURES_USUAL, false);
     arm_rx();
-    bench_deliver(one, 1);
+    fixture_deliver(one, 1);
     assert_int_equal(came(), INTERRUPT_DEVICE);
     assert_int_equal(came(), INTERRUPT_DEVICE);
     assert_true(one->net->line_asserted);
@@ -159,7 +159,7 @@ TEST(what_one_queue_has_announced_is_not_lost_when_the_other_is_asked)
 {
     start_one(SIM_FEATURES_USUAL, false);
     assert_false(arm_rx());
-    bench_deliver(one, 1);
+    fixture_deliver(one, 1);
     assert_false(arm_tx());
     assert_int_equal(came(), INTERRUPT_DEVICE);
 }
@@ -175,14 +175,14 @@ TEST(a_message_costs_no_port_access_when_it_is_asked_for)
 
 TEST(a_device_that_takes_no_vector_is_one_that_announces_nothing)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->vectors_refused = true;
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     assert_int_equal(one->dev->state, NETDEV_UP);
     assert_false(one->dev->can_interrupt);
     assert_int_equal(machine_log_count("warn", "port=0 reason=no-interrupt interrupt=message"), 1);
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
 }
 
 TEST(a_port_without_line_and_message_says_so_and_works)
@@ -190,15 +190,15 @@ TEST(a_port_without_line_and_message_says_so_and_works)
     static const uint8_t lines[] = {0, 255};
 
     for (unsigned i = 0; i < 2; i++) {
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL);
         sim_pci_add_bar(one->net->pci, SIM_MSIX_BAR, 0, 4096, 0);
         one->net->pci->config[0x3c] = lines[i];
-        bench_probe_all(1);
-        assert_true(bench_start(one));
+        fixture_probe_all(1);
+        assert_true(fixture_start(one));
         assert_false(one->dev->can_interrupt);
         assert_int_equal(machine_log_count("warn", "port=0 reason=no-interrupt interrupt=none"), 1);
-        bench_forward(one, 100);
+        fixture_forward(one, 100);
     }
 }
 
@@ -210,7 +210,7 @@ TEST(vectors_are_set_again_after_a_reset)
     assert_int_equal(one->net->queue_vectors[SIM_CONTROL], NO_VECTOR);
     assert_int_equal(one->net->config_vector, 0);
     one->net->queues[SIM_RX].fault = SIM_LENGTH_MAX;
-    bench_deliver(one, 1);
+    fixture_deliver(one, 1);
     assert_true(arm_rx()); /* it knows of something, not yet of what */
     struct batch batch;
     one->dev->ops->rx(one->dev, 0, &batch, BURST);
@@ -225,7 +225,7 @@ TEST(vectors_are_set_again_after_a_reset)
         one->dev->ops->service(one->dev, clock_ns());
     assert_int_equal(one->dev->state, NETDEV_UP);
     assert_int_equal(one->net->queue_vectors[SIM_RX], 0);
-    bench_deliver(one, 1);
+    fixture_deliver(one, 1);
     assert_int_equal(came(), INTERRUPT_DEVICE);
 }
 
@@ -246,7 +246,7 @@ static uint32_t next_random(void)
  * the core goes to sleep. */
 static void deliver_when_due(void *context)
 {
-    uint8_t frame[BENCH_FRAME];
+    uint8_t frame[FIXTURE_FRAME];
     struct wire_flow *flow = &wires.flows[0];
 
     (void)context;
@@ -294,7 +294,7 @@ static void assert_wakes(bool message, uint64_t features, uint64_t tick_ns)
 TEST(no_frame_that_comes_at_any_moment_waits_for_the_timer)
 {
     for (unsigned way = 0; way < 4; way++) {
-        bench_renew(state);
+        fixture_renew(state);
         assert_wakes(way < 2, ways[way % 2], 100 * CLOCK_NS_PER_MS);
     }
 }
@@ -302,7 +302,7 @@ TEST(no_frame_that_comes_at_any_moment_waits_for_the_timer)
 TEST(no_frame_that_comes_as_the_timer_strikes_is_taken_for_one_without_an_interrupt)
 {
     for (unsigned way = 0; way < 4; way++) {
-        bench_renew(state);
+        fixture_renew(state);
         assert_wakes(way < 2, ways[way % 2], 3 * CLOCK_NS_PER_US);
     }
 }

@@ -7,7 +7,7 @@
 #include <machine/clock.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/virtio_fixture.h"
 #include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
@@ -18,15 +18,15 @@
 static void add_with(uint16_t pairs, uint64_t features)
 {
     machine_clock_step(CLOCK_NS_PER_US); /* so that no wait is for ever */
-    bench_add(0, features);
+    fixture_add(0, features);
     one->net->max_pairs = pairs;
 }
 
 static void start_with(uint16_t pairs, uint64_t features)
 {
     add_with(pairs, features);
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
 }
 
 static void serve(uint64_t ns)
@@ -51,21 +51,21 @@ static void assert_controllable(void)
     }
 }
 
-TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
 TEST(the_control_queue_is_behind_all_pairs_of_queues)
 {
     static const uint16_t pairs[] = {1, 2, 3, 8, 256, 0x7fff};
 
     for (unsigned i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-        bench_renew(state);
+        fixture_renew(state);
         start_with(pairs[i], SEVERAL);
-        assert_true(bench_took(0, SIM_F_MQ));
+        assert_true(fixture_took(0, SIM_F_MQ));
         assert_int_equal(sim_virtio_net_control_index(one->net), 2 * pairs[i]);
         assert_int_equal(control_index(), 2 * pairs[i]);
         assert_controllable();
         assert_true(one->net->queues[SIM_CONTROL].doorbells >= 4);
-        bench_forward(one, 300);
+        fixture_forward(one, 300);
         assert_int_equal(machine_log_count("warn", ""), 0);
     }
 }
@@ -113,7 +113,7 @@ TEST(it_is_told_so_first_again_after_a_reset)
     assert_int_equal(one->net->first_class, CLASS_MQ);
     assert_true(one->net->promisc);
     assert_int_equal(machine_log_count("warn", ""), 0);
-    bench_forward(one, 300);
+    fixture_forward(one, 300);
 }
 
 TEST(a_device_that_has_the_feature_no_more_after_a_reset_is_followed)
@@ -133,14 +133,14 @@ TEST(one_that_refuses_is_named_and_used_all_the_same)
 {
     add_with(4, SEVERAL);
     one->net->refused = 1u << CLASS_MQ;
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     serve(20 * STEP_NS);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-refused command=queue-pairs"),
                      1);
     assert_int_equal(one->dev->state, NETDEV_UP);
     assert_controllable();
-    bench_forward(one, 300);
+    fixture_forward(one, 300);
     serve(CLOCK_NS_PER_S);
     assert_int_equal(machine_log_count("warn", ""), 1);
 }
@@ -149,8 +149,8 @@ TEST(one_that_never_answers_holds_up_no_round)
 {
     add_with(4, SEVERAL);
     one->net->answer = SIM_ANSWER_NEVER;
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     for (unsigned round = 0; round < 1500; round++) {
         const uint64_t before = machine_clock_now();
         one->dev->ops->service(one->dev, clock_ns());
@@ -160,7 +160,7 @@ TEST(one_that_never_answers_holds_up_no_round)
     assert_int_equal(
         machine_log_count("warn", "port=0 reason=control-no-answer command=queue-pairs"), 1);
     assert_int_equal(one->dev->state, NETDEV_UP);
-    bench_forward(one, 300);
+    fixture_forward(one, 300);
 }
 
 TEST(a_number_of_pairs_that_cannot_be_is_named_and_one_pair_is_used)
@@ -170,15 +170,15 @@ TEST(a_number_of_pairs_that_cannot_be_is_named_and_one_pair_is_used)
     for (unsigned i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         char expected[96];
 
-        bench_renew(state);
+        fixture_renew(state);
         start_with(pairs[i], SEVERAL);
         snprintf(expected, sizeof(expected),
                  "port=0 reason=queue-pairs queue_pairs=%u accepted=1-32768", pairs[i]);
         assert_int_equal(machine_log_count("warn", expected), 1);
-        assert_false(bench_took(0, SIM_F_MQ));
+        assert_false(fixture_took(0, SIM_F_MQ));
         assert_int_equal(control_index(), 2);
         assert_controllable();
-        bench_forward(one, 300);
+        fixture_forward(one, 300);
         assert_int_equal(machine_log_count("warn", ""), 1);
     }
 }
@@ -189,45 +189,45 @@ TEST(with_the_most_pairs_there_is_no_number_for_the_control_queue)
     start_with(0x8000, SEVERAL);
     assert_int_equal(
         machine_log_count("warn", "port=0 reason=queue-pairs queue_pairs=32768 detail="), 1);
-    assert_false(bench_took(0, SIM_F_MQ));
+    assert_false(fixture_took(0, SIM_F_MQ));
     assert_int_equal(control_index(), 2);
     assert_controllable();
-    bench_forward(one, 300);
+    fixture_forward(one, 300);
 }
 
 TEST(a_control_queue_that_is_not_behind_all_pairs_is_looked_for_behind_the_first)
 {
     add_with(3, SEVERAL);
     one->net->control_stays = true;
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     assert_int_equal(machine_log_count("warn", "port=0 reason=queue-pairs queue_pairs=3 detail="),
                      1);
-    assert_false(bench_took(0, SIM_F_MQ));
+    assert_false(fixture_took(0, SIM_F_MQ));
     assert_int_equal(control_index(), 2);
     assert_controllable();
-    bench_forward(one, 300);
+    fixture_forward(one, 300);
 }
 
 TEST(one_that_is_too_small_wherever_it_is_costs_commands_alone)
 {
     add_with(3, SEVERAL);
     one->net->queues[SIM_CONTROL].size = 2;
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     assert_int_equal(machine_log_count("warn", "port=0 reason=queue-pairs queue_pairs=3 detail="),
                      1);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-queue-too-small "), 1);
-    assert_false(bench_took(0, SIM_F_MQ) || bench_took(0, SIM_F_CTRL_VQ));
-    bench_forward(one, 300);
+    assert_false(fixture_took(0, SIM_F_MQ) || fixture_took(0, SIM_F_CTRL_VQ));
+    fixture_forward(one, 300);
 }
 
 TEST(without_the_control_queue_nothing_is_said_of_pairs)
 {
     start_with(0xffff, SEVERAL & ~SIM_F(CTRL_VQ));
-    assert_false(bench_took(0, SIM_F_MQ));
+    assert_false(fixture_took(0, SIM_F_MQ));
     assert_int_equal(machine_log_count("warn", ""), 0);
-    bench_forward(one, 300);
+    fixture_forward(one, 300);
 }
 
 TEST(a_breach_of_the_control_queue_is_told_with_its_number)
@@ -247,28 +247,28 @@ TEST(a_breach_of_the_control_queue_is_told_with_its_number)
 /* ---- the modern interface ---- */
 
 /* Number 14, and the doorbell is where and what the device says of that one. */
-TEST_ON(its_doorbell_is_the_one_that_the_device_states_for_it, BENCH_MODERN_ALL)
+TEST_ON(its_doorbell_is_the_one_that_the_device_states_for_it, FIXTURE_MODERN_ALL)
 {
     for (unsigned data = 0; data < 2; data++) {
-        bench_renew(state);
+        fixture_renew(state);
         add_with(7, SEVERAL | (data ? SIM_F(NOTIF_CONFIG_DATA) : 0));
         one->net->modern.notify_off[SIM_CONTROL] = 900;
         one->net->modern.notify_data[SIM_CONTROL] = 0xbeef;
-        bench_probe_all(1);
-        assert_true(bench_start(one));
+        fixture_probe_all(1);
+        assert_true(fixture_start(one));
         assert_controllable();
-        bench_forward(one, 300);
+        fixture_forward(one, 300);
         for (unsigned queue = 0; queue < SIM_QUEUES; queue++)
             assert_true(one->net->queues[queue].doorbells > 0);
     }
 }
 
-TEST_ON(it_alone_is_reset_by_its_own_number, BENCH_MODERN_ALL)
+TEST_ON(it_alone_is_reset_by_its_own_number, FIXTURE_MODERN_ALL)
 {
     add_with(7, SEVERAL | SIM_F(RING_RESET));
     one->net->answer = SIM_ANSWER_NEVER;
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     serve(CLOCK_NS_PER_S + 200 * STEP_NS); /* it falls silent */
     assert_int_equal(one->net->modern.queue_resets, 1);
     one->net->answer = SIM_ANSWER_OK;

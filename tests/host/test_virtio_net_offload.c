@@ -9,7 +9,7 @@
 #include <machine/clock.h>
 
 #include "net/stats.h"
-#include "tests/host/fixture/offload_bench.h"
+#include "tests/host/fixture/offload_fixture.h"
 #include "drivers/virtio/virtio_net_internal.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wanted.h"
@@ -17,7 +17,7 @@
 
 static uint64_t taken(unsigned i)
 {
-    return benches[i].net->driver_features;
+    return fixtures[i].net->driver_features;
 }
 
 static uint64_t offload_bits(unsigned i)
@@ -29,8 +29,8 @@ static struct header sent_header(void)
 {
     struct header header;
 
-    assert_int_equal(benches[1].net->sent_count, 1);
-    memcpy(&header, benches[1].net->sent[0].header, sizeof(header));
+    assert_int_equal(fixtures[1].net->sent_count, 1);
+    memcpy(&header, fixtures[1].net->sent[0].header, sizeof(header));
     return header;
 }
 
@@ -39,16 +39,16 @@ static void assert_arrived(struct header expected, uint32_t length)
     const struct header header = sent_header();
 
     assert_memory_equal(&header, &expected, sizeof(header));
-    assert_int_equal(benches[1].net->sent[0].length, length);
-    assert_memory_equal(benches[1].net->sent[0].data, frame, length);
-    sim_virtio_net_forget_sent(benches[1].net);
+    assert_int_equal(fixtures[1].net->sent[0].length, length);
+    assert_memory_equal(fixtures[1].net->sent[0].data, frame, length);
+    sim_virtio_net_forget_sent(fixtures[1].net);
 }
 
 static void assert_dropped(uint64_t bad, uint64_t not_possible)
 {
-    const struct netdev_stats stats = bench_stats_of(&benches[1]);
+    const struct netdev_stats stats = fixture_stats_of(&fixtures[1]);
 
-    assert_int_equal(benches[1].net->sent_count, 0);
+    assert_int_equal(fixtures[1].net->sent_count, 0);
     assert_int_equal(stats.tx_bad_offload, bad);
     assert_int_equal(stats.tx_no_offload, not_possible);
     assert_int_equal(stats.tx_dropped, bad + not_possible);
@@ -70,14 +70,14 @@ static uint16_t checksum(const uint8_t *bytes, uint32_t length)
 
 /* --- negotiation --- */
 
-TEST_FIXTURE(.setup = offload_setup, .teardown = bench_teardown);
+TEST_FIXTURE(.setup = offload_setup, .teardown = fixture_teardown);
 
 TEST(offloads_are_taken_on_both_sides_of_a_wire_that_offers_all)
 {
     pair(ALL, ALL);
     assert_int_equal(offload_bits(0), ALL & ~BASE);
     assert_int_equal(offload_bits(1), ALL & ~BASE);
-    assert_false(bench_took(0, SIM_F_MRG_RXBUF));
+    assert_false(fixture_took(0, SIM_F_MRG_RXBUF));
 }
 
 TEST(no_more_is_let_in_than_the_partner_can_send)
@@ -114,12 +114,12 @@ TEST(no_offload_is_taken_without_what_it_depends_on)
     assert_int_equal(taken(0) & (HOST_SEGMENTS | SIM_F(HOST_USO)), 0);
     again(state);
     pair(ALL & ~(SIM_F(GUEST_TSO4) | SIM_F(GUEST_TSO6)), ALL);
-    assert_false(bench_took(0, SIM_F_GUEST_ECN));
+    assert_false(fixture_took(0, SIM_F_GUEST_ECN));
 }
 
 TEST(offload_off_refuses_them_all)
 {
-    bench_options.offloads = false;
+    fixture_options.offloads = false;
     pair(ALL, ALL);
     assert_int_equal(offload_bits(0) | offload_bits(1), 0);
 }
@@ -135,11 +135,11 @@ TEST(a_partner_that_fails_takes_the_offloads_with_it)
 {
     add(0, ALL | CONTROL, true);
     add(1, ALL, true);
-    benches[1].net->modern.features_refused = true;
+    fixtures[1].net->modern.features_refused = true;
     assemble(2, 30 * MIB);
-    assert_int_equal(benches[1].dev->state, NETDEV_DOWN);
+    assert_int_equal(fixtures[1].dev->state, NETDEV_DOWN);
     assembly_refresh(&assembly);
-    assert_int_equal(benches[0].dev->wanted.offloads, 0);
+    assert_int_equal(fixtures[0].dev->wanted.offloads, 0);
 }
 
 /* --- a frame's way --- */
@@ -153,7 +153,7 @@ TEST(a_large_tcp_segment_crosses_in_one_piece_byte_for_byte)
     const struct header six = tcp6(BIG, 1440);
     pass(six, BIG);
     assert_arrived(six, BIG);
-    assert_int_equal(bench_stats_of(&benches[1]).tx_bytes, 2 * BIG);
+    assert_int_equal(fixture_stats_of(&fixtures[1]).tx_bytes, 2 * BIG);
 }
 
 TEST(every_kind_of_frame_keeps_its_header)
@@ -197,7 +197,7 @@ TEST(three_vlan_tags_move_the_headers_too)
     header.hdr_len += 12;
     pass(header, 9012);
     assert_arrived(header, 9012);
-    assert_int_equal(bench_stats_of(&benches[1]).tx_bad_offload, 0);
+    assert_int_equal(fixture_stats_of(&fixtures[1]).tx_bad_offload, 0);
 }
 
 TEST(what_a_driver_must_not_send_is_cleared)
@@ -212,7 +212,7 @@ TEST(what_a_driver_must_not_send_is_cleared)
     assert_arrived((struct header){0}, 100);
     pass((struct header){NEEDS_CSUM | DATA_VALID, 0, 0, 0, 34, 16}, 100);
     assert_arrived((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 100);
-    memcpy(benches[0].net->header + 10, "\xff\xff", 2); /* num_buffers */
+    memcpy(fixtures[0].net->header + 10, "\xff\xff", 2); /* num_buffers */
     pass((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 100);
     assert_arrived((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 100);
 }
@@ -278,7 +278,7 @@ TEST(a_header_that_is_a_lie_drops_its_frame_and_no_other)
         pass(good, 3000);
         assert_arrived(good, 3000);
     }
-    assert_int_equal(benches[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
 }
 
 TEST(a_frame_that_is_not_what_its_header_says_is_dropped)
@@ -360,19 +360,19 @@ TEST(good_and_bad_frames_of_one_burst_are_told_apart)
             header.gso_size = 0;
         else if (i % 3 == 2)
             header = (struct header){0};
-        memcpy(benches[0].net->header, &header, sizeof(header));
+        memcpy(fixtures[0].net->header, &header, sizeof(header));
         frame[100] = (uint8_t)i;
-        assert_true(sim_virtio_net_deliver(benches[0].net, frame, 3000));
+        assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 3000));
     }
     assert_int_equal(lane_run(assembly.port_lanes[0]), BURST);
     for (unsigned i = 0, n = 0; i < BURST; i++)
         if (i % 3 != 1)
-            assert_int_equal(benches[1].net->sent[n++].data[100], i);
-    stats = bench_stats_of(&benches[1]);
+            assert_int_equal(fixtures[1].net->sent[n++].data[100], i);
+    stats = fixture_stats_of(&fixtures[1]);
     assert_int_equal(stats.tx_packets, BURST - 11);
     assert_int_equal(stats.tx_bytes, (BURST - 11) * 3000);
     assert_int_equal(stats.tx_bad_offload, 11);
-    (void)virtio_net_reclaim_all((struct virtio_net *)benches[1].dev);
+    (void)virtio_net_reclaim_all((struct virtio_net *)fixtures[1].dev);
     /* The rx ring is refilled when two bursts are missing. */
     assert_int_equal(assembly.lanes[0].pool.count, buffers + BURST);
 }
@@ -383,15 +383,15 @@ TEST(a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole)
     struct header bad = tcp4(3000, 1460);
 
     for (unsigned i = 0; i < 2; i++) {
-        bench_packed(NULL);
-        bench_add(i, ALL);
+        fixture_packed(NULL);
+        fixture_add(i, ALL);
     }
     assemble(2, 30 * MIB);
     for (unsigned burst = 1; burst <= 300; burst++) { /* all around the ring */
         bad.gso_size = 0;
-        memcpy(benches[0].net->header, &bad, sizeof(bad));
+        memcpy(fixtures[0].net->header, &bad, sizeof(bad));
         for (unsigned i = 0; i < 5; i++)
-            assert_true(sim_virtio_net_deliver(benches[0].net, frame, 3000));
+            assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 3000));
         const uint32_t taken = lane_run(assembly.port_lanes[0]); /* up to the rx ring's end */
         assert_int_equal(taken + lane_run(assembly.port_lanes[0]), 5);
         assert_dropped(5ull * burst, 0);
@@ -418,7 +418,7 @@ static void dirty_all_buffers(void)
     memset(frame, 0x55, 1700);
     for (unsigned i = 0; i < 2 * assembly.lanes[0].pool.capacity; i++) {
         pass((struct header){0}, 1700);
-        sim_virtio_net_forget_sent(benches[1].net);
+        sim_virtio_net_forget_sent(fixtures[1].net);
     }
 }
 
@@ -431,7 +431,7 @@ TEST(an_unfinished_checksum_is_finished_where_the_partner_cannot)
         again(state);
         pair(ALL, ALL);
         dirty_all_buffers();
-        benches[1].dev->tx_offloads = 0; /* as after a reset of its device, and before ours */
+        fixtures[1].dev->tx_offloads = 0; /* as after a reset of its device, and before ours */
         const struct header header = {NEEDS_CSUM, 0, 0, 0, 34, 6};
         make(length, 0x0800, 34, 17);
         if (i == 4)
@@ -451,18 +451,18 @@ TEST(an_unfinished_checksum_is_finished_where_the_partner_cannot)
 TEST(a_frame_to_be_cut_is_counted_where_the_partner_cannot)
 {
     pair(ALL, ALL);
-    benches[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_TSO4;
+    fixtures[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_TSO4;
     struct header header = tcp4(9000, 1460);
     pass(header, 9000);
     assert_dropped(0, 1);
-    benches[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_ECN;
+    fixtures[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_ECN;
     header = tcp6(9000, 1440);
     header.type |= ECN;
     pass(header, 9000);
     assert_dropped(0, 2);
     struct stats_counters counters;
     char text[STATS_DROPS_TEXT];
-    stats_read(&counters, benches[1].dev, NULL);
+    stats_read(&counters, fixtures[1].dev, NULL);
     stats_drops_text(&counters, text);
     assert_non_null(strstr(text, " drop_stopped=0 drop_link_down=0 drop_bad_offload=0 "
                                  "drop_no_offload=2"));
@@ -471,17 +471,17 @@ TEST(a_frame_to_be_cut_is_counted_where_the_partner_cannot)
 /* The partner's device comes back from a reset with fewer offers. */
 static void shrink(uint64_t features)
 {
-    benches[1].net->features = features;
-    assert_true(wanted_reset(benches[1].dev));
-    benches[1].dev->ops->service(benches[1].dev, clock_ns());
-    assert_int_equal(benches[1].dev->state, NETDEV_UP);
+    fixtures[1].net->features = features;
+    assert_true(wanted_reset(fixtures[1].dev));
+    fixtures[1].dev->ops->service(fixtures[1].dev, clock_ns());
+    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
     assembly_refresh(&assembly);
 }
 
 static void service_until_settled(void)
 {
     for (unsigned i = 0; i < 100; i++)
-        benches[0].dev->ops->service(benches[0].dev, clock_ns());
+        fixtures[0].dev->ops->service(fixtures[0].dev, clock_ns());
 }
 
 TEST(a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_command)
@@ -489,16 +489,16 @@ TEST(a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_comma
     pair(ALL | CONTROL, ALL | SIM_F(VERSION_1));
     shrink((ALL | SIM_F(VERSION_1)) & ~(SIM_F(HOST_TSO4) | SIM_F(HOST_TSO6)));
     service_until_settled();
-    assert_int_equal(benches[0].net->offloads,
+    assert_int_equal(fixtures[0].net->offloads,
                      SIM_F(GUEST_CSUM) | SIM_F(GUEST_UFO) | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6));
-    assert_int_equal(benches[0].dev->state, NETDEV_UP);
-    assert_int_equal(bench_stats_of(&benches[0]).resets, 0);
+    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixture_stats_of(&fixtures[0]).resets, 0);
     /* What was under way is still what was negotiated. */
     const struct header header = tcp4(9000, 1460);
     pass(header, 9000);
     assert_dropped(0, 1);
     service_until_settled();
-    assert_int_equal(benches[0].net->commands, 1);
+    assert_int_equal(fixtures[0].net->commands, 1);
 }
 
 TEST(without_the_command_or_if_it_is_refused_the_port_is_reset)
@@ -506,11 +506,11 @@ TEST(without_the_command_or_if_it_is_refused_the_port_is_reset)
     for (unsigned way = 0; way < 2; way++) {
         again(state);
         pair(way == 0 ? ALL : ALL | CONTROL, ALL);
-        benches[0].net->answer = SIM_ANSWER_REFUSE;
+        fixtures[0].net->answer = SIM_ANSWER_REFUSE;
         shrink((ALL | SIM_F(VERSION_1)) & ~SIM_F(CSUM));
         service_until_settled();
         assert_int_equal(machine_log_count("reset", "port=0 pci=00:01.0 reason=offloads"), 1);
-        assert_int_equal(benches[0].dev->state, NETDEV_UP);
+        assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
         assert_int_equal(taken(0) & (SIM_F(GUEST_CSUM) | GUEST_SEGMENTS), 0);
     }
 }
@@ -522,11 +522,11 @@ TEST(a_partner_that_offers_more_again_is_believed_at_the_next_reset)
     shrink(ALL | SIM_F(VERSION_1));
     service_until_settled();
     assert_int_equal(taken(0) & SIM_F(GUEST_CSUM), 0);
-    assert_int_equal(bench_stats_of(&benches[0]).resets, 0);
-    assert_true(wanted_reset(benches[0].dev));
+    assert_int_equal(fixture_stats_of(&fixtures[0]).resets, 0);
+    assert_true(wanted_reset(fixtures[0].dev));
     service_until_settled();
-    assert_true(bench_took(0, SIM_F_GUEST_CSUM));
-    assert_false(bench_took(0, SIM_F_GUEST_TSO4)); /* its buffers were made for small frames */
+    assert_true(fixture_took(0, SIM_F_GUEST_CSUM));
+    assert_false(fixture_took(0, SIM_F_GUEST_TSO4)); /* its buffers were made for small frames */
 }
 
 TEST(another_wire_cuts_the_offloads_before_a_frame_takes_it)
@@ -535,32 +535,32 @@ TEST(another_wire_cuts_the_offloads_before_a_frame_takes_it)
     add(1, ALL, true);
     add(2, BASE, true);
     assemble(3, 48 * MIB);
-    assert_true(bench_took(0, SIM_F_GUEST_TSO4));
+    assert_true(fixture_took(0, SIM_F_GUEST_TSO4));
     assembly_rewire(&assembly, "0-2", false);
     service_until_settled();
-    assert_int_equal(benches[0].net->commands, 1);
-    assert_int_equal(benches[0].net->offloads, 0);
+    assert_int_equal(fixtures[0].net->commands, 1);
+    assert_int_equal(fixtures[0].net->offloads, 0);
 }
 
 /* The second port's new device; its reset is over at once. */
 static void plug_in_second(void)
 {
-    virtio_net_replace(benches[1].dev, &devices[1]);
-    assert_true(virtio_net_probe_step(benches[1].dev));
-    assert_string_equal(benches[1].dev->reason, "found");
+    virtio_net_replace(fixtures[1].dev, &devices[1]);
+    assert_true(virtio_net_probe_step(fixtures[1].dev));
+    assert_string_equal(fixtures[1].dev->reason, "found");
 }
 
 TEST(a_device_plugged_in_with_fewer_offers_cuts_its_partner)
 {
     pair(ALL | CONTROL, ALL);
-    assert_true(bench_took(0, SIM_F_GUEST_TSO6));
-    virtio_net_remove(benches[1].dev, "ejected");
-    benches[1].net->features = BASE | SIM_F(VERSION_1) | SIM_F(CSUM);
+    assert_true(fixture_took(0, SIM_F_GUEST_TSO6));
+    virtio_net_remove(fixtures[1].dev, "ejected");
+    fixtures[1].net->features = BASE | SIM_F(VERSION_1) | SIM_F(CSUM);
     plug_in_second();
     assert_true(assembly_plug(&assembly, 1, MIB));
     service_until_settled();
-    assert_int_equal(benches[0].net->offloads, SIM_F(GUEST_CSUM));
-    assert_int_equal(benches[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].net->offloads, SIM_F(GUEST_CSUM));
+    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
     const struct header header = {NEEDS_CSUM, 0, 0, 0, 34, 16};
     make(100, 0x0800, 34, 6);
     pass(header, 100);
@@ -570,28 +570,28 @@ TEST(a_device_plugged_in_with_fewer_offers_cuts_its_partner)
 TEST(a_new_device_that_is_refused_leaves_the_port_without_one)
 {
     pair(ALL | CONTROL, ALL);
-    virtio_net_remove(benches[1].dev, "ejected");
-    benches[1].net->modern.features_refused = true;
+    virtio_net_remove(fixtures[1].dev, "ejected");
+    fixtures[1].net->modern.features_refused = true;
     plug_in_second();
     assert_false(assembly_plug(&assembly, 1, MIB));
-    assert_int_equal(benches[1].dev->state, NETDEV_GONE);
-    benches[1].net->modern.features_refused = false;
+    assert_int_equal(fixtures[1].dev->state, NETDEV_GONE);
+    fixtures[1].net->modern.features_refused = false;
     plug_in_second();
     assert_true(assembly_plug(&assembly, 1, MIB));
-    assert_int_equal(benches[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
 }
 
 TEST(a_port_that_reflects_accepts_what_it_can_send_itself)
 {
     add(0, ALL & ~SIM_F(HOST_TSO4), true);
     memset(&assembly, 0, sizeof(assembly));
-    bench_find_all(1);
+    fixture_find_all(1);
     assembly.port_count = 1;
     assembly.memory = 30 * MIB;
-    assembly.ports[0] = benches[0].dev;
+    assembly.ports[0] = fixtures[0].dev;
     assembly_plan(&assembly, "", true);
-    assert_true(bench_took(0, SIM_F_GUEST_TSO6));
-    assert_false(bench_took(0, SIM_F_GUEST_TSO4));
+    assert_true(fixture_took(0, SIM_F_GUEST_TSO6));
+    assert_false(fixture_took(0, SIM_F_GUEST_TSO4));
 }
 
 /* --- length and memory --- */
@@ -611,7 +611,7 @@ TEST(where_memory_is_short_segments_are_refused_and_checksums_stay)
     add(1, ALL, true);
     assemble(2, 12 * MIB);
     for (unsigned i = 0; i < 2; i++) {
-        assert_true(bench_took(i, SIM_F_GUEST_CSUM));
+        assert_true(fixture_took(i, SIM_F_GUEST_CSUM));
         assert_int_equal(taken(i) & GUEST_SEGMENTS, 0);
         assert_int_equal(assembly.lanes[i].pool.capacity, 256 + 256 + BURST);
     }
@@ -652,6 +652,6 @@ TEST(an_mtu_counts_for_the_pieces_of_a_frame_that_is_cut)
     pass(header, 9000);
     make(2000, 0x0800, 34, 6);
     pass((struct header){0}, 2000);
-    assert_int_equal(benches[1].net->sent_count, 0);
+    assert_int_equal(fixtures[1].net->sent_count, 0);
     assert_int_equal(assembly.lanes[0].drops[DROP_OVERSIZE], 3);
 }

@@ -5,7 +5,7 @@
 #include <machine/clock.h>
 
 #include "tests/host/fixture/test.h"
-#include "tests/host/fixture/virtio_bench.h"
+#include "tests/host/fixture/virtio_fixture.h"
 #include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
@@ -28,9 +28,9 @@ static void break_the_rules(void)
     struct batch batch;
 
     one->net->queues[SIM_RX].fault = SIM_LENGTH_MAX;
-    bench_deliver(one, 1);
-    assert_int_equal(bench_receive(one, &batch), 0);
-    bench_notice(one);
+    fixture_deliver(one, 1);
+    assert_int_equal(fixture_receive(one, &batch), 0);
+    fixture_notice(one);
 }
 
 static void assert_no_leak(void)
@@ -42,34 +42,34 @@ static void assert_no_leak(void)
     assert_int_equal(one->pool.count + out, one->pool.capacity);
 }
 
-TEST_FIXTURE(.setup = bench_setup, .teardown = bench_teardown, .variants = bench_variants);
+TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
 TEST(a_status_that_says_broken_or_gone_resets_the_port)
 {
     static const uint8_t bad[] = {0, 0x8f, 0x47, 0xff};
 
     for (unsigned i = 0; i < sizeof(bad); i++) {
-        bench_renew(state);
-        bench_start_one(SIM_FEATURES_USUAL);
+        fixture_renew(state);
+        fixture_start_one(SIM_FEATURES_USUAL);
         serve(CLOCK_NS_PER_S);
         assert_int_equal(machine_log_count("error", ""), 0);
         one->net->status = bad[i];
         serve(CLOCK_NS_PER_S);
         assert_int_equal(machine_log_count("error", "port=0 pci=00:01.0 reason=status"), 1);
         assert_int_equal(machine_log_count("reset", "reason=status state=done resets=1"), 1);
-        bench_forward(one, 100);
+        fixture_forward(one, 100);
         assert_no_leak();
     }
 }
 
 TEST(a_tx_ring_that_stalls_is_told_once_and_no_breach)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     one->net->transmit_at_once = false;
     struct batch batch;
-    bench_deliver(one, 5);
-    assert_int_equal(bench_receive(one, &batch), 5);
-    assert_int_equal(bench_transmit(one, &batch), 5);
+    fixture_deliver(one, 5);
+    assert_int_equal(fixture_receive(one, &batch), 5);
+    assert_int_equal(fixture_transmit(one, &batch), 5);
     serve(CLOCK_NS_PER_S / 2);
     assert_int_equal(machine_log_count("warn", "reason=stall"), 0);
     serve(5 * CLOCK_NS_PER_S);
@@ -97,46 +97,46 @@ TEST(a_doorbell_that_got_lost_is_rung_within_10_ms)
 {
     struct batch batch;
 
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     sim_virtio_net_suppress(one->net, SIM_TX, true);
     one->net->transmit_at_once = false;
-    bench_forward(one, 8);
+    fixture_forward(one, 8);
     sim_virtio_net_transmit(one->net, 8);
     one->net->transmit_at_once = true;
     serve(50 * CLOCK_NS_PER_MS);
     const uint64_t doorbells = one->net->queues[SIM_TX].doorbells;
 
-    bench_deliver(one, 1);
-    assert_int_equal(bench_receive(one, &batch), 1);
-    assert_int_equal(bench_transmit(one, &batch), 1);
+    fixture_deliver(one, 1);
+    assert_int_equal(fixture_receive(one, &batch), 1);
+    assert_int_equal(fixture_transmit(one, &batch), 1);
     assert_int_equal(one->net->queues[SIM_TX].doorbells, doorbells);
     assert_false(hurries());
     sim_virtio_net_suppress(one->net, SIM_TX, false); /* without another look at the index */
     assert_true(hurries());
     serve(11 * CLOCK_NS_PER_MS);
     assert_int_equal(one->net->queues[SIM_TX].doorbells, doorbells + 1);
-    assert_int_equal(bench_stats_of(one).doorbell_rescues, 1);
+    assert_int_equal(fixture_stats_of(one).doorbell_rescues, 1);
     assert_false(hurries());
 
     /* One that was rung is not rung again, however long the device takes. */
     one->net->transmit_at_once = false;
-    bench_deliver(one, 1);
-    assert_int_equal(bench_receive(one, &batch), 1);
-    assert_int_equal(bench_transmit(one, &batch), 1);
+    fixture_deliver(one, 1);
+    assert_int_equal(fixture_receive(one, &batch), 1);
+    assert_int_equal(fixture_transmit(one, &batch), 1);
     serve(CLOCK_NS_PER_S / 2);
     assert_int_equal(one->net->queues[SIM_TX].doorbells, doorbells + 2);
-    assert_int_equal(bench_stats_of(one).doorbell_rescues, 1);
+    assert_int_equal(fixture_stats_of(one).doorbell_rescues, 1);
 }
 
 TEST(a_jump_of_the_clock_is_neither_a_stall_nor_a_reset)
 {
     struct batch batch;
 
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     one->net->transmit_at_once = false;
-    bench_deliver(one, 5);
-    bench_receive(one, &batch);
-    bench_transmit(one, &batch);
+    fixture_deliver(one, 5);
+    fixture_receive(one, &batch);
+    fixture_transmit(one, &batch);
     for (unsigned i = 0; i < 20; i++) {
         machine_clock_advance(3600 * CLOCK_NS_PER_S);
         one->dev->ops->service(one->dev, clock_ns());
@@ -157,7 +157,7 @@ TEST(a_jump_of_the_clock_is_neither_a_stall_nor_a_reset)
 
 TEST(settings_survive_a_reset_without_waiting)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(wanted_mac(one->dev, mac));
     assert_true(wanted_promisc(one->dev, false));
     assert_true(wanted_allmulti(one->dev, true));
@@ -169,7 +169,7 @@ TEST(settings_survive_a_reset_without_waiting)
     one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
     serve(STEP_NS);
     assert_int_equal(one->dev->state, NETDEV_UP);
-    bench_forward(one, 100); /* frames flow while the settings are on their way */
+    fixture_forward(one, 100); /* frames flow while the settings are on their way */
     serve(CLOCK_NS_PER_S);
     assert_false(one->net->promisc);
     assert_true(one->net->allmulti);
@@ -179,7 +179,7 @@ TEST(settings_survive_a_reset_without_waiting)
 
 TEST(a_control_queue_that_is_silent_after_a_reset_holds_up_nobody)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(wanted_promisc(one->dev, true));
     break_the_rules();
     one->net->answer = SIM_ANSWER_NEVER;
@@ -189,16 +189,16 @@ TEST(a_control_queue_that_is_silent_after_a_reset_holds_up_nobody)
         assert_true(machine_clock_now() - before < STEP_NS + CLOCK_NS_PER_MS);
     }
     assert_int_equal(machine_log_count("warn", "control-no-answer command=promisc-on"), 1);
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
 }
 
 TEST(ten_resets_in_a_minute_retire_the_port_and_pauses_grow)
 {
     struct batch batch;
 
-    bench_start_one(SIM_FEATURES_USUAL);
-    bench_deliver(one, 3);
-    assert_int_equal(bench_receive(one, &batch), 3); /* in the lane's hands meanwhile */
+    fixture_start_one(SIM_FEATURES_USUAL);
+    fixture_deliver(one, 3);
+    assert_int_equal(fixture_receive(one, &batch), 3); /* in the lane's hands meanwhile */
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < VIRTIO_NET_RESETS_MAX; i++) {
             break_the_rules();
@@ -213,13 +213,13 @@ TEST(ten_resets_in_a_minute_retire_the_port_and_pauses_grow)
         assert_string_equal(one->dev->reason, "retired");
         serve(2 * CLOCK_NS_PER_S);
         assert_int_equal(one->dev->state, NETDEV_UP);
-        bench_forward(one, 100);
+        fixture_forward(one, 100);
         serve(60 * CLOCK_NS_PER_S);
     }
     assert_int_equal(machine_log_count("error", "retry_s=60"), 1);
     assert_int_equal(machine_log_count("error", "retry_s=120"), 1);
     assert_int_equal(machine_log_count("error", "retry_s=240"), 1);
-    assert_int_equal(bench_stats_of(one).resets, 3 * VIRTIO_NET_RESETS_MAX);
+    assert_int_equal(fixture_stats_of(one).resets, 3 * VIRTIO_NET_RESETS_MAX);
     for (unsigned i = 0; i < 3; i++)
         pool_put(&one->pool, batch.buffers[i]);
     assert_no_leak();
@@ -229,13 +229,13 @@ TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use)
 {
     struct batch batch;
 
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     one->net->transmit_at_once = false;
-    bench_deliver(one, 20);
-    assert_int_equal(bench_receive(one, &batch), 20);
-    assert_int_equal(bench_transmit(one, &batch), 20);
-    bench_deliver(one, 4);
-    assert_int_equal(bench_receive(one, &batch), 4);
+    fixture_deliver(one, 20);
+    assert_int_equal(fixture_receive(one, &batch), 20);
+    assert_int_equal(fixture_transmit(one, &batch), 20);
+    fixture_deliver(one, 4);
+    assert_int_equal(fixture_receive(one, &batch), 4);
     one->net->reset_stuck = true;
     break_the_rules();
     const uint32_t idle = one->pool.count;
@@ -247,7 +247,7 @@ TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use)
     /* Whoever sends there is not held up: it swallows and counts. */
     assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
     assert_int_equal(netdev_tx(one->dev, 0, &batch), 4);
-    assert_int_equal(bench_stats_of(one).tx_dropped, 24);
+    assert_int_equal(fixture_stats_of(one).tx_dropped, 24);
     assert_int_equal(one->pool.count, idle + 4);
 
     /* When it does end, at the next try, all of them come back. */
@@ -256,7 +256,7 @@ TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use)
     serve(62 * CLOCK_NS_PER_S);
     assert_int_equal(one->dev->state, NETDEV_UP);
     assert_no_leak();
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
 }
 
 /* How long the port was retired for the last time, as it was told. */
@@ -273,7 +273,7 @@ TEST(pauses_grow_to_an_hour_and_begin_anew_after_a_good_one)
 {
     static const unsigned pauses[] = {60, 120, 240, 480, 960, 1920, 3600, 3600};
 
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     one->net->reset_stuck = true;
     break_the_rules();
     for (unsigned i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
@@ -283,7 +283,7 @@ TEST(pauses_grow_to_an_hour_and_begin_anew_after_a_good_one)
     }
     one->net->reset_stuck = false;
     serve(3 * CLOCK_NS_PER_S);
-    bench_forward(one, 100);
+    fixture_forward(one, 100);
 
     /* Less than an hour of good conduct does not count, more than an hour does. */
     for (unsigned i = 0; i < 2; i++) {
@@ -304,9 +304,9 @@ TEST(a_queue_that_changes_its_size_at_a_reset_retires_the_port)
 {
     static const uint16_t sizes[] = {0, 3, 128, 65535, 512};
 
-    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]) - bench_is_modern(); i++) {
-        bench_renew(state);
-        bench_start_one(SIM_FEATURES_USUAL);
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]) - fixture_is_modern(); i++) {
+        fixture_renew(state);
+        fixture_start_one(SIM_FEATURES_USUAL);
         break_the_rules();
         one->net->queues[SIM_RX].size = sizes[i];
         serve(STEP_NS);
@@ -317,34 +317,34 @@ TEST(a_queue_that_changes_its_size_at_a_reset_retires_the_port)
     }
 }
 
-TEST_ON(a_queue_that_grows_at_a_reset_is_used_as_before, BENCH_MODERN_ALL)
+TEST_ON(a_queue_that_grows_at_a_reset_is_used_as_before, FIXTURE_MODERN_ALL)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     break_the_rules();
     one->net->queues[SIM_RX].size = 512;
     serve(STEP_NS);
     assert_int_equal(one->dev->state, NETDEV_UP);
     assert_int_equal(one->net->queues[SIM_RX].size, 256);
-    bench_forward(one, 300);
+    fixture_forward(one, 300);
     assert_no_leak();
 }
 
 TEST(features_that_shrink_at_a_reset_are_done_without)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(wanted_promisc(one->dev, true));
     break_the_rules();
-    one->net->features = bench_taken(SIM_F(MAC));
+    one->net->features = fixture_taken(SIM_F(MAC));
     serve(CLOCK_NS_PER_S);
     assert_int_equal(one->dev->state, NETDEV_UP);
-    assert_int_equal(one->net->driver_features, bench_taken(SIM_F(MAC)));
-    bench_forward(one, 300);
+    assert_int_equal(one->net->driver_features, fixture_taken(SIM_F(MAC)));
+    fixture_forward(one, 300);
     assert_no_leak();
 }
 
 TEST(settings_are_given_once_if_there_is_no_reset)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(wanted_promisc(one->dev, true));
     assert_true(wanted_allmulti(one->dev, true));
     serve(CLOCK_NS_PER_S);
@@ -353,10 +353,10 @@ TEST(settings_are_given_once_if_there_is_no_reset)
 
 TEST(a_setting_that_is_made_while_others_are_given_again_spoils_none)
 {
-    bench_add(0, SIM_FEATURES_USUAL);
+    fixture_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_CONTROL].size = 4; /* room for one command */
-    bench_probe_all(1);
-    assert_true(bench_start(one));
+    fixture_probe_all(1);
+    assert_true(fixture_start(one));
     assert_true(wanted_promisc(one->dev, false));
     one->net->answer = SIM_ANSWER_LATE;
     one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
@@ -375,8 +375,8 @@ TEST(the_address_of_a_port_is_the_same_after_a_reset)
     static const uint64_t features[] = {SIM_FEATURES_USUAL, SIM_FEATURES_USUAL & ~SIM_F(MAC), 0};
 
     for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
-        bench_renew(state);
-        bench_start_one(features[i]);
+        fixture_renew(state);
+        fixture_start_one(features[i]);
         const struct mac_address before = one->dev->mac;
         break_the_rules();
         serve(STEP_NS);
@@ -389,16 +389,16 @@ TEST(the_address_of_a_port_is_the_same_after_a_reset)
 /* The watch is due in the same moment, and a device that is being reset reads as status 0. */
 TEST(a_breach_in_a_setting_is_one_reset_and_not_two)
 {
-    bench_start_one(SIM_FEATURES_USUAL);
+    fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(wanted_promisc(one->dev, true));
     assert_true(wanted_allmulti(one->dev, true));
     break_the_rules();
     one->net->answer = SIM_ANSWER_TWICE;
-    for (unsigned i = 0; i < 100 && bench_stats_of(one).resets < 2; i++) {
+    for (unsigned i = 0; i < 100 && fixture_stats_of(one).resets < 2; i++) {
         machine_clock_advance(CLOCK_NS_PER_S / 5);
         one->dev->ops->service(one->dev, clock_ns());
     }
-    assert_int_equal(bench_stats_of(one).resets, 2);
+    assert_int_equal(fixture_stats_of(one).resets, 2);
     assert_int_equal(machine_log_count("error", "reason=used-idx queue=2"), 1);
     assert_int_equal(machine_log_count("error", ""), 2);
 }
@@ -411,11 +411,11 @@ TEST(an_mtu_that_changes_at_a_reset_is_agreed_to_as_far_as_the_buffers_hold_it)
     } after[] = {{1400, 1400}, {9000, 9000}, {9001, 0}, {65535, 0}, {67, 0}};
 
     for (unsigned i = 0; i < sizeof(after) / sizeof(after[0]); i++) {
-        bench_renew(state);
-        bench_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
+        fixture_renew(state);
+        fixture_add(0, SIM_FEATURES_USUAL | SIM_F(MTU));
         one->net->mtu = 9000;
-        bench_probe_all(1);
-        assert_true(bench_start(one));
+        fixture_probe_all(1);
+        assert_true(fixture_start(one));
         break_the_rules();
         one->net->mtu = after[i].stated;
         serve(STEP_NS);
@@ -425,7 +425,7 @@ TEST(an_mtu_that_changes_at_a_reset_is_agreed_to_as_far_as_the_buffers_hold_it)
         assert_int_equal(machine_log_count("warn", "port=0 reason=mtu mtu="), after[i].agreed == 0);
         assert_int_equal(machine_log_count("warn", "accepted=68-9000"), after[i].agreed == 0);
         assert_int_equal(machine_log_count("port", "id=0 "), after[i].agreed != 9000);
-        bench_forward(one, 100);
+        fixture_forward(one, 100);
         assert_no_leak();
     }
 }
