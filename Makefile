@@ -399,26 +399,26 @@ soak: all ## Links, cards, resets, orders, lone frames for DURATION=600 seconds,
 .PHONY: bench bench-peers
 
 # What runs beside and inside QEMU to measure the whole of it.
-BED_SOURCES := $(addprefix tests/bench/bed/,bed.c phases.c meter.c traffic.c vhost_user.c \
+TESTBED_SOURCES := $(addprefix tests/bench/testbed/,testbed.c phases.c meter.c traffic.c vhost_user.c \
 	device_queue.c split_queue.c packed_queue.c guest_memory.c)
-ICOUNT_SOURCES := tests/bench/bed/icount.c
-BED_PROGRAMS := $(OUT)/bench/bed $(OUT)/bench/icount.so
-BED_FLAGS = -std=gnu11 -O2 -g $(WARNINGS) -I.
+ICOUNT_SOURCES := tests/bench/testbed/icount.c
+TESTBED_PROGRAMS := $(OUT)/bench/testbed $(OUT)/bench/icount.so
+TESTBED_FLAGS = -std=gnu11 -O2 -g $(WARNINGS) -I.
 
-$(OUT)/bench/bed: $(BED_SOURCES) $(wildcard tests/bench/bed/*.h) drivers/virtio/virtio_spec.h | packages
+$(OUT)/bench/testbed: $(TESTBED_SOURCES) $(wildcard tests/bench/testbed/*.h) drivers/virtio/virtio_spec.h | packages
 	@mkdir -p $(@D)
 	$(say) BENCHLD $@
-	$(Q)$(CC) $(BED_FLAGS) $(BED_SOURCES) -o $@
+	$(Q)$(CC) $(TESTBED_FLAGS) $(TESTBED_SOURCES) -o $@
 
-$(OUT)/bench/icount.so: $(ICOUNT_SOURCES) $(wildcard tests/bench/bed/*.h) | packages
+$(OUT)/bench/icount.so: $(ICOUNT_SOURCES) $(wildcard tests/bench/testbed/*.h) | packages
 	@mkdir -p $(@D)
 	$(say) BENCHLD $@
-	$(Q)$(CC) $(BED_FLAGS) -fPIC -shared $(ICOUNT_SOURCES) -o $@
+	$(Q)$(CC) $(TESTBED_FLAGS) -fPIC -shared $(ICOUNT_SOURCES) -o $@
 
-bench: $(BENCH_PROGRAMS) $(BED_PROGRAMS) elf ## Count what a frame costs; build/bench.json has all
+bench: $(BENCH_PROGRAMS) $(TESTBED_PROGRAMS) elf ## Count what a frame costs; build/bench.json has all
 	@PYTHONPATH=tools $(PYTHON) tests/bench/bench $(OUT)
 
-bench-peers: $(BED_PROGRAMS) elf ## The same in QEMU beside a Linux bridge and DPDK, as ratios
+bench-peers: $(TESTBED_PROGRAMS) elf ## The same in QEMU beside a Linux bridge and DPDK, as ratios
 	@PYTHONPATH=tools $(PYTHON) tests/bench/peers $(OUT)
 
 .PHONY: bench-idle
@@ -433,11 +433,11 @@ C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers
 	tests/host/*.[ch] tests/host/*/*.[ch] tests/host/*/*/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch] \
 	tests/bench/*/*.[ch]))
 KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
-LISTED_SOURCES = $(sort $(IMAGE_SOURCES) $(BENCH_OWN) $(BED_SOURCES) $(ICOUNT_SOURCES))
+LISTED_SOURCES = $(sort $(IMAGE_SOURCES) $(BENCH_OWN) $(TESTBED_SOURCES) $(ICOUNT_SOURCES))
 
 check: check-format check-layers check-circles check-headers check-newlib check-instructions \
 	check-readme check-conformance check-tidy check-cppcheck $(HOST_PROGRAMS) \
-	$(BENCH_PROGRAMS) $(BED_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README, conformance
+	$(BENCH_PROGRAMS) $(TESTBED_PROGRAMS) ## Warnings, formatting, clang-tidy, cppcheck, layers, README, conformance
 	@echo 'check: all passed'
 
 .PHONY: check-format check-layers check-circles check-headers check-newlib check-instructions \

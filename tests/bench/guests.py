@@ -1,9 +1,9 @@
-"""The guests that are measured on the bed: barewire, and what else could stand in its place."""
+"""The guests that are measured on the testbed: barewire, and what else could stand in its place."""
 
 import os
 from dataclasses import dataclass
 
-import bed
+import testbed
 import common
 import debian
 import initramfs
@@ -15,7 +15,7 @@ def barewire(build, memory=64):
     kernel = launch.need_file(os.path.join(build, "barewire.elf"), "build it with make")
     entry = launch.kernel_entry(kernel)
     loop = common.symbol_address(os.path.join(build, "barewire.debug"), "loop_run")
-    return bed.Guest("barewire", ["-kernel", kernel, "-append", "stats=0"], memory,
+    return testbed.Guest("barewire", ["-kernel", kernel, "-append", "stats=0"], memory,
                      marks=[entry, loop])
 
 
@@ -79,7 +79,7 @@ def linux(build, files, name, image, words):
     image.write(path)
     kernel = os.path.join(files.root, "boot", f"vmlinuz-{files.kernel}")
     append = f"console=ttyS0 panic=-1 {words}".strip()
-    return bed.Guest(name, ["-kernel", kernel, "-initrd", path, "-append", append], 256,
+    return testbed.Guest(name, ["-kernel", kernel, "-initrd", path, "-append", append], 256,
                      boot_limit=400)
 
 

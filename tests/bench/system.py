@@ -1,8 +1,8 @@
-"""A guest on the bed: what is measured, and the figures that are told of it."""
+"""A guest on the testbed: what is measured, and the figures that are told of it."""
 
 import dataclasses
 
-import bed
+import testbed
 import launch
 
 LENGTH = 64  # bytes of a frame
@@ -33,8 +33,8 @@ def tell_of_spoiled(name, results):
 
 def measure(build, guest, device):
     """The figures of a guest with such a card. Where the rings are kept full the better windows
-    count: in the others the bed had to wait for a core, and the guest for frames."""
-    results = bed.run(build, guest, device, PHASES)
+    count: in the others the testbed had to wait for a core, and the guest for frames."""
+    results = testbed.run(build, guest, device, PHASES)
     tell_of_spoiled(guest.name, results)
     one_way, both_ways, lone = results[ONE_WAY], results[BOTH_WAYS], results[LONE]
     idle = results[IDLE]
@@ -62,8 +62,8 @@ def took_offer(figures, device):
 def forwards(build, guest, device, memory):
     """Whether the guest comes so far that frames pass with `memory` MiB."""
     try:
-        bed.run(build, dataclasses.replace(guest, memory=memory), device, [])
-    except bed.NeverForwarded:
+        testbed.run(build, dataclasses.replace(guest, memory=memory), device, [])
+    except testbed.NeverForwarded:
         return False
     return True
 

@@ -3,14 +3,14 @@
  * its two rings are, and leaves the frames to us ("Vhost-user Protocol", QEMU's documentation). The
  * card's address, its link and its control queue stay QEMU's.
  */
-#ifndef TESTS_BENCH_BED_VHOST_USER_H
-#define TESTS_BENCH_BED_VHOST_USER_H
+#ifndef TESTS_BENCH_TESTBED_VHOST_USER_H
+#define TESTS_BENCH_TESTBED_VHOST_USER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "tests/bench/bed/device_queue.h"
+#include "tests/bench/testbed/device_queue.h"
 
 #define VHOST_USER_QUEUES 2 /* receive and transmit, VIRTIO_NET_QUEUE_… */
 

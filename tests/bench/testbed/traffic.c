@@ -1,5 +1,5 @@
 /* Frames: Ethernet, IPv4, UDP, and behind that a magic number, their own number, and a pattern. */
-#include "tests/bench/bed/traffic.h"
+#include "tests/bench/testbed/traffic.h"
 
 #include <err.h>
 #include <string.h>

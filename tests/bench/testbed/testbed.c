@@ -1,9 +1,9 @@
 /*
- * The bed: a traffic source, sink and meter for any guest with two virtio-net ports. It is the back
+ * The testbed: a traffic source, sink and meter for any guest with two virtio-net ports. It is the back
  * end of both ports (vhost_user.h), so frames go straight into the guest's rings and out of them,
  * without a network interface or root.
  *
- *     bed [--OPTION...] FOLDER PHASE...
+ *     testbed [--OPTION...] FOLDER PHASE...
  *
  * FOLDER gets the sockets port0 and port1, which QEMU is to connect to, and has the file `counters`
  * (icount.h). Says "listening", waits for QEMU, runs a phase `boot`, then the others; each prints a
@@ -18,10 +18,10 @@
 #include <sys/prctl.h>
 
 #include "drivers/virtio/virtio_spec.h"
-#include "tests/bench/bed/phases.h"
+#include "tests/bench/testbed/phases.h"
 
 static const char usage[] =
-    "usage: bed [--OPTION...] FOLDER PHASE...\n"
+    "usage: testbed [--OPTION...] FOLDER PHASE...\n"
     "  --doorbells       the device wants doorbells; else it polls and says so\n"
     "  --event-idx       offers EVENT_IDX\n"
     "  --modern          offers VERSION_1\n"
@@ -92,17 +92,17 @@ static struct options read_options(int count, char **words)
 }
 
 /* Runs the phase that `word` describes. */
-static void run_phase(struct bed *bed, const char *word)
+static void run_phase(struct testbed *testbed, const char *word)
 {
     struct phase phase = {.name = word};
 
     if (sscanf(word, "saturate:%u:%u:%lf", &phase.directions, &phase.length, &phase.seconds) == 3)
-        phase_saturate(bed, &phase);
+        phase_saturate(testbed, &phase);
     else if (sscanf(word, "burst:%u:%u:%u:%u", &phase.directions, &phase.length, &phase.burst,
                     &phase.count) == 4)
-        phase_burst(bed, &phase);
+        phase_burst(testbed, &phase);
     else if (sscanf(word, "idle:%lf", &phase.seconds) == 1)
-        phase_idle(bed, &phase);
+        phase_idle(testbed, &phase);
     else
         show_usage();
 }
@@ -127,7 +127,7 @@ static pid_t connect_ports(struct traffic *traffic, const char *folder,
 
 int main(int count, char **words)
 {
-    static struct bed bed; /* with room for two large frames */
+    static struct testbed testbed; /* with room for two large frames */
     const struct options options = read_options(count, words);
     const struct phase boot = {
         .name = "boot", .length = FRAME_MIN, .seconds = options.boot_seconds};
@@ -137,12 +137,12 @@ int main(int count, char **words)
         show_usage();
     prctl(PR_SET_TIMERSLACK, 1000UL); /* ns: a pause shall not last three times as long */
     snprintf(path, sizeof(path), "%s/counters", words[optind]);
-    meter_open(&bed.meter, path);
-    const pid_t qemu = connect_ports(&bed.traffic, words[optind], &options.settings);
-    phase_boot(&bed, &boot);
-    meter_follow(&bed.meter, qemu);
+    meter_open(&testbed.meter, path);
+    const pid_t qemu = connect_ports(&testbed.traffic, words[optind], &options.settings);
+    phase_boot(&testbed, &boot);
+    meter_follow(&testbed.meter, qemu);
     for (int i = optind + 1; i < count; i++)
-        run_phase(&bed, words[i]);
-    serve_until_qemu_ends(&bed);
+        run_phase(&testbed, words[i]);
+    serve_until_qemu_ends(&testbed);
     return 0;
 }

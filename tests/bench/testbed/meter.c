@@ -1,6 +1,6 @@
 /* Reads counters and clocks, and prints JSON. */
 #define _GNU_SOURCE
-#include "tests/bench/bed/meter.h"
+#include "tests/bench/testbed/meter.h"
 
 #include <dirent.h>
 #include <err.h>

@@ -3,18 +3,18 @@
  * meter_print_flows tell, and its own figures between them. Each ends the program with a message if
  * the guest forwards nothing any more.
  */
-#ifndef TESTS_BENCH_BED_PHASES_H
-#define TESTS_BENCH_BED_PHASES_H
+#ifndef TESTS_BENCH_TESTBED_PHASES_H
+#define TESTS_BENCH_TESTBED_PHASES_H
 
 #include <stdint.h>
 
-#include "tests/bench/bed/meter.h"
-#include "tests/bench/bed/traffic.h"
+#include "tests/bench/testbed/meter.h"
+#include "tests/bench/testbed/traffic.h"
 
 #define PHASE_FORWARD 1 /* directions: in at port 0 */
 #define PHASE_BACK 2    /* in at port 1 */
 
-struct bed {
+struct testbed {
     struct traffic traffic;
     struct meter meter;
     uint64_t served_ns; /* when QEMU was last asked whether it wants something */
@@ -33,21 +33,21 @@ struct phase {
  * A frame each way now and then until one has come through in both directions, at most for
  * `phase->seconds`. "boot": instructions until then, and at the marks of the plugin.
  */
-void phase_boot(struct bed *bed, const struct phase *phase);
+void phase_boot(struct testbed *testbed, const struct phase *phase);
 
 /* The rx rings of `directions` are kept full for `seconds` of QEMU's processor time (not more than ten
  * times as long by the clock): instructions per frame, and frames per second of processor time, over
  * short windows. */
-void phase_saturate(struct bed *bed, const struct phase *phase);
+void phase_saturate(struct testbed *testbed, const struct phase *phase);
 
 /* `burst` frames are shown at once, and the next ones when they have all come through, `count`
  * times, in `directions` by turns: instructions and microseconds of each. */
-void phase_burst(struct bed *bed, const struct phase *phase);
+void phase_burst(struct testbed *testbed, const struct phase *phase);
 
 /* Nothing is sent for `seconds`. */
-void phase_idle(struct bed *bed, const struct phase *phase);
+void phase_idle(struct testbed *testbed, const struct phase *phase);
 
 /* After the last phase: QEMU waits for answers also while it ends. */
-void serve_until_qemu_ends(struct bed *bed);
+void serve_until_qemu_ends(struct testbed *testbed);
 
 #endif

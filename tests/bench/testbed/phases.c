@@ -1,5 +1,5 @@
 /* Drives the traffic of each phase and measures it. */
-#include "tests/bench/bed/phases.h"
+#include "tests/bench/testbed/phases.h"
 
 #include <err.h>
 #include <stdbool.h>
@@ -34,13 +34,13 @@ static bool goes(const struct phase *phase, unsigned flow)
 }
 
 /* Gives QEMU what it asks for; it is asked often, but not each time. */
-static void serve(struct bed *bed, uint64_t now)
+static void serve(struct testbed *testbed, uint64_t now)
 {
-    if (now - bed->served_ns < SERVE_NS)
+    if (now - testbed->served_ns < SERVE_NS)
         return;
-    bed->served_ns = now;
+    testbed->served_ns = now;
     for (unsigned i = 0; i < PORTS; i++) {
-        if (!vhost_user_serve(&bed->traffic.ports[i]))
+        if (!vhost_user_serve(&testbed->traffic.ports[i]))
             errx(1, "QEMU has ended");
     }
 }
@@ -52,20 +52,20 @@ static void pause_shortly(void)
     nanosleep(&pause, NULL);
 }
 
-static uint32_t collect(struct bed *bed)
+static uint32_t collect(struct testbed *testbed)
 {
-    return traffic_collect(&bed->traffic, 0, COLLECT_MAX) +
-           traffic_collect(&bed->traffic, 1, COLLECT_MAX);
+    return traffic_collect(&testbed->traffic, 0, COLLECT_MAX) +
+           traffic_collect(&testbed->traffic, 1, COLLECT_MAX);
 }
 
 /* Collects until `ns` from now, with nothing delivered. */
-static void wait_and_collect(struct bed *bed, uint64_t ns)
+static void wait_and_collect(struct testbed *testbed, uint64_t ns)
 {
     const uint64_t end = meter_now_ns() + ns;
 
     for (uint64_t now; (now = meter_now_ns()) < end;) {
-        serve(bed, now);
-        if (collect(bed) == 0)
+        serve(testbed, now);
+        if (collect(testbed) == 0)
             pause_shortly();
     }
 }
@@ -78,10 +78,10 @@ static void end_if_stuck(uint64_t now, uint64_t progress_ns)
 
 /* ---- boot ---- */
 
-static void print_boot(const struct bed *bed, uint64_t instructions, uint64_t started_ns)
+static void print_boot(const struct testbed *testbed, uint64_t instructions, uint64_t started_ns)
 {
-    const volatile struct icount *const icount = bed->meter.icount;
-    const struct vhost_user_port *const port = &bed->traffic.ports[0];
+    const volatile struct icount *const icount = testbed->meter.icount;
+    const struct vhost_user_port *const port = &testbed->traffic.ports[0];
 
     printf("{\"phase\": \"boot\", \"seconds\": %.3f, \"instructions\": %llu, \"marks\": [",
            (double)(meter_now_ns() - started_ns) / 1e9, (unsigned long long)instructions);
@@ -90,34 +90,34 @@ static void print_boot(const struct bed *bed, uint64_t instructions, uint64_t st
     printf("], \"features\": \"0x%llx\", \"rx_size\": %u, \"tx_size\": %u",
            (unsigned long long)port->features, port->queues[0].ring.size,
            port->queues[1].ring.size);
-    meter_print_flows(&bed->traffic);
+    meter_print_flows(&testbed->traffic);
 }
 
-void phase_boot(struct bed *bed, const struct phase *phase)
+void phase_boot(struct testbed *testbed, const struct phase *phase)
 {
     const uint64_t start = meter_now_ns();
     const uint64_t end = start + (uint64_t)(phase->seconds * 1e9);
-    struct flow *const flows = bed->traffic.flows;
+    struct flow *const flows = testbed->traffic.flows;
     uint64_t deliver_ns = 0;
 
-    traffic_restart(&bed->traffic, phase->length);
+    traffic_restart(&testbed->traffic, phase->length);
     while (flows[0].received == 0 || flows[1].received == 0) {
         const uint64_t now = meter_now_ns();
         if (now > end)
             errx(3, "no frame came through within %.0f seconds", phase->seconds);
-        serve(bed, now);
+        serve(testbed, now);
         for (unsigned i = 0; i < PORTS && now > deliver_ns; i++) {
-            if (flows[i].received == 0 && traffic_deliver(&bed->traffic, i, 1) != 0)
-                traffic_show(&bed->traffic, i);
+            if (flows[i].received == 0 && traffic_deliver(&testbed->traffic, i, 1) != 0)
+                traffic_show(&testbed->traffic, i);
         }
         if (now > deliver_ns)
             deliver_ns = now + BOOT_FRAME_NS;
-        if (collect(bed) == 0)
+        if (collect(testbed) == 0)
             pause_shortly();
     }
-    const uint64_t instructions = bed->meter.icount->instructions;
-    wait_and_collect(bed, SETTLE_NS);
-    print_boot(bed, instructions, start);
+    const uint64_t instructions = testbed->meter.icount->instructions;
+    wait_and_collect(testbed, SETTLE_NS);
+    print_boot(testbed, instructions, start);
 }
 
 /* ---- saturation ---- */
@@ -133,19 +133,19 @@ struct windows {
     struct reading cpu_start;
 };
 
-static void windows_begin(struct windows *windows, struct bed *bed)
+static void windows_begin(struct windows *windows, struct testbed *testbed)
 {
-    windows->frames_start = windows->cpu_start = meter_read(&bed->meter, &bed->traffic);
+    windows->frames_start = windows->cpu_start = meter_read(&testbed->meter, &testbed->traffic);
     windows->instructions.count = windows->rates.count = 0;
 }
 
-static void windows_look_at_frames(struct windows *windows, struct bed *bed)
+static void windows_look_at_frames(struct windows *windows, struct testbed *testbed)
 {
-    const uint64_t frames = traffic_received(&bed->traffic) - windows->frames_start.received;
+    const uint64_t frames = traffic_received(&testbed->traffic) - windows->frames_start.received;
 
     if (frames < WINDOW_FRAMES)
         return;
-    const struct reading now = meter_read(&bed->meter, &bed->traffic);
+    const struct reading now = meter_read(&testbed->meter, &testbed->traffic);
     const uint64_t instructions = now.instructions - windows->frames_start.instructions;
     series_add(&windows->instructions, (double)instructions / (double)frames);
     windows->frames_start = now;
@@ -163,37 +163,37 @@ static void windows_look_at_time(struct windows *windows, const struct reading *
 }
 
 /* One turn: fills the rx rings, empties the tx rings; returns the frames moved. */
-static uint32_t turn(struct bed *bed, const struct phase *phase)
+static uint32_t turn(struct testbed *testbed, const struct phase *phase)
 {
     uint32_t moved = 0;
 
     for (unsigned i = 0; i < PORTS; i++) {
         if (!goes(phase, i))
             continue;
-        moved += traffic_deliver(&bed->traffic, i, DELIVER_MAX);
-        traffic_show(&bed->traffic, i);
+        moved += traffic_deliver(&testbed->traffic, i, DELIVER_MAX);
+        traffic_show(&testbed->traffic, i);
     }
-    return moved + collect(bed);
+    return moved + collect(testbed);
 }
 
 /* Keeps the rings full until QEMU has run for `cpu_ns`, or TIMES_SLOWER as long has passed. */
-static void keep_full(struct bed *bed, const struct phase *phase, struct windows *windows,
+static void keep_full(struct testbed *testbed, const struct phase *phase, struct windows *windows,
                       uint64_t cpu_ns)
 {
-    const struct reading start = meter_read(&bed->meter, &bed->traffic);
+    const struct reading start = meter_read(&testbed->meter, &testbed->traffic);
     const uint64_t end = start.ns + TIMES_SLOWER * cpu_ns;
     struct reading look = start, progress = start; /* the last one; the last with more frames */
 
     for (uint64_t now, moved_ns = start.ns; (now = meter_now_ns()) < end;) {
-        serve(bed, now);
-        if (turn(bed, phase) != 0)
+        serve(testbed, now);
+        if (turn(testbed, phase) != 0)
             moved_ns = now;
         else if (now - moved_ns > SPIN_NS)
             pause_shortly();
-        windows_look_at_frames(windows, bed);
+        windows_look_at_frames(windows, testbed);
         if (now - look.ns < LOOK_NS)
             continue;
-        look = meter_read(&bed->meter, &bed->traffic);
+        look = meter_read(&testbed->meter, &testbed->traffic);
         windows_look_at_time(windows, &look);
         if (look.received != progress.received)
             progress = look;
@@ -203,23 +203,23 @@ static void keep_full(struct bed *bed, const struct phase *phase, struct windows
     }
 }
 
-void phase_saturate(struct bed *bed, const struct phase *phase)
+void phase_saturate(struct testbed *testbed, const struct phase *phase)
 {
     struct windows windows = {.instructions = series_make(WINDOWS_MAX),
                               .rates = series_make(WINDOWS_MAX)};
 
-    traffic_restart(&bed->traffic, phase->length);
-    windows_begin(&windows, bed);
-    keep_full(bed, phase, &windows, WARM_UP_CPU_NS);
-    windows_begin(&windows, bed);
+    traffic_restart(&testbed->traffic, phase->length);
+    windows_begin(&windows, testbed);
+    keep_full(testbed, phase, &windows, WARM_UP_CPU_NS);
+    windows_begin(&windows, testbed);
     const struct reading before = windows.cpu_start;
-    keep_full(bed, phase, &windows, (uint64_t)(phase->seconds * 1e9));
-    const struct reading after = meter_read(&bed->meter, &bed->traffic);
-    wait_and_collect(bed, SETTLE_NS);
+    keep_full(testbed, phase, &windows, (uint64_t)(phase->seconds * 1e9));
+    const struct reading after = meter_read(&testbed->meter, &testbed->traffic);
+    wait_and_collect(testbed, SETTLE_NS);
     meter_print(phase->name, &before, &after);
     series_print(&windows.instructions, "instructions_per_frame");
     series_print(&windows.rates, "frames_per_cpu_second");
-    meter_print_flows(&bed->traffic);
+    meter_print_flows(&testbed->traffic);
     series_free(&windows.instructions);
     series_free(&windows.rates);
 }
@@ -233,9 +233,9 @@ struct trip {
 };
 
 /* Sends one burst through and waits for all of it. */
-static struct trip send_burst(struct bed *bed, unsigned flow, uint32_t burst)
+static struct trip send_burst(struct testbed *testbed, unsigned flow, uint32_t burst)
 {
-    struct traffic *const traffic = &bed->traffic;
+    struct traffic *const traffic = &testbed->traffic;
     const uint64_t goal = traffic->flows[flow].received + burst;
     const uint64_t start = meter_now_ns();
     struct trip trip;
@@ -244,67 +244,68 @@ static struct trip send_burst(struct bed *bed, unsigned flow, uint32_t burst)
         delivered += traffic_deliver(traffic, flow, burst - delivered);
         if (delivered == burst)
             break;
-        collect(bed); /* the guest may want buffers back before it offers others */
-        serve(bed, meter_now_ns());
+        collect(testbed); /* the guest may want buffers back before it offers others */
+        serve(testbed, meter_now_ns());
         end_if_stuck(meter_now_ns(), start);
     }
-    const uint64_t instructions = bed->meter.icount->instructions;
+    const uint64_t instructions = testbed->meter.icount->instructions;
     const uint64_t shown_ns = meter_now_ns();
     traffic_show(traffic, flow);
     do {
         traffic_collect(traffic, !flow, COLLECT_MAX);
-        trip.instructions = bed->meter.icount->instructions - instructions;
+        trip.instructions = testbed->meter.icount->instructions - instructions;
         trip.ns = meter_now_ns() - shown_ns;
         end_if_stuck(shown_ns + trip.ns, shown_ns);
     } while (traffic->flows[flow].received < goal);
-    serve(bed, meter_now_ns());
+    serve(testbed, meter_now_ns());
     return trip;
 }
 
-void phase_burst(struct bed *bed, const struct phase *phase)
+void phase_burst(struct testbed *testbed, const struct phase *phase)
 {
     struct series instructions = series_make(phase->count), us = series_make(phase->count);
     struct reading before;
 
-    traffic_restart(&bed->traffic, phase->length);
+    traffic_restart(&testbed->traffic, phase->length);
     for (uint32_t i = 0; i < WARM_UP_BURSTS + phase->count; i++) {
         if (i == WARM_UP_BURSTS)
-            before = meter_read(&bed->meter, &bed->traffic);
+            before = meter_read(&testbed->meter, &testbed->traffic);
         const unsigned flow = phase->directions == (PHASE_FORWARD | PHASE_BACK)
                                   ? i & 1
                                   : phase->directions == PHASE_BACK;
-        const struct trip trip = send_burst(bed, flow, phase->burst);
+        const struct trip trip = send_burst(testbed, flow, phase->burst);
         if (i < WARM_UP_BURSTS)
             continue;
         series_add(&instructions, (double)trip.instructions / phase->burst);
         series_add(&us, (double)trip.ns / 1e3);
     }
-    const struct reading after = meter_read(&bed->meter, &bed->traffic);
-    wait_and_collect(bed, SETTLE_NS);
+    const struct reading after = meter_read(&testbed->meter, &testbed->traffic);
+    wait_and_collect(testbed, SETTLE_NS);
     meter_print(phase->name, &before, &after);
     series_print(&instructions, "instructions_per_frame");
     series_print(&us, "microseconds");
-    meter_print_flows(&bed->traffic);
+    meter_print_flows(&testbed->traffic);
     series_free(&instructions);
     series_free(&us);
 }
 
 /* ---- idle ---- */
 
-void phase_idle(struct bed *bed, const struct phase *phase)
+void phase_idle(struct testbed *testbed, const struct phase *phase)
 {
-    traffic_restart(&bed->traffic, FRAME_MIN);
-    const struct reading before = meter_read(&bed->meter, &bed->traffic);
-    wait_and_collect(bed, (uint64_t)(phase->seconds * 1e9));
-    const struct reading after = meter_read(&bed->meter, &bed->traffic);
+    traffic_restart(&testbed->traffic, FRAME_MIN);
+    const struct reading before = meter_read(&testbed->meter, &testbed->traffic);
+    wait_and_collect(testbed, (uint64_t)(phase->seconds * 1e9));
+    const struct reading after = meter_read(&testbed->meter, &testbed->traffic);
     meter_print(phase->name, &before, &after);
-    meter_print_flows(&bed->traffic);
+    meter_print_flows(&testbed->traffic);
 }
 
-void serve_until_qemu_ends(struct bed *bed)
+void serve_until_qemu_ends(struct testbed *testbed)
 {
-    while (vhost_user_serve(&bed->traffic.ports[0]) && vhost_user_serve(&bed->traffic.ports[1])) {
-        (void)collect(bed);
+    while (vhost_user_serve(&testbed->traffic.ports[0]) &&
+           vhost_user_serve(&testbed->traffic.ports[1])) {
+        (void)collect(testbed);
         pause_shortly();
     }
 }

@@ -7,7 +7,7 @@
  * FILE has ICOUNT_BYTES. Each ADDRESS (up to ICOUNT_MARKS) is that of an instruction: when it is
  * first executed, the count so far is noted. One virtual processor: nothing here is atomic.
  */
-#include "tests/bench/bed/icount.h"
+#include "tests/bench/testbed/icount.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "tests/bench/bed/qemu_plugin.h"
+#include "tests/bench/testbed/qemu_plugin.h"
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int count,

@@ -2,8 +2,8 @@
  * The guest's memory as the back end sees it: QEMU hands over the files that it lies in, and says at
  * which addresses the guest and QEMU itself have them.
  */
-#ifndef TESTS_BENCH_BED_GUEST_MEMORY_H
-#define TESTS_BENCH_BED_GUEST_MEMORY_H
+#ifndef TESTS_BENCH_TESTBED_GUEST_MEMORY_H
+#define TESTS_BENCH_TESTBED_GUEST_MEMORY_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  * Version 1 of QEMU's interface for plugins (QEMU 6.0 to 8.2, "QEMU TCG Plugins"), as far as it is
  * used here: Debian's packages have no header for it. QEMU itself provides the functions.
  */
-#ifndef TESTS_BENCH_BED_QEMU_PLUGIN_H
-#define TESTS_BENCH_BED_QEMU_PLUGIN_H
+#ifndef TESTS_BENCH_TESTBED_QEMU_PLUGIN_H
+#define TESTS_BENCH_TESTBED_QEMU_PLUGIN_H
 
 #include <stddef.h>
 #include <stdint.h>

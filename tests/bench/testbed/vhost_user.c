@@ -1,6 +1,6 @@
 /* Requests of QEMU, one function for each that is more than acknowledged in silence. */
 #define _GNU_SOURCE
-#include "tests/bench/bed/vhost_user.h"
+#include "tests/bench/testbed/vhost_user.h"
 
 #include <err.h>
 #include <fcntl.h>

@@ -2,13 +2,13 @@
  * Frames into one port of the guest and out of the other: numbered, written straight into the
  * guest's rx ring, and each of them compared with what was sent when it comes out of a tx ring.
  */
-#ifndef TESTS_BENCH_BED_TRAFFIC_H
-#define TESTS_BENCH_BED_TRAFFIC_H
+#ifndef TESTS_BENCH_TESTBED_TRAFFIC_H
+#define TESTS_BENCH_TESTBED_TRAFFIC_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tests/bench/bed/vhost_user.h"
+#include "tests/bench/testbed/vhost_user.h"
 
 #define FRAME_MIN 60
 #define FRAME_MAX 9018

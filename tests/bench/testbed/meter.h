@@ -1,14 +1,14 @@
 /* What is read before and after a phase, and how the difference is told. */
-#ifndef TESTS_BENCH_BED_METER_H
-#define TESTS_BENCH_BED_METER_H
+#ifndef TESTS_BENCH_TESTBED_METER_H
+#define TESTS_BENCH_TESTBED_METER_H
 
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
 
-#include "tests/bench/bed/icount.h"
-#include "tests/bench/bed/traffic.h"
+#include "tests/bench/testbed/icount.h"
+#include "tests/bench/testbed/traffic.h"
 
 struct meter {
     const volatile struct icount *icount;

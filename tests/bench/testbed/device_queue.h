@@ -5,13 +5,13 @@
  *
  * The guest is trusted to keep the rules: what breaks them ends the program with a message.
  */
-#ifndef TESTS_BENCH_BED_DEVICE_QUEUE_H
-#define TESTS_BENCH_BED_DEVICE_QUEUE_H
+#ifndef TESTS_BENCH_TESTBED_DEVICE_QUEUE_H
+#define TESTS_BENCH_TESTBED_DEVICE_QUEUE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tests/bench/bed/guest_memory.h"
+#include "tests/bench/testbed/guest_memory.h"
 
 #define CHAIN_SPANS_MAX 64 /* a segmented frame in pages, with room to spare */
 

@@ -1,5 +1,5 @@
 /* Maps the guest's memory and translates addresses. */
-#include "tests/bench/bed/guest_memory.h"
+#include "tests/bench/testbed/guest_memory.h"
 
 #include <err.h>
 #include <sys/mman.h>

@@ -1,9 +1,9 @@
 /*
- * What the plugin inside QEMU (icount.c) counts and the bed reads while the guest runs. It is one
+ * What the plugin inside QEMU (icount.c) counts and the testbed reads while the guest runs. It is one
  * page of a file that both map. Bytes of it are only ever written by the plugin.
  */
-#ifndef TESTS_BENCH_BED_ICOUNT_H
-#define TESTS_BENCH_BED_ICOUNT_H
+#ifndef TESTS_BENCH_TESTBED_ICOUNT_H
+#define TESTS_BENCH_TESTBED_ICOUNT_H
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 
 #include "drivers/virtio/virtio_spec.h"
-#include "tests/bench/bed/device_queue.h"
+#include "tests/bench/testbed/device_queue.h"
 
 #define NEVER 0x8000 /* as far from any index as can be */
 

@@ -1,4 +1,4 @@
-"""Runs a guest with two virtio-net ports in QEMU under TCG, on the bed (tests/bench/bed)."""
+"""Runs a guest with two virtio-net ports in QEMU under TCG, on the testbed (tests/bench/testbed)."""
 
 import ctypes
 import json
@@ -40,7 +40,7 @@ class Device:
     packed: bool = False  # a modern one only
     no_mergeable: bool = False
 
-    def bed_options(self):
+    def testbed_options(self):
         """What the back end is told …"""
         names = ("doorbells", "event_idx", "modern", "packed", "no_mergeable")
         return ["--" + name.replace("_", "-") for name in names if getattr(self, name)]
@@ -58,7 +58,7 @@ def qemu_command(build, folder, guest, device):
     counting = "".join(f",mark={mark:#x}" for mark in guest.marks)
     command = [
         os.environ.get("QEMU") or "qemu-system-x86_64", "-no-user-config", "-nodefaults",
-        # The bed finds the processor's thread by its name, and the guest's memory by its file.
+        # The testbed finds the processor's thread by its name, and the guest's memory by its file.
         "-name", f"{guest.name},debug-threads=on",
         "-machine", "pc,accel=tcg,memory-backend=memory", "-cpu", "max", "-m", memory,
         "-object", f"memory-backend-memfd,id=memory,size={memory},share=on",
@@ -77,17 +77,17 @@ def qemu_command(build, folder, guest, device):
 
 
 def die_with_parent():
-    """Runs in the child: should this program be killed outright, the bed doesn't outlive it."""
+    """Runs in the child: should this program be killed outright, the testbed doesn't outlive it."""
     ctypes.CDLL(None).prctl(launch.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-class Bed:
-    """The running bed. Ends with its with block."""
+class Testbed:
+    """The running testbed. Ends with its with block."""
 
     def __init__(self, build, folder, guest, device, phases):
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [os.path.join(build, "bench", "bed"), *device.bed_options(),
+            [os.path.join(build, "bench", "testbed"), *device.testbed_options(),
              f"--boot={guest.boot_limit}", folder, *phases],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors,
             preexec_fn=die_with_parent, start_new_session=True)
@@ -117,7 +117,7 @@ class Bed:
         self.process.kill()
         self.process.wait()
         self.errors.seek(0)
-        return self.errors.read().decode(errors="replace").strip() or "bed: no message"
+        return self.errors.read().decode(errors="replace").strip() or "testbed: no message"
 
 
 def console_tail(folder):
@@ -136,14 +136,14 @@ def run(build, guest, device, phases):
         with open(os.path.join(folder, "counters"), "wb") as counters:
             counters.truncate(COUNTERS_BYTES)
         results = {}
-        with Bed(build, folder, guest, device, phases) as bed:
-            bed.line()  # it listens
+        with Testbed(build, folder, guest, device, phases) as testbed:
+            testbed.line()  # it listens
             with launch.Qemu(qemu_command(build, folder, guest, device), None) as qemu:
                 for _ in range(1 + len(phases)):
-                    line = bed.line(alive=lambda: qemu.failure() is None)
+                    line = testbed.line(alive=lambda: qemu.failure() is None)
                     if line is None:
                         kind = launch.Problem if results else NeverForwarded
-                        raise kind(f"{guest.name}: {bed.complaint()}\n{console_tail(folder)}")
+                        raise kind(f"{guest.name}: {testbed.complaint()}\n{console_tail(folder)}")
                     figures = json.loads(line)
                     results[figures.pop("phase")] = figures
         return results

@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 
 #include "drivers/virtio/virtio_spec.h"
-#include "tests/bench/bed/device_queue.h"
+#include "tests/bench/testbed/device_queue.h"
 
 /* §2.8.10.1: flags beside those of split descriptors; both bits go by the wrap counters. */
 #define PACKED_DESC_F_AVAIL (1U << 7)

@@ -1,5 +1,5 @@
 /* What all formats of rings have in common: start and stop, doorbells and interrupts. */
-#include "tests/bench/bed/device_queue.h"
+#include "tests/bench/testbed/device_queue.h"
 
 #include <err.h>
 #include <errno.h>
