@@ -17,7 +17,7 @@ KERNEL = "build/barewire.elf"
 SYMBOLS = "build/barewire.debug"
 
 READY_LIMIT_S = 120  # from QEMU's start to the ready event, on a busy machine without KVM
-END_PATIENCE_S = 2.0  # from the end of its output to QEMU's own end, at most
+END_TIMEOUT_S = 2.0  # from the end of its output to QEMU's own end, at most
 PANIC_STATUS = 33  # what isa-debug-exit makes of the 0x10 that a panic writes to port 0xf4
 SOCKET_PATH_MAX = 107  # sockaddr_un.sun_path without its NUL
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -265,7 +265,7 @@ class Qemu:
     def ended(self):
         """Its exit status, when its output has ended and it is about to end itself."""
         try:
-            return self.process.wait(END_PATIENCE_S)
+            return self.process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.end()
             return self.process.returncode

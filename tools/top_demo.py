@@ -13,7 +13,7 @@ import top_monitor
 import traffic
 from launch import Problem
 
-CONNECT_PATIENCE_S = 20
+CONNECT_TIMEOUT_S = 20
 TICK_S = 0.02
 PEAK = 24  # frames a tick and direction, at most
 PERIOD_S = 20  # from one peak to the next
@@ -92,7 +92,7 @@ class Demonstration:
 
     def _open_console(self, console):
         """Once QEMU listens there, which is a moment after the socket has its name."""
-        limit = time.monotonic() + CONNECT_PATIENCE_S
+        limit = time.monotonic() + CONNECT_TIMEOUT_S
         while True:
             try:
                 return top_monitor.Line(console)

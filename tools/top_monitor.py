@@ -16,7 +16,7 @@ from launch import Problem
 SAMPLES_KEPT = 24 * 3600  # of one a second: a day, for a plot at the end
 EVENTS_KEPT = 200
 LINE_MAX = 16384  # no event is as long
-ANSWER_PATIENCE_S = 5.0  # then the machine counts as silent
+ANSWER_TIMEOUT_S = 5.0  # then the machine counts as silent
 
 COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_dropped", "tx_dropped",
             "resets")
@@ -195,7 +195,7 @@ class Machine:
     def ask(self):
         """One round of questions, unless the last one is still to be answered."""
         now = time.monotonic()
-        if self.asked is not None and now - self.asked < ANSWER_PATIENCE_S:
+        if self.asked is not None and now - self.asked < ANSWER_TIMEOUT_S:
             return
         if not self.known or self.asked is not None:
             self.begin()
@@ -206,7 +206,7 @@ class Machine:
     def silent(self):
         """True once an answer takes too long."""
         return (self.waiting_since is not None and
-                time.monotonic() - self.waiting_since > ANSWER_PATIENCE_S)
+                time.monotonic() - self.waiting_since > ANSWER_TIMEOUT_S)
 
     def stale(self):
         """True when no newer figures are to be had."""

@@ -204,17 +204,17 @@ TEST(the_end_does_not_wait_for_ever_for_a_device_that_takes_nothing)
     assert_int_equal(machine_log_count("stats", ""), 2);
 }
 
-static unsigned meals;
+static unsigned feeds;
 
-static void eat(struct watchdog *watchdog)
+static void feed(struct watchdog *watchdog)
 {
     (void)watchdog;
-    meals++;
+    feeds++;
 }
 
 TEST(a_watchdog_is_fed_several_times_in_its_timeout)
 {
-    static const struct watchdog_ops dog = {.feed = eat};
+    static const struct watchdog_ops dog = {.feed = feed};
     struct watchdog watchdog = {.ops = &dog, .timeout_ns = 8 * CLOCK_NS_PER_S};
 
     loop_init(&loop, ports, port_lanes, 2, 0);
@@ -225,7 +225,7 @@ TEST(a_watchdog_is_fed_several_times_in_its_timeout)
         machine_clock_advance(CLOCK_NS_PER_S / 10);
         loop_round(&loop);
     }
-    assert_in_range(meals, 99, 100);
+    assert_in_range(feeds, 99, 100);
 }
 
 TEST(stats_show_counters_drops_and_rates_of_the_interval)

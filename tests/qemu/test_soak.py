@@ -35,12 +35,12 @@ class Flow(threading.Thread):
     """Frames from one end to another, some always under way; may be paused until all have arrived."""
 
     WINDOW = 64
-    LOSSY_PATIENCE_S = 0.5  # after which frames that have not come are taken for lost
-    PATIENCE_S = 50  # where none may be lost: all are waited for
+    LOSSY_TIMEOUT_S = 0.5  # after which frames that have not come are taken for lost
+    TIMEOUT_S = 50  # where none may be lost: all are waited for
 
     def __init__(self, guest, here, there, lossy):
         super().__init__(daemon=True)
-        self.patience = self.LOSSY_PATIENCE_S if lossy else self.PATIENCE_S
+        self.timeout_s = self.LOSSY_TIMEOUT_S if lossy else self.TIMEOUT_S
         self.source, self.sink = guest.ends[here], guest.ends[there]
         self.pair = (here, there)
         self.frames = []
@@ -61,7 +61,7 @@ class Flow(threading.Thread):
     def _settle(self, enough):
         """Waits until so many have arrived, or none has come for a while."""
         before, since = self._look(), time.monotonic()
-        while before < enough and time.monotonic() - since < self.patience:
+        while before < enough and time.monotonic() - since < self.timeout_s:
             time.sleep(0.002)
             now = self._look()
             if now != before:

@@ -7,7 +7,7 @@ from guest import EXIT_PANIC
 from test_faults import trace_names
 
 MACHINES = ["pc", "q35"]
-PATIENCE_S = 8  # longer than a busy host may leave a machine without a processor
+TIMEOUT_S = 8  # longer than a busy host may leave a machine without a processor
 
 
 def dog(action):
@@ -20,12 +20,12 @@ def dog(action):
 def test_loop_feeds_the_watchdog_whether_it_sleeps_or_polls(boot, machine):
     guests = []
     for idle in ("adaptive", "poll"):
-        words = f"watchdog={PATIENCE_S} stats=1 idle={idle}"
+        words = f"watchdog={TIMEOUT_S} stats=1 idle={idle}"
         guests.append(boot(machine=machine, words=words, devices=dog("reset")))
     for guest in guests:
-        assert guest.find("watchdog", driver="i6300esb", timeout_s=PATIENCE_S)
+        assert guest.find("watchdog", driver="i6300esb", timeout_s=TIMEOUT_S)
         works(guest)
-        end = guest.ready().time + 1.5 * PATIENCE_S
+        end = guest.ready().time + 1.5 * TIMEOUT_S
         guest.wait("stats", accept=lambda event: event.time > end)
         guest.qmp.command("query-status")
         assert not guest.qmp.find("WATCHDOG")

@@ -13,7 +13,7 @@
 #define SERVE_NS (500 * NS_PER_US)  /* between two looks at QEMU's sockets */
 #define SPIN_NS (100 * NS_PER_US)   /* without anything to do: more will come any moment */
 #define PAUSE_NS (20 * NS_PER_US)   /* after that: the core may be needed */
-#define PATIENCE_NS (30 * NS_PER_S) /* without a frame: the machine may be busy with other things */
+#define TIMEOUT_NS (30 * NS_PER_S)  /* without a frame: the machine may be busy with other things */
 #define SETTLE_NS (300 * NS_PER_MS) /* what is under way at the end of a phase comes out */
 #define BOOT_FRAME_NS NS_PER_MS     /* between two attempts */
 #define LOOK_NS (2 * NS_PER_MS)     /* between two looks at the clocks while traffic runs */
@@ -72,8 +72,8 @@ static void wait_and_collect(struct testbed *testbed, uint64_t ns)
 
 static void end_if_stuck(uint64_t now, uint64_t progress_ns)
 {
-    if (now > progress_ns && now - progress_ns > PATIENCE_NS)
-        errx(1, "the guest has forwarded nothing for %llu seconds", PATIENCE_NS / NS_PER_S);
+    if (now > progress_ns && now - progress_ns > TIMEOUT_NS)
+        errx(1, "the guest has forwarded nothing for %llu seconds", TIMEOUT_NS / NS_PER_S);
 }
 
 /* ---- boot ---- */
