@@ -122,7 +122,7 @@ static uint8_t *make_rsdp(struct input *input, const uint8_t *rsdt, const uint8_
     return rsdp;
 }
 
-static void judge(const struct acpi_power *power)
+static void check(const struct acpi_power *power)
 {
     ensure(power->reset.space == ACPI_NONE || power->reset.address != 0);
     ensure(power->reset.space != ACPI_IO || power->reset.address <= UINT16_MAX);
@@ -153,6 +153,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(info.rsdp_copy, rsdp, RSDP_SIZE);
     struct acpi_report report;
     acpi_init(&info, &report);
-    judge(acpi_power());
+    check(acpi_power());
     return 0;
 }

@@ -33,7 +33,7 @@ static size_t words_of(const char *text)
     return words;
 }
 
-static void judge(const struct config *config)
+static void check(const struct config *config)
 {
     ensure(config->mode == MODE_WIRE || config->mode == MODE_REFLECT);
     ensure(memchr(config->wire, '\0', sizeof(config->wire)) != NULL);
@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     machine_reset();
     memset(&config, 0xa5, sizeof(config));
     config_parse(&config, text);
-    judge(&config);
+    check(&config);
     /* A word costs one line at most, and no line is longer than the console takes (machine.c). */
     ensure(machine_log_count("warn", "") <= words_of(text));
     return 0;

@@ -154,7 +154,7 @@ static void end_shown_line(const char *event)
 }
 
 /* The same bytes as an event line: an object comes out that a reader can find the end of. */
-static void judge_json(const uint8_t *data, size_t size)
+static void check_json(const uint8_t *data, size_t size)
 {
     static char out[JSON_LINE_MAX];
     bool quoted = false;
@@ -178,7 +178,7 @@ static void judge_json(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    judge_json(data, size);
+    check_json(data, size);
     begin();
     for (size_t i = 0; i < size; i++) {
         if (data[i] == EVENT) {

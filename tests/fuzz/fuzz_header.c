@@ -18,7 +18,7 @@
 #define FRAME_MIN 14
 #define FRAME_MAX 4096
 
-static void judge_passed(const struct virtio_net_hdr *header, uint32_t length, uint32_t possible)
+static void check_passed(const struct virtio_net_hdr *header, uint32_t length, uint32_t possible)
 {
     static const struct virtio_net_hdr zero;
 
@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const enum virtio_net_verdict verdict =
         virtio_net_header_validate(&header, &whole, given, possible);
     if (verdict == HEADER_PASSES)
-        judge_passed(&header, length, possible);
+        check_passed(&header, length, possible);
     if (verdict != HEADER_PASSES || header.flags != 0) /* else a checksum may have been finished */
         ensure(memcmp(frame, before, length) == 0);
     free(frame);

@@ -76,7 +76,7 @@ static void make_bus(struct input *input)
     }
 }
 
-static void judge_bar(const struct pci_bar *bar)
+static void check_bar(const struct pci_bar *bar)
 {
     if (bar->size == 0) {
         ensure(bar->base == 0);
@@ -87,7 +87,7 @@ static void judge_bar(const struct pci_bar *bar)
     ensure(!bar->is_io || bar->base + bar->size <= 0x10000);
 }
 
-static void judge_capabilities(const struct pci_device *device)
+static void check_capabilities(const struct pci_device *device)
 {
     bool seen[256] = {false};
 
@@ -108,7 +108,7 @@ static uint32_t place_of(const struct pci_device *device)
 }
 
 /* Firmware that counts buses upwards never sets up a bridge like that: told, and not followed. */
-static void judge_bridge(const struct pci_device *bridge)
+static void check_bridge(const struct pci_device *bridge)
 {
     char complaint[48];
 
@@ -118,21 +118,21 @@ static void judge_bridge(const struct pci_device *bridge)
     ensure(machine_log_count("warn", complaint) == 1);
 }
 
-static void judge_devices(const struct pci_device *devices, size_t found)
+static void check_devices(const struct pci_device *devices, size_t found)
 {
     ensure(found <= KEPT_MAX && found <= count);
     for (size_t i = 0; i < found; i++) {
         ensure(devices[i].device < 32 && devices[i].function < 8);
         ensure(i == 0 || place_of(&devices[i]) > place_of(&devices[i - 1]));
         for (unsigned bar = 0; bar < PCI_BARS_DEVICE; bar++)
-            judge_bar(&devices[i].bars[bar]);
-        judge_capabilities(&devices[i]);
-        judge_bridge(&devices[i]);
+            check_bar(&devices[i].bars[bar]);
+        check_capabilities(&devices[i]);
+        check_bridge(&devices[i]);
     }
 }
 
 /* The walk has put everything back, and never left a register at all ones that was decoded. */
-static void judge_bus(void)
+static void check_bus(void)
 {
     for (unsigned i = 0; i < count; i++)
         ensure(memcmp(before[i], functions[i]->config, sizeof(before[i])) == 0);
@@ -148,8 +148,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     make_bus(&input);
     const size_t found = pci_scan(devices, KEPT_MAX);
-    judge_devices(devices, found);
-    judge_bus();
+    check_devices(devices, found);
+    check_bus();
     for (size_t i = 0; i < found; i++) {
         (void)pci_msix_enabled(&devices[i]);
         (void)pci_is_network(&devices[i]);

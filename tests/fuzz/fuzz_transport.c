@@ -1,7 +1,7 @@
 /*
  * The registers and the configuration space of a device that answers from the input: probe, start,
  * settings, and the watch over a port that runs. Behind it stands a simulated device that works as
- * it should; the input says which of its answers are replaced. What the driver writes is judged by
+ * it should; the input says which of its answers are replaced. What the driver writes is checked by
  * what it was told, true or not.
  *
  * The input: which interfaces there are and which is asked for; the device's shape; with the modern
@@ -139,7 +139,7 @@ static uint32_t lie(enum what what, uint32_t value, unsigned width)
 }
 
 /* A ring must lie in memory that was given out, all of it, whatever its size was said to be. */
-static void judge_page(uint32_t page)
+static void check_page(uint32_t page)
 {
     const uint32_t size = liar.sizes[slot()];
 
@@ -147,7 +147,7 @@ static void judge_page(uint32_t page)
     ensure(machine_dma((uint64_t)page << 12, virtqueue_layout(size, false).total) != NULL);
 }
 
-static void judge_addresses(void)
+static void check_addresses(void)
 {
     const uint64_t *const at = liar.addresses[slot()];
     const uint32_t size = liar.sizes[slot()];
@@ -168,7 +168,7 @@ static void note_address(uint32_t offset, uint32_t half)
     memcpy((uint8_t *)liar.addresses[slot()] + (offset - 32), &half, sizeof(half));
 }
 
-static void judge_write(enum what what, uint32_t offset, uint32_t value)
+static void check_write(enum what what, uint32_t offset, uint32_t value)
 {
     switch (what) {
     case DRIVER_FEATURES:
@@ -186,11 +186,11 @@ static void judge_write(enum what what, uint32_t offset, uint32_t value)
         liar.sizes[slot()] = value;
         break;
     case QUEUE_PAGE:
-        judge_page(value);
+        check_page(value);
         break;
     case QUEUE_ENABLE:
         ensure(value == 1);
-        judge_addresses();
+        check_addresses();
         if (slot() == SIM_CONTROL)
             liar.control = liar.selected;
         break;
@@ -216,7 +216,7 @@ static uint32_t liar_port_read(void *context, uint16_t offset, unsigned width)
 
 static void liar_port_write(void *context, uint16_t offset, unsigned width, uint32_t value)
 {
-    judge_write(port_register(offset), offset, value);
+    check_write(port_register(offset), offset, value);
     liar.honest_port_write(context, offset, width, value);
 }
 
@@ -239,7 +239,7 @@ static uint32_t notify_value(uint32_t index)
 }
 
 /* A doorbell belongs where the queue was said to have it, and that is within the structure. */
-static void judge_doorbell(uint32_t offset, uint32_t value)
+static void check_doorbell(uint32_t offset, uint32_t value)
 {
     uint32_t index = 0;
 
@@ -250,9 +250,9 @@ static void judge_doorbell(uint32_t offset, uint32_t value)
 
 static void liar_write(void *context, unsigned bar, uint32_t offset, unsigned width, uint32_t value)
 {
-    judge_write(memory_register(bar, offset), offset, value);
+    check_write(memory_register(bar, offset), offset, value);
     if (!liar.patched && bar == SIM_MODERN_BAR && offset >= NOTIFY_AT)
-        judge_doorbell(offset - NOTIFY_AT, value);
+        check_doorbell(offset - NOTIFY_AT, value);
     liar.honest_write(context, bar, offset, width, value);
 }
 
@@ -314,7 +314,7 @@ static void add_device(struct input *input, uint8_t interfaces)
     add_interfaces(input, interfaces);
 }
 
-static void judge_probed(const struct virtio_net *net)
+static void check_probed(const struct virtio_net *net)
 {
     const struct netdev *dev = &net->netdev;
 
@@ -348,7 +348,7 @@ static void ask_everything(struct netdev *dev, uint8_t choice)
     ensure((dev->mac.bytes[0] & 1) == 0);
 }
 
-static void judge_buffers(const struct virtio_net *net, const struct lane *lane)
+static void check_buffers(const struct virtio_net *net, const struct lane *lane)
 {
     const uint32_t in_rings =
         virtqueue_outstanding(&net->rx.queue) + virtqueue_outstanding(&net->tx.queue);
@@ -369,11 +369,11 @@ static void deliver(struct input *input)
 }
 
 /* Whatever the device says of itself, what it gets is what it has said that it takes. */
-static void judge_sent(const struct virtio_net *net)
+static void check_sent(const struct virtio_net *net)
 {
     for (unsigned i = 0; i < liar.sim->sent_count; i++) {
         const struct sim_frame *frame = &liar.sim->sent[i];
-        oracle_header_judge_sent(net, frame->header, frame->data, frame->length);
+        oracle_header_check_sent(net, frame->header, frame->data, frame->length);
     }
     sim_virtio_net_forget_sent(liar.sim);
 }
@@ -387,13 +387,13 @@ static void live(struct netdev *dev, struct lane *lane, struct input *input)
         machine_clock_advance((choice & 0x80 ? 10000u : 1u) * (choice & 0x1f) * CLOCK_NS_PER_MS);
         if (choice & 0x20)
             lane_run(lane);
-        judge_sent((struct virtio_net *)dev);
+        check_sent((struct virtio_net *)dev);
         if (choice & 0x40)
             deliver(input);
         dev->ops->service(dev, clock_ns());
         if ((choice & 0x7f) == 0)
             ask_everything(dev, input_8(input));
-        judge_buffers((struct virtio_net *)dev, lane);
+        check_buffers((struct virtio_net *)dev, lane);
     }
     ask_everything(dev, 0);
 }
@@ -450,7 +450,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (dev->state == NETDEV_STARTING)
         (void)dev->ops->negotiate(dev, liar.offloads ? dev->tx_offloads : interfaces,
                                   liar.offloads ? NETDEV_FRAME_SEGMENTS : NETDEV_FRAME_JUMBO);
-    judge_probed((struct virtio_net *)dev);
+    check_probed((struct virtio_net *)dev);
     ask_everything(dev, 0);
     if (((struct virtio_net *)dev)->step == STEP_NEGOTIATED)
         start(dev, &input);

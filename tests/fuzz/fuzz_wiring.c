@@ -31,7 +31,7 @@ static void make_ports(unsigned count, uint8_t failed, uint8_t alike)
 }
 
 /* A pair is one from both ends, and no port is its own partner. */
-static void judge_pairs(const struct wiring *wiring, unsigned count)
+static void check_pairs(const struct wiring *wiring, unsigned count)
 {
     ensure(wiring->count == count);
     for (int i = 0; i < (int)count; i++) {
@@ -43,7 +43,7 @@ static void judge_pairs(const struct wiring *wiring, unsigned count)
     }
 }
 
-static void judge_texts(const struct wiring *wiring)
+static void check_texts(const struct wiring *wiring)
 {
     char text[WIRING_TEXT];
 
@@ -67,11 +67,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     make_ports(count, failed, alike);
     input_fill(&input, text, input.left < sizeof(text) ? input.left : sizeof(text) - 1);
     wiring_plan(&wiring, ports, count, text);
-    judge_pairs(&wiring, count);
+    check_pairs(&wiring, count);
     wiring_settle(&wiring, ports);
-    judge_pairs(&wiring, count);
+    check_pairs(&wiring, count);
     for (unsigned i = 0; i < count; i++)
         ensure(wiring.partner[i] == WIRING_IDLE || ports[i]->state != NETDEV_DOWN);
-    judge_texts(&wiring);
+    check_texts(&wiring);
     return 0;
 }

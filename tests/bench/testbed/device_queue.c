@@ -10,7 +10,7 @@ void device_queue_start(struct device_queue *queue, uint32_t base)
     queue->format->begin(queue, base);
     queue->running = true;
     /* Before the guest looks for the first time, it knows whether doorbells are wanted. */
-    (void)queue->format->show(queue);
+    (void)queue->format->publish(queue);
 }
 
 uint32_t device_queue_stop(struct device_queue *queue)
@@ -30,13 +30,13 @@ void device_queue_finish(struct device_queue *queue, const struct chain *chain, 
     queue->chains++;
 }
 
-void device_queue_show(struct device_queue *queue)
+void device_queue_publish(struct device_queue *queue)
 {
     const uint64_t one = 1;
 
-    if (!queue->running || queue->shown == queue->finished)
+    if (!queue->running || queue->published == queue->finished)
         return;
-    if (!queue->format->show(queue) || queue->call < 0)
+    if (!queue->format->publish(queue) || queue->call < 0)
         return;
     queue->interrupts++;
     if (write(queue->call, &one, sizeof(one)) != sizeof(one))

@@ -39,12 +39,12 @@ struct queue_format {
     /* The next chain that the guest offers; false if there is none. */
     bool (*take)(struct device_queue *queue, struct chain *chain);
 
-    /* Hands a chain back, `written` bytes in it. The guest does not see it before `show`. */
+    /* Hands a chain back, `written` bytes in it. The guest does not see it before `publish`. */
     void (*finish)(struct device_queue *queue, const struct chain *chain, uint32_t written);
 
     /* Shows all that was finished since the last time (it may be nothing), says whether doorbells are
      * wanted, and returns whether the guest wants an interrupt. */
-    bool (*show)(struct device_queue *queue);
+    bool (*publish)(struct device_queue *queue);
 };
 
 /* The three areas of virtio 1.2 §2.6, by whoever writes them; split: the table and the two rings. */
@@ -61,7 +61,7 @@ struct device_queue {
     uint16_t size;
     bool running;
     bool event_idx;       /* VIRTIO_F_EVENT_IDX was negotiated */
-    bool wants_doorbells; /* set by the owner at any time, and told at the next show */
+    bool wants_doorbells; /* set by the owner at any time, and published with the next buffers */
     int kick;             /* eventfd of the guest's doorbells, -1: none yet */
     int call;             /* eventfd of its interrupts, -1: none */
 
@@ -69,8 +69,8 @@ struct device_queue {
     uint16_t offered;     /* as far as the guest is known to have offered */
     uint16_t taken;       /* next to take */
     uint16_t finished;    /* next to finish */
-    uint16_t shown;       /* next to show */
-    uint16_t first_flags; /* packed: to be written at `shown`, after all behind it */
+    uint16_t published;   /* next to publish */
+    uint16_t first_flags; /* packed: written at `published`, after all others */
 
     /* what was counted since the program began */
     uint64_t doorbells;
@@ -92,7 +92,7 @@ bool device_queue_take(struct device_queue *queue, struct chain *chain);
 void device_queue_finish(struct device_queue *queue, const struct chain *chain, uint32_t written);
 
 /* Shows all that was finished, if anything was, and interrupts the guest if it wants that. */
-void device_queue_show(struct device_queue *queue);
+void device_queue_publish(struct device_queue *queue);
 
 /* Adds the doorbells since the last call to queue->doorbells. */
 void device_queue_count_doorbells(struct device_queue *queue);

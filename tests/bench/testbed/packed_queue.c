@@ -52,7 +52,7 @@ static uint16_t advance(const struct device_queue *queue, uint16_t position, uin
 static void packed_begin(struct device_queue *queue, uint32_t base)
 {
     queue->taken = (uint16_t)base;
-    queue->finished = queue->shown = (uint16_t)(base >> 16);
+    queue->finished = queue->published = (uint16_t)(base >> 16);
 }
 
 static uint32_t packed_end(const struct device_queue *queue)
@@ -123,7 +123,7 @@ static uint16_t used_flags(uint16_t position, bool written)
                       (written ? VIRTQ_DESC_F_WRITE : 0));
 }
 
-/* The first of a batch keeps its flags until `show`: the guest, which goes in order, stops there. */
+/* The first of a batch keeps its flags until `publish`: the guest, which goes in order, stops there. */
 static void packed_finish(struct device_queue *queue, const struct chain *chain, uint32_t written)
 {
     struct packed_desc *const desc = desc_at(queue, queue->finished);
@@ -131,7 +131,7 @@ static void packed_finish(struct device_queue *queue, const struct chain *chain,
 
     desc->id = chain->id;
     desc->len = written;
-    if (queue->finished == queue->shown)
+    if (queue->finished == queue->published)
         queue->first_flags = flags;
     else
         atomic_store_explicit(&desc->flags, flags, memory_order_release);
@@ -159,16 +159,16 @@ static bool passed(const struct device_queue *queue, uint16_t off_wrap, uint16_t
     return begin <= event && event < end;
 }
 
-static bool packed_show(struct device_queue *queue)
+static bool packed_publish(struct device_queue *queue)
 {
     struct packed_event *const event = queue->areas.driver;
-    const uint16_t old = queue->shown, new = queue->finished;
+    const uint16_t old = queue->published, new = queue->finished;
 
     /* Release: the whole batch before the first one's flags. Partner: the guest's acquire. */
     if (old != new)
         atomic_store_explicit(&desc_at(queue, old)->flags, queue->first_flags,
                               memory_order_release);
-    queue->shown = new;
+    queue->published = new;
     ask_for_doorbells(queue);
 
     /* Full fence, as for split rings: our flags before our look at the guest's event area. */
@@ -189,5 +189,5 @@ const struct queue_format packed_queue_format = {
     .end = packed_end,
     .take = packed_take,
     .finish = packed_finish,
-    .show = packed_show,
+    .publish = packed_publish,
 };

@@ -31,7 +31,7 @@ static _Atomic uint16_t *avail_event(const struct device_queue *queue)
 static void split_begin(struct device_queue *queue, uint32_t base)
 {
     queue->taken = queue->offered = (uint16_t)base;
-    queue->finished = queue->shown =
+    queue->finished = queue->published =
         atomic_load_explicit(&used_of(queue)->idx, memory_order_relaxed);
 }
 
@@ -105,13 +105,13 @@ static void ask_for_doorbells(struct device_queue *queue)
                               memory_order_relaxed);
 }
 
-static bool split_show(struct device_queue *queue)
+static bool split_publish(struct device_queue *queue)
 {
-    const uint16_t old = queue->shown, new = queue->finished;
+    const uint16_t old = queue->published, new = queue->finished;
 
     /* Release: entries and buffers before the index. Partner: the guest's acquire of used.idx. */
     atomic_store_explicit(&used_of(queue)->idx, new, memory_order_release);
-    queue->shown = new;
+    queue->published = new;
     ask_for_doorbells(queue);
 
     /* Full fence: our index before our look at the guest's suppression word. Partner: the guest
@@ -129,5 +129,5 @@ const struct queue_format split_queue_format = {
     .end = split_end,
     .take = split_take,
     .finish = split_finish,
-    .show = split_show,
+    .publish = split_publish,
 };

@@ -119,7 +119,7 @@ uint32_t traffic_deliver(struct traffic *traffic, unsigned flow_number, uint32_t
 
 void traffic_show(struct traffic *traffic, unsigned flow)
 {
-    device_queue_show(&traffic->ports[flow].queues[VIRTIO_NET_QUEUE_RECEIVE].ring);
+    device_queue_publish(&traffic->ports[flow].queues[VIRTIO_NET_QUEUE_RECEIVE].ring);
 }
 
 /* ---- out ---- */
@@ -190,7 +190,7 @@ uint32_t traffic_collect(struct traffic *traffic, unsigned port_number, uint32_t
         check(traffic, flow, packet + port->header, length - port->header);
         device_queue_finish(tx, &chain, 0);
     }
-    device_queue_show(tx);
+    device_queue_publish(tx);
     return done;
 }
 

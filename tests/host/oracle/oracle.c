@@ -86,7 +86,7 @@ static uint32_t see_ring(const struct oracle_lane *lane, bool seen[BUFFERS_MAX],
     return virtqueue_outstanding(queue);
 }
 
-static void judge_buffers(struct oracle *oracle, const struct oracle_lane *lane)
+static void check_buffers(struct oracle *oracle, const struct oracle_lane *lane)
 {
     const struct pool *pool = &lane->lane->pool;
     const struct virtio_net *rx = oracle->ports[lane - oracle->lanes].net;
@@ -104,7 +104,7 @@ static void judge_buffers(struct oracle *oracle, const struct oracle_lane *lane)
 
 /* --- what the driver took back, and what it offered --- */
 
-static void judge_taken(struct oracle_ring *ring)
+static void check_taken(struct oracle_ring *ring)
 {
     ring->taken_count = 0;
     while (ring->used_idx != ring->queue->used_idx) {
@@ -116,7 +116,7 @@ static void judge_taken(struct oracle_ring *ring)
     }
 }
 
-static void judge_load(const struct virtio_net *net, const struct oracle_ring *ring,
+static void check_load(const struct virtio_net *net, const struct oracle_ring *ring,
                        const struct oracle_lane *owner, const struct oracle_load *load)
 {
     number_of(owner, load->buffer);
@@ -126,10 +126,10 @@ static void judge_load(const struct virtio_net *net, const struct oracle_ring *r
     }
     ensure(load->length >= ETHERNET_HEADER_SIZE && load->length <= owner->lane->pool.frame_max);
     const uint8_t *frame = load->buffer + PACKET_HEADROOM;
-    oracle_header_judge_sent(net, frame - ring->header, frame, load->length);
+    oracle_header_check_sent(net, frame - ring->header, frame, load->length);
 }
 
-static void judge_offered(const struct virtio_net *net, struct oracle_ring *ring,
+static void check_offered(const struct virtio_net *net, struct oracle_ring *ring,
                           const struct oracle_lane *owner)
 {
     const struct virtqueue *queue = ring->queue;
@@ -141,7 +141,7 @@ static void judge_offered(const struct virtio_net *net, struct oracle_ring *ring
         ensure(queue->avail_idx - ring->avail_idx <= queue->capacity);
         oracle_ring_offer(ring);
         if (ring->index != SIM_CONTROL)
-            judge_load(net, ring, owner, &ring->offered[ring->offered_count - 1]);
+            check_load(net, ring, owner, &ring->offered[ring->offered_count - 1]);
     }
     ensure(virtqueue_outstanding(queue) <= queue->capacity);
     if (!queue->packed)
@@ -151,7 +151,7 @@ static void judge_offered(const struct virtio_net *net, struct oracle_ring *ring
 /* --- a stop has a reason, and it is the right one --- */
 
 /* All that was sound in front of it has been taken. */
-static void judge_breach(const struct oracle_ring *ring)
+static void check_breach(const struct oracle_ring *ring)
 {
     const struct oracle_said said = oracle_ring_said(ring);
 
@@ -186,7 +186,7 @@ static bool was_cut(const struct oracle_port *port)
 }
 
 /* A queue is marked in the moment in which the breach is read, and nothing of it is read from then on. */
-static void judge_mark(const struct oracle_port *port, unsigned i)
+static void check_mark(const struct oracle_port *port, unsigned i)
 {
     const struct virtqueue *const queue = queue_of(port->net, i);
 
@@ -194,19 +194,19 @@ static void judge_mark(const struct oracle_port *port, unsigned i)
         return;
     ensure(port->hostile);
     if (port->errors[i] == VIRTQUEUE_OK)
-        judge_breach(&port->rings[i]);
+        check_breach(&port->rings[i]);
     else
         ensure(queue->error == port->errors[i] && port->rings[i].taken_count == 0);
 }
 
-static void judge_stop(const struct oracle_port *port)
+static void check_stop(const struct oracle_port *port)
 {
     const struct virtio_net *net = port->net;
     const bool stopped = port->step == STEP_RUNNING && net->step != STEP_RUNNING;
     const uint64_t breaches = breaches_of(net) - port->breaches;
 
     for (unsigned i = 0; i < ORACLE_QUEUES; i++)
-        judge_mark(port, i);
+        check_mark(port, i);
     if (!stopped) {
         ensure(breaches == 0);
         return;
@@ -242,7 +242,7 @@ static bool may_pass(const struct lane *lane, uint32_t length)
 }
 
 /* Of a frame that is to be cut the pieces count. */
-static void judge_frame(struct oracle *oracle, const struct oracle_lane *lane,
+static void check_frame(struct oracle *oracle, const struct oracle_lane *lane,
                         const struct oracle_load *in, const struct oracle_load *out)
 {
     const uint8_t *frame = out->buffer + PACKET_HEADROOM;
@@ -256,7 +256,7 @@ static void judge_frame(struct oracle *oracle, const struct oracle_lane *lane,
 }
 
 /* The header is still what it was, as nothing was to be sent. */
-static void judge_drop(struct oracle *oracle, const struct oracle_lane *lane,
+static void check_drop(struct oracle *oracle, const struct oracle_lane *lane,
                        const struct oracle_load *in, uint64_t *counted)
 {
     ensure(may_be_dropped(lane->lane, in->length) ||
@@ -266,7 +266,7 @@ static void judge_drop(struct oracle *oracle, const struct oracle_lane *lane,
     --*counted;
 }
 
-static void judge_lane(struct oracle *oracle, struct oracle_lane *lane)
+static void check_lane(struct oracle *oracle, struct oracle_lane *lane)
 {
     const struct oracle_ring *rx = &oracle->ports[lane - oracle->lanes].rings[SIM_RX];
     const struct oracle_ring *tx = &tx_of(oracle, lane)->rings[SIM_TX];
@@ -278,16 +278,16 @@ static void judge_lane(struct oracle *oracle, struct oracle_lane *lane)
     for (unsigned i = 0; i < rx->taken_count; i++) {
         const struct oracle_load *in = &rx->taken[i];
         if (sent < tx->offered_count && tx->offered[sent].buffer == in->buffer)
-            judge_frame(oracle, lane, in, &tx->offered[sent++]);
+            check_frame(oracle, lane, in, &tx->offered[sent++]);
         else if (sends) /* else it was swallowed: where it was to go, nothing goes now */
-            judge_drop(oracle, lane, in, &drops);
+            check_drop(oracle, lane, in, &drops);
     }
     ensure(sent == tx->offered_count && (drops == 0 || !sends));
 }
 
 /* What is there has to be taken or objected to; where it is not even possible, by a lane that
  * waits. */
-static void judge_progress(struct oracle *oracle, const struct oracle_lane *lane)
+static void check_progress(struct oracle *oracle, const struct oracle_lane *lane)
 {
     const struct oracle_port *port = &oracle->ports[lane - oracle->lanes];
 
@@ -341,29 +341,29 @@ static void renew(struct oracle_port *port)
     }
 }
 
-static void judge_port(struct oracle *oracle, struct oracle_port *port)
+static void check_port(struct oracle *oracle, struct oracle_port *port)
 {
     if (port->step == STEP_RESETTING && port->net->step != STEP_RESETTING)
         renew(port);
     for (unsigned i = 0; i < ORACLE_QUEUES; i++)
         if (port->rings[i].exists)
-            judge_taken(&port->rings[i]);
-    judge_stop(port);
+            check_taken(&port->rings[i]);
+    check_stop(port);
     for (unsigned i = 0; i < ORACLE_QUEUES; i++)
         if (port->rings[i].exists)
-            judge_offered(port->net, &port->rings[i], owner_of(oracle, port, i));
+            check_offered(port->net, &port->rings[i], owner_of(oracle, port, i));
 }
 
 void oracle_after(struct oracle *oracle, const struct lane *step)
 {
     for (unsigned i = 0; i < ORACLE_PORTS; i++)
-        judge_port(oracle, &oracle->ports[i]);
+        check_port(oracle, &oracle->ports[i]);
     for (unsigned i = 0; i < ORACLE_PORTS; i++) {
-        judge_buffers(oracle, &oracle->lanes[i]);
+        check_buffers(oracle, &oracle->lanes[i]);
         if (oracle->lanes[i].lane != step)
             continue;
-        judge_lane(oracle, &oracle->lanes[i]);
-        judge_progress(oracle, &oracle->lanes[i]);
+        check_lane(oracle, &oracle->lanes[i]);
+        check_progress(oracle, &oracle->lanes[i]);
     }
 }
 

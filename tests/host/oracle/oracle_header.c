@@ -30,20 +30,20 @@ static struct virtio_net_frame whole(const uint8_t *frame, uint32_t length)
     return (struct virtio_net_frame){.start = (uint8_t *)frame, .length = length, .here = length};
 }
 
-void oracle_header_judge_sent(const struct virtio_net *to, const uint8_t *header,
+void oracle_header_check_sent(const struct virtio_net *to, const uint8_t *header,
                               const uint8_t *frame, uint32_t length)
 {
     const struct virtio_net_hdr sent = read_header(to, header);
     const struct virtio_net_frame seen = whole(frame, length);
-    struct virtio_net_hdr judged = sent;
+    struct virtio_net_hdr checked = sent;
 
     if (is_zero(&sent))
         return;
     ensure((to->netdev.tx_offloads & NETDEV_OFFLOAD_CSUM) && sent.num_buffers == 0);
     /* The frame is only read, as its checksum is not finished here. */
-    ensure(virtio_net_header_validate(&judged, &seen, UINT32_MAX, to->netdev.tx_offloads) ==
+    ensure(virtio_net_header_validate(&checked, &seen, UINT32_MAX, to->netdev.tx_offloads) ==
            HEADER_PASSES);
-    ensure(memcmp(&judged, &sent, sizeof(sent)) == 0);
+    ensure(memcmp(&checked, &sent, sizeof(sent)) == 0);
 }
 
 bool oracle_header_passes(const struct virtio_net *from, const struct virtio_net *to,

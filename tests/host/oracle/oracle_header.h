@@ -12,7 +12,7 @@
 
 /* Panics if `header` is none that `to` may send in front of `frame`: it must be such that nothing has
  * to be taken away from it or done for it any more. */
-void oracle_header_judge_sent(const struct virtio_net *to, const uint8_t *header,
+void oracle_header_check_sent(const struct virtio_net *to, const uint8_t *header,
                               const uint8_t *frame, uint32_t length);
 
 /* True if the header with which `frame` came in by `from` goes with it, and with what `to` can do. */

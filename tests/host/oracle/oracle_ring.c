@@ -125,7 +125,7 @@ static uint32_t age_of(const struct oracle_ring *ring, uint32_t id)
     return at;
 }
 
-static void judge_length(const struct oracle_ring *ring, struct oracle_said *said)
+static void check_length(const struct oracle_ring *ring, struct oracle_said *said)
 {
     if (ring->index != SIM_RX)
         return;
@@ -150,7 +150,7 @@ struct oracle_said oracle_ring_said(const struct oracle_ring *ring)
     else if (!ring->chains[element.id].out)
         said.error = VIRTQUEUE_ID_NOT_OUT;
     else
-        judge_length(ring, &said);
+        check_length(ring, &said);
     return said;
 }
 
