@@ -17,18 +17,28 @@
 #define CLOCK_HZ_MIN 100000000ULL
 #define CLOCK_HZ_MAX 10000000000ULL
 
+/* Nanoseconds are cycles × multiplier ÷ 2^shift. */
+struct scale {
+    uint64_t multiplier;
+    unsigned shift; /* 0 to 64 */
+};
+
 static uint64_t hz = ASSUMED_HZ;
 static uint64_t zero_cycles;
-static struct clock_scale scale; /* all zero until clock_init: clock_ns is 0 */
+static struct scale scale; /* all zero until clock_init: clock_ns is 0 */
 
-struct clock_scale clock_scale_of(uint64_t rate_hz)
+/*
+ * From 1 GHz on, not even the counter's whole range of 2^64 cycles adds up to an error of one
+ * nanosecond.
+ */
+static struct scale scale_of(uint64_t rate_hz)
 {
     /*
      * Long division of 10^9 by the rate, one binary digit after the point at a time, until 64
      * digits are found or the next doesn't fit. (The 128-bit division of the compiler's library
      * would write below the stack pointer, where an exception may write too.)
      */
-    struct clock_scale result = {.multiplier = CLOCK_NS_PER_S / rate_hz, .shift = 0};
+    struct scale result = {.multiplier = CLOCK_NS_PER_S / rate_hz, .shift = 0};
     uint64_t remainder = CLOCK_NS_PER_S % rate_hz;
 
     while (result.shift < 64 && result.multiplier >> 63 == 0) {
@@ -41,11 +51,6 @@ struct clock_scale clock_scale_of(uint64_t rate_hz)
         }
     }
     return result;
-}
-
-uint64_t clock_scale_ns(struct clock_scale by, uint64_t cycles)
-{
-    return (uint64_t)((unsigned __int128)cycles * by.multiplier >> by.shift);
 }
 
 /* From the surest to the least sure. */
@@ -77,7 +82,7 @@ const char *clock_init(uint64_t entry_cycles)
     const char *source = clock_calibrate();
 
     zero_cycles = entry_cycles;
-    scale = clock_scale_of(hz);
+    scale = scale_of(hz);
     return source;
 }
 
@@ -88,7 +93,9 @@ uint64_t clock_hz(void)
 
 uint64_t clock_ns(void)
 {
-    return clock_scale_ns(scale, clock_cycles() - zero_cycles);
+    const uint64_t cycles = clock_cycles() - zero_cycles;
+
+    return (uint64_t)((unsigned __int128)cycles * scale.multiplier >> scale.shift);
 }
 
 uint64_t clock_cycles_of_ns(uint64_t ns)
