@@ -45,7 +45,7 @@ struct map_entry {
     bool usable;
 };
 
-/* Where a walk over a loader's memory map has got to. */
+/* The position of a walk over a loader's memory map. */
 struct map_walk {
     enum boot_protocol protocol;
     uint64_t address;    /* of the next entry */
@@ -127,8 +127,8 @@ static void memory_subtract(struct boot_info *info, uint64_t base, uint64_t end)
 }
 
 /*
- * Reads the next entry. False at the end of the table, and where an entry makes no sense: what
- * follows it can't be found then, so the walk ends and is marked by bytes left over.
+ * Reads the next entry. False at the end of the table and at an invalid entry. The entry behind an
+ * invalid one can't be found, so the walk ends with bytes left over.
  */
 static bool map_next(struct map_walk *walk, struct map_entry *entry)
 {
@@ -275,7 +275,7 @@ static const char *multiboot1_parse(struct boot_info *info, uint64_t start)
     return "no memory map";
 }
 
-/* What the walk over the tags leaves for afterwards: their addresses, 0 for a tag not seen. */
+/* The addresses of the tags that are read after the walk; 0 for a tag not seen. */
 struct multiboot2_memory {
     uint64_t mmap;
     uint64_t basic_meminfo;
@@ -292,7 +292,7 @@ static void rsdp_copy(struct boot_info *info, uint32_t type, uint64_t address, s
         info->rsdp_copied = true;
 }
 
-/* Takes in one tag: `tag` is a copy of its head; all its tag.size bytes lie at `address`. */
+/* Reads one tag: `tag` is a copy of its head; all its tag.size bytes are at `address`. */
 static void multiboot2_tag(struct boot_info *info, struct multiboot2_memory *memory,
                            struct multiboot2_tag tag, uint64_t address)
 {
@@ -320,7 +320,7 @@ static void multiboot2_tag(struct boot_info *info, struct multiboot2_memory *mem
     case MULTIBOOT2_TAG_TYPE_ACPI_NEW:
         rsdp_copy(info, tag.type, address + sizeof(tag), tag.size - sizeof(tag));
         break;
-    default: /* loaders tell more than we need */
+    default: /* we need only some of the tags */
         break;
     }
 }

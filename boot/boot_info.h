@@ -1,9 +1,8 @@
 /*
- * What the boot loader told us, in one form: Multiboot 1, Multiboot 2 and PVH all end here.
+ * The boot loader's information in one form for Multiboot 1, Multiboot 2 and PVH.
  *
- * Everything is copied out of the loader's structures, so that nothing here points into memory
- * that the allocator may give away or the page tables unmap; modules are left where they are and
- * their ranges are reserved by whoever makes the allocator.
+ * Everything is copied out of the loader's structures: the allocator may give their memory away, or
+ * the page tables unmap it. Modules stay in place; memory_init reserves their ranges.
  */
 #ifndef BOOT_INFO_H
 #define BOOT_INFO_H
@@ -34,15 +33,15 @@ struct boot_info {
     size_t modules_lost;
     char cmdline[BOOT_CMDLINE_MAX];
     bool cmdline_cut;
-    uint64_t rsdp;         /* physical address of the ACPI root pointer, 0: not told */
+    uint64_t rsdp;         /* physical address of the ACPI root pointer, 0: unknown */
     uint8_t rsdp_copy[36]; /* Multiboot 2 hands over a copy inside its own structure */
     bool rsdp_copied;
 };
 
 /*
- * Fills `info` from the structure at physical address `start` that came with `protocol`. Bounded
- * and defensive: whatever the structure says, it neither loops nor reads past its stated end.
- * Returns NULL, or a text (static) saying what makes it impossible to start: "no memory map".
+ * Fills `info` from the structure at physical address `start` that came with `protocol`. With any
+ * content of the structure it neither loops nor reads past the stated end. Returns NULL, or a text
+ * (static) saying what makes it impossible to start: "no memory map".
  */
 const char *boot_info_parse(struct boot_info *info, enum boot_protocol protocol, uint64_t start);
 

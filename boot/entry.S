@@ -176,8 +176,8 @@ boot_fail_edi:
     movl %edi, %esi
 
 /*
- * Prints the text at ESI and halts. Without stack and without memory of its own: whatever is wrong,
- * this works, and it ends even if the UART never has room.
+ * Prints the text at ESI and halts. It needs no stack and no memory, so it always works. It ends
+ * even if the UART never has room.
  */
 boot_fail:
     cli

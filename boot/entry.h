@@ -1,6 +1,4 @@
-/*
- * What entry.S hands to C, and the few numbers they share.
- */
+/* The interface between entry.S and C, and the numbers they share. */
 #ifndef BOOT_ENTRY_H
 #define BOOT_ENTRY_H
 
@@ -18,8 +16,8 @@
 #include <stdint.h>
 
 /*
- * Where C begins (kernel/main.c): called once, in long mode, on the kernel's stack, with interrupts
- * off and the first 4 GiB identity-mapped. `start` is the physical address of the
+ * The entry into C (kernel/main.c). It is called once, in long mode, on the kernel's stack, with
+ * interrupts off and the first 4 GiB identity-mapped. `start` is the physical address of the
  * structure that came with `protocol` (enum boot_protocol). Must not return.
  */
 _Noreturn void boot_main(uint32_t protocol, uint64_t start);

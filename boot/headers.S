@@ -1,7 +1,7 @@
 /*
- * The three headers by which boot loaders know this image. linker.ld puts the first two at the very
- * beginning of it (Multiboot 1 looks at 8 KiB of the file only) and the note into a PT_NOTE
- * segment. Each names an entry of its own, so no entry ever has to guess who called.
+ * The three headers by which boot loaders know this image. linker.ld puts the first two at the
+ * very beginning of it (Multiboot 1 looks at 8 KiB of the file only) and the note into a PT_NOTE
+ * segment. Each names an entry of its own, so no entry has to guess the protocol.
  */
 #include "boot/multiboot.h"
 #include "boot/multiboot2.h"
@@ -10,9 +10,9 @@
     .section .boot.headers, "a"
 
 /*
- * With address fields a loader takes the file as one flat piece and doesn't look at the ELF
- * headers. That is what makes QEMU's -kernel accept a 64-bit ELF file as Multiboot 1, and why
- * linker.ld must keep one difference between file offset and address for all segments.
+ * With address fields a loader reads the file as one flat piece and ignores the ELF headers. So
+ * QEMU's -kernel accepts a 64-bit ELF file as Multiboot 1. It is also why linker.ld must keep one
+ * difference between file offset and address for all segments.
  */
 #define MULTIBOOT_FLAGS (MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO | MULTIBOOT_AOUT_KLUDGE)
 

@@ -8,7 +8,7 @@
 #ifndef BOOT_PVH_H
 #define BOOT_PVH_H
 
-/* The ELF note that tells the physical address of the 32-bit entry; its owner's name is "Xen". */
+/* The ELF note that has the physical address of the 32-bit entry; its owner's name is "Xen". */
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 
 /* hvm_start_info.magic */

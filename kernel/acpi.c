@@ -1,6 +1,7 @@
 /*
- * Reads the few ACPI tables that tell how to switch off and reset. Names and offsets are those of
- * ACPI 6. Nothing in a table is trusted: lengths and checksums are tested before anything is read.
+ * Reads the few ACPI tables that are needed to switch off and reset. Names and offsets are those
+ * of ACPI 6. Nothing in a table is trusted: lengths and checksums are tested before anything is
+ * read.
  */
 #include "kernel/acpi.h"
 
@@ -101,9 +102,9 @@ _Static_assert(offsetof(struct fadt, SLEEP_CONTROL_REG) == 244, "ACPI's layout")
 #define PM1_EVT_LEN_MIN 4 /* status and enable, two bytes each */
 
 /*
- * ACPI 6, 5.6.9 "Interrupt-signaled ACPI events": the generic event device. Where its registers lie
- * only its AML knows, which nobody here interprets; this is QEMU's arrangement (the "acpi-ged"
- * device), so it counts only in QEMU's tables, which carry its firmware's OEM id.
+ * ACPI 6, 5.6.9 "Interrupt-signaled ACPI events": the generic event device. Its registers are
+ * described in AML only, and we have no interpreter. These are the addresses of QEMU's device
+ * "acpi-ged", used only if the tables have the OEM id of QEMU's firmware.
  */
 #define GED_HID "ACPI0013"
 #define GED_BELOW_SLEEP_CONTROL 0x200
@@ -192,7 +193,7 @@ uint64_t acpi_scan_rsdp(uint64_t start, size_t length)
     return 0;
 }
 
-/* Where a PC's firmware leaves the root pointer for those whom the boot loader told nothing. */
+/* Searches a PC's BIOS areas for the root pointer, if the boot loader gave none. */
 static uint64_t rsdp_of_bios(void)
 {
     uint16_t segment;
@@ -248,7 +249,7 @@ static uint64_t entry_find(const struct table *root, size_t entry_size, const ch
 
 static uint64_t fadt_find(const struct rsdp *rsdp, struct acpi_report *report)
 {
-    /* Before revision 2 there is no XSDT, and the bytes where it would stand may hold anything. */
+    /* Before revision 2 there is no XSDT, and the bytes of its field may hold anything. */
     if (rsdp->Revision >= 2 && rsdp->XsdtAddress != 0 && sum_is_zero(rsdp, sizeof(*rsdp))) {
         const struct table *xsdt = table_open(rsdp->XsdtAddress, "XSDT", report);
         uint64_t found = xsdt != NULL ? entry_find(xsdt, 8, "FACP") : 0;
@@ -327,7 +328,7 @@ static bool aml_take_slp_typ(struct aml *aml, uint8_t *value)
         return false;
     if (*value == AML_BYTE_PREFIX && !aml_take(aml, value))
         return false;
-    /* Zero and One stand for themselves: their codes are 0 and 1. */
+    /* Zero and One: their codes are their values. */
     return *value <= SLP_TYP_MAX;
 }
 

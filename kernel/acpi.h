@@ -1,7 +1,4 @@
-/*
- * What we want of ACPI: how to switch the machine off and how to reset it, and where its power
- * button shows. No interpreter.
- */
+/* The part of ACPI that we use: power off, reset and the power button. No interpreter. */
 #ifndef KERNEL_ACPI_H
 #define KERNEL_ACPI_H
 
@@ -45,7 +42,7 @@ struct acpi_problem {
 
 #define ACPI_PROBLEMS_MAX 2 /* one on the way to the FADT that leaves a second way, and one more */
 
-/* What acpi_init found, for the log. */
+/* The findings of acpi_init, for the log. */
 struct acpi_report {
     struct acpi_problem problems[ACPI_PROBLEMS_MAX];
     size_t problem_count;
@@ -54,14 +51,14 @@ struct acpi_report {
 };
 
 /*
- * Finds the tables (by what the boot loader told, else by the BIOS areas), copies what acpi_power()
- * returns, and fills `report`. Call it while the first 4 GiB are mapped and before the allocator may
- * have given the tables' memory away. Tables that are missing, broken or above 4 GiB leave their part
- * empty.
+ * Finds the tables (through the boot loader's pointer, else in the BIOS areas), copies what
+ * acpi_power() returns, and fills `report`. Call it while the first 4 GiB are mapped and before
+ * the allocator may have given the tables' memory away. Tables that are missing, broken or above 4
+ * GiB leave their part empty.
  */
 void acpi_init(const struct boot_info *info, struct acpi_report *report);
 
-/* What acpi_init found; valid for ever, all zero before. */
+/* The result of acpi_init; valid for ever, all zero before. */
 const struct acpi_power *acpi_power(void);
 
 /*
@@ -70,8 +67,8 @@ const struct acpi_power *acpi_power(void);
  */
 uint64_t acpi_scan_rsdp(uint64_t start, size_t length);
 
-/* Where PCI's configuration space lies in memory, from bus 0 on, if the host bridge in
- * the DSDT says so; else 0. */
+/* The address of PCI's memory-mapped configuration space of bus 0, if the host bridge in the DSDT
+ * has it; else 0. */
 uint64_t acpi_pci_config(void);
 
 #endif

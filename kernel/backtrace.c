@@ -13,7 +13,7 @@
 #define FRAMES_MAX 32
 #define NAME_MAX 128
 
-/* What `call` and the function's prologue leave behind. */
+/* The stack as `call` and the function's prologue leave it. */
 struct stack_frame {
     uint64_t caller_rbp;
     uint64_t return_address;
@@ -35,8 +35,8 @@ static const struct symbol *symbol_find(uint64_t address)
 }
 
 /*
- * `inside` is an address in the instruction meant: `rip` itself, or for a return address the byte
- * before, because the call may have been the last instruction of its function.
+ * `inside` is an address in the instruction meant: `rip` itself, or the byte before a return
+ * address. The call may have been the last instruction of its function.
  */
 static void report(unsigned number, uint64_t rip, uint64_t inside, unsigned times)
 {
@@ -74,8 +74,8 @@ static const struct stack_frame *frame_at(uint64_t rbp)
 }
 
 /*
- * The next frame outwards. Stacks grow down, so callers' frames lie ever higher; a chain that
- * doesn't go up is broken, or a circle.
+ * The next frame outwards. Stacks grow down, so each caller's frame is at a higher address; a
+ * chain that doesn't go up is broken, or a circle.
  */
 static const struct stack_frame *frame_above(const struct stack_frame *at)
 {

@@ -1,6 +1,4 @@
-/*
- * Who called whom: `trace` events by frame pointers, named by the kernel's own symbol table.
- */
+/* Backtraces: `trace` events by frame pointers, with names from the kernel's own symbol table. */
 #ifndef KERNEL_BACKTRACE_H
 #define KERNEL_BACKTRACE_H
 
@@ -8,10 +6,9 @@
 
 /*
  * Reports `trace frame=N rip=0x… symbol=NAME+0x…|none` a frame, from `frame` outwards: 32 lines at
- * most, and only as far as the frame pointers stay inside the kernel's stacks. Nothing else is read,
- * so a broken chain ends the trace and harms nothing. A recursion is one line with `times=N` at its
- * end. What the compiler gave no frame (functions that touch no stack) is missing above the first
- * line.
+ * most, and only as far as the frame pointers stay inside the kernel's stacks. Nothing else is
+ * read, so a broken chain ends the trace and harms nothing. A recursion is one line with `times=N`
+ * at its end. Functions without a frame (they touch no stack) are missing above the first line.
  */
 void backtrace_report(const struct trap_frame *frame);
 

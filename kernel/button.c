@@ -28,7 +28,7 @@ static void pm1_enable(uint16_t status_port)
     if (status_port == 0)
         return;
     io_write16(enable_port, (uint16_t)(io_read16(enable_port) | PM1_PWRBTN));
-    io_write16(status_port, PM1_PWRBTN); /* a press from before was meant for somebody else */
+    io_write16(status_port, PM1_PWRBTN); /* an earlier press was not for this kernel */
 }
 
 static bool pm1_pressed(uint16_t status_port)

@@ -1,6 +1,6 @@
 /*
- * The ACPI power button, asked instead of interrupting: a virtual machine's is pressed by
- * QMP `system_powerdown` or `virsh shutdown`.
+ * The ACPI power button, polled. QMP `system_powerdown` or `virsh shutdown` press a virtual
+ * machine's.
  */
 #ifndef KERNEL_BUTTON_H
 #define KERNEL_BUTTON_H

@@ -1,6 +1,4 @@
-/*
- * How fast the time-stamp counter counts: asked of the hypervisor, or measured against the 8254.
- */
+/* The rate of the time-stamp counter: from the hypervisor, or measured against the 8254. */
 #include "kernel/calibrate.h"
 
 #include <stddef.h>
@@ -18,7 +16,8 @@
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
 #define MSR_KVM_SYSTEM_TIME_ENABLE 1
 
-/* What KVM keeps up to date for each processor (KVM documentation, "KVM-specific MSRs"). */
+/* The structure that KVM keeps up to date for each processor (KVM documentation, "KVM-specific
+ * MSRs"). */
 struct pvclock_vcpu_time_info {
     uint32_t version; /* odd while an update is under way */
     uint32_t pad0;
@@ -32,7 +31,7 @@ struct pvclock_vcpu_time_info {
 _Static_assert(sizeof(struct pvclock_vcpu_time_info) == 32, "KVM's layout");
 _Static_assert(offsetof(struct pvclock_vcpu_time_info, tsc_to_system_mul) == 24, "KVM's layout");
 
-/* Aligned so that it lies in one page, as KVM wants it. */
+/* Aligned so that it is inside one page, as KVM requires. */
 static volatile struct pvclock_vcpu_time_info pvclock __attribute__((aligned(32)));
 
 uint64_t calibrate_pvclock_hz(uint32_t mul, int8_t shift)
@@ -66,7 +65,7 @@ uint64_t calibrate_kvmclock(void)
 
     cpu_write_msr(MSR_KVM_SYSTEM_TIME_NEW, io_physical(&pvclock) | MSR_KVM_SYSTEM_TIME_ENABLE);
     uint64_t rate_hz = pvclock_read_hz();
-    /* Off again: from here on nobody but us writes to our memory. */
+    /* Off again: from here on KVM no longer writes to our memory. */
     cpu_write_msr(MSR_KVM_SYSTEM_TIME_NEW, 0);
     return rate_hz;
 }
@@ -75,7 +74,7 @@ uint64_t calibrate_cpuid(void)
 {
     if (!hypervisor_present() || cpuid(CPUID_HYPERVISOR).eax < CPUID_FREQUENCY)
         return 0;
-    return cpuid(CPUID_FREQUENCY).eax * 1000ULL; /* told in kHz */
+    return cpuid(CPUID_FREQUENCY).eax * 1000ULL; /* the leaf has kHz */
 }
 
 /* The 8254's channel 0 (Intel 8254 data sheet). Channel 2 would need port 0x61, which microvm
@@ -122,7 +121,7 @@ static struct pit_sample pit_read_sharp(void)
     return best;
 }
 
-/* What a window says: between low and high cycles for `ticks`. ticks is 0 if nothing moved. */
+/* The result of a window: between low and high cycles for `ticks`. ticks is 0 if nothing moved. */
 struct pit_window {
     uint16_t ticks;
     uint64_t low;
@@ -148,9 +147,9 @@ static struct pit_window pit_measure(void)
 }
 
 /*
- * Several short windows rather than a long one. The true rate is never above what a window's upper
- * bound says: a host that takes the processor away in between can only raise that, be it by a
- * reading spread out or by a counter gone round unseen. So the lowest upper bound is the best.
+ * Several short windows rather than a long one. The true rate is never above a window's upper
+ * bound. A host that takes the processor away can only raise this bound: a reading takes longer,
+ * or the counter wraps unseen. So the lowest upper bound is the best.
  */
 uint64_t calibrate_pit(void)
 {
@@ -158,7 +157,7 @@ uint64_t calibrate_pit(void)
     uint64_t lowest_hz = UINT64_MAX;
 
     io_write8(PIT_CONTROL, PIT_SELECT_0_BOTH_BYTES_MODE_2);
-    io_write8(PIT_COUNTER_0, 0); /* 0 stands for 65536, the whole range of 16 bits */
+    io_write8(PIT_COUNTER_0, 0); /* 0 means 65536, the whole range of 16 bits */
     io_write8(PIT_COUNTER_0, 0);
     for (int i = 0; i < PIT_WINDOWS; i++) {
         struct pit_window window = pit_measure();

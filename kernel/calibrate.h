@@ -1,5 +1,5 @@
 /*
- * The sources that can tell the rate of the time-stamp counter. Start-up only.
+ * The sources of the time-stamp counter's rate. Start-up only.
  *
  * CPUID leaf 0x15 is not among them: in a guest it describes the host's crystal at best.
  */

@@ -1,6 +1,4 @@
-/*
- * Time out of the time-stamp counter: multiply and shift, no division when time is asked for.
- */
+/* Time out of the time-stamp counter: multiply and shift, no division when time is read. */
 #include "kernel/clock.h"
 
 #include <stddef.h>
@@ -8,8 +6,8 @@
 #include "kernel/calibrate.h"
 
 /*
- * Before calibration, and when nothing can tell the rate. Fast rather than slow: then deadlines
- * come late instead of early, and time stamps never run ahead of the real time.
+ * Before calibration, and when no source has the rate. Fast rather than slow: then deadlines come
+ * late instead of early, and time stamps never run ahead of the real time.
  */
 #define ASSUMED_HZ 4000000000ULL
 
@@ -63,7 +61,7 @@ static const struct {
     {"pit", calibrate_pit},
 };
 
-/* Tries the sources in turn, sets the rate, and returns the name of the one that told it, or NULL. */
+/* Tries the sources in turn, sets the rate, and returns the name of the source, or NULL. */
 static const char *clock_calibrate(void)
 {
     for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {

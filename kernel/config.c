@@ -55,7 +55,7 @@ static bool read_mode(struct config *config, const char *value)
     return true;
 }
 
-/* What the pairs mean is judged where the ports are known. */
+/* net/wiring.c checks the meaning of the pairs, once the ports are known. */
 static bool read_wire(struct config *config, const char *value)
 {
     size_t length = strlen(value);
@@ -144,7 +144,7 @@ static bool read_address(const char *text, uint8_t address[static 6])
     return true;
 }
 
-/* Only a port of its own can have it: not a group's address, not the address of nobody. */
+/* A port can have it: it is neither a group's address nor all zeros. */
 static bool address_usable(const uint8_t address[static 6])
 {
     static const uint8_t nobody[6];

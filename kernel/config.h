@@ -65,10 +65,11 @@ struct config {
 
 /*
  * Reads `cmdline` (NUL-terminated; not kept, not changed) into `config`, defaults first. Words are
- * separated by blanks; a first word with a '/' or '.' before any '=' is the file's own path and
- * passed over. So are quotes round several words, or round all. Each unknown word or bad value gives one `warn` event with the word and what would be
- * accepted, and the default stays; a key given twice: the last one counts, with a warn. After eight
- * such warnings one more gives the number of the others and the first of their words.
+ * separated by blanks. A first word with a '/' or '.' before any '=' is the file's own path and is
+ * ignored; so are quotes round several words, or round all. Each unknown word or bad value gives
+ * one `warn` event with the word and the values accepted, and the default stays. If a key is given
+ * twice, the last one counts, with a warn. After eight such warnings one more gives the number of
+ * the others and the first of their words.
  */
 void config_parse(struct config *config, const char *cmdline);
 

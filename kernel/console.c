@@ -1,6 +1,4 @@
-/*
- * The console's channels together: who gets which line, and what was typed.
- */
+/* The console's channels together: output by address, and input. */
 #include "kernel/console.h"
 
 #include <machine/clock.h>
@@ -11,20 +9,19 @@
 #include "kernel/uart.h"
 
 /*
- * How often a serial port is asked whether something was typed, each time an exit to the hypervisor:
- * its FIFO of 16 bytes takes 1.4 ms to fill. While something comes, it is asked at every call, and
- * then gives no more than this many bytes: faster than its line can bring them. Where nothing came
- * for a while it is asked seldom: nobody notices that, and an emulated port holds back what its FIFO
- * has no room for.
+ * How often a serial port is polled for input. Each poll is an exit to the hypervisor; the FIFO of
+ * 16 bytes takes 1.4 ms to fill. While input comes, each call polls and reads at most INPUT_BYTES:
+ * faster than the line can bring them. After a while without input the port is polled seldom: the
+ * delay is not noticed, and an emulated port keeps what its FIFO has no room for.
  */
 #define INPUT_PERIOD_NS CLOCK_NS_PER_MS
 #define INPUT_QUIET_PERIOD_NS (10 * CLOCK_NS_PER_MS)
 #define INPUT_BYTES 12
 
-/* What one byte may bring to the terminal: the line, choices below it, and the line again or its end. */
+/* The longest echo of one byte: the line, choices below it, and the line again or its end. */
 #define ECHO_MAX (EDITOR_SHOW_MAX + EDITOR_LIST_MAX + EDITOR_END_MAX)
 
-/* Whoever types goes on typing. */
+/* More input is likely for this long after a byte. */
 #define INPUT_LASTS_NS CLOCK_NS_PER_S
 
 #define ALL_CHANNELS ((1u << CONSOLE_CHANNELS) - 1)
@@ -133,7 +130,7 @@ void console_address_all(void)
     addressed = ALL_CHANNELS;
 }
 
-/* Programs that asked for JSON get nothing else. */
+/* A channel in JSON has no echo. */
 static void show(struct tty *tty, struct editor *editor)
 {
     char bytes[EDITOR_SHOW_MAX];
@@ -158,7 +155,7 @@ static void show_end(struct tty *tty, struct editor *editor)
     editor_was_hidden(editor);
 }
 
-/* What Tab may complete to, below the line as it is: it comes again under that. */
+/* Shows the completions below the line; the line itself is shown again under them. */
 static void list(struct tty *tty, struct editor *editor)
 {
     char bytes[EDITOR_LIST_MAX];
@@ -172,8 +169,8 @@ static void list(struct tty *tty, struct editor *editor)
 }
 
 /*
- * Whether a byte may be taken: all that it may bring to the terminal must find room. Where a terminal
- * is slow its input waits, so that each answer stands below the line that it answers.
+ * Whether a byte may be taken: its longest echo must find room. While a terminal is slow its input
+ * waits, so that each answer appears below its line.
  */
 static bool can_feed(const struct tty *tty)
 {
@@ -192,7 +189,7 @@ static bool feed(struct tty *tty, struct editor *editor, bool *came)
             return false;
         *came = true;
         if (input == UART_BREAK)
-            editor_clear(editor); /* somebody else may sit there now */
+            editor_clear(editor); /* another person may use the terminal now */
         else if (input == UART_BAD)
             editor_feed_unknown(editor);
         else if (editor_feed(editor, byte))

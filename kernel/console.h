@@ -23,9 +23,9 @@ void console_init(void);
 
 /*
  * Takes a whole line, CR LF included (`length` at most LOG_LINE_MAX), for every channel that is
- * addressed; `line` is copied. Where it doesn't fit it is lost and counted: a quarter of each ring is
- * kept for events at level `always`. After console_flush_sync the line is written at once instead, on
- * every channel.
+ * addressed; `line` is copied. A line that doesn't fit is lost and counted; a quarter of each ring
+ * is reserved for events at level `always`. After console_flush_sync the line is written at once
+ * instead, on every channel.
  */
 void console_write_line(const char *line, size_t length, bool always);
 
@@ -37,18 +37,18 @@ void console_write_line(const char *line, size_t length, bool always);
 bool console_drain(void);
 
 /*
- * True if console_drain has something to write, or will have once there is room, or if something was
- * typed within the last second: then console_drain and console_take_line should be called often. No
- * port access.
+ * True if console_drain has or soon will have something to write, or if something was typed within
+ * the last second. Then console_drain and console_take_line should be called often. No port
+ * access.
  */
 bool console_pending(void);
 
 /*
- * For the end of the machine: writes what the rings hold and makes the console synchronous, so that
- * every line from now on (log_event's too) is written before the call returns. All waiting together
- * takes at most about `budget_ns`, however the serial ports behave; what the rings hold gets half
- * of it at most (the rest is counted as lost). A further call goes on with the first one's budget.
- * Safe at any moment, also out of an exception in the middle of any function here.
+ * For the end of the machine: writes the content of the rings and makes the console synchronous.
+ * From now on every line (log_event's too) is written before the call returns. All waiting
+ * together takes at most about `budget_ns`, with any serial port. The rings get half of it at
+ * most; the rest of their content is counted as lost. A further call goes on with the first one's
+ * budget. Safe at any moment, also out of an exception in the middle of any function here.
  */
 void console_flush_sync(uint64_t budget_ns);
 

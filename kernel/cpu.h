@@ -1,5 +1,5 @@
 /*
- * Instructions that C has no words for. What drivers/ and net/ need of them is in kernel/machine/.
+ * Instructions that C cannot express. Those that drivers/ and net/ need are in kernel/machine/.
  * Registers and leaves: Intel SDM volume 2, "CPUID", and volume 3, 2.5 "Control Registers".
  */
 #ifndef KERNEL_CPU_H
@@ -22,7 +22,7 @@ struct cpuid {
     uint32_t eax, ebx, ecx, edx;
 };
 
-/* What the processor says in `leaf`, subleaf 0. */
+/* Reads `leaf`, subleaf 0. */
 static inline struct cpuid cpuid(uint32_t leaf)
 {
     struct cpuid result;
@@ -89,9 +89,9 @@ static inline void cpu_write_cr4(uint64_t value)
 }
 
 /*
- * A full fence for whoever is about to sleep. QEMU's TCG leaves the fences of a lone processor out,
- * while the devices run in other threads; forgetting a page it has to do under a lock. No page is
- * mapped there: nothing is lost.
+ * A full fence before the core sleeps. QEMU's TCG omits the fences of a single processor, although
+ * its devices run in other threads. But it invalidates a page under a lock. No page is mapped
+ * there, so nothing is lost.
  */
 static inline void cpu_fence_before_sleep(void)
 {

@@ -15,7 +15,8 @@
 #define MORE_BEFORE '<'
 #define MORE_BEHIND '>'
 
-/* Choices stand apart, and in such a line as programs pass over: it begins as the prompt does. */
+/* Choices are separated by blanks. Their line begins as the prompt does, so that programs ignore
+ * it. */
 #define LIST_START "\r\n> "
 #define LIST_GAP "  "
 #define LIST_END "\r\n"
@@ -28,7 +29,7 @@
 #define SUBSTITUTE 0x1a /* ASCII's own sign for a byte that is not known */
 #define UNPRINTABLE '?'
 
-/* Where in an escape sequence (ECMA-48 5.4: ESC [ parameters final; SS3 is ESC O final). */
+/* The position in an escape sequence (ECMA-48 5.4: ESC [ parameters final; SS3 is ESC O final). */
 enum { PLAIN, AFTER_ESCAPE, IN_SEQUENCE, IN_SS3 };
 
 void editor_init(struct editor *editor)
@@ -57,7 +58,7 @@ static void line_insert_byte(struct editor_line *line, uint8_t byte)
     line_insert(line, &text, 1);
 }
 
-/* Removes what lies between `from` and `to`; the cursor stands there afterwards. */
+/* Removes the bytes from `from` up to `to` and puts the cursor there. */
 static void line_remove(struct editor_line *line, size_t from, size_t to)
 {
     memmove(line->text + from, line->text + to, line->length - to + 1);
@@ -146,8 +147,8 @@ static const char *const *next_match(const struct editor_line *line, const char 
 }
 
 /*
- * Goes on as far as all phrases that begin like the line agree, but to the end of one word at most:
- * what follows it is another question. A phrase that is the only one gets its blank, if more may come.
+ * Completes the line as far as all phrases that begin like it agree, but to the end of one word at
+ * most. The only phrase left gets its blank, if more may follow.
  */
 static void complete(struct editor *editor)
 {
@@ -379,7 +380,8 @@ static size_t copy_visible(char *out, size_t at, const char *text, size_t length
     return at + length;
 }
 
-/* The first character that the row shows: the cursor stands neither on a mark nor behind the row. */
+/* The first character that the row shows, chosen so that the cursor is neither on a mark nor
+ * behind the row. */
 static size_t row_start(const struct editor_line *line)
 {
     if (line->length <= EDITOR_ROW_MAX || line->cursor < 2 * SCROLL_STEP)
@@ -412,7 +414,7 @@ size_t editor_show(const struct editor *editor, char out[static EDITOR_SHOW_MAX]
 
     if (!editor->open) {
         if (want.length == 0)
-            return 0; /* nobody types: nothing stands in the way of a program that reads */
+            return 0; /* nothing is being typed: no prompt disturbs a program that reads */
         at = copy(out, at, PROMPT, PROMPT_LENGTH);
     }
     if (same < want.length || surplus > 0) {
@@ -449,7 +451,7 @@ size_t editor_end(const struct editor *editor, char out[static EDITOR_END_MAX])
     return copy(out, at, "\r\n", 2);
 }
 
-/* Only the word where the cursor is: those before it stand there already. */
+/* Only the word at the cursor: those before it are shown already. */
 size_t editor_list(const struct editor *editor, char out[static EDITOR_LIST_MAX])
 {
     const struct editor_line *line = &editor->line;

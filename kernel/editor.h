@@ -1,6 +1,6 @@
 /*
- * The line editor of one channel: from bytes that were typed to a line, and from there to what a
- * plain terminal must be sent. It touches no port and no clock.
+ * The line editor of one channel: it makes a line of the bytes that were typed, and the output
+ * that shows it on a plain terminal. It touches no port and no clock.
  *
  * A terminal needs to know no more than backspace, carriage return and line feed. Nothing is sent
  * before something printable was typed; from then on the line stands behind "> ", on one row.
@@ -29,13 +29,13 @@
 #define EDITOR_COLUMNS 80
 #define EDITOR_ROW_MAX (EDITOR_COLUMNS - 3) /* characters between the prompt and that column */
 
-/* What editor_show writes at most: back to the start, prompt, row, blanks, back again. */
+/* The longest output of editor_show: back to the start, prompt, row, blanks, back again. */
 #define EDITOR_SHOW_MAX (4 * EDITOR_COLUMNS)
 
-/* What editor_end writes at most: that or the whole line, and the line's end. */
+/* The longest output of editor_end: that or the whole line, and the line's end. */
 #define EDITOR_END_MAX (CONSOLE_LINE_MAX + EDITOR_SHOW_MAX)
 
-/* What editor_list writes at most. */
+/* The longest output of editor_list. */
 #define EDITOR_LIST_MAX 512
 
 struct editor_line {
@@ -70,13 +70,13 @@ struct editor {
 void editor_init(struct editor *editor);
 
 /*
- * Takes one byte. True if it ended the line: editor->line.text is it, until editor_next. A byte that is
- * neither a key nor a printable character stays in the line, and is shown as '?': whoever takes the
- * line can refuse it, and nothing typed vanishes. For a NUL stands SUB (0x1a).
+ * Takes one byte. True if it ended the line: editor->line.text is it, until editor_next. A byte
+ * that is neither a key nor a printable character stays in the line and is shown as '?': nothing
+ * typed vanishes, and the reader of the line can reject it. A NUL becomes SUB (0x1a).
  */
 bool editor_feed(struct editor *editor, uint8_t byte);
 
-/* Bytes came that nobody can know, or were lost on the way: a SUB stands for them. */
+/* Puts a SUB in place of bytes that arrived damaged or were lost on the way. */
 void editor_feed_unknown(struct editor *editor);
 
 /* The line was taken: it goes into the history, and an empty one follows. */
@@ -86,9 +86,9 @@ void editor_next(struct editor *editor);
 void editor_clear(struct editor *editor);
 
 /*
- * Writes to `out` what the terminal must be sent to show the line as it is now, and returns the
- * length. Of a line too long for a row the part round the cursor is shown; '<' and '>' at its ends
- * stand for the rest. Call editor_was_shown once it is on its way.
+ * Writes to `out` the bytes that make the terminal show the line as it is now, and returns the
+ * length. If the line is too long for a row, the part round the cursor is shown; '<' and '>' at
+ * its ends mark the rest. Call editor_was_shown once it is on its way.
  */
 size_t editor_show(const struct editor *editor, char out[static EDITOR_SHOW_MAX]);
 void editor_was_shown(struct editor *editor);
@@ -101,12 +101,12 @@ size_t editor_end(const struct editor *editor, char out[static EDITOR_END_MAX]);
 
 /*
  * After editor_feed, while editor->wants_list: writes to `out` a line of its own with the words
- * that may stand where the cursor is, and returns the length; 0 if there are none. It ends what the
- * terminal shows of the line being typed, which is to be shown anew.
+ * that are possible at the cursor, and returns the length; 0 if there are none. It ends the row of
+ * the line being typed, which must be shown again.
  */
 size_t editor_list(const struct editor *editor, char out[static EDITOR_LIST_MAX]);
 
-/* The terminal's cursor stands on an empty line again: an event came, or a line was ended. */
+/* The terminal's cursor is on an empty line again: an event came, or a line was ended. */
 void editor_was_hidden(struct editor *editor);
 
 #endif

@@ -73,7 +73,7 @@ FAULT_FUNCTION fault_hang(void)
         not_last();
 }
 
-/* The report itself faults: it formats a text that lies in page zero. */
+/* The report itself faults: it formats a text in page zero. */
 FAULT_FUNCTION fault_nested(void)
 {
     panic("%s", (const char *)hidden(8));

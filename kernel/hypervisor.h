@@ -1,6 +1,4 @@
-/*
- * Which hypervisor runs this machine, as CPUID says it. Start-up only.
- */
+/* The hypervisor that runs this machine, by CPUID. Start-up only. */
 #ifndef KERNEL_HYPERVISOR_H
 #define KERNEL_HYPERVISOR_H
 
@@ -12,7 +10,7 @@
 /* The first of a hypervisor's leaves: eax is the last one, ebx, ecx and edx are its signature. */
 #define CPUID_HYPERVISOR 0x40000000
 #define CPUID_HYPERVISOR_STEP                                                                      \
-    0x100 /* a second interface's leaves lie here: KVM's behind Hyper-V's */
+    0x100 /* offset of a second interface's leaves: KVM's behind Hyper-V's */
 
 /* A word for the boot event. */
 struct hypervisor_name {

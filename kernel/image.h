@@ -1,6 +1,4 @@
-/*
- * Where the parts of the kernel's own image lie, as the linker staged them out.
- */
+/* The addresses of the parts of the kernel's image, from linker.ld. */
 #ifndef KERNEL_IMAGE_H
 #define KERNEL_IMAGE_H
 

@@ -1,4 +1,4 @@
-/* Interrupts as wake-ups: opened at start-up, let in during interrupt_wait, noted, forgotten. */
+/* Interrupts as wake-ups: set up at start-up, enabled during interrupt_wait, noted, cleared. */
 #include "kernel/interrupt.h"
 
 #include <machine/clock.h>
@@ -16,7 +16,7 @@ static uint16_t console_lines;
 static unsigned next_message = INTERRUPT_VECTOR_MESSAGES;
 static uint64_t timer_due; /* when the timer will strike, in cycles; 0: it is not running */
 
-/* Written by the handler alone while interrupts are let in, read when they no longer are. */
+/* Only the handler writes it, while interrupts are enabled; it is read while they are disabled. */
 static volatile unsigned came;
 
 void interrupt_init(void)
@@ -93,8 +93,8 @@ unsigned interrupt_wait(uint64_t until)
     pic_unmask();
     if ((int64_t)(until - now) > 0) {
         timer_set(now, until);
-        /* Interrupts are let in only behind the instruction after sti, which is the halt itself: one
-         * that is pending already ends it, so none can slip in between and leave us asleep. */
+        /* sti enables interrupts behind the next instruction only, which is the halt itself. A
+         * pending interrupt ends the halt, so none is handled in between and leaves us asleep. */
         __asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
     } else {
         __asm__ volatile("sti\n\tnop\n\tcli" : : : "memory");

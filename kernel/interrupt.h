@@ -15,8 +15,8 @@
 #define INTERRUPT_VECTOR_SPURIOUS (TRAP_VECTORS + TRAP_INTERRUPTS - 1)
 
 /*
- * Sets up the 8259s and the local APIC, nothing let in yet. Where there is no usable APIC a `warn`
- * says so, and interrupt_can_wait is false. Call after paging_init.
+ * Sets up the 8259s and the local APIC; interrupts stay disabled. Without a usable APIC there is a
+ * `warn`, and interrupt_can_wait is false. Call after paging_init.
  */
 void interrupt_init(void);
 

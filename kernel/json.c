@@ -8,7 +8,7 @@
 
 #define NAME_MAX 64 /* of an event: however it is escaped, there is room for it */
 
-/* What must still fit behind the last pair. */
+/* The bytes that must still fit behind the last pair. */
 static const char cut_end[] = ",\"cut\":true}\r\n";
 static const char end[] = "}\r\n";
 
@@ -18,7 +18,7 @@ struct source {
     const char *stop;
 };
 
-/* What is being written; `full` once something did not fit, and then nothing more is written. */
+/* The output. Once something did not fit, `full` is set and nothing more is written. */
 struct target {
     char *out;
     size_t length;
@@ -36,7 +36,8 @@ static void put(struct target *target, const char *text, size_t length)
     target->length += length;
 }
 
-/* One byte of a string. What is not ASCII has no known meaning, so it is taken as Latin-1. */
+/* One byte of a string. The encoding of other bytes than ASCII is unknown; they are taken as
+ * Latin-1. */
 static void put_byte(struct target *target, unsigned char byte)
 {
     static const char digits[] = "0123456789abcdef";

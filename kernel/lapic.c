@@ -1,7 +1,7 @@
 /*
  * Registers are named as in the Intel SDM, volume 3, chapter 11 "Advanced Programmable Interrupt
- * Controller". They lie in memory, or in model-specific registers where firmware has chosen that
- * (x2APIC): from there is no way back but a reset, so both are spoken here.
+ * Controller". They are in memory, or in model-specific registers if firmware has chosen x2APIC.
+ * Only a reset leaves x2APIC again, so both are supported.
  */
 #include "kernel/lapic.h"
 
@@ -88,9 +88,9 @@ static bool apic_find(void)
 }
 
 /*
- * Timer ticks a cycle of the time-stamp counter, × 2^32. If the host takes the processor away between
- * the two last readings, a try shows too many ticks, and the timer would be late: so the least counts.
- * One that shows too few only makes it early.
+ * Timer ticks a cycle of the time-stamp counter, × 2^32. If the host takes the processor away
+ * between the two last readings, a try counts too many ticks, and the timer would be late. So the
+ * lowest result is used; too few ticks only make the timer early.
  */
 static uint64_t timer_measure(void)
 {

@@ -34,7 +34,8 @@ bool log_enabled(enum log_level level)
     return level <= level_max;
 }
 
-/* What snprintf says it wanted to write, as what it did write into `room` bytes with the NUL. */
+/* Turns the length that snprintf wanted into the length that it wrote into `room` bytes with the
+ * NUL. */
 static size_t written(int wanted, size_t room)
 {
     if (wanted < 0)

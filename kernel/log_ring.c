@@ -7,7 +7,7 @@
 
 #include <machine/log.h>
 
-/* What a line of the report has besides the value: name, time, key, CR LF, and some to spare. */
+/* The room in a line of the report for name, time, key and CR LF, and some to spare. */
 #define REPORT_OVERHEAD 64
 #define VALUE_MAX (LOG_LINE_MAX - REPORT_OVERHEAD)
 #define CUT_MARK "..."

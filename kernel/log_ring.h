@@ -1,6 +1,6 @@
 /*
- * The last events, kept for the panic report: the console may have lost them, and whoever reads the
- * report may have none of what came before it.
+ * The last events, kept for the panic report: the console may have lost them, and a reader may
+ * have the report only.
  */
 #ifndef KERNEL_LOG_RING_H
 #define KERNEL_LOG_RING_H
@@ -13,13 +13,14 @@
  * the oldest one. No effect after log_ring_freeze. */
 void log_ring_keep(const char *line, size_t length);
 
-/* What is kept stays from now on: for the beginning of a panic, whose own lines are no history. */
+/* Keeps no further lines: called when a panic begins, whose own lines are not to be reported
+ * again. */
 void log_ring_freeze(void);
 
 /*
- * The line that `age` others have followed (0 to LOG_RING_LINES - 1), escaped as the inside of a
- * quoted value and cut so that it fits into an event. Static text, valid until the next call; NULL:
- * there is none.
+ * The line that `age` others have followed (0 to LOG_RING_LINES - 1). It is escaped as the inside
+ * of a quoted value, and cut to fit into an event. Static text, valid until the next call; NULL:
+ * no such line.
  */
 const char *log_ring_value(unsigned age);
 

@@ -36,13 +36,13 @@
 #define MIB (1024 * KIB)
 #define ENOUGH_MIB 8 /* for two ports, without modules */
 
-/* Where a PC's serial ports interrupt. */
+/* The interrupt lines of a PC's serial ports. */
 #define COM1_LINE 4
 #define COM2_LINE 3
 
 /*
- * What is kept back when memory is shared out among packet buffers: something for page tables, and a
- * sixteenth of all for a port that comes while the machine runs, up to one with usual rings.
+ * The memory that is not given to packet buffers: some for page tables, and a sixteenth of all for
+ * a port that is added later, up to one with usual rings.
  */
 #define MEMORY_RESERVE (256 * 1024)
 #define MEMORY_RESERVE_PORT MIB
@@ -123,7 +123,7 @@ static void read_boot_data(uint32_t protocol, uint64_t start)
     report_acpi(&acpi);
 }
 
-/* What the loader's modules take, each rounded up to pages, and all of them to MiB. */
+/* The size of the loader's modules, each rounded up to pages, and the sum to MiB. */
 static uint64_t modules_mib(void)
 {
     uint64_t bytes = 0;
@@ -173,7 +173,7 @@ static void init_memory(void)
               memory_available());
 }
 
-/* What the command line asks of ports before they are negotiated with. */
+/* The settings of the command line that ports need before negotiation. */
 static void apply_options(void)
 {
     ports.transport = config.transport;
@@ -184,7 +184,7 @@ static void apply_options(void)
     assembly.mergeable = config.mergeable;
 }
 
-/* What of the memory that is there now may go into buffers. */
+/* How much of the free memory may go into buffers. */
 static uint64_t memory_for_buffers(void)
 {
     const uint64_t available = memory_available();
@@ -199,7 +199,7 @@ static void allot_memory(void)
 {
     const uint64_t missing = assembly_allot(&assembly, memory_for_buffers());
 
-    if (missing != 0) /* rounded up, and a MiB for page tables and what lies between */
+    if (missing != 0) /* rounded up, and a MiB for page tables and gaps */
         log_event(LOG_WARN, "warn",
                   "reason=memory detail=\"too little RAM for full rings\" enough_mib=%" PRIu64,
                   (boot_info_ram(&boot_info) + missing) / MIB + 2);
@@ -395,11 +395,11 @@ static struct watchdog *start_watchdog(void)
 _Noreturn void boot_main(uint32_t protocol, uint64_t start)
 {
     trap_init();                     /* from here on an exception is a report */
-    console_init();                  /* from here on there is somebody to report to */
+    console_init();                  /* from here on the console works */
     read_boot_data(protocol, start); /* boot_info, clock, command line, ACPI */
     init_memory();                   /* allocator, final page tables */
     bring_up_ports();                /* PCI, virtio-net, wiring, buffers */
-    heap_seal();                     /* whatever is allocated later is our bug */
+    heap_seal();                     /* a later allocation is our bug */
     loop_init(&loop, assembly.ports, assembly.port_lanes, assembly.port_count,
               config.stats_seconds);
     loop_watch(&loop, start_watchdog());
@@ -408,7 +408,7 @@ _Noreturn void boot_main(uint32_t protocol, uint64_t start)
     report_ready();
     if (config.fault != NULL)
         fault_inject(config.fault); /* debug: shows that the panic report works */
-    while (loop_run(&loop)) /* a tenth of a second of rounds, until somebody wants the end */
-        look_at_ports();    /* have devices come, are they to go? */
+    while (loop_run(&loop))         /* a tenth of a second of rounds, until the end is requested */
+        look_at_ports();            /* have devices come, are they to go? */
     power_execute(loop_close(&loop)); /* what is in flight leaves, last stats, bye, off or reset */
 }

@@ -76,7 +76,7 @@ static void keep_out(uint64_t start, uint64_t end)
     }
 }
 
-/* Whole pages only: what the ends of a range share with something else is nobody's. */
+/* Whole pages only: a page that an end of the range shares with something else is not used. */
 static void add_ram(const struct boot_range *ram)
 {
     struct free_range range = {page_up(ram->base), page_down(ram->base + ram->length)};
@@ -127,7 +127,7 @@ uint64_t memory_available(void)
     return sum;
 }
 
-/* Where in range `index` an object fits, nearest to the preferred end; 0: nowhere. */
+/* The address in range `index` where an object fits, nearest to the preferred end; 0: none. */
 static uint64_t place(size_t index, uint64_t size, uint64_t alignment)
 {
     uint64_t start = memory.free[index].start;

@@ -21,7 +21,7 @@
  */
 bool memory_init(const struct boot_info *info, bool from_top);
 
-/* From now on memory_alloc may give out whatever lies below physical address `end`. */
+/* From now on memory_alloc may give out memory below physical address `end`. */
 void memory_set_reach(uint64_t end);
 
 #endif

@@ -1,10 +1,9 @@
 /*
  * Page tables: four levels, identity-mapped, the largest pages that fit.
  *
- * One walk does it all (map_piece): it descends until a page of the level's size is aligned, lies
- * inside the range and meets nothing mapped already. So RAM gets 1 GiB or 2 MiB pages with 4 KiB
- * ones at its edges and around the image, whose parts differ in what may be done with them.
- * Formats: Intel SDM volume 3, 4.5.
+ * One walk does it all (map_piece): it descends until a page of the level's size is aligned,
+ * inside the range and not mapped yet. So RAM gets 1 GiB or 2 MiB pages, with 4 KiB ones at its
+ * edges and around the image, whose parts have different rights. Formats: Intel SDM volume 3, 4.5.
  */
 #include "kernel/paging.h"
 
@@ -29,7 +28,7 @@
 #define FLAGS_READ (PAGE_PRESENT | PAGE_ACCESSED | PAGE_NO_EXECUTE)
 #define FLAGS_EXECUTE (PAGE_PRESENT | PAGE_ACCESSED)
 #define FLAGS_WRITE (FLAGS_READ | PAGE_WRITE | PAGE_DIRTY)
-/* Entry 3 of the page attribute table, which is uncached unless somebody reprogrammed it. */
+/* Entry 3 of the page attribute table, which is uncached unless it was reprogrammed. */
 #define FLAGS_DEVICE (FLAGS_WRITE | PAGE_WRITE_THROUGH | PAGE_CACHE_DISABLE)
 
 static struct paging_plan plan;
@@ -72,8 +71,9 @@ static uint64_t *table_below(uint64_t *entry)
 }
 
 /*
- * Maps the beginning of [start, end) with one page of at most level `max_level`, or finds it mapped
- * already and leaves it so. Returns how many bytes that was (may be more than asked), 0: no memory.
+ * Maps the beginning of [start, end) with one page of at most level `max_level`, or finds it
+ * mapped already and leaves it so. Returns the number of bytes mapped (may be more than the
+ * range), 0: no memory.
  */
 static uint64_t map_piece(uint64_t *table, struct image_span span, unsigned max_level,
                           uint64_t flags)
@@ -112,7 +112,7 @@ static bool contains(struct image_span span, uint64_t address)
     return address >= span.start && address < span.end;
 }
 
-/* What may be done with `page` of the image; 0: it stays unmapped. */
+/* The rights of `page` of the image; 0: it stays unmapped. */
 static uint64_t image_flags(const struct paging_plan *p, uint64_t page)
 {
     for (size_t i = 0; i < p->guard_count; i++) {
@@ -138,7 +138,7 @@ static bool map_image(uint64_t *table, const struct paging_plan *p)
     return true;
 }
 
-/* `span` without page zero and without the image: what lies below it and above it. */
+/* `span` without page zero and without the image: the parts below and above it. */
 static void ram_parts(const struct paging_plan *p, struct image_span span,
                       struct image_span parts[2])
 {

@@ -26,7 +26,7 @@
 #define PAGE_NO_EXECUTE (1ULL << 63)
 #define PAGE_ADDRESS 0x000ffffffffff000ULL
 
-/* What the processor can do. */
+/* The processor's abilities. */
 struct paging_cpu {
     bool gigabyte_pages;
     unsigned physical_bits; /* addresses have this many bits */
@@ -41,7 +41,7 @@ struct paging_plan {
     struct paging_cpu cpu;
 };
 
-/* What paging_init did, for the log. In bytes. */
+/* The result of paging_init, for the log. In bytes. */
 struct paging_report {
     uint64_t free; /* before it took anything */
     uint64_t needed;

@@ -1,5 +1,5 @@
 /*
- * The panic report: what happened, the registers, who called whom, what was said before, the end.
+ * The panic report: the cause, the registers, the backtrace, the last events, the end.
  *
  * A panic may strike inside any function, this file's too. Each further one inside the report does
  * less: the second prints two lines with nothing but port writes, the third only acts, and the
@@ -192,7 +192,7 @@ static const char *page_fault_reason(uint64_t error, uint64_t cr2)
     return error & PAGE_FAULT_WRITE ? "write to read-only memory" : "not readable";
 }
 
-/* What the vector's name leaves open, in words. */
+/* Details that the vector's name lacks. */
 static const char *fault_reason(const struct trap_frame *frame, uint64_t cr2)
 {
     switch (frame->vector) {
@@ -279,7 +279,7 @@ static void enter(const struct trap_frame *frame)
     }
 }
 
-/* A reason is a quoted value on one line, whatever is in it. */
+/* A reason with any content is a quoted value on one line. */
 static void make_value(char *text)
 {
     for (; *text; text++) {

@@ -1,6 +1,6 @@
 /*
- * What else the panic report offers, beside machine/panic.h: the entry for exceptions and the
- * choice of what follows the report.
+ * The kernel's side of the panic report: the entry for exceptions, and the choice of the action
+ * after the report.
  */
 #ifndef KERNEL_PANIC_H
 #define KERNEL_PANIC_H
@@ -11,7 +11,7 @@
 
 enum panic_action { PANIC_REBOOT, PANIC_HALT, PANIC_POWEROFF };
 
-/* What to do after the report: panic= of the command line. Before it is called: reboot. */
+/* Sets the action after the report: panic= of the command line. The default is reboot. */
 void panic_set_action(enum panic_action action);
 
 /* "reboot", "halt", "poweroff" */

@@ -8,7 +8,7 @@
 
 #define PIC_LINES 16
 
-/* Masks all lines, whatever state the chips are in. */
+/* Masks all lines, from any state of the chips. */
 void pic_mask_all(void);
 
 /* Moves the lines to vectors from `vector` (a multiple of 8) on and masks them. False: there are
@@ -23,9 +23,9 @@ bool pic_init(unsigned vector);
 bool pic_open(unsigned line, bool level);
 
 /*
- * For the handler of a line's vector: masks and acknowledges it. It stays masked until pic_unmask, as
- * a device that still holds a level-triggered line would strike again at once. False: there was no
- * interrupt, the line was released meanwhile.
+ * For the handler of a line's vector: masks and acknowledges it. It stays masked until pic_unmask,
+ * because a device that still holds a level-triggered line would interrupt again at once. False: a
+ * spurious interrupt, the line was released already.
  */
 bool pic_taken(unsigned line);
 

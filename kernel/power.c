@@ -1,6 +1,6 @@
 /*
- * Off, reset, halt. Each tries what the tables tell, then what most machines have anyway. And the
- * note that somebody left who wants the machine to end.
+ * Off, reset, halt. Each tries the registers of the tables, then those that most machines have.
+ * Also the recorded request to end the machine.
  */
 #include "kernel/power.h"
 
@@ -35,7 +35,7 @@
 #define SLEEP_TYP_SHIFT 2
 #define SLEEP_EN (1u << 5)
 
-/* Where QEMU's pc and q35 have the PM1 control register, if no table says so. */
+/* The PM1 control register of QEMU's pc and q35, used if no table names one. */
 #define QEMU_PM1A_CONTROL 0x604
 
 /* Intel's chipsets, and QEMU's: full reset of processor and devices. */
@@ -49,14 +49,15 @@
 #define KBC_COMMAND 0x64
 #define KBC_PULSE_RESET 0xfe
 
-/* QEMU's docs/specs/pvpanic.txt: a read tells which events the device takes, a write reports one. */
+/* QEMU's docs/specs/pvpanic.txt: a read returns the events that the device takes, a write reports
+ * one. */
 #define PVPANIC 0x505
 #define PVPANIC_PANICKED (1u << 0)
 #define PVPANIC_EVENTS 0x07 /* that exist so far; an absent device reads as all ones */
 
 #define DEBUG_EXIT 0xf4
 
-/* What is written here is obeyed at once or after some ms, or not at all. */
+/* A write here takes effect at once or after some ms, or never. */
 #define EFFECT_WAIT_NS (200 * CLOCK_NS_PER_MS)
 #define EFFECT_WAIT_READS 1000000
 

@@ -29,8 +29,8 @@ _Noreturn void power_halt(void);
 _Noreturn void power_execute(uint32_t unsent);
 
 /*
- * Tells the host of a panic if the machine has the pvpanic device: what it does then (pause, dump,
- * nothing) is its own affair, and may be that this doesn't return.
+ * Reports a panic to the host if the machine has the pvpanic device. The host may pause or dump
+ * the machine, or do nothing; so this may not return.
  */
 void power_tell_panic(void);
 

@@ -1,10 +1,10 @@
 /*
  * The four functions that the compiler calls on its own account, for packets and small structures.
  *
- * Why not newlib's: from 256 bytes on they store past the caches, which throws every copied frame
- * out of them. Short blocks are copied by unaligned moves of 8 bytes, and by a last one that overlaps
- * what is already done; a hypervisor that emulates the guest runs long ones faster by `rep movsq`,
- * which QEMU without KVM counts as one instruction for 8 bytes.
+ * newlib's store past the caches from 256 bytes on, which throws every copied frame out of them.
+ * Short blocks are copied by unaligned moves of 8 bytes, and by a last one that overlaps what is
+ * already done; a hypervisor that emulates the guest runs long ones faster by `rep movsq`, which
+ * QEMU without KVM counts as one instruction for 8 bytes.
  *
  * The Makefile keeps the compiler from recognising memcpy in memcpy's loop and calling it.
  */
@@ -14,7 +14,7 @@
 
 #define REP_MIN 256 /* bytes from which on the start of a rep instruction pays */
 
-/* 8 bytes at any address, whatever type of object lies there. */
+/* 8 bytes at any address, of an object of any type. */
 typedef uint64_t word __attribute__((aligned(1), may_alias));
 
 #define WORD sizeof(word)
@@ -36,7 +36,7 @@ static inline void copy_short(unsigned char *to, const unsigned char *from, size
         to[i] = bytes[i];
 }
 
-/* Upwards; also right when `to` lies below `from`. More than 8 bytes. */
+/* Upwards; also right when `to` is below `from`. More than 8 bytes. */
 static void copy_up(unsigned char *to, const unsigned char *from, size_t length)
 {
     /* Loaded now: with an overlap the loop may have written over it by the time it is needed. */

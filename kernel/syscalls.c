@@ -10,7 +10,7 @@
 
 #include <machine/panic.h>
 
-/* What start-up's small objects need many times over; rings and packets come from memory_alloc. */
+/* Many times the need of start-up's small objects; rings and packets come from memory_alloc. */
 #define HEAP_SIZE (256 * 1024)
 
 static char heap[HEAP_SIZE] __attribute__((aligned(16)));

@@ -1,6 +1,4 @@
-/*
- * What newlib asks of the system below it: a heap for start-up, and nothing else.
- */
+/* The system below newlib: a heap for start-up, and nothing else. */
 #ifndef KERNEL_SYSCALLS_H
 #define KERNEL_SYSCALLS_H
 

@@ -27,7 +27,7 @@ trap_entries:
 
 /*
  * Completes struct trap_frame (kernel/trap.h) and reports. The processor aligned the stack to 16
- * bytes and 22 words lie on it, so the call finds it as the ABI wants it.
+ * bytes and 22 words are on it, so it is aligned for the call as the ABI requires.
  */
         .type   trap_common, @function
 trap_common:
@@ -46,7 +46,7 @@ trap_common:
         pushq   %r13
         pushq   %r14
         pushq   %r15
-        cld                             /* the ABI's state, whatever the interrupted code had */
+        cld                             /* the ABI's state; interrupted code may differ */
         movq    %rsp, %rdi
         call    panic_exception
         ud2                             /* it doesn't return */
@@ -67,8 +67,8 @@ trap_interrupt_entries:
         .size   trap_interrupt_entries, . - trap_interrupt_entries
 
 /*
- * Keeps what a function of C may change, and has the interrupt noted. On its stack of its own lie five
- * words of the processor's, the vector and ten registers: aligned as the ABI wants it.
+ * Saves the registers that a C function may change, and notes the interrupt. Its own stack holds
+ * five words of the processor's, the vector and ten registers: aligned as the ABI requires.
  */
         .type   interrupt_common, @function
 interrupt_common:

@@ -1,10 +1,11 @@
 /*
- * Exceptions and interrupts: descriptor tables and stacks. What happens then is told in
- * kernel/panic.c and kernel/interrupt.c.
+ * Exceptions and interrupts: descriptor tables and stacks. kernel/panic.c and kernel/interrupt.c
+ * handle them.
  *
- * Every vector has a stack of its own to run on (IST), for two reasons: an overflow of the kernel's
- * stack can still be reported, and some functions of libgcc use the red zone, which an exception on
- * the interrupted stack would overwrite. Layouts: Intel SDM volume 3, chapters 3, 6 and 8.
+ * Every vector has a stack of its own to run on (IST), for two reasons: an overflow of the
+ * kernel's stack can still be reported, and some functions of libgcc use the red zone, which an
+ * exception on the interrupted stack would overwrite. Layouts: Intel SDM volume 3, chapters 3, 6
+ * and 8.
  */
 #include "kernel/trap.h"
 

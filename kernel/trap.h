@@ -45,7 +45,7 @@ const char *trap_name(uint64_t vector);
 /* Stores the addresses of the guard pages below the exception stacks; returns how many, <= max. */
 size_t trap_guards(uint64_t *guards, size_t max);
 
-/* True if [address, address + size) lies inside the kernel's stack or one exception stack. */
+/* True if [address, address + size) is inside the kernel's stack or one exception stack. */
 bool trap_on_stack(uint64_t address, uint64_t size);
 
 /* Fills `frame` with the registers as they are where it returns to; vector TRAP_NONE, error 0. */

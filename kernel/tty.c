@@ -17,7 +17,7 @@
 
 #define NOTICE_MAX 128 /* a `warn t=… lost_lines=N` with both numbers at their longest, as JSON */
 
-/* What is typed must not push events out: its echo is put only where no more than this is used. */
+/* Echo must not push events out: it is queued only while no more than this is used. */
 #define ECHO_ROOM (TTY_RING_SIZE / 8)
 
 /*
@@ -27,8 +27,8 @@
 #define ALWAYS_ROOM (TTY_RING_SIZE / 4)
 
 /*
- * The synchronous phase counts its polls too, in case the time-stamp counter stands still or was
- * never calibrated: none is faster than this.
+ * The synchronous phase counts its polls too, in case the time-stamp counter has stopped or was
+ * never calibrated: no poll is faster than this.
  */
 #define POLL_NS_MIN 100
 
@@ -90,8 +90,8 @@ static bool queue_line(struct tty *tty, const char *line, size_t length, bool al
     const size_t limit = always ? TTY_RING_SIZE : TTY_RING_SIZE - ALWAYS_ROOM;
 
     /*
-     * One notice at a time: after a further gap nothing is taken until the last notice is out, so
-     * that an overrun console shows long runs of lines and not a notice after each.
+     * One notice at a time: after a further gap no line is taken until the last notice is out. So
+     * an overrun console shows long runs of lines, not a notice after each.
      */
     char notice[NOTICE_MAX];
     size_t notice_length = tty->lost_lines > 0 ? notice_format(tty, notice) : 0;
@@ -238,7 +238,7 @@ void tty_flush_sync(struct tty *tty, uint64_t budget_ns)
     if (!tty->present)
         return;
 
-    /* What led here matters, but what comes now matters more: half of the time is kept for it. */
+    /* The old lines matter, but the new ones matter more: half of the time is reserved for them. */
     while (ring_used(tty) > 0 && sync_wait(tty, uart_has_room, true))
         ring_to_uart(tty);
     ring_give_up(tty);

@@ -1,9 +1,8 @@
 /*
  * A tty: the serial port of one console channel, with a ring of whole lines in front of it.
  *
- * Each loses its own lines, reports that itself, and has its lines as text or as JSON; what one
- * terminal does or doesn't do is nothing to the other. Internal to the console: all others use
- * kernel/console.h. One core.
+ * Each counts and reports its own lost lines, and formats them as text or as JSON; the terminals
+ * do not affect each other. Internal to the console: all others use kernel/console.h. One core.
  */
 #ifndef KERNEL_TTY_H
 #define KERNEL_TTY_H
@@ -16,12 +15,12 @@
 
 #define TTY_RING_SIZE (64u * 1024) /* a power of two: positions count on, masked when used */
 
-/* What is left for waiting once a tty has become synchronous. */
+/* The time left for waiting once a tty has become synchronous. */
 struct tty_budget {
     bool on;
     uint64_t cycles;
     uint64_t cycles_kept; /* for what comes after the ring's content */
-    uint64_t polls;       /* in case the clock stands still */
+    uint64_t polls;       /* in case the clock has stopped */
     uint64_t polls_kept;
 };
 

@@ -131,7 +131,7 @@ enum uart_input uart_read(struct uart *uart, uint8_t *byte)
 {
     const uint8_t status = read_status(uart);
 
-    /* All ones: it has gone since it was found, and what would be read is no byte. */
+    /* All ones: the port has vanished since start-up, and a read would return no byte. */
     if (!(status & LSR_DR) || status == LSR_ABSENT)
         return UART_NOTHING;
     if (uart->errors & LSR_OE) { /* about bytes behind the one that is there */

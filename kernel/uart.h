@@ -8,11 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where a PC has its first two. */
+/* The first two of a PC. */
 #define UART_COM1 0x3f8
 #define UART_COM2 0x2f8
 
-/* What may be written at once when the transmitter says that it is empty. */
+/* Bytes that may be written at once when the transmitter is empty. */
 #define UART_FIFO_SIZE 16
 
 struct uart {
@@ -24,7 +24,7 @@ enum uart_input {
     UART_NOTHING,
     UART_BYTE,
     UART_BAD,  /* a byte came damaged, or bytes were lost; none is given out */
-    UART_BREAK /* the line was held low: who was at the other end has gone, or asks for attention */
+    UART_BREAK /* the line was held low: the other end has disconnected, or wants attention */
 };
 
 /*

@@ -1,8 +1,8 @@
 /*
- * The seam: the other direction of the console, what an operator types, and whom events reach.
+ * The seam: the input of the console, and which channels get events.
  *
  * A console has one or two channels (COM1, COM2), each with a line editor of its own. Nothing here
- * waits, and all that a terminal can do is bounded: it costs a few port reads a call.
+ * waits, and a terminal costs at most a few port reads a call.
  */
 #ifndef MACHINE_CONSOLE_H
 #define MACHINE_CONSOLE_H
@@ -35,8 +35,8 @@ void console_address_all(void);
 void console_set_json(unsigned channel, bool on);
 
 /*
- * What the Tab key completes to, on all channels: `phrases`, which ends with NULL and is not copied. A
- * phrase is one word or several with single blanks between them.
+ * Sets the completions of the Tab key, on all channels: `phrases`, which ends with NULL and is not
+ * copied. A phrase is one word or several with single blanks between them.
  */
 void console_set_phrases(const char *const *phrases);
 

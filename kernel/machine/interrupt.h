@@ -1,7 +1,7 @@
 /*
- * The seam: interrupts, and that is to say being woken. They are let in nowhere but in
- * interrupt_wait, and their handlers only acknowledge and note them, so nothing anywhere needs to be
- * guarded against one: whoever was woken looks for himself what there is to do.
+ * The seam: interrupts, which only wake the core. They are enabled in interrupt_wait only, and
+ * their handlers only acknowledge and note them. So no code needs to be guarded against them: the
+ * caller polls for work after it wakes.
  */
 #ifndef MACHINE_INTERRUPT_H
 #define MACHINE_INTERRUPT_H
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What a device writes, and where, to interrupt this core: a message-signalled interrupt. */
+/* A message-signalled interrupt to this core: the address and the data that a device writes. */
 struct interrupt_message {
     uint64_t address;
     uint32_t data;
@@ -21,9 +21,9 @@ bool interrupt_open_message(struct interrupt_message *message);
 
 /*
  * Lets interrupt line `line` of the 8259s (level-triggered, as PCI's INTx) wake this core; several
- * devices may share one. False: there is no such line, or the machine has no 8259s. A line that has
- * struck stays silent until the next interrupt_wait, so a device must have been made to release it
- * by then, or that one returns at once. Start-up only.
+ * devices may share one. False: there is no such line, or the machine has no 8259s. After an
+ * interrupt the line stays masked until the next interrupt_wait. The device must have released it
+ * by then, or interrupt_wait returns at once. Start-up only.
  */
 bool interrupt_open_line(unsigned line);
 
@@ -37,16 +37,16 @@ bool interrupt_can_wait(void);
  */
 void interrupt_fence(void);
 
-/* What has woken the core. */
+/* The causes of a wake-up. */
 #define INTERRUPT_TIMER 1u
 #define INTERRUPT_DEVICE 2u
 #define INTERRUPT_CONSOLE 4u
 
 /*
- * Sleeps until an interrupt comes, at the latest until clock_cycles() is `until`, and returns which
- * kinds have come (0 is possible too). One that came while the core was awake ends it at once: nothing
- * is lost between a caller's last look and its sleep. With an `until` that is past it only lets in
- * what has come. Needs interrupt_can_wait().
+ * Sleeps until an interrupt comes, at the latest until clock_cycles() is `until`, and returns
+ * which kinds have come (0 is possible too). One that came while the core was awake ends the sleep
+ * at once: nothing is lost between a caller's last poll and its sleep. With an `until` in the past
+ * it only takes pending interrupts. Needs interrupt_can_wait().
  */
 unsigned interrupt_wait(uint64_t until);
 

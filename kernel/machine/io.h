@@ -54,9 +54,9 @@ static inline void io_write32(uint16_t port, uint32_t value)
 
 /*
  * Device memory that memory_map_device has mapped: `address` is inside it and a multiple of the
- * width. An absent device reads as all ones. The mapping is uncached, so each access happens, once,
- * in program order; and all stores to RAM before a write are visible before the write is: x86 keeps
- * the order of stores, and the clobber holds the compiler. An access is an exit, as with a port.
+ * width. An absent device reads as all ones. The mapping is uncached, so each access happens,
+ * once, in program order. All stores to RAM before a write are visible before the write: x86 keeps
+ * the order of stores, and the clobber stops the compiler. An access is an exit, as with a port.
  */
 static inline uint8_t mmio_read8(const volatile void *address)
 {

@@ -14,9 +14,9 @@
 #define LOG_LINE_MAX 1024
 
 enum log_level {
-    LOG_REPORT, /* what was asked for or always belongs there: boot, ready, stats, panic, bye */
+    LOG_REPORT, /* answers, and events that always appear: boot, ready, stats, panic, bye */
     LOG_ERROR,  /* a part is out of service: a port, a device */
-    LOG_WARN,   /* runs on, but not as asked or not as well as it could */
+    LOG_WARN,   /* runs on, but not as configured or not as well as it could */
     LOG_INFO,   /* start-up and state: port */
     LOG_DEBUG,  /* pci, features, memory */
 };
@@ -34,7 +34,7 @@ bool log_enabled(enum log_level level);
 /* Up to this many bytes of a foreign text are shown. */
 #define LOG_QUOTE_MAX 160
 
-/* A foreign text made fit for a value. By value, so that it may stand in an argument list. */
+/* A foreign text made fit for a value. By value, so that it can be an argument. */
 struct log_quoted {
     char text[LOG_QUOTE_MAX];
 };

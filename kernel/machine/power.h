@@ -1,6 +1,6 @@
 /*
- * The seam: how the machine is asked to end. Whoever asks (the power button, somebody at
- * the console) only leaves a note; the loop finds it between two rounds, and the end is in order.
+ * The seam: requests to end the machine. The power button and the console only record a request;
+ * the loop finds it between two rounds and ends in order.
  */
 #ifndef MACHINE_POWER_H
 #define MACHINE_POWER_H

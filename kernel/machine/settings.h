@@ -10,14 +10,14 @@
 /* transport=: which transport a device may be driven by. */
 enum settings_transport { TRANSPORT_AUTO, TRANSPORT_LEGACY, TRANSPORT_MODERN };
 
-/* mergeable=: whether frames of 64 KiB lie in several buffers. */
+/* mergeable=: whether frames of 64 KiB span several buffers. */
 enum settings_mergeable {
     MERGEABLE_AUTO, /* only where memory is too short for a buffer each: that costs less */
     MERGEABLE_ON,   /* wherever both ports can */
     MERGEABLE_OFF
 };
 
-/* What net/ has to act upon; the rest is the machine's own. */
+/* The settings that net/ applies; the kernel applies the rest. */
 struct settings {
     unsigned stats_seconds; /* 0: no stats events */
     bool promisc;
@@ -28,9 +28,9 @@ struct settings {
 };
 
 /*
- * Takes `word`, KEY=VALUE, as the command line would. What concerns the machine (log, panic) has
- * changed when it returns; `settings` is filled with what is wanted now. Returns NULL, or what would
- * be accepted instead (static text), and then nothing has changed. Not for the data path.
+ * Takes `word`, KEY=VALUE, as the command line would. The kernel's own settings (log, panic) have
+ * changed when it returns; `settings` is filled with the present values. Returns NULL, or the
+ * values that are accepted (static text), and then nothing has changed. Not for the data path.
  */
 const char *settings_change(const char *word, struct settings *settings);
 
