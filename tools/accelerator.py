@@ -3,7 +3,7 @@
 Chooses between KVM and TCG, by ACCEL=auto|kvm|tcg, for every tool and test that starts QEMU.
 
 A /dev/kvm that opens may still be unable to run this kernel: KVM without hardware virtualization
-emulates, and not every instruction. So KVM is tried: a machine without ports has to become ready.
+emulates only some instructions. So KVM is tried: a machine without ports has to become ready.
 Called as a program with a kernel and a file, it leaves the outcome there, for the variable KVM_TRIAL:
 that saves the other programs of one make call their own trial.
 """

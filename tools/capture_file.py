@@ -35,7 +35,7 @@ class Damage(Exception):
 
 
 class _Source:
-    """Bytes in order; whatever is wrong with them is a Damage."""
+    """Bytes in order; any fault in them raises Damage."""
 
     def __init__(self, file):
         self.compressed = file.peek(2)[:2] == GZIP_MAGIC
@@ -118,7 +118,7 @@ def _pcapng(source):
 
 
 def _body(source, order, length_bytes, begun=b""):
-    """What lies between a block's two lengths, but for the bytes that were read already."""
+    """The bytes between a block's two lengths, except those that were read already."""
     length, = struct.unpack(order + "I", length_bytes)
     if length < BLOCK_MIN + len(begun) or length % 4 or length > RECORD_MAX:
         raise Damage(f"a block claims to have {length} bytes")

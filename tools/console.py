@@ -48,7 +48,7 @@ class Console:
             self.stats[fields["port"]] = fields
 
     def end_line(self):
-        """What the tool says next shall not hang on a torn line."""
+        """The tool's next message must not follow a torn line."""
         if not self.at_line_start:
             print(flush=True)
             self.at_line_start = True

@@ -1,4 +1,4 @@
-"""What the tools share: QEMU's command line, QEMU's life and the messages."""
+"""The common part of the tools: QEMU's command line, QEMU's life and the messages."""
 
 import contextlib
 import ctypes
@@ -32,7 +32,7 @@ class Problem(Exception):
 
 
 def say(text):
-    """One line of a tool's own, told from the guest's events by its first word."""
+    """One line of a tool's own; its first word distinguishes it from the guest's events."""
     print(f"{os.path.basename(sys.argv[0])}: {text}", flush=True)
 
 

@@ -42,7 +42,7 @@ class Collector:
             self.ports, self.facts = ports, facts
 
     def collect(self):
-        """What prometheus_client calls."""
+        """The interface that prometheus_client calls."""
         from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
         with self.lock:
@@ -112,7 +112,7 @@ def serve(address, collector):
     from wsgiref.simple_server import WSGIRequestHandler, make_server
 
     class Quiet(WSGIRequestHandler):
-        """Requests are not told on the terminal."""
+        """Requests are not logged on the terminal."""
 
         def log_message(self, *_):
             pass

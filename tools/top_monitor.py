@@ -1,4 +1,4 @@
-"""What `make top` knows of a machine: asked over its console, counted, and kept for a while."""
+"""The data of `make top` on a machine: queried over its console, counted, and kept for a while."""
 
 import collections
 import contextlib
@@ -69,8 +69,8 @@ class Line:
         return self.descriptor
 
     def type(self, text):
-        """Never waits: what the machine doesn't take now goes with the next, or never. That the other
-        side has gone is for lines() to tell."""
+        """Never waits: bytes that the machine doesn't take now go with the next, or never. lines()
+        reports that the other side has closed."""
         self.unsent = (self.unsent + text.encode("ascii"))[-4096:]
         try:
             self.unsent = self.unsent[os.write(self.descriptor, self.unsent):]
@@ -78,7 +78,7 @@ class Line:
             pass  # it is full for now, or has closed, which lines() will see
 
     def lines(self):
-        """Whole lines that have come; None once the other side has gone."""
+        """Whole lines that have come; None once the other side has closed."""
         try:
             data = os.read(self.descriptor, 65536)
         except BlockingIOError:
@@ -102,7 +102,7 @@ def is_number(value):
 def object_of(line):
     """The event of a line in JSON, or None for anything else: echo, firmware, half a line.
 
-    barewire's events are flat, so what nests is somebody else's.
+    barewire's events are flat, so a nested object is not one of them.
     """
     if not line.startswith("{"):
         return None
@@ -178,7 +178,7 @@ class Machine:
         self.known = False  # that the channel speaks JSON
 
     def begin(self):
-        """Whatever somebody has left there half typed is forgotten. May be repeated."""
+        """A half-typed line is dropped. May be repeated."""
         self.line.type("\x03\r\njson on\r\nversion\r\n")
 
     def end(self):

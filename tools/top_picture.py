@@ -1,4 +1,4 @@
-"""What `make top` leaves behind in files: its screen as a picture, the rates over time as a plot."""
+"""The files of `make top`: its screen as a picture, the rates over time as a plot."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What `make top` draws on a terminal: as much as fits, and a mark where something does not."""
+"""The terminal output of `make top`: as much as fits, and a mark where it is cut."""
 
 import collections
 import curses
@@ -41,7 +41,7 @@ def has_colours():
 
 
 def glyphs_of_terminal():
-    """Linux's own console has no letters for the sparklines, whatever the locale says."""
+    """Linux's own console has no letters for the sparklines in any locale."""
     encoding = (sys.__stdout__.encoding or "").lower()  # not that of what rich has put there
     fine = encoding.startswith("utf") and not os.environ.get("TERM", "").startswith("linux")
     return FINE if fine else PLAIN

@@ -35,7 +35,7 @@ def event_text(event):
 
 
 def state_of(machine):
-    """What the machine is doing, and how old the figures are where they are not the newest."""
+    """The machine's state, and the age of the figures if they are not the newest."""
     if machine.gone:
         state, colour = "the console has closed", "red"
     elif machine.ended:

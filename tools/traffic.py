@@ -56,10 +56,9 @@ def _why_not(data, wire_length, linktype):
 
 def split_sides(frames):
     """
-    Who speaks on which side of the wire: two lists of frames, those for 0 -> 1 and for 1 -> 0.
-
-    The first sender is on side 0. Whoever answers somebody is on the other side; an unknown sender
-    who addresses nobody known joins side 0. A side that stays silent gets every frame of the other.
+    Assigns frames to the sides of the wire: two lists, for 0 -> 1 and for 1 -> 0. The first sender
+    is on side 0. A sender that answers another one is on the other side; one that addresses no
+    known sender joins side 0. A side that stays silent gets every frame of the other.
     """
     side_of, sides = {}, ([], [])
     for frame in frames:
