@@ -12,7 +12,7 @@
 
 static struct boot_info info;
 
-/* Where things lie: in memory of the exact size, so that the address sanitizer guards its end. */
+/* The tables: in memory of the exact size, so that the address sanitizer guards its end. */
 static uint8_t *rsdp, *rsdt, *xsdt, *fadt, *dsdt;
 
 static void put(uint8_t *at, uint64_t value, size_t size)
@@ -159,7 +159,7 @@ TEST(copy_of_the_root_pointer_does_as_well)
 TEST(first_revision_has_an_rsdt_only)
 {
     rsdp[15] = 0;
-    memset(rsdp + 20, 0xaa, 16); /* what lies behind a short root pointer is none of it */
+    memset(rsdp + 20, 0xaa, 16); /* the bytes behind a short root pointer are ignored */
     seal(rsdp, 20, 8);
     assert_int_equal(init(0)->pm1a_control, 0x604);
 }
@@ -225,7 +225,7 @@ TEST(hardware_reduced_machine_has_a_sleep_register)
 
 TEST(button_that_is_no_pm1_register_is_not_looked_for_there)
 {
-    put(fadt + 112, 1 << 4, 4); /* a control method's button: AML would tell where */
+    put(fadt + 112, 1 << 4, 4); /* a control method's button: only AML has its address */
     seal_table(fadt, FADT_LENGTH);
     assert_int_equal(init(0)->pm1a_event, 0);
     put(fadt + 112, 0, 4);
@@ -263,7 +263,7 @@ TEST(event_device_lies_below_the_sleep_register_in_qemus_tables_only)
     microvm_make("BOCHS ", "ACPI0012");
     assert_int_equal(init(0)->event_selector.space, ACPI_NONE);
     microvm_make("BOCHS ", "ACPI0013");
-    put(fadt + 248, 0x200, 8); /* nothing can lie so far below */
+    put(fadt + 248, 0x200, 8); /* no table can be at so low an address */
     seal_table(fadt, FADT_LENGTH);
     assert_int_equal(init(0)->event_selector.space, ACPI_NONE);
 }

@@ -1,7 +1,7 @@
 /*
- * A million completions by a device that keeps no rule. What it does is drawn by lot, but the lots
- * are always the same; the oracle and the sanitizers watch (tests/host/fixture/adversary.h), and
- * this here sees to it that all of it has happened.
+ * A million completions by a hostile device. Its acts are pseudo-random and always the same. The
+ * oracle (tests/host/fixture/adversary.h) and the sanitizers check each step; this file checks
+ * that every kind of act occurred.
  */
 #include "tests/host/fixture/adversary.h"
 #include "tests/host/fixture/test.h"

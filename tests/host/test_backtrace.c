@@ -57,7 +57,7 @@ static int setup(void **state)
 
 TEST_FIXTURE(.setup = setup);
 
-/* Puts a frame at words[index] whose caller's frame lies at words[above]; 0: outermost. */
+/* Puts a frame at words[index] whose caller's frame is at words[above]; 0: outermost. */
 static void frame_put(unsigned index, unsigned above, uint64_t return_address)
 {
     words[index] = above != 0 ? (uintptr_t)&words[above] : 0;
@@ -161,7 +161,7 @@ TEST(broken_chains_end_the_trace)
         here + 10 * 8,     /* itself */
         here + 4 * 8,      /* downwards: a circle sooner or later */
         here + 20 * 8 + 1, /* not aligned */
-        here + 127 * 8,    /* half of the frame lies above the stack */
+        here + 127 * 8,    /* half of the frame is above the stack */
         here + 128 * 8,
         here - 8,           /* beside the stack */
         0x8000000000000000, /* no address at all */

@@ -55,7 +55,7 @@ static void assert_range(const struct boot_range *range, uint64_t base, uint64_t
     assert_int_equal(range->length, length);
 }
 
-/* What holds for every result, however bad the input was. */
+/* The conditions that every result meets, for any input. */
 static void assert_sane(void)
 {
     uint64_t end = 0;

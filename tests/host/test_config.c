@@ -1,4 +1,4 @@
-/* kernel/config.c: every key with what it takes and what it refuses, and who gets told. */
+/* kernel/config.c: every key with the values that it accepts and rejects, and the warnings. */
 #include <stdio.h>
 #include <string.h>
 

@@ -274,7 +274,7 @@ TEST(looking_for_input_is_seldom_and_taking_it_is_bounded)
 {
     assert_false(run(0, 4000)); /* a second */
     assert_in_range(com1.accesses, 90, 110);
-    type(&com1, "x"); /* whoever types goes on, and is looked at more often for a while */
+    type(&com1, "x"); /* more input is likely, so the port is polled more often for a while */
     assert_false(run(0, 40));
     com1.accesses = 0;
     assert_false(run(0, 3600));
@@ -349,7 +349,7 @@ TEST(typing_takes_no_more_than_its_part_of_a_ring_that_nobody_empties)
     unsigned lines = 0;
 
     com1.stuck = true;
-    for (unsigned i = 0; i < 200; i++) /* each time the whole line is shown anew */
+    for (unsigned i = 0; i < 200; i++) /* each time the whole line is shown again */
         type(&com1, "a long line, so that much is to be shown\x01\x0b");
     type(&com1, "stats\r");
     assert_false(run(0, 20000));

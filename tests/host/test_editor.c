@@ -42,7 +42,7 @@ static const char *visible(void)
     return text + 2;
 }
 
-/* What the terminal shows is what the editor has, the cursor where it should be. */
+/* The terminal shows the editor's line and cursor. */
 static void show(void)
 {
     char out[EDITOR_SHOW_MAX];
@@ -249,8 +249,8 @@ TEST(tab_completes_as_far_as_all_agree_and_no_further_than_a_word)
     assert_string_equal(editor.line.text, "lan");
 }
 
-/* What has come to stand above the line being typed since this was last asked, without the blanks by
- * which a longer line was wiped out. */
+/* The rows that appeared above the line being typed since the last call, without the blanks that
+ * erased a longer line. */
 static const char *above(void)
 {
     static char text[sizeof(terminal.above)];

@@ -55,7 +55,7 @@ static void assert_forwards_again(void)
 TEST_FIXTURE(.setup = wires_setup, .teardown = fixture_teardown, .variants = fixture_variants,
              .run_on = FIXTURE_LEGACY | FIXTURE_MODERN | FIXTURE_PACKED);
 
-/* The device's rings go on as if nothing were: only the watch over the status can tell. */
+/* The device's rings go on: only the check of the status finds the error. */
 TEST(a_status_that_is_bad_while_running_costs_one_reset)
 {
     static const uint8_t statuses[] = {0, 0x80, 0x87, 0x47, 0xff};
@@ -75,7 +75,7 @@ TEST(a_status_that_is_bad_while_running_costs_one_reset)
     }
 }
 
-/* As when it was pulled out: registers read as ones, its rings stand still. */
+/* As after an unplug: registers read as ones, its rings stop. */
 TEST(a_device_that_is_gone_is_retired_until_it_is_back)
 {
     new_wires(state);
@@ -126,8 +126,8 @@ TEST(a_device_that_is_never_reset_writes_into_nobodys_frames)
     wires_settle(false);
 }
 
-/* Waiting is right as long as the port may come back at once, and wrong when it will not: frames for
- * it would fill the other port's rx ring, and its owner would take that port for broken. */
+/* Frames may wait only while the port may come back at once. Later they would fill the other
+ * port's rx ring, and its peer would take that port for broken. */
 TEST(who_sends_to_a_retired_port_is_not_held_up)
 {
     new_wires(state);
@@ -241,8 +241,8 @@ TEST(a_size_that_changes_between_two_looks_is_judged_again)
     }
 }
 
-/* Fewer, none, or all that there are: the simulated device complains of a bit that it did not offer
- * and of a configuration field whose feature it does not have. */
+/* Fewer, none, or all features: the simulated device complains of a bit that it did not offer, and
+ * of a configuration field whose feature it lacks. */
 TEST(features_that_change_at_a_reset_are_taken_as_they_are)
 {
     static const uint64_t features[] = {0, SIM_F(MAC), SIM_F(EVENT_IDX), SIM_F(ANY_LAYOUT),
@@ -287,7 +287,7 @@ TEST(a_status_that_does_not_take_driver_ok_after_a_reset_retires_the_port)
                                                                     : "reason=status status=0x87"),
                      1);
     assert_int_equal(machine_log_count("error", "reason=retired cause=start"), 1);
-    wires_assert_buffers(); /* the buffers that were posted meanwhile, too */
+    wires_assert_buffers(); /* also the buffers that were posted since */
     bad->status_set = 0;
     let_pass(PAUSE_NS + CLOCK_NS_PER_S);
     assert_forwards_again();

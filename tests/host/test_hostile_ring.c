@@ -1,6 +1,6 @@
 /*
- * A device that lies in its rings, with three others beside it that don't: each lie is told under
- * its own name and costs one reset of that one port, and nobody else a frame.
+ * A device with errors in its rings, beside three correct ones. Each error is logged under its own
+ * name and costs one reset of its port. The other ports lose no frame.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,14 +14,14 @@
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
 #define RESET_NS (5 * CLOCK_NS_PER_MS)
 
-/* A lie, and the name under which it has to be found out. */
+/* A ring error, and the name under which it must be logged. */
 struct lie {
     enum sim_fault fault;
     const char *reason;
 };
 
-/* Those that any ring can tell. An id that is right but for its high bits is there since drivers
- * that keep ids in 16 bits would not see it. */
+/* Errors of any ring. One is an id with wrong high bits only, which a driver that keeps ids in 16
+ * bits would miss. */
 static const struct lie ring_lies[] = {
     {SIM_USED_ID_SIZE, "used-id-range"},
     {SIM_USED_ID_HUGE, "used-id-range"},
@@ -41,8 +41,7 @@ static unsigned ring_lie_count(void)
     return fixture_is_packed() ? RING_LIES_ANY : RING_LIES_SPLIT;
 }
 
-/* Those that only a ring with buffers to write into can tell: the length of a tx chain has no meaning
- * (§2.7.8), so there is nothing to find out. */
+/* Errors of rx rings only: the length of a tx chain has no meaning (§2.7.8). */
 static const struct lie length_lies[] = {
     {SIM_LENGTH_ZERO, "used-length-short"},
     {SIM_LENGTH_BELOW_HEADER, "used-length-short"},
@@ -88,12 +87,12 @@ static void assert_recovers(const char *reason)
     assert_int_equal(fixture_stats_of(&fixtures[0]).resets, 1);
 }
 
-/* One frame with a lie in its used element, and the round in which the driver meets it. */
+/* One frame with an error in its used element, and the round in which the driver reads it. */
 static void lie_on_rx(enum sim_fault fault)
 {
     struct sim_queue *queue = &wires_device(0)->queues[SIM_RX];
 
-    /* All that was sound before is taken; a ring that is not full has chains to lie about. */
+    /* All valid elements before are taken; a ring that is not full has chains for the error. */
     wires.flows[0].per_round = 1;
     wires_run(3 * WIRE_ROUND_NS);
     queue->fault = fault;
@@ -121,8 +120,8 @@ TEST(lies_on_the_rx_ring)
     }
 }
 
-/* The same about a chain of the tx ring, which the driver looks at when it is short of room: with
- * all of it taken back that was finished before. */
+/* The same in the tx ring, which the driver reads when it is short of room. All chains finished
+ * before are reclaimed. */
 static void lie_on_tx(enum sim_fault fault)
 {
     struct sim_virtio_net *device = wires_device(0);
@@ -146,12 +145,12 @@ TEST(lies_on_the_tx_ring)
         new_wires(state, SIM_FEATURES_USUAL);
         lie_on_tx(ring_lies[i].fault);
         assert_recovers(ring_lies[i].reason);
-        wires_settle(false); /* what the device had sent before the lie cannot be known */
+        wires_settle(false); /* the frames sent before the error cannot be known */
         assert_in_range(fixture_stats_of(&fixtures[0]).tx_dropped, 1, 256);
     }
 }
 
-/* Frames that were sent before the reset are not lost: wherever in the ring they lie. */
+/* Frames that were sent before the reset are not lost, at any position in the ring. */
 TEST(only_frames_that_were_not_sent_count_as_lost)
 {
     for (unsigned before = 0; before < 256; before += 51) {
@@ -161,7 +160,7 @@ TEST(only_frames_that_were_not_sent_count_as_lost)
         device = wires_device(0);
         wires.flows[1].per_round = 1;
         for (unsigned i = 0; i < before; i++)
-            wires_run(1); /* so that the ring's end lies elsewhere each time */
+            wires_run(1); /* so that the ring's end is elsewhere each time */
         device->transmit_at_once = false;
         /* 70 of 100 frames go out, and the driver has not looked since: it has no need to. */
         wires_run(100 * WIRE_ROUND_NS);
@@ -192,9 +191,9 @@ TEST(a_header_and_no_frame_is_a_runt_and_no_breach)
     wires_assert_buffers();
 }
 
-/* --- a length that cannot be seen to be a lie --- */
+/* --- a wrong length that cannot be detected --- */
 
-/* What a frame shows beyond what was announced: older bytes of the same port, or nothing. */
+/* The bytes of a frame beyond those announced: older bytes of the same port, or zeros. */
 static void assert_shows_only(const struct sim_frame *frame, unsigned port)
 {
     for (uint32_t i = FIXTURE_FRAME; i < frame->length; i++) {
@@ -240,7 +239,7 @@ TEST(a_lie_within_the_buffer_shows_older_bytes_of_that_lane_or_none)
 
 /* --- what only packed rings have --- */
 
-/* What the hostile device has sent of what it was given, nobody knows. */
+/* The frames that the hostile device has sent are unknown. */
 static void assert_nobody_else_lost_anything(void)
 {
     for (unsigned i = 0; i < 300; i++)
@@ -261,8 +260,8 @@ TEST_ON(what_is_used_and_was_never_given_is_found_out, FIXTURE_PACKED)
 }
 
 /*
- * By these faults each side waits for the other, and nothing shows when chains are taken back: the audit
- * of the ring finds them out. What it says of a ring that was written over depends on what was out.
+ * With these faults each side waits for the other, and reclaiming chains shows no error: the audit
+ * of the ring finds it. Its finding on an overwritten ring depends on the chains that were out.
  */
 static const struct audited {
     enum sim_fault fault;
@@ -294,8 +293,8 @@ static void assert_recovers_within_a_second(const char *reasons)
     assert_recovers(reason);
 }
 
-/* Some frames wait when the device lies. It goes on behind a chain told of in the wrong place; after other
- * lies, by which it has lost its own way, it stops until it is reset. */
+/* Some frames wait when the error occurs. After a used element in the wrong place the device goes
+ * on behind it. After other errors it has lost its own position, and stops until it is reset. */
 static void lie_on_tx_in_passing(enum sim_fault fault)
 {
     struct sim_virtio_net *device = wires_device(0);

@@ -1,6 +1,6 @@
 /*
- * A device that writes into what both sides share, at any time: the driver reads each word that the
- * device wrote once, or judges it as it was read last, and nothing of its own at all.
+ * A device that writes to shared memory at any time. The driver reads each word of the device
+ * once, or checks the value read last, and never reads its own words back.
  */
 #include <string.h>
 
@@ -26,7 +26,7 @@ static struct {
     bool spoil;       /* a word that was read is another one from then on */
 } seen;
 
-/* With `spoil`, whoever reads the word again gets ones: an id and a length that cannot be. */
+/* With `spoil`, a second read of the word returns ones: an invalid id and length. */
 static void note_element(uint8_t *address)
 {
     const size_t offset = (size_t)(address - seen.ring.used) - ELEMENT_AT;
@@ -155,14 +155,14 @@ TEST(what_changes_after_it_was_read_is_not_read_again)
             assert_int_equal(batch.lengths[frame], FIXTURE_FRAME);
         assert_int_equal(words_read(), 2 * BURST);
         assert_in_range(seen.index_reads, 1,
-                        2); /* the first one may only tell that it is worth it */
+                        2); /* the first read may only detect that there is work */
     }
 }
 
 /*
- * Where the chains of a whole burst are looked at at once, and one is not the expected one, all of
- * them are looked at again. What they say then is judged; what they said before has no consequence.
- * In order, nothing is ever read again.
+ * If the chains of a burst are read at once and one is not the expected one, all of them are read
+ * again. The second reading is checked; the first has no effect. In order, nothing is ever read
+ * again.
  */
 TEST_ON(what_is_read_again_is_judged_again, FIXTURE_LEGACY | FIXTURE_MODERN | FIXTURE_PACKED)
 {
@@ -227,7 +227,8 @@ TEST(finished_tx_chains_are_read_once_whatever_their_length)
 
 /* --- written over --- */
 
-/* What is in a ring of ours is for the device; it may spoil it, and has only its memory then. */
+/* The driver's part of a ring is for the device. If it overwrites it, it knows only the chains
+ * that it fetched. */
 TEST_ON(a_ring_that_is_written_over_does_not_mislead_the_driver, FIXTURE_ALL)
 {
     for (unsigned what = 0; what < SIM_SCRIBBLES; what++) {
@@ -268,8 +269,8 @@ TEST_ON(a_ring_that_is_written_over_does_not_mislead_the_driver, FIXTURE_ALL)
     }
 }
 
-/* Nothing was negotiated that would give the header a meaning, so it has none, and what is sent
- * does not carry it on: whichever of its bytes is set. */
+/* No feature was negotiated that gives the header a meaning, so it is ignored and not passed on,
+ * with any byte set. */
 TEST_ON(garbage_in_the_header_goes_no_further, FIXTURE_ALL)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};

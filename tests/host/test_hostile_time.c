@@ -27,7 +27,7 @@ static int setup(void **state)
     return 0;
 }
 
-/* What has nothing to do with rings, or takes long, says that it runs on fewer. */
+/* Tests that do not depend on the rings, or take long, run on fewer. */
 TEST_FIXTURE(.setup = setup, .teardown = fixture_teardown, .variants = fixture_variants,
              .run_on = FIXTURE_LEGACY | FIXTURE_MODERN | FIXTURE_PACKED);
 
@@ -39,7 +39,7 @@ static void break_the_rules(void)
     wires.flows[0].per_round = 2;
 }
 
-/* The machine stands still, and its devices with it: what they have begun takes that much longer. */
+/* The machine stops, and its devices with it: their operations take that much longer. */
 static void stand_still(void)
 {
     machine_clock_advance(JUMP_NS);
@@ -58,8 +58,7 @@ static void assert_nothing_was_told(void)
 
 /* --- stall --- */
 
-/* It is told after a second and once, and it is no breach: a host that is overloaded looks the
- * same. */
+/* It is logged once, after a second, and is no error: an overloaded host looks the same. */
 TEST_ON(a_stall_holds_up_the_lane_that_leads_there_and_nobody_else, FIXTURE_LEGACY | FIXTURE_MODERN)
 {
     slow->transmit_at_once = false;
@@ -113,8 +112,8 @@ TEST_ON(a_ring_that_moves_is_not_stalled, FIXTURE_LEGACY | FIXTURE_MODERN)
     assert_nothing_was_told();
 }
 
-/* What was sent before it stalled is not lost, so it is not counted: `waiting` is the rest. One frame
- * more may have been on its way into the ring. */
+/* Frames sent before the stall are not lost, so they are not counted: `waiting` is the rest. One
+ * frame more may have been on its way into the ring. */
 TEST(a_stalled_device_whose_status_is_bad_is_reset)
 {
     static const uint8_t failed = 0x87;
@@ -157,8 +156,8 @@ TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second)
 
 /* --- jumps --- */
 
-/* Paused, migrated or starved of its processor: a machine cannot know why its clock has jumped, but
- * only that its devices had no more time than it had itself. */
+/* Paused, migrated or without its processor: a machine cannot know why its clock jumped. But its
+ * devices had no more time than itself. */
 TEST_ON(a_jump_of_the_clock_is_no_stall, FIXTURE_LEGACY | FIXTURE_MODERN)
 {
     slow->transmit_at_once = false;
@@ -175,7 +174,7 @@ TEST_ON(a_jump_of_the_clock_is_no_stall, FIXTURE_LEGACY | FIXTURE_MODERN)
     }
     assert_nothing_was_told();
 
-    /* What stalls does so all the same. */
+    /* A queue that really stalls is still found. */
     wires_run(3 * CLOCK_NS_PER_S / 2);
     assert_int_equal(machine_log_count("warn", "reason=stall"), 1);
 }

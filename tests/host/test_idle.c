@@ -50,7 +50,7 @@ static int setup(void **state)
 
 TEST_FIXTURE(.setup = setup);
 
-/* A frame comes in at port `i`, whose device interrupts if it was asked to. */
+/* A frame comes in at port `i`, whose device interrupts if the driver wants it. */
 static void deliver(unsigned i)
 {
     const uint8_t frame[60] = {2};
@@ -85,7 +85,7 @@ static void run_for(uint64_t ns)
         loop_round(&loop);
 }
 
-/* What goes on elsewhere while the core sleeps: at `at_ns`, once, `work` is done. */
+/* Concurrent work while the core sleeps: `work` runs once, at `at_ns`. */
 static struct {
     uint64_t at_ns;
     void (*work)(void);

@@ -44,7 +44,7 @@ static int setup(void **state)
 
 TEST_FIXTURE(.setup = setup);
 
-/* A frame of `length` bytes whose content tells its number. */
+/* A frame of `length` bytes whose content depends on its number. */
 static void make_frame(uint8_t *frame, uint32_t length, unsigned number)
 {
     for (uint32_t i = 0; i < length; i++)

@@ -59,7 +59,7 @@ TEST(a_port_whose_link_is_down_swallows_by_name_and_forwards_once_it_is_up)
     wires_run(WARM_UP_NS);
     assert_int_equal(wires.flows[0].arrived, left);
     assert_int_equal(stats().tx_link_down - swallowed, wires.flows[0].announced - announced);
-    assert_int_equal(wires.flows[0].refused, 0); /* nobody was held up */
+    assert_int_equal(wires.flows[0].refused, 0); /* no other port had to wait */
     assert_int_equal(stats().tx_dropped, stats().tx_link_down);
 
     device()->link_status = 1;
@@ -74,7 +74,7 @@ TEST(a_port_whose_link_is_down_swallows_by_name_and_forwards_once_it_is_up)
     assert_int_equal(machine_log_count("link", ""), 2);
 }
 
-/* What the device had not sent when the link went down must not leave when it is up again. */
+/* Frames that the device had not sent when the link went down must not leave later. */
 TEST(what_lies_in_the_ring_when_the_link_goes_down_never_leaves)
 {
     fall_asleep();
@@ -115,8 +115,7 @@ TEST(a_device_that_wants_no_doorbells_since_its_link_was_down_gets_one)
     assert_int_equal(device()->queues[SIM_TX].doorbells, doorbells + 1);
 }
 
-/* A device that takes its time over the reset holds up nobody: the link is down, they are
- * swallowed. */
+/* A device with a slow reset delays no other port: frames for it are dropped. */
 TEST(while_a_port_is_reset_with_its_link_down_nobody_waits)
 {
     fall_asleep();

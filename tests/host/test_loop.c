@@ -164,7 +164,7 @@ TEST(the_loop_ends_with_the_round_in_which_it_is_asked_to)
     assert_int_equal(memory_port_collect(&memory_ports[1], out, sizeof(out)), sizeof(frame));
 }
 
-/* What the clock's hook does: a device that takes one frame each time it is looked at. */
+/* The clock's hook: a device that takes one frame at each reading. */
 static void collect_one(void *context)
 {
     uint8_t out[100];

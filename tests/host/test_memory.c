@@ -60,7 +60,7 @@ static void map_fresh(uint64_t start, uint64_t end)
     assert_ptr_equal(got, at);
 }
 
-/* What is handed out was used by others before us: nothing is zero. */
+/* The memory was used before: nothing is zero. */
 static void dirty(uint64_t start, uint64_t end)
 {
     memset((void *)(uintptr_t)start, 0xa5, end - start);

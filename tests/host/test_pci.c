@@ -24,7 +24,7 @@ static int setup(void **state)
     return 0;
 }
 
-/* Whatever a test did, the bus must have seen nothing improper. */
+/* After every test the bus must have seen no error. */
 static int teardown(void **state)
 {
     (void)state;

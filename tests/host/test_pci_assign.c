@@ -39,7 +39,7 @@ static int teardown(void **state)
 
 TEST_FIXTURE(.setup = setup, .teardown = teardown);
 
-/* What the machine has known before the card came: everything else. */
+/* The state before the card came: all other functions. */
 static void scan(void)
 {
     card->absent = true;
@@ -128,7 +128,7 @@ TEST(a_card_behind_no_bridge_that_is_known_and_a_bridge_are_left_as_they_are)
     assert_int_equal(assign().bars[0].base, 0);
     assert_int_equal(sim_pci_get(card, 0x10, 4), 0);
     assert_int_equal(sim_pci_get(card, 0x04, 2), 0x0001);
-    /* What it leads to would need windows that nobody has planned. */
+    /* The buses behind it would need windows that were not planned. */
     card->bus = 0;
     card->device = 9;
     sim_pci_make_bridge(card, 4);
@@ -151,7 +151,7 @@ TEST(a_bar_that_fits_by_its_size_but_on_no_boundary_is_refused)
     assert_int_equal(device.bars[1].base, 0xfe300000u);
 }
 
-/* No real bridge is like that, but whoever makes one up must not get a BAR to address 0. */
+/* No real bridge is like that, but a hostile one must not get a BAR at address 0. */
 TEST(windows_at_the_end_of_the_address_space_do_not_wrap)
 {
     const uint64_t start = 0xffffffffffc00000u;

@@ -1,4 +1,4 @@
-/* Where devices that come and go are looked for, and what is seen there: drivers/pci/pci_hotplug.c. */
+/* Detection of devices that come and go: drivers/pci/pci_hotplug.c. */
 #include <string.h>
 
 #include "drivers/pci/pci_hotplug.h"
@@ -89,7 +89,7 @@ TEST(the_register_block_is_where_the_machine_has_it)
     assert_int_equal(block_at(0xcc0), 0xcc0);
     assert_false(hotplug.buses[0].known);
     setup(state);
-    add_function(0, 0, 1); /* whatever stands before the host bridge in the list is none */
+    add_function(0, 0, 1); /* an entry before the host bridge in the list is no bridge */
     add_function(0, 1, 0);
     add_function(1, 0, 0);
     add_host_bridge(0x1237);
@@ -151,7 +151,7 @@ TEST(one_event_comes_at_a_time_and_none_is_lost)
     assert_int_equal(ejected, 1u << 4);
     pci_hotplug_refuse(&hotplug, &event); /* it has not gone */
     assert_int_equal(pci_hotplug_look(&hotplug).what, PCI_HOTPLUG_NOTHING);
-    down[1] = 0; /* the wish is withdrawn, and comes again */
+    down[1] = 0; /* the request is withdrawn, and comes again */
     assert_int_equal(pci_hotplug_look(&hotplug).what, PCI_HOTPLUG_NOTHING);
     down[1] = 1u << 4;
     assert_int_equal(pci_hotplug_look(&hotplug).what, PCI_HOTPLUG_REMOVAL_ASKED);

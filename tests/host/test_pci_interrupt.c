@@ -20,8 +20,8 @@ static struct pci_device device;
 static struct interrupt_message message;
 static uint8_t msix; /* offset of the capability */
 
-/* What the table holds; entries start masked. `open` tells whether anything was written while the
- * function could have sent a message. */
+/* The content of the table; entries start masked. `open` tells whether anything was written while
+ * the function could have sent a message. */
 static uint32_t table[8];
 static bool written_while_open;
 /* The bits that an entry's registers do not take: all of them where a bridge leads elsewhere. */
@@ -119,7 +119,8 @@ TEST(a_table_that_firmware_left_on_is_masked_while_it_is_written)
     assert_int_equal(control(), CONTROL_ENABLE | 1);
 }
 
-/* A table that cannot be reached. What firmware may have switched on goes off: else no line works. */
+/* A table that cannot be reached. MSI-X that firmware left on is switched off, or no line would
+ * work. */
 static void assert_line_instead(void)
 {
     sim_pci_set(function, (uint8_t)(msix + 2), 2, CONTROL_ENABLE | 1);

@@ -281,7 +281,7 @@ TEST(a_device_that_does_not_go_goes_on_and_is_asked_once)
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
     assert_int_equal(machine_log_count("unplug", ""), 0);
 
-    /* The host takes its wish back, and has it again. */
+    /* The host withdraws its request, and repeats it. */
     block.down[0] = 0;
     look(1);
     block.sticks = false;
@@ -300,7 +300,7 @@ TEST(a_device_that_is_no_port_is_ejected_too)
     assert_int_equal(crosses(1, 2), 1);
 }
 
-/* Of a port only its own device's end is told, and that once. */
+/* Only the removal of the port's own device is logged, once. */
 TEST(another_card_in_the_slot_of_a_port_is_not_that_port)
 {
     start(2);
@@ -346,7 +346,7 @@ TEST(a_port_that_is_being_reset_can_be_unplugged)
 
 /* --- coming --- */
 
-/* It is back in service before it is ejected, so frames may lie in its ring. */
+/* It is back in service before it is ejected, so its ring may hold frames. */
 TEST(a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_count)
 {
     start(2);
@@ -394,7 +394,7 @@ TEST(a_retired_port_whose_device_has_gone_is_unplugged)
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=vanished"), 1);
     assert_int_equal(wanted_description(assembly.ports[1]).speed, 0);
     assert_no_buffer_lost();
-    block.down[0] = 1u << 2; /* the host takes leave of it, too: nobody is there any more */
+    block.down[0] = 1u << 2; /* the host removes the slot, too: it is empty */
     look(3);
     assert_int_equal(machine_log_count("unplug", ""), 1);
 }
@@ -485,7 +485,7 @@ TEST(a_card_that_comes_the_moment_another_goes_is_that_port)
     assert_no_buffer_lost();
 }
 
-/* Nobody has told of it: a reset of the port finds out. */
+/* There was no event: a reset of the port detects it. */
 TEST(a_port_whose_device_was_exchanged_starts_anew_when_it_is_reset)
 {
     start(4);
@@ -586,7 +586,7 @@ TEST(a_card_that_comes_behind_a_bridge_is_found_there)
     sim_pci_set(devices[3]->pci, 0x10, 4, 1);
     sim_pci_set(devices[3]->pci, 0x14, 4, 0);
     devices[3]->pci->bus = 1;
-    block.up[1] = 1u << 3; /* on the bus that the block calls 1: nobody knows yet which one it is */
+    block.up[1] = 1u << 3; /* on the bus that the block calls 1; its number is not known yet */
     look(2);
     assert_int_equal(assembly.port_count, 3);
     assert_string_equal(assembly.ports[2]->address, "01:03.0");
@@ -707,7 +707,7 @@ TEST(rings_of_a_card_that_comes_are_as_the_words_say)
         machine_log_count("warn", "port=3 reason=ring-size word=tx_ring=64 accepted=256"), 1);
 }
 
-/* The rings' memory stays with the port, and so does their size, whatever the next device states. */
+/* The port keeps the rings' memory and size, with any size of the next device. */
 TEST(the_next_device_of_a_port_uses_as_much_of_a_larger_ring)
 {
     start(2);

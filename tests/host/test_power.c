@@ -56,7 +56,7 @@ static void pm1_write(void *context, uint16_t offset, unsigned width, uint32_t v
         pm1.control = (uint16_t)value;
 }
 
-/* As QEMU: who presses a button that nobody listens to leaves no trace. */
+/* As QEMU: a press of the button leaves no trace while its event is disabled. */
 static void press(void)
 {
     if (pm1.enable & PM1_PWRBTN)
@@ -106,7 +106,7 @@ TEST(the_button_is_looked_at_ten_times_a_second_and_a_press_is_a_request)
         assert_true(machine_clock_now() - start < 110 * CLOCK_NS_PER_MS);
     assert_int_equal(pm1.status, 0);
 
-    /* From then on it is settled, and nobody need look any more. */
+    /* From then on the end is requested, and the button is no longer polled. */
     pm1.status_reads = 0;
     machine_clock_advance(CLOCK_NS_PER_S);
     power_request(POWER_REBOOT, "late");

@@ -1,6 +1,6 @@
 /*
- * Other wires while traffic runs: net/assembly.c and drivers/virtio/virtio_net_rewire.c. Whatever the
- * devices do meanwhile, each buffer comes back to the pool of the lane that it was taken from.
+ * Other wires while traffic runs: net/assembly.c and drivers/virtio/virtio_net_rewire.c. Each
+ * buffer comes back to the pool of its lane, with any behaviour of the devices.
  */
 #include <machine/clock.h>
 

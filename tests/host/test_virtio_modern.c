@@ -112,7 +112,7 @@ TEST(a_transport_that_is_forced_and_missing_refuses_the_port)
                      1);
 }
 
-/* Where the I/O window has no address, as behind a root port. */
+/* An I/O window without an address, as behind a root port. */
 TEST(without_ports_the_modern_interface_is_used)
 {
     add_transitional();
@@ -170,7 +170,7 @@ TEST(a_structure_that_is_missing_refuses_a_modern_device)
     for (unsigned structure = SIM_COMMON; structure <= SIM_DEVICE; structure++) {
         fixture_renew(state);
         fixture_add(0, SIM_FEATURES_USUAL);
-        set_capability(structure, TYPE, 1, 0x77); /* of a type that nobody knows */
+        set_capability(structure, TYPE, 1, 0x77); /* of an unknown type */
         probe(TRANSPORT_AUTO);
         assert_refused("no-transport");
         assert_int_equal(machine_log_count("error", "modern=\"no usable "), 1);

@@ -207,7 +207,7 @@ TEST(a_small_ring_is_the_same_after_a_reset)
         assert_int_equal(one->net->queues[SIM_TX].size, tx_size);
         fixture_forward(one, 600);
     }
-    assert_int_equal(machine_log_count("warn", ""), warnings); /* it has been told once */
+    assert_int_equal(machine_log_count("warn", ""), warnings); /* it was logged once */
 }
 
 TEST_ON(one_descriptor_is_too_few_where_the_header_needs_its_own, FIXTURE_LEGACY)

@@ -52,7 +52,7 @@ static void start_two(void **state, uint64_t features, unsigned n)
     fixtures[0].net->queues[SIM_TX].size = features & SIM_F(ANY_LAYOUT) ? BURST : 2 * BURST;
     /* Room for one command, so that the next one has the same id. */
     fixtures[0].net->queues[SIM_CONTROL].size = 4;
-    /* Where any length is ordinary, those that cannot be must be found out all the same. */
+    /* Even where any length is usual, invalid lengths must be detected. */
     if (features & SIM_F(ANY_LAYOUT))
         fixtures[0].payload_max = UINT32_MAX - ETHERNET_HEADER_SIZE;
     fixture_probe_all(2);
@@ -219,7 +219,7 @@ TEST_ON(flags_of_another_round_say_nothing, FIXTURE_PACKED)
     }
 }
 
-/* The ids of its further descriptors are in the ring, too, but they are nobody's. */
+/* The ids of its further descriptors are in the ring, too, but belong to no chain. */
 TEST_ON(an_answer_for_the_second_part_of_a_command_resets_the_port, FIXTURE_PACKED)
 {
     static const struct breach_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,

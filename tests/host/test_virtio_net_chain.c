@@ -348,7 +348,7 @@ TEST(a_header_that_does_not_fit_a_chain_drops_all_of_it)
     header.csum_start = 35;
     pass(header, BIG);
     assert_int_equal(fixture_stats_of(&fixtures[1]).tx_bad_offload, 1);
-    /* Headers that go on in another buffer are nobody's. */
+    /* Headers that go on in another buffer are rejected. */
     make(BIG, 0x86dd, 54, 0);
     frame[54] = 6;
     frame[55] = 255;
@@ -382,7 +382,7 @@ TEST(a_partner_without_tables_after_a_reset_ends_the_merging)
     assert_no_buffer_lost();
 }
 
-/* --- lies --- */
+/* --- invalid counts and lengths --- */
 
 static void assert_breach(const char *reason, uint32_t value)
 {
@@ -533,7 +533,7 @@ static uint32_t draw(uint32_t below)
     return (uint32_t)(lot >> 33) % below;
 }
 
-/* The next frame comes with a lie, perhaps with several. */
+/* The next frame has an error, perhaps several. */
 static void draw_lies(struct sim_virtio_net *net)
 {
     static const enum sim_fault faults[] = {
@@ -554,11 +554,11 @@ static void run_both(void)
         lane_run(assembly.port_lanes[0]);
         service();
     }
-    machine_clock_advance(60 * CLOCK_NS_PER_S); /* so that nobody is retired */
+    machine_clock_advance(60 * CLOCK_NS_PER_S); /* so that no port is retired */
 }
 
-/* Whatever a device says of its buffers, none is lost, nothing but frames leaves, and a true frame after
- * all that arrives. The sanitizers watch. */
+/* With any statement of a device on its buffers, none is lost, only frames leave, and a valid
+ * frame arrives afterwards. The sanitizers watch. */
 TEST(lies_at_random_lose_no_buffer_and_no_true_frame)
 {
     struct sim_virtio_net *net;

@@ -330,7 +330,7 @@ TEST(the_status_tells_where_the_buffers_are)
     assert_int_equal(one->pool.count + status.rx_filled + status.tx_filled, one->pool.capacity);
 }
 
-/* It would else receive what is sent to an address that nobody is told. */
+/* Else it would receive frames for an address that is never announced. */
 TEST(a_device_that_states_a_group_address_gets_a_usable_one)
 {
     fixture_add(0, SIM_FEATURES_USUAL);

@@ -1,6 +1,6 @@
 /*
- * What the control queue does besides modes and address: tables of addresses and of VLANs, offloads,
- * and a queue of its own that is reset alone.
+ * The control queue besides modes and address: tables of addresses and of VLANs, offloads, and a
+ * reset of the queue alone.
  */
 #include <string.h>
 
@@ -165,7 +165,7 @@ TEST(tables_and_vlans_survive_a_reset)
         assert_int_equal(one->net->vlans[i + 1], 10 + i);
 }
 
-/* The device must get each once, and the new one last, whoever is first. */
+/* The device must get each once and the new one last, in either order. */
 TEST(a_vlan_that_is_added_while_others_are_given_again_spoils_none)
 {
     start_with_vlans(SIM_FEATURES_USUAL);

@@ -1,5 +1,5 @@
-/* Interrupts of virtio-net, against the simulated device: asked for, announced, released, and the
- * loop that sleeps by them. */
+/* Interrupts of virtio-net, against the simulated device: enabled, raised, released, and the loop
+ * that sleeps with them. */
 #include <machine/clock.h>
 #include <machine/interrupt.h>
 
@@ -154,7 +154,7 @@ TEST(the_line_is_released_after_the_sleep)
     assert_int_equal(came(), INTERRUPT_TIMER);
 }
 
-/* One register stands for all queues of a device. */
+/* One register serves all queues of a device. */
 TEST(what_one_queue_has_announced_is_not_lost_when_the_other_is_asked)
 {
     start_one(SIM_FEATURES_USUAL, false);

@@ -1,6 +1,6 @@
 /*
- * A device with several pairs of queues, of which one is used: where its control queue is, and what it
- * is told (virtio 1.2 §5.1.2, §5.1.6.5.5).
+ * A device with several pairs of queues, of which one is used: the place of its control queue, and
+ * the commands (virtio 1.2 §5.1.2, §5.1.6.5.5).
  */
 #include <stdio.h>
 

@@ -82,7 +82,7 @@ TEST(offloads_are_taken_on_both_sides_of_a_wire_that_offers_all)
 
 TEST(no_more_is_let_in_than_the_partner_can_send)
 {
-    /* What the partner lacks, and what is not taken for it. */
+    /* The offloads that the partner lacks, and those not negotiated because of it. */
     static const uint64_t rows[][2] = {
         {SIM_F(CSUM), SIM_F(GUEST_CSUM) | GUEST_SEGMENTS | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6)},
         {SIM_F(HOST_TSO4), SIM_F(GUEST_TSO4)},
@@ -493,7 +493,7 @@ TEST(a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_comma
                      SIM_F(GUEST_CSUM) | SIM_F(GUEST_UFO) | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6));
     assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
     assert_int_equal(fixture_stats_of(&fixtures[0]).resets, 0);
-    /* What was under way is still what was negotiated. */
+    /* Frames in progress still follow the old negotiation. */
     const struct header header = tcp4(9000, 1460);
     pass(header, 9000);
     assert_dropped(0, 1);

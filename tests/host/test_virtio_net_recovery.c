@@ -22,7 +22,7 @@ static void serve(uint64_t ns)
     }
 }
 
-/* The device tells of a frame that does not fit its buffer, and the driver finds out. */
+/* The device reports a frame longer than its buffer, and the driver detects it. */
 static void break_the_rules(void)
 {
     struct batch batch;
@@ -77,7 +77,7 @@ TEST(a_tx_ring_that_stalls_is_told_once_and_no_breach)
     assert_int_equal(machine_log_count("reset", ""), 0);
     assert_int_equal(one->dev->state, NETDEV_UP);
 
-    /* It goes on, and a second stall is told again. */
+    /* It goes on, and a second stall is logged again. */
     assert_int_equal(sim_virtio_net_transmit(one->net, 4), 4);
     serve(5 * CLOCK_NS_PER_S);
     assert_int_equal(machine_log_count("warn", "reason=stall"), 2);
@@ -259,7 +259,7 @@ TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use)
     fixture_forward(one, 100);
 }
 
-/* How long the port was retired for the last time, as it was told. */
+/* The logged time of the port's last retirement. */
 static void assert_pause(unsigned seconds, unsigned times)
 {
     char told[32];

@@ -56,7 +56,7 @@ static bool offer(uint32_t n)
     return wanted;
 }
 
-/* Takes back up to `n` chains that lie side by side, as the driver does; returns how many. */
+/* Takes back up to `n` adjacent chains, as the driver does; returns their number. */
 static uint32_t pop_many(void **popped, uint32_t *lengths, uint32_t n)
 {
     const uint32_t count = lengths != NULL ? virtqueue_pop(&queue, popped, lengths, n).count
@@ -276,7 +276,7 @@ TEST(chains_come_back_in_the_order_of_the_device)
     assert_int_equal(virtqueue_pending(&queue), 0);
     assert_int_equal(virtqueue_outstanding(&queue), 0);
     assert_int_equal(queue.error, VIRTQUEUE_OK);
-    /* They are offered again in that order, and the device is told so. */
+    /* They are made available again in that order. */
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(next_id(i), order[i]);
         assert_int_equal(queue.avail->ring[i], order[i]);
@@ -392,7 +392,7 @@ TEST(a_burst_is_sound_up_to_the_wrong_id)
     }
 }
 
-/* Whatever order: cookies and lengths belong together, and the queue is no longer plain. */
+/* In any order: cookies and lengths belong together, and the queue is no longer plain. */
 TEST(a_shuffled_burst_keeps_tokens_and_lengths_together)
 {
     static const uint16_t order[] = {3, 0, 6, 1, 2, 5, 4};

@@ -311,7 +311,7 @@ TEST(one_odd_length_makes_a_burst_odd)
     }
 }
 
-/* What is out is taken; that a descriptor which nobody gave it is used, too, shows when none is
+/* The chains that are out are taken. A used descriptor that was never available shows when none is
  * left. */
 TEST(more_than_is_out_is_a_breach_and_never_taken)
 {
@@ -396,7 +396,7 @@ TEST(a_chain_of_parts_fills_as_many_slots)
     assert_int_equal(virtqueue_free(&queue), SIZE);
 }
 
-/* The slots of its further descriptors have ids, too, but nobody has told them to the device. */
+/* The slots of its further descriptors have ids, too, but the device never got them. */
 TEST(a_chain_is_not_known_by_its_further_descriptors)
 {
     static uint8_t memory[4];

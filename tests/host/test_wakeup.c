@@ -42,7 +42,7 @@ static struct {
     unsigned depth, known;
 } choices;
 
-/* One of `of`; each run goes another way, until all have been gone. */
+/* One of `of` choices; each run takes another path, until all are taken. */
 static unsigned choose(unsigned of)
 {
     assert_true(choices.depth < CHOICES_MAX);
@@ -77,7 +77,7 @@ struct store_buffer {
     unsigned count;
 };
 
-/* What the device does for each frame, in this order (virtio 1.2 §2.7.7.2, §2.7.8.2). */
+/* The device's steps for each frame, in this order (virtio 1.2 §2.7.7.2, §2.7.8.2). */
 enum device_step { SHOW_USED, FENCE, LOOK_AT_REQUEST, STEPS };
 
 static struct {
@@ -90,7 +90,7 @@ static struct store_buffer driver_buffer, device_buffer;
 static unsigned device_steps; /* done so far */
 static uint16_t used;         /* as the device counts */
 static bool interrupt_pending;
-static bool running; /* else nobody else does anything */
+static bool running; /* else there is no other step */
 static void *ring, *private;
 
 static void flush_one(struct store_buffer *buffer)
@@ -126,7 +126,7 @@ static bool request_says_interrupt(void)
     if (!scenario.event_idx)
         return !(get(&device_buffer, &queue.avail->flags) & VIRTQ_AVAIL_F_NO_INTERRUPT);
     const uint16_t event = get(&device_buffer, queue.used_event);
-    return (uint16_t)(used - event - 1) < 1; /* it tells of each frame by itself */
+    return (uint16_t)(used - event - 1) < 1; /* it announces each frame by itself */
 }
 
 static void device_step(void)
@@ -145,7 +145,7 @@ static void device_step(void)
     }
 }
 
-/* One thing that somebody else does; false if there is nothing, or (with `may_pass`) by choice. */
+/* One step of the other side; false if there is none, or (with `may_pass`) by choice. */
 static bool others_step(bool may_pass)
 {
     enum { PASS, STEP, DRIVERS_STORE, DEVICES_STORE } options[4];
@@ -285,7 +285,7 @@ TEST(no_wake_up_is_lost_in_any_order_of_both_sides_steps)
     }
 }
 
-/* The model can tell: without either side's fence there are orders in which one is lost. */
+/* The model detects it: without either side's fence some orders lose a wake-up. */
 TEST(without_a_fence_on_either_side_a_wake_up_can_be_lost)
 {
     unsigned long orders;

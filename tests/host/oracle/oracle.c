@@ -23,7 +23,7 @@ static const struct virtqueue *queue_of(const struct virtio_net *net, unsigned i
                              : &net->control.queue;
 }
 
-/* The lane whose buffers lie in this ring. */
+/* The lane whose buffers are in this ring. */
 static struct oracle_lane *owner_of(struct oracle *oracle, const struct oracle_port *port,
                                     unsigned index)
 {
@@ -48,7 +48,7 @@ static uint64_t breaches_of(const struct virtio_net *net)
     return sum;
 }
 
-/* A new pool's buffers lie side by side, the lowest one to be taken first. */
+/* A new pool's buffers are contiguous, and the lowest one is taken first. */
 void oracle_note_lane(struct oracle_lane *lane, struct lane *watched)
 {
     const struct pool *pool = &watched->pool;
@@ -163,7 +163,7 @@ static void check_breach(const struct oracle_ring *ring)
     ensure(said.value == ring->queue->error_value);
 }
 
-/* The event that tells it. The log was empty before the step. */
+/* Whether the event was printed. The log was empty before the step. */
 static bool told(const struct virtio_net *net)
 {
     char reason[64];
@@ -285,8 +285,8 @@ static void check_lane(struct oracle *oracle, struct oracle_lane *lane)
     ensure(sent == tx->offered_count && (drops == 0 || !sends));
 }
 
-/* What is there has to be taken or objected to; where it is not even possible, by a lane that
- * waits. */
+/* The driver has to take each used element or report an error; only a lane that waits may leave a
+ * valid one. */
 static void check_progress(struct oracle *oracle, const struct oracle_lane *lane)
 {
     const struct oracle_port *port = &oracle->ports[lane - oracle->lanes];
@@ -374,7 +374,7 @@ void oracle_open(struct oracle *oracle)
         for (unsigned ring = 0; ring < ORACLE_QUEUES; ring++)
             oracle_ring_open(&port->rings[ring], queue_of(port->net, ring), ring);
         look_at_port(port);
-        /* A start-up command has gone through the control queue already. */
+        /* The control queue has carried a start-up command already. */
         port->rings[SIM_CONTROL].used_idx = port->rings[SIM_CONTROL].avail_idx =
             port->net->control.queue.used_idx;
     }

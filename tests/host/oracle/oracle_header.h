@@ -1,6 +1,6 @@
 /*
- * What may stand in front of a frame that leaves, and whether one that did not leave had to stay: the
- * judgement of tests/host/oracle/oracle.h about device headers.
+ * The part of tests/host/oracle/oracle.h for device headers: which headers a sent frame may have,
+ * and whether a frame was dropped rightly.
  */
 #ifndef TESTS_HOST_ORACLE_ORACLE_HEADER_H
 #define TESTS_HOST_ORACLE_ORACLE_HEADER_H
@@ -10,8 +10,8 @@
 
 #include "drivers/virtio/virtio_net.h"
 
-/* Panics if `header` is none that `to` may send in front of `frame`: it must be such that nothing has
- * to be taken away from it or done for it any more. */
+/* Panics if `to` must not send `header` in front of `frame`: all its requests must be valid and
+ * negotiated. */
 void oracle_header_check_sent(const struct virtio_net *to, const uint8_t *header,
                               const uint8_t *frame, uint32_t length);
 

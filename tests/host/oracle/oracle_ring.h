@@ -13,7 +13,7 @@
 #define ORACLE_RING_MAX 64
 #define ORACLE_STAMP 8 /* first bytes of a frame, by which it is known again */
 
-/* What a chain carries. */
+/* The content of a chain. */
 struct oracle_load {
     uint8_t *buffer; /* as the pool gave it out */
     uint32_t length; /* of the frame, or the room for one; without the header */
@@ -37,10 +37,9 @@ struct oracle_ring {
     bool avail_spoiled; /* the device has written there: the driver never looks, nor do we */
     uint32_t used_idx;  /* how far the driver was at the last look */
     uint32_t avail_idx;
-    uint16_t shown;                           /* split: used.idx then */
-    struct pvirtq_desc copy[ORACLE_RING_MAX]; /* packed: all descriptors then */
-    struct pvirtq_desc
-        written[ORACLE_RING_MAX]; /* packed: as they were left, whoever did it rightly */
+    uint16_t shown;                              /* split: used.idx then */
+    struct pvirtq_desc copy[ORACLE_RING_MAX];    /* packed: all descriptors then */
+    struct pvirtq_desc written[ORACLE_RING_MAX]; /* packed: as the last valid write left them */
     struct oracle_chain chains[ORACLE_RING_MAX]; /* by id */
     uint32_t order[ORACLE_RING_MAX];             /* ids of those that are out, oldest first */
     unsigned order_count;
@@ -50,7 +49,7 @@ struct oracle_ring {
     unsigned offered_count;
 };
 
-/* What the ring said at the last look about the next chain. */
+/* The ring's statement about the next chain at the last check. */
 struct oracle_said {
     bool anything;
     enum virtqueue_error error; /* the rule that it breaks, and what was written there; else: */

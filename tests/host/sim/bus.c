@@ -31,7 +31,8 @@ enum {
 #define MAPPINGS_MAX 1024
 #define PAGE 4096u
 
-/* What memory_map_device returns: no address of ours, so that a driver that follows it faults. */
+/* The result of memory_map_device: not an address of this process, so that a driver that
+ * dereferences it faults. */
 #define MAPPED 0x4000000000000000ULL
 
 struct mapping {

@@ -53,9 +53,9 @@ uint64_t sim_bus_accesses(void);
 uint64_t sim_bus_config_accesses(void);
 
 /*
- * What software did that a bus analyser would complain of: a misaligned access, a BAR probed while
- * decoding was on, two devices answering one port, device memory that nobody mapped or where nobody
- * is. NULL if nothing, else the last of them.
+ * The last error that a bus analyser would report, or NULL: a misaligned access, a BAR probed
+ * while decoding was on, two devices at one port, or an access to device memory that is not mapped
+ * or has no device.
  */
 const char *sim_bus_complaint(void);
 

@@ -29,9 +29,8 @@ unsigned user_expected(void);
 /* True if Tab completes `phrase`. */
 bool user_knows_phrase(const char *phrase);
 
-/* What settings_change was last called with and took, "" if nothing; it takes "good=1" and whatever
- * begins with stats=, promisc=, allmulti= or idle=, whose values it understands, or mac=PORT, which
- * is 02:00:00:00:00:09. */
+/* The last word that settings_change accepted, or "". It accepts "good=1"; stats=, promisc=,
+ * allmulti= and idle=, whose values it reads; and mac=PORT, always as 02:00:00:00:00:09. */
 const char *user_changed(void);
 
 void user_reset(void);

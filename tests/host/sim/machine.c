@@ -20,13 +20,13 @@
 #include "tests/host/sim/console_user.h"
 
 /*
- * Low, so that page numbers of 32 bits reach it (the address sanitizer leaves this range to the
- * program), and shown to devices above 4 GiB, so that no address cut to 32 bits goes unnoticed.
+ * Low, so that page numbers of 32 bits reach it; the address sanitizer leaves this range to the
+ * program. Devices see it above 4 GiB, so that an address cut to 32 bits is noticed.
  */
 #define ARENA_BASE 0x10000000ULL
 #define ARENA_SIZE 0x20000000ULL
 #define CLEARED_BY_HAND 0x100000 /* up to so much, new pages would take longer */
-#define GUARD 64                 /* bytes behind each piece that nobody may touch */
+#define GUARD 64                 /* bytes behind each piece that must not be accessed */
 #define PIECES_MAX 4096
 #define LOG_LINES_MAX 4096
 #define LINES 16
@@ -296,7 +296,7 @@ static unsigned interrupted(void)
     return machine.interrupts;
 }
 
-/* Sleep is time that passes a microsecond at a step, unless nothing happens elsewhere meanwhile. */
+/* Sleep advances the clock a microsecond at a step, or at once if no work runs elsewhere. */
 SEAM unsigned interrupt_wait(uint64_t until)
 {
     const uint64_t until_ns = until / (MACHINE_CLOCK_HZ / CLOCK_NS_PER_S);

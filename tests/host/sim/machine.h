@@ -23,8 +23,8 @@
 #define MACHINE_CLOCK_HZ 2000000000ULL
 
 /*
- * A new machine: memory all free and zero, clock at 0, log empty and at LOG_DEBUG, no device on the
- * bus. All that was allocated before is gone.
+ * A new machine: memory all free and zero, clock at 0, log empty and at LOG_DEBUG, no device on
+ * the bus. All earlier allocations are invalid.
  */
 void machine_reset(void);
 
@@ -34,8 +34,8 @@ void machine_reset(void);
 void machine_memory_limit(size_t bytes);
 
 /*
- * Where a device finds [physical, physical + size) — or NULL if that is not wholly inside pieces
- * given out by memory_alloc: a real device would then write over something else.
+ * The memory that a device sees at [physical, physical + size). NULL if it is not wholly inside
+ * pieces given out by memory_alloc: a real device would then overwrite other memory.
  */
 void *machine_dma(uint64_t physical, uint64_t size);
 
@@ -51,12 +51,13 @@ void machine_clock_advance(uint64_t ns);
 /* The time, without taking any. */
 uint64_t machine_clock_now(void);
 
-/* Calls `work` at each reading of the clock and each clock_relax: what goes on elsewhere meanwhile. */
+/* Calls `work` at each reading of the clock and each clock_relax: it simulates concurrent work. */
 void machine_clock_hook(void (*work)(void *context), void *context);
 
 /* --- interrupts --- */
 
-/* Where a device writes to interrupt; the data is 1, 2, … in the order of interrupt_open_message. */
+/* The address of message-signalled interrupts; the data is 1, 2, … in the order of
+ * interrupt_open_message. */
 #define MACHINE_MESSAGE_ADDRESS 0xfee00000u
 
 /* A device interrupts: interrupt_wait returns INTERRUPT_DEVICE, or will at its next call. */
@@ -93,7 +94,7 @@ void machine_log_level(enum log_level level);
 /* --- panic --- */
 
 /*
- * True if `statement` panics; machine_panic_text then tells with what. A panic elsewhere ends the
+ * True if `statement` panics; machine_panic_text then has the reason. A panic elsewhere ends the
  * test by abort().
  */
 #define machine_panics(statement)                                                                  \

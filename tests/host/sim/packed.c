@@ -1,7 +1,7 @@
 /*
  * The packed ring by bytes: offsets and flags are typed in from virtio 1.2 §2.8 once more. Both
- * sides go through one ring, so the device keeps a copy of what it has fetched: a used descriptor
- * may come to lie over a chain that is still being worked on.
+ * sides share one ring, so the device keeps a copy of each fetched chain: a used descriptor may
+ * overwrite a chain that is still in work.
  */
 #include "tests/host/sim/virtqueue_format.h"
 
@@ -242,7 +242,7 @@ static uint16_t used_flags(const struct sim_queue *queue, uint16_t position)
     return wrap_counter(queue, position) ? DESC_AVAIL | DESC_USED : 0;
 }
 
-/* What the flags say instead of `right`. */
+/* The flags that are written instead of `right`. */
 static uint16_t distort_flags(const struct sim_queue *queue, uint16_t right)
 {
     if (queue->fault == SIM_USED_FLAGS_WRAP)
@@ -252,7 +252,7 @@ static uint16_t distort_flags(const struct sim_queue *queue, uint16_t right)
     return right;
 }
 
-/* Marks all that the device has, and one more, whatever is written there. */
+/* Marks all descriptors that the device has as used, and one more. */
 static void mark_ahead(struct sim_queue *queue)
 {
     const uint16_t end = (uint16_t)(queue->avail_seen + 1);
@@ -263,7 +263,7 @@ static void mark_ahead(struct sim_queue *queue)
     }
 }
 
-/* Where the next chain is told of. */
+/* The position of the next used descriptor. */
 static uint16_t place_of_used(const struct sim_queue *queue)
 {
     if (queue->fault == SIM_USED_THREE_AHEAD)
@@ -305,7 +305,7 @@ void sim_packed_use(struct sim_queue *queue, uint32_t id, uint32_t length, uint1
     sim_queue_announce(queue, wants_interrupt(queue, old));
 }
 
-/* Where doorbells are wanted again, the event is the descriptor that will be next (§2.8.10). */
+/* If doorbells are wanted again, the event is the next descriptor (§2.8.10). */
 void sim_packed_ask(struct sim_queue *queue)
 {
     uint8_t *event = device_event(queue);

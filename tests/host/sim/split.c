@@ -184,7 +184,7 @@ void sim_split_use(struct sim_queue *queue, uint32_t id, uint32_t length)
     sim_queue_announce(queue, wants_interrupt(queue, queue->used_shown, old));
 }
 
-/* Where doorbells are wanted again, avail_event follows what was seen (§2.7.10). */
+/* If doorbells are wanted again, avail_event is the last index seen (§2.7.10). */
 void sim_split_ask(struct sim_queue *queue)
 {
     uint8_t *used = used_at(queue);

@@ -117,7 +117,7 @@ uint8_t io_read8(uint16_t port)
 
 static void transmit(struct sim_uart *uart, uint8_t byte)
 {
-    /* What is written to a full FIFO is lost on real hardware. */
+    /* Real hardware loses a byte that is written to a full FIFO. */
     assert_true(++uart->in_fifo <= FIFO);
     assert_true(uart->length < SIM_UART_OUTPUT_MAX - 1);
     uart->output[uart->length++] = (char)byte;

@@ -13,7 +13,7 @@
 #define SIM_UART_OUTPUT_MAX (2 * 1024 * 1024)
 #define SIM_UART_INPUT_MAX (2 * 1024 * 1024)
 
-/* What is wrong with a byte that comes in: bits of the line status register. */
+/* Errors of a received byte: bits of the line status register. */
 #define SIM_UART_OVERRUN 0x02
 #define SIM_UART_PARITY 0x04
 #define SIM_UART_FRAMING 0x08
@@ -51,7 +51,7 @@ void sim_uart_reset(void);
 /* Lets `length` bytes come in, each with what is wrong with it. */
 void sim_uart_type(struct sim_uart *uart, const void *bytes, size_t length, uint8_t wrong);
 
-/* What was sent so far, as a text. */
+/* The bytes sent so far, as a text. */
 const char *sim_uart_text(struct sim_uart *uart);
 
 #endif

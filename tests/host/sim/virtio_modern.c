@@ -116,7 +116,7 @@ static void enable(struct sim_virtio_net *net, const struct sim_queue *queue, ui
     net->modern.enabled[queue->index] = sim_place_queue(net, net->modern.places[queue->index]);
 }
 
-/* §2.6.1, §4.1.4.3.1: one queue starts anew, and states its size as before. */
+/* §2.6.1, §4.1.4.3.1: one queue is reset, and states its size as before. */
 static void reset_queue(struct sim_virtio_net *net, struct sim_queue *queue, uint16_t value)
 {
     if (value != 1 || !sim_negotiated(net, SIM_F_RING_RESET) || !net->modern.enabled[queue->index])
@@ -268,7 +268,7 @@ static uint32_t modern_read(void *context, unsigned bar, uint32_t offset, unsign
     return 0xffffffffu;
 }
 
-/* Which queue a doorbell stands for, by its place in queues[]; SIM_QUEUES: none. */
+/* The queue of a doorbell, by its place in queues[]; SIM_QUEUES: none. */
 static unsigned rung_for(const struct sim_virtio_net *net, uint32_t value)
 {
     if (!sim_negotiated(net, SIM_F_NOTIF_CONFIG_DATA))
@@ -279,7 +279,7 @@ static unsigned rung_for(const struct sim_virtio_net *net, uint32_t value)
     return SIM_QUEUES;
 }
 
-/* §4.1.5.2: the queue's index, or what stands for it, at the place that belongs to it. */
+/* §4.1.5.2: the queue's index, or its queue_notify_data, at the queue's doorbell. */
 static void ring(struct sim_virtio_net *net, uint32_t offset, unsigned width, uint32_t value)
 {
     const unsigned slot = rung_for(net, value);

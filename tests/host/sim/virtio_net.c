@@ -1,6 +1,6 @@
 /*
- * A virtio-net device as virtio 1.2 §5.1 describes it, with its "Legacy Interface" notes. Its rings
- * are in sim_virtqueue.c, its registers in sim_virtio_legacy.c and sim_virtio_modern.c.
+ * A virtio-net device as virtio 1.2 §5.1 describes it, with its "Legacy Interface" notes. Its
+ * rings are in virtqueue.c, its registers in virtio_legacy.c and virtio_modern.c.
  */
 #include "tests/host/sim/virtio_registers.h"
 
@@ -103,7 +103,7 @@ static void check_header_layout(struct sim_virtio_net *net, const struct sim_cha
                      chain->spans[0].length);
 }
 
-/* What a frame is written into. */
+/* The chains that a frame is written into. */
 struct sim_target {
     struct sim_chain chains[SIM_MERGED_MAX];
     uint32_t lengths[SIM_MERGED_MAX]; /* to be written into each */
@@ -192,7 +192,7 @@ static uint32_t gather(struct sim_virtio_net *net, const struct sim_chain *chain
     return total;
 }
 
-/* §5.1.6.2 "Packet Transmission": what may stand in front of a frame, given what was negotiated. */
+/* §5.1.6.2 "Packet Transmission": the headers that the negotiated features allow. */
 static void check_sent_header(struct sim_virtio_net *net, const uint8_t *header, uint32_t length)
 {
     static const uint8_t feature_of[] = {
@@ -573,7 +573,8 @@ void sim_write_status(struct sim_virtio_net *net, uint8_t value)
         net->status_writes[net->status_write_count++] = value;
     if (value == 0) {
         if (net->reset_stuck)
-            net->status = ACKNOWLEDGE | DRIVER | DRIVER_OK; /* as somebody left it, rings and all */
+            net->status =
+                ACKNOWLEDGE | DRIVER | DRIVER_OK; /* as an earlier driver left it, with its rings */
         else
             reset(net);
         return;

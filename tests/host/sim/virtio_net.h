@@ -66,7 +66,7 @@ enum {
     SIM_F_SPEED_DUPLEX = 63,
 };
 
-/* What QEMU's virtio-net-pci offers on a tap with vnet headers. */
+/* The features of QEMU's virtio-net-pci on a tap with vnet headers. */
 #define SIM_FEATURES_USUAL                                                                         \
     (SIM_F(CSUM) | SIM_F(GUEST_CSUM) | SIM_F(MAC) | SIM_F(HOST_TSO4) | SIM_F(MRG_RXBUF) |          \
      SIM_F(STATUS) | SIM_F(CTRL_VQ) | SIM_F(CTRL_RX) | SIM_F(CTRL_VLAN) | SIM_F(CTRL_RX_EXTRA) |   \
@@ -96,7 +96,7 @@ struct sim_frame {
 enum sim_structure { SIM_COMMON = 1, SIM_NOTIFY, SIM_ISR, SIM_DEVICE, SIM_WINDOW, SIM_STRUCTURES };
 
 #define SIM_MODERN_BAR 4         /* 64 bit, in memory: common, ISR, device, notify, a page each */
-#define SIM_MODERN_PORTS 2       /* an I/O BAR that can stand for the doorbells */
+#define SIM_MODERN_PORTS 2       /* an I/O BAR that can hold the doorbells */
 #define SIM_MODERN_BYTES 0x4000u /* of the memory BAR */
 #define SIM_ALWAYS UINT32_MAX
 
@@ -153,7 +153,7 @@ struct sim_virtio_net {
 
     /* ways to go wrong that are no queue's */
     bool reset_stuck;          /* the status never reads 0 again, and the device goes on */
-    bool gone;                 /* nobody answers: all registers read as ones */
+    bool gone;                 /* unplugged: all registers read as ones */
     uint64_t reset_delay_ns;   /* or only after so long */
     uint8_t status_set;        /* bits that read as set once DRIVER_OK is written */
     uint8_t status_cleared;    /* bits that read as clear then */
@@ -196,7 +196,7 @@ struct sim_virtio_net {
     uint32_t vlan_count;
     uint16_t vlans[64];
     uint64_t offloads;
-    uint16_t pairs;       /* of queues, as told since the last reset; 0: it was not */
+    uint16_t pairs;       /* of queues, by the last command since the reset; 0: none */
     uint8_t first_class;  /* of the commands since then */
     unsigned since_reset; /* how many these are */
 

@@ -21,8 +21,8 @@ uint8_t sim_read_status(struct sim_virtio_net *net);
 void sim_write_status(struct sim_virtio_net *net, uint8_t value);
 void sim_write_features(struct sim_virtio_net *net, uint64_t value);
 
-/* Which of queues[] is queue `index` to the driver; SIM_QUEUES: none. And whether that is one of a further
- * pair, which the device has, and nobody may set up. */
+/* Which of queues[] is queue `index` to the driver; SIM_QUEUES: none. The second tells whether it
+ * belongs to a further pair of the device, which must not be set up. */
 unsigned sim_slot_of(const struct sim_virtio_net *net, uint32_t index);
 bool sim_queue_is_spare(const struct sim_virtio_net *net, uint32_t index);
 
@@ -49,13 +49,13 @@ void sim_interrupt_make(struct sim_virtio_net *net);
 void sim_interrupt_reset(struct sim_virtio_net *net);
 bool sim_msix_enabled(const struct sim_virtio_net *net);
 
-/* queues[`slot`] interrupts the driver, which has asked for it. */
+/* queues[`slot`] interrupts the driver, which wants it. */
 void sim_queue_interrupts(struct sim_virtio_net *net, unsigned slot);
 
 /* The interrupt status, which releases the line. */
 uint8_t sim_read_isr(struct sim_virtio_net *net);
 
-/* What a vector register holds once `vector` was written to it. */
+/* The content of a vector register after a write of `vector`. */
 uint16_t sim_take_vector(struct sim_virtio_net *net, uint16_t vector);
 
 /* BAR SIM_MSIX_BAR. */

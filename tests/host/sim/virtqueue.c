@@ -1,4 +1,4 @@
-/* What both formats of a ring have in common. */
+/* The common part of both formats of a ring. */
 #include "tests/host/sim/virtqueue_format.h"
 
 #include <stdarg.h>
@@ -151,8 +151,8 @@ static bool append_one(struct sim_queue *queue, struct sim_chain *chain,
     return span->bytes != NULL;
 }
 
-/* One of a table: 16 bytes in both formats, but only a split ring's have NEXT and its index, and only
- * there the flags mean more than WRITE (§2.7.5.3, §2.8.7). Stores where the next one is. */
+/* A descriptor of a table has 16 bytes in both formats. Only a split ring's has NEXT and an index;
+ * in a packed ring's the only flag is WRITE (§2.7.5.3, §2.8.7). Stores the next one's index. */
 static struct sim_descriptor read_table(struct sim_queue *queue, const uint8_t *table,
                                         uint32_t index, uint32_t *next)
 {
@@ -225,7 +225,7 @@ static uint16_t free_id(const struct sim_queue *queue, uint32_t head)
     abort();
 }
 
-/* What the used element says instead of `id` and `length`. */
+/* Changes `id` and `length` of the used element. */
 static void distort(struct sim_queue *queue, uint32_t capacity, uint32_t *id, uint32_t *length)
 {
     switch (queue->fault) {

@@ -1,12 +1,12 @@
 /*
  * The device's side of a virtqueue, split (virtio 1.2 §2.7; the legacy layout is §2.7.2) or packed
- * (§2.8), written from the specification and by bytes: nothing is shared with
- * drivers/. It watches the driver, keeps the first thing that is forbidden as a complaint, and breaks
- * the rules itself when told to.
+ * (§2.8), written from the specification and by bytes: nothing is shared with drivers/. It watches
+ * the driver, keeps the first violation as a complaint, and breaks the rules itself when a test
+ * wants it.
  *
- *     sim_virtqueue.c  what both formats have in common: the chains that the device has, and its lies
- *     sim_split.c      the split ring by bytes
- *     sim_packed.c     the packed ring by bytes
+ *     virtqueue.c  what both formats have in common: the chains that the device has, and its faults
+ *     split.c      the split ring by bytes
+ *     packed.c     the packed ring by bytes
  */
 #ifndef TESTS_HOST_SIM_VIRTQUEUE_H
 #define TESTS_HOST_SIM_VIRTQUEUE_H
@@ -21,7 +21,7 @@
 /* In which order chains are finished. */
 enum sim_order { SIM_IN_ORDER, SIM_REVERSED, SIM_SHUFFLED };
 
-/* What goes wrong with the next chain that a queue finishes. sim_fault_names has the names. */
+/* The fault of the next chain that a queue finishes. sim_fault_names has the names. */
 enum sim_fault {
     SIM_SOUND,
     SIM_USED_ID_SIZE,      /* the first id that is none */
@@ -42,7 +42,7 @@ enum sim_fault {
     SIM_OVERWRITE_GARBAGE, /* or something that is neither available nor used */
     SIM_LENGTH_ZERO,
     SIM_LENGTH_HEADER,       /* a header and no frame: legal, if of no use */
-    SIM_LENGTH_BUFFER,       /* all of the buffer, however little was written: a lie */
+    SIM_LENGTH_BUFFER,       /* all of the buffer, although less was written */
     SIM_LENGTH_BELOW_HEADER, /* one byte less than that */
     SIM_LENGTH_ABOVE_BUFFER, /* one more than the buffer has */
     SIM_LENGTH_MAX,          /* 2^32 - 1 */
@@ -51,8 +51,8 @@ enum sim_fault {
 
 extern const char *const sim_fault_names[SIM_FAULTS];
 
-/* What a device can write over. In a packed ring the bits that make a descriptor used or not stay as
- * they are: to write these is to say something. */
+/* The parts of a ring that a device can overwrite. In a packed ring AVAIL and USED of each
+ * descriptor stay: a write to them would make it used. */
 enum sim_scribble {
     SIM_SCRIBBLE_TABLE,      /* ones over the descriptors */
     SIM_SCRIBBLE_TABLE_LOOP, /* every descriptor is its own successor; packed: all have NEXT, and id 0 */
@@ -65,7 +65,7 @@ enum sim_scribble {
     SIM_SCRIBBLES
 };
 
-/* Where the three parts of a ring are: physical addresses. Of a packed one: the descriptors, and as
+/* The physical addresses of the three parts of a ring. Of a packed one: the descriptors, and as
  * `avail` and `used` the event suppression of the driver and of the device. */
 struct sim_place {
     uint64_t desc;
@@ -73,7 +73,7 @@ struct sim_place {
     uint64_t used;
 };
 
-/* What was negotiated about the rings. */
+/* The negotiated features of the rings. */
 struct sim_format {
     bool event_idx;
     bool packed;
@@ -98,7 +98,7 @@ struct sim_queue {
     uint16_t avail_seen;     /* how far the available ring was followed; packed: descriptors */
     uint16_t used_next;      /* how far the used ring was filled; packed: descriptors */
     uint16_t used_shown;     /* used.idx as the driver can see it; packed: as used_next */
-    uint16_t last_id;        /* of the chain told of last */
+    uint16_t last_id;        /* of the chain finished last */
     struct sim_copy *copies; /* packed: by id; the queue's, while it is in use */
     bool spoiled;            /* packed: the driver's event suppression is the device's scribble */
     uint32_t random;
@@ -132,7 +132,7 @@ struct sim_chain {
     struct sim_span spans[SIM_CHAIN_MAX];
 };
 
-/* As after a device reset: not in use. What the test has set stays. */
+/* As after a device reset: not in use. The test's settings stay. */
 void sim_queue_reset(struct sim_queue *queue);
 
 /* The driver has said where the ring is. False after a complaint. */
@@ -142,12 +142,12 @@ bool sim_queue_place(struct sim_queue *queue, struct sim_place place, struct sim
 struct sim_place sim_queue_legacy_place(const struct sim_queue *queue, uint32_t page);
 
 /*
- * Writes over the ring. A device that has spoiled the driver's parts can read nothing sensible there
- * until the driver makes the ring anew: what it was told before that is all it knows.
+ * Writes over the ring. After it has overwritten the driver's parts, the device knows only the
+ * chains fetched before, until the driver sets up the ring again.
  */
 void sim_queue_scribble(struct sim_queue *queue, enum sim_scribble what);
 
-/* Where the driver sees the three parts of the ring, and where they end. */
+/* The driver's addresses of the three parts of the ring, and of their end. */
 struct sim_ring {
     uint8_t *desc;
     uint8_t *avail;

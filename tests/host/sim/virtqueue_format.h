@@ -1,6 +1,6 @@
 /*
- * Inside the simulated device's queue: what the two formats offer to sim_virtqueue.c, and what they
- * use of it. Only sim_virtqueue.c, sim_split.c and sim_packed.c include this.
+ * Inside the simulated device's queue: what the two formats offer to virtqueue.c, and what they
+ * use of it. Only virtqueue.c, split.c and packed.c include this.
  */
 #ifndef TESTS_HOST_SIM_VIRTQUEUE_FORMAT_H
 #define TESTS_HOST_SIM_VIRTQUEUE_FORMAT_H
@@ -39,15 +39,15 @@ struct sim_descriptor {
     uint16_t flags;
 };
 
-/* Looks a descriptor through and puts it, or what stands in its table, at the chain's end. False after
- * a complaint. */
+/* Checks a descriptor and appends it, or the content of its table, to the chain. False after a
+ * complaint. */
 bool sim_queue_append(struct sim_queue *queue, struct sim_chain *chain,
                       const struct sim_descriptor *desc);
 
 /* The device has chain `head` now. False, and a complaint, if it cannot. */
 bool sim_queue_fetched(struct sim_queue *queue, uint16_t head);
 
-/* Something has been shown to the driver that wants to be told of it, or not. */
+/* Buffers have been used; interrupts the driver if it is `wanted`. */
 void sim_queue_announce(struct sim_queue *queue, bool wanted);
 
 /*

@@ -25,9 +25,8 @@ void mmio_write16(volatile void *address, uint16_t value);
 void mmio_write32(volatile void *address, uint32_t value);
 
 /*
- * What a device must add to a pointer of ours: not nothing, so that confusing the two shows. Only
- * the benchmarks set it to 0 for all they are made of, so that it costs no instruction, as in the
- * kernel.
+ * A physical address is a pointer plus this: not 0, so that confusing the two is noticed. Only the
+ * benchmarks set it to 0, so that it costs no instruction, as in the kernel.
  */
 #ifndef PHYSICAL_OFFSET
 #define PHYSICAL_OFFSET 0x200000000ULL
