@@ -1,4 +1,4 @@
-"""What the benchmarks share: tables, symbols, and an end that leaves nothing behind."""
+"""The common part of the benchmarks: tables, symbols, and an end that leaves nothing behind."""
 
 import re
 import signal
@@ -23,7 +23,7 @@ def table(columns, rows):
 
 
 def symbol_address(program, name):
-    """Where a program that is linked for a fixed address has `name`."""
+    """The address of `name` in a program that is linked for a fixed address."""
     listing = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
     return int(re.search(rf"^([0-9a-f]+) . {name}$", listing, re.MULTILINE)[1], 16)
 

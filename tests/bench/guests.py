@@ -1,4 +1,4 @@
-"""The guests that are measured on the testbed: barewire, and what else could stand in its place."""
+"""The guests that are measured on the testbed: barewire, and its alternatives."""
 
 import os
 from dataclasses import dataclass

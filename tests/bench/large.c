@@ -35,7 +35,7 @@ static struct assembly assembly;
 static struct sim_virtio_net *devices[2];
 static uint8_t frame[LENGTH_MAX];
 
-/* What makes assembly.c choose such buffers. */
+/* The memory that makes net/assembly.c choose such buffers. */
 static uint64_t memory_for(const char *buffers)
 {
     return strcmp(buffers, "1600") == 0 ? 4u << 20 : UINT64_MAX;

@@ -51,12 +51,12 @@ static struct ring_device rx, tx;
 static bool simulation_is_over;
 static uint64_t doorbells[2]; /* by queue: rx and tx */
 
-/* Stores to these tell a trace of memory accesses where the measured part begins and ends, and in it
- * each round of the lane. native.py looks their addresses up. */
+/* Stores to these mark, in a trace of memory accesses, the begin and the end of the measured part
+ * and each round of the lane. native.py looks their addresses up. */
 static volatile uint64_t mark_measurement, mark_round;
 
-/* The linker sends the driver's doorbells here. Once the simulated devices have done their part,
- * they are counted and nobody else hears of them. */
+/* The linker sends the driver's doorbells here. After the simulated devices have been replaced,
+ * doorbells are only counted. */
 void __real_io_write16(uint16_t port, uint16_t value);
 void __wrap_io_write16(uint16_t port, uint16_t value);
 void __wrap_io_write16(uint16_t port, uint16_t value)
@@ -75,8 +75,8 @@ static struct virtio_net *net_of(unsigned port)
 }
 
 /*
- * Makes a ring anew, as a packed one, in the place of the split one that the simulated device has
- * brought up: for what is measured here the devices are other ones, and they do not care.
+ * Replaces the split ring that the simulated device has set up by a packed one. The measured part
+ * has devices of its own, which work on either.
  */
 static void make_packed(struct virtqueue *queue)
 {
@@ -160,7 +160,7 @@ static uint64_t read_cycles(void)
     return now;
 }
 
-/* What two readings of the clock, one directly after the other, lie apart. */
+/* The time between two readings of the clock, one directly after the other. */
 static uint64_t clock_cost(void)
 {
     static uint64_t costs[1001];
@@ -276,8 +276,8 @@ static uint64_t forward(const struct plan *plan, uint64_t cost)
                            : forward_in_turns(plan->burst, cost);
 }
 
-/* Forwards the bursts that count. A function of its own, since callgrind is told to count from where
- * it is entered to where it is left. */
+/* Forwards the bursts that count. A function of its own, because callgrind counts from its entry
+ * to its return. */
 void measured_part(const struct plan *plan, uint64_t cost, uint64_t *cycles);
 __attribute__((noinline)) void measured_part(const struct plan *plan, uint64_t cost,
                                              uint64_t *cycles)

@@ -1,7 +1,7 @@
 """The data path on this machine: tests/bench/native.c, run plainly and under valgrind.
 
-Instructions and cache lines are exact: the same build gives the same figures, whatever else the
-machine does. Cycles are medians, and swing all the same.
+Instructions and cache lines are exact: the same build gives the same figures under any other load.
+Cycles are medians, and swing all the same.
 """
 
 import os
@@ -87,7 +87,7 @@ def cache_lines(program, ring, burst):
         with traced.stderr:
             return sum(map(len, measured_rounds(traced.stderr, *marks))) / TRACED_FRAMES
     finally:
-        traced.kill()  # has ended, or else nobody wants the rest
+        traced.kill()  # has ended, or the rest is not needed
         traced.wait()
 
 

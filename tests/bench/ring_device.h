@@ -27,14 +27,14 @@ struct ring_device {
         struct pvirtq_event_suppress *event;
     };
     uint16_t size;
-    uint16_t next; /* entry of the ring or rings: whatever was taken has been finished, too */
+    uint16_t next; /* entry of the ring or rings: each chain that was taken is finished */
 };
 
 /* Takes over the ring of `queue`, of which the device has finished nothing yet, or, in a split ring,
  * as much as used.idx says. */
 void ring_device_attach(struct ring_device *device, const struct virtqueue *queue);
 
-/* Whether the driver is asked for doorbells. */
+/* Whether the device wants doorbells. */
 void ring_device_want_doorbells(struct ring_device *device, bool wanted);
 
 /* Chains that the driver has made available. */
@@ -44,7 +44,7 @@ uint32_t ring_device_available(const struct ring_device *device);
  * of them at once. */
 void ring_device_deliver(struct ring_device *device, uint32_t n);
 
-/* tx: reads whatever is available and hands it back at once; returns how many frames it was. */
+/* tx: reads all available frames and marks them used at once; returns their number. */
 uint32_t ring_device_transmit(struct ring_device *device);
 
 #endif

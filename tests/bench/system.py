@@ -1,4 +1,4 @@
-"""A guest on the testbed: what is measured, and the figures that are told of it."""
+"""A guest on the testbed: the measurements, and the figures from them."""
 
 import dataclasses
 

@@ -41,7 +41,7 @@ class Device:
     no_mergeable: bool = False
 
     def testbed_options(self):
-        """What the back end is told …"""
+        """The back end's options …"""
         names = ("doorbells", "event_idx", "modern", "packed", "no_mergeable")
         return ["--" + name.replace("_", "-") for name in names if getattr(self, name)]
 

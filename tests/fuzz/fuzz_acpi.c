@@ -58,7 +58,7 @@ static uint8_t *make_table(const char *signature, size_t size, uint8_t lie, stru
     return table;
 }
 
-/* Where a pointer leads. */
+/* The target of a pointer. */
 static uint64_t aim(uint8_t choice, const uint8_t *table)
 {
     static const uint64_t nowhere[] = {0, OUT_OF_REACH, UINT64_MAX, 0xffffffff};
@@ -66,7 +66,7 @@ static uint64_t aim(uint8_t choice, const uint8_t *table)
     return choice & 0x80 ? nowhere[choice & 3] : (uint64_t)(uintptr_t)table;
 }
 
-/* Where the table ends within the pointer, what is there of it is 0. */
+/* A pointer that the end of the table cuts is 0. */
 static void put_pointer(uint8_t *table, size_t size, size_t at, uint64_t value, size_t width)
 {
     if (size >= at + width)

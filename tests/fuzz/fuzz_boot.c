@@ -1,6 +1,6 @@
 /*
- * What a boot loader left in memory: the first byte chooses the protocol, the others are the
- * memory, with the structure at its start.
+ * A boot loader's structures: the first byte chooses the protocol, the others are the memory, with
+ * the structure at its start.
  */
 #include "tests/fuzz/target.h"
 
@@ -13,7 +13,7 @@
 #include "boot/physical.h"
 
 #define BASE 0x10000ULL       /* of the memory: pointers in the corpus lead there */
-#define READS_MAX (64 * 1024) /* whatever it says, the parser is soon done */
+#define READS_MAX (64 * 1024) /* the parser ends soon with any input */
 
 static void check_range(const struct boot_range *range)
 {

@@ -1,8 +1,8 @@
 /*
- * What comes in on the console: line editor, what a terminal is shown of it, and the monitor.
+ * Console input: the line editor, its output on a terminal, and the monitor.
  *
- * The input is what is typed, byte by byte, but for two bytes that no terminal sends: 0xfe, an event
- * comes in between; 0xff, a frame arrives and the lanes run.
+ * The input is typed byte by byte, except two bytes that no terminal sends: 0xfe, an event comes in
+ * between; 0xff, a frame arrives and the lanes run.
  */
 #include "tests/fuzz/target.h"
 
@@ -92,7 +92,7 @@ static void end(void)
     editor_was_hidden(&editor);
 }
 
-/* A Tab that wants to know the choices: they stand in one line that a program passes over. */
+/* A Tab that lists the choices: they are one line that a program ignores. */
 static void list(void)
 {
     char out[EDITOR_LIST_MAX];

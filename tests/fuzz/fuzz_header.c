@@ -1,8 +1,9 @@
 /*
- * Device headers against frames: drivers/virtio/virtio_net_header.c. Whatever both say, nothing outside the
- * frame is looked at, and what passes is what virtio 1.2 §5.1.6.2 lets a driver send.
+ * Device headers against frames: drivers/virtio/virtio_net_header.c. With any input nothing
+ * outside the frame is read, and only headers pass that virtio 1.2 §5.1.6.2 allows a driver.
  *
- * Input: one byte each of what was given and what is possible, the header (10 bytes), then the frame.
+ * Input: one byte each of what was given and what is possible, the header (10 bytes), then the
+ * frame.
  */
 #include "tests/fuzz/target.h"
 

@@ -107,7 +107,8 @@ static uint32_t place_of(const struct pci_device *device)
     return (uint32_t)device->bus << 8 | (uint32_t)device->device << 3 | device->function;
 }
 
-/* Firmware that counts buses upwards never sets up a bridge like that: told, and not followed. */
+/* Firmware that counts buses upwards never sets up such a bridge: it is reported, and not
+ * followed. */
 static void check_bridge(const struct pci_device *bridge)
 {
     char complaint[48];

@@ -1,8 +1,8 @@
 /*
  * The registers and the configuration space of a device that answers from the input: probe, start,
- * settings, and the watch over a port that runs. Behind it stands a simulated device that works as
- * it should; the input says which of its answers are replaced. What the driver writes is checked by
- * what it was told, true or not.
+ * settings, and the watch over a port that runs. Behind it is a correct simulated device; the input
+ * replaces some of its answers. The driver's writes are checked against the answers that it got,
+ * true or not.
  *
  * The input: which interfaces there are and which is asked for; the device's shape; with the modern
  * interface, bytes of configuration space that are written over, which may lead anywhere; memory, or
@@ -37,7 +37,7 @@
 #define NOTIFY_AT 0x3000
 #define NOTIFY_BYTES 0x1000
 
-/* What the driver reads and writes, whatever the interface. */
+/* The registers of both interfaces. */
 enum what {
     NOTHING,
     DEVICE_FEATURES,
@@ -63,7 +63,7 @@ static struct {
     void (*honest_write)(void *context, unsigned bar, uint32_t offset, unsigned width,
                          uint32_t value);
     bool patched;      /* capabilities lead elsewhere: offsets mean nothing */
-    uint64_t features; /* as told last */
+    uint64_t features; /* as read last */
     uint64_t taken;    /* of them, as the driver said last */
     uint32_t device_select, driver_select;
     uint32_t status;
@@ -76,7 +76,8 @@ static struct {
     uint16_t control; /* number of the one queue that is neither of the first two */
 } liar;
 
-/* Where the selected queue is noted: the control queue, whatever its number, behind the others. */
+/* The place of the selected queue in the arrays: the control queue, with any number, behind the
+ * others. */
 static unsigned slot(void)
 {
     return liar.selected < SIM_CONTROL ? liar.selected : SIM_CONTROL;
@@ -138,7 +139,7 @@ static uint32_t lie(enum what what, uint32_t value, unsigned width)
     return value;
 }
 
-/* A ring must lie in memory that was given out, all of it, whatever its size was said to be. */
+/* All of a ring must be in allocated memory, with any size that the device states. */
 static void check_page(uint32_t page)
 {
     const uint32_t size = liar.sizes[slot()];
@@ -230,7 +231,7 @@ static uint64_t notify_offset(uint32_t index)
     return (uint64_t)liar.notify_off[index] * liar.sim->modern.multiplier;
 }
 
-/* With NOTIF_CONFIG_DATA, what was told. */
+/* With NOTIF_CONFIG_DATA, the device's value. */
 static uint32_t notify_value(uint32_t index)
 {
     if (liar.taken & SIM_F(NOTIF_CONFIG_DATA))
@@ -328,7 +329,7 @@ static void check_probed(const struct virtio_net *net)
     ensure((dev->mac.bytes[0] & 1) == 0);
 }
 
-/* All that may be asked of a port, whatever became of it. The choice is the input's. */
+/* All operations of a port, in any state. The input chooses. */
 static void ask_everything(struct netdev *dev, uint8_t choice)
 {
     static const enum sim_answer answers[] = {SIM_ANSWER_OK,    SIM_ANSWER_OK,    SIM_ANSWER_REFUSE,
@@ -368,7 +369,7 @@ static void deliver(struct input *input)
         sim_virtio_net_deliver(liar.sim, "a frame of twenty by", 20);
 }
 
-/* Whatever the device says of itself, what it gets is what it has said that it takes. */
+/* The device gets only frames that fit the features it has stated. */
 static void check_sent(const struct virtio_net *net)
 {
     for (unsigned i = 0; i < liar.sim->sent_count; i++) {

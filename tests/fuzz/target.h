@@ -1,7 +1,7 @@
 /*
- * What every target in this folder is: one function, called by libFuzzer with inputs of its own and
- * by replay.c with the files of the corpus. It must give the same result for the same bytes, and
- * ends the process (panic, sanitizer) where the code under test is at fault.
+ * Every target in this folder is one function. libFuzzer calls it with inputs of its own, replay.c
+ * with the files of the corpus. It must give the same result for the same bytes, and end the
+ * process (panic, sanitizer) if the code under test is wrong.
  */
 #ifndef TESTS_FUZZ_TARGET_H
 #define TESTS_FUZZ_TARGET_H

@@ -1,4 +1,4 @@
-/* What all formats of rings have in common: start and stop, doorbells and interrupts. */
+/* The common part of all formats of rings: start and stop, doorbells and interrupts. */
 #include "tests/bench/testbed/device_queue.h"
 
 #include <err.h>

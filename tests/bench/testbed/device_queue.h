@@ -47,7 +47,8 @@ struct queue_format {
     bool (*publish)(struct device_queue *queue);
 };
 
-/* The three areas of virtio 1.2 §2.6, by whoever writes them; split: the table and the two rings. */
+/* The three areas of virtio 1.2 §2.6, named after their writer; split: the table and the two
+ * rings. */
 struct queue_areas {
     void *descriptors;
     void *driver;

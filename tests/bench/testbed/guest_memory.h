@@ -1,6 +1,6 @@
 /*
- * The guest's memory as the back end sees it: QEMU hands over the files that it lies in, and says at
- * which addresses the guest and QEMU itself have them.
+ * The guest's memory as the back end sees it. QEMU passes the files that hold it, with their
+ * addresses in the guest and in QEMU itself.
  */
 #ifndef TESTS_BENCH_TESTBED_GUEST_MEMORY_H
 #define TESTS_BENCH_TESTBED_GUEST_MEMORY_H
@@ -30,11 +30,11 @@ void guest_memory_add(struct guest_memory *memory, const struct guest_region *re
 /* Unmaps all regions. Nothing that guest_memory_at gave out may be used any more. */
 void guest_memory_clear(struct guest_memory *memory);
 
-/* Where the byte is that QEMU has at `user`, or NULL. */
+/* The byte that QEMU has at address `user`, or NULL. */
 void *guest_memory_of_user(const struct guest_memory *memory, uint64_t user);
 
-/* Where `length` bytes from guest address `guest` on are. Ends the program if any of them is not in
- * a region: a guest that says so cannot be measured. */
+/* The `length` bytes from guest address `guest` on. Ends the program if any of them is outside all
+ * regions: such a guest cannot be measured. */
 uint8_t *guest_memory_at(const struct guest_memory *memory, uint64_t guest, uint64_t length);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What the plugin inside QEMU (icount.c) counts and the testbed reads while the guest runs. It is one
- * page of a file that both map. Bytes of it are only ever written by the plugin.
+ * The counters of the plugin inside QEMU (icount.c), which the testbed reads while the guest runs.
+ * They are one page of a file that both map. Only the plugin writes them.
  */
 #ifndef TESTS_BENCH_TESTBED_ICOUNT_H
 #define TESTS_BENCH_TESTBED_ICOUNT_H

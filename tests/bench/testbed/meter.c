@@ -125,7 +125,7 @@ struct reading meter_read(const struct meter *meter, struct traffic *traffic)
     return reading;
 }
 
-/* ---- telling ---- */
+/* ---- output ---- */
 
 static void print_count(const char *name, uint64_t before, uint64_t after)
 {

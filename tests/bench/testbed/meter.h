@@ -1,4 +1,4 @@
-/* What is read before and after a phase, and how the difference is told. */
+/* The counters that are read before and after a phase, and the output of their difference. */
 #ifndef TESTS_BENCH_TESTBED_METER_H
 #define TESTS_BENCH_TESTBED_METER_H
 

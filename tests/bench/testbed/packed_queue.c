@@ -17,7 +17,7 @@ struct packed_desc {
 };
 _Static_assert(sizeof(struct packed_desc) == 16, "§2.8.13");
 
-/* §2.8.14: what each side tells the other of when it wants to hear from it. */
+/* §2.8.14: event suppression, by which each side asks for notifications. */
 #define PACKED_EVENT_ENABLE 0
 #define PACKED_EVENT_DISABLE 1
 #define PACKED_EVENT_DESC 2 /* only when the descriptor in off_wrap is reached */
@@ -148,8 +148,8 @@ static void ask_for_doorbells(struct device_queue *queue)
                           memory_order_release);
 }
 
-/* §2.8.14, with the arithmetic of split rings: whether the event's descriptor lies between the two
- * positions, `new` not included. Both are counted from where `new`'s round began. */
+/* §2.8.14, with the arithmetic of split rings: whether the event's descriptor is between the two
+ * positions, `new` not included. Both are counted from the begin of `new`'s round. */
 static bool passed(const struct device_queue *queue, uint16_t off_wrap, uint16_t old, uint16_t new)
 {
     const int round = queue->size, end = new &OFFSET;

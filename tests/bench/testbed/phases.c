@@ -33,7 +33,7 @@ static bool goes(const struct phase *phase, unsigned flow)
     return phase->directions >> flow & 1;
 }
 
-/* Gives QEMU what it asks for; it is asked often, but not each time. */
+/* Answers QEMU's messages; polls often, but not each time. */
 static void serve(struct testbed *testbed, uint64_t now)
 {
     if (now - testbed->served_ns < SERVE_NS)
@@ -123,8 +123,8 @@ void phase_boot(struct testbed *testbed, const struct phase *phase)
 /* ---- saturation ---- */
 
 /*
- * The phase is cut into windows. On a busy machine this process may not run for a while in which the
- * guest does, and finds nothing to forward: the better windows know least of that.
+ * The phase is cut into windows. On a busy machine this process may stop for a while, and the
+ * guest runs idle. The better windows have least of that.
  */
 struct windows {
     struct series instructions; /* per frame, over WINDOW_FRAMES */
@@ -226,7 +226,7 @@ void phase_saturate(struct testbed *testbed, const struct phase *phase)
 
 /* ---- bursts ---- */
 
-/* What one burst took. */
+/* The duration of one burst. */
 struct trip {
     uint64_t instructions;
     uint64_t ns;

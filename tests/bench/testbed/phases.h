@@ -1,6 +1,6 @@
 /*
- * The phases of a measurement. Each prints one line of JSON when it is over: what meter_print and
- * meter_print_flows tell, and its own figures between them. Each ends the program with a message if
+ * The phases of a measurement. Each prints one line of JSON at its end: the output of meter_print
+ * and meter_print_flows, and its own figures between them. Each ends the program with a message if
  * the guest forwards nothing any more.
  */
 #ifndef TESTS_BENCH_TESTBED_PHASES_H
@@ -17,7 +17,7 @@
 struct testbed {
     struct traffic traffic;
     struct meter meter;
-    uint64_t served_ns; /* when QEMU was last asked whether it wants something */
+    uint64_t served_ns; /* when QEMU's socket was polled last */
 };
 
 struct phase {

@@ -17,7 +17,7 @@ static struct virtq_used *used_of(const struct device_queue *queue)
     return queue->areas.device;
 }
 
-/* The event words stand behind the rings (§2.7.6, §2.7.8). */
+/* The event words are behind the rings (§2.7.6, §2.7.8). */
 static _Atomic uint16_t *used_event(const struct device_queue *queue)
 {
     return (_Atomic uint16_t *)&avail_of(queue)->ring[queue->size];

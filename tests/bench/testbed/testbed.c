@@ -35,7 +35,7 @@ static const char usage[] =
 
 #define BIT(feature) (1ULL << VIRTIO_##feature)
 
-/* What a back end of today offers, but nothing that lets a frame be something else than a frame. */
+/* The features of a present-day back end, except those that change the frames. */
 #define FEATURES                                                                                   \
     (BIT(NET_F_CSUM) | BIT(NET_F_GUEST_CSUM) | BIT(NET_F_MRG_RXBUF) | BIT(NET_F_CTRL_VQ) |         \
      BIT(NET_F_CTRL_RX) | BIT(F_ANY_LAYOUT) | BIT(F_INDIRECT_DESC))

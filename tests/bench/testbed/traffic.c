@@ -154,7 +154,7 @@ static void check(struct traffic *traffic, struct flow *flow, const uint8_t *fra
     check_order(flow, number);
 }
 
-/* Header and frame in one piece: where they lie if they do, or else copied to `copy`. */
+/* Header and frame in one piece: in place if they are contiguous, else copied to `copy`. */
 static const uint8_t *gather(const struct chain *chain, uint8_t *copy, uint32_t *length)
 {
     uint32_t at = 0;

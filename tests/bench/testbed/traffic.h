@@ -1,6 +1,6 @@
 /*
- * Frames into one port of the guest and out of the other: numbered, written straight into the
- * guest's rx ring, and each of them compared with what was sent when it comes out of a tx ring.
+ * Frames into one port of the guest and out of the other. They are numbered and written straight
+ * into the guest's rx ring. Each frame from a tx ring is compared with the one sent.
  */
 #ifndef TESTS_BENCH_TESTBED_TRAFFIC_H
 #define TESTS_BENCH_TESTBED_TRAFFIC_H

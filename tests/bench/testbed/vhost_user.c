@@ -192,7 +192,7 @@ static void set_enabled(struct vhost_user_port *port, const struct vring_state *
         stop(queue);
 }
 
-/* Does what is asked; true if `message` is now the answer, of 8 bytes. */
+/* Handles the request; true if `message` is now the answer, of 8 bytes. */
 static bool handle(struct vhost_user_port *port, struct message *message)
 {
     switch (message->request) {
@@ -272,7 +272,8 @@ pid_t vhost_user_accept(struct vhost_user_port *port, struct vhost_user_port *ot
     return peer.pid;
 }
 
-/* Reads the whole of `size` bytes, and the files that come with them. False if QEMU has gone. */
+/* Reads the whole of `size` bytes, and the files that come with them. False if QEMU has closed the
+ * socket. */
 static bool receive(struct vhost_user_port *port, void *bytes, size_t size, int *files)
 {
     char control[CMSG_SPACE(GUEST_REGIONS_MAX * sizeof(int))];

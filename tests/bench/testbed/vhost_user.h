@@ -1,7 +1,7 @@
 /*
- * A vhost-user back end for one network card: QEMU tells over a socket where the guest's memory and
- * its two rings are, and leaves the frames to us ("Vhost-user Protocol", QEMU's documentation). The
- * card's address, its link and its control queue stay QEMU's.
+ * A vhost-user back end for one network card: QEMU passes the guest's memory and the two rings
+ * over a socket, and we move the frames ("Vhost-user Protocol", QEMU's documentation). The card's
+ * address, its link and its control queue stay QEMU's.
  */
 #ifndef TESTS_BENCH_TESTBED_VHOST_USER_H
 #define TESTS_BENCH_TESTBED_VHOST_USER_H
@@ -45,8 +45,8 @@ void vhost_user_listen(struct vhost_user_port *port, const char *path,
  * is connected, is served: QEMU connects to one after the other, and asks the first one first. */
 pid_t vhost_user_accept(struct vhost_user_port *port, struct vhost_user_port *other);
 
-/* Answers what QEMU has asked since the last time; it waits for that, and the guest with it, so call
- * it often. False if QEMU has gone. */
+/* Answers QEMU's messages since the last call. QEMU and the guest wait for the answers, so call it
+ * often. False if QEMU has closed the socket. */
 bool vhost_user_serve(struct vhost_user_port *port);
 
 #endif
