@@ -34,7 +34,7 @@ def frames(count, seed=0, size=None, **addresses):
 
 
 def odd_frames():
-    """What a driver may stumble over: each small size, each large one, bytes all the same, tags."""
+    """Frames that may break a driver: each small size, each large one, bytes all the same, tags."""
     sizes = list(range(14, 68)) + [127, 128, 129, 255, 256, 257, 511, 512, 513, 1023, 1024, 1025]
     odd = [frame(size, seed=77) for size in sizes + list(range(1500, 1515))]
     # As raw bytes, not 802.3 and not Ethernet II at all: a wire has no opinion on what passes.

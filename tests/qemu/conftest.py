@@ -1,4 +1,4 @@
-"""What all system tests share: machines that always end, and traces of those that failed."""
+"""Common to all system tests: machines that always end, and traces of those that failed."""
 
 import os
 import re
@@ -79,7 +79,7 @@ def select(config, items):
 
 
 def failures_folder(config):
-    """Where failed tests leave their traces; each accelerator's last run has its own."""
+    """The folder for traces of failed tests; each accelerator's last run has its own."""
     return FAILURES / (os.environ["ACCEL"] if config.getoption("kvm") else "tcg")
 
 

@@ -19,7 +19,7 @@ class EventTimeout(AssertionError):
 
 
 def unquote(value):
-    """The text that a value stands for: without its quotes, escapes resolved."""
+    """The text of a value: without its quotes, escapes resolved."""
     if not value.startswith('"'):
         return value
 
@@ -244,7 +244,7 @@ class SocketConsole(Console):
 
 
 class ComingConsole(Console):
-    """A console that people come to and go from: QEMU listens, and waits for nobody."""
+    """A console for clients that come and go: QEMU listens, and does not wait for them."""
 
     def __init__(self, directory, name="serial"):
         super().__init__()
@@ -268,7 +268,7 @@ class ComingConsole(Console):
 
 
 class UnreadConsole(Console):
-    """A console on a pipe of one page that nobody reads until `attach_late` is called."""
+    """A console on a pipe of one page, which is not read until `attach_late` is called."""
 
     PAGE = 4096
 

@@ -7,7 +7,7 @@ import capture
 
 
 class Flood(threading.Thread):
-    """Sends different frames into a port as fast as it takes them, until it is told to stop."""
+    """Sends different frames into a port as fast as it takes them, until it is stopped."""
 
     def __init__(self, end):
         super().__init__(daemon=True)

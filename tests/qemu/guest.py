@@ -50,7 +50,7 @@ class Nic:
 
 @dataclass
 class Machine:
-    """What QEMU is told."""
+    """QEMU's arguments."""
 
     machine: str = "pc"
     memory_mib: int = 64
@@ -150,7 +150,7 @@ class Guest:
     def later_stats(self, port):
         """The first `stats` line of `port` that shows all that has happened before this call.
 
-        However late we read it: it stands behind the answer to a question that is asked now.
+        It may be read late: it comes behind the answer to a question that is sent now.
         """
         asked = self.ask("uptime")[-1]
         return self.wait("stats", start=asked.number + 1, port=port)
@@ -213,7 +213,7 @@ class Guest:
         _running.discard(self)
 
     def stderr(self):
-        """What QEMU itself has said."""
+        """QEMU's own messages."""
         file = self.directory / "stderr"
         return file.read_text(errors="replace") if file.exists() else ""
 

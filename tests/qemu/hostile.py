@@ -1,4 +1,4 @@
-"""What a device can lie about on a queue, by name. All of this runs inside a back end."""
+"""The errors of a device on a queue, by name. All of this runs inside a back end."""
 
 import struct
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def not_outstanding(end, queue):
 
 
 def all_the_same(end, queue):
-    """All entries of the used ring stand for the chain that was finished first."""
+    """All entries of the used ring name the chain that was finished first."""
     ring = end.queues[queue].ring
     chain, *_ = [ring.fetch() for _ in range(9)]
     head, length = end.deliver(FRAME, chain) if queue == RX else end.collect(chain)
@@ -71,7 +71,7 @@ def inside_chain(end, queue):
 
 
 def show(end, queue, distance):
-    """The index stands `distance` from where it should."""
+    """The index is wrong by `distance`."""
     ring = end.queues[queue].ring
     ring.show(ring.finished + distance)
     return (ring.finished + distance) & 0xFFFF

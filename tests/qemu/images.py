@@ -8,7 +8,7 @@ import subprocess
 from places import ELF
 
 MULTIBOOT1_MAGIC = 0x1BADB002
-MULTIBOOT1_SEARCH = 8192  # the header lies within the file's first 8 KiB, at a multiple of 4
+MULTIBOOT1_SEARCH = 8192  # the header is within the file's first 8 KiB, at a multiple of 4
 
 # Firmware of 2 MiB, or of 4 where a distribution has no other.
 OVMF_SIZE = "" if pathlib.Path("/usr/share/OVMF/OVMF_CODE.fd").exists() else "_4M"

@@ -99,7 +99,7 @@ class PackedRing(Ring):
         self._full_fence()
         return self._is_available(self.fetched)
 
-    # What only a hostile device does.
+    # Acts of a hostile device only.
 
     def claim(self, head, length):
         self.finish(head, length)

@@ -1,4 +1,4 @@
-"""Where things are."""
+"""Paths."""
 
 import os
 import pathlib

@@ -28,7 +28,7 @@ class RingError(AssertionError):
 
 
 class Region:
-    """A piece of the guest's memory: where it lies for the guest, for QEMU, and for us."""
+    """A piece of the guest's memory: its address for the guest, for QEMU, and for us."""
 
     def __init__(self, descriptor, guest, size, qemu, offset):
         self.guest = guest
@@ -107,7 +107,7 @@ class Pattern:
 
 
 class Ring:
-    """A queue that runs. `notify`: the guest shall ring the doorbell; else it is told not to."""
+    """A queue that runs. `notify`: the guest shall ring the doorbell; else it shall not."""
 
     def __init__(self, memory, size, addresses, event_idx, notify):
         self._begin(size, event_idx, notify)
@@ -122,7 +122,7 @@ class Ring:
         self._kept = {}  # chains that were offered then
 
     def _begin(self, size, event_idx, notify):
-        """What rings of all formats have."""
+        """The common part of all formats of rings."""
         self.size = size
         self.finished = 0  # chains that were given back, modulo 2^16
         self.fetched = 0  # chains that were taken
@@ -194,14 +194,14 @@ class Ring:
         self._full_fence()
         return self.pending() > 0
 
-    # What only a hostile device does.
+    # Acts of a hostile device only.
 
     def show(self, index):
-        """Writes used.idx, whatever it says."""
+        """Writes any value to used.idx."""
         self._used[USED_IDX] = index & 0xFFFF
 
     def claim(self, head, length):
-        """Gives a chain back and shows it, whatever chain and length that are."""
+        """Gives any chain back, with any length, and publishes it."""
         self.finish(head, length)
         self.show(self.finished)
 

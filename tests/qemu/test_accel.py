@@ -153,7 +153,7 @@ TOOLS = {
 
 
 def call(name, place, stand_in="", **variables):
-    """A tool to its end, whatever it does with its accelerator."""
+    """Runs a tool to its end, with any accelerator."""
     environment = place.environment(stand_in, PYTHONPATH=str(ROOT / "tools"), **variables)
     return subprocess.run([*map(str, TOOLS[name])], env=environment, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -167,7 +167,7 @@ def test_vlans_of_the_words_are_received_and_no_others(boot, transport):
     guest = boot(words=f"promisc=off vlan=0/5 vlan=0/4094 vlan=0/0 transport={transport}")
     state = rx_filter(guest)
     assert (state["vlan"], sorted(state["vlan-table"])) == ("normal", [0, 5, 4094])
-    assert rx_filter(guest, 1)["vlan"] == "all"  # of which nobody has asked
+    assert rx_filter(guest, 1)["vlan"] == "all"  # a port without vlan=
     wanted = [tagged(5), tagged(None), tagged(4094), tagged(0)]
     guest.ends[0].send(tagged(6), tagged(4093), *wanted)
     guest.ends[1].expect(wanted)

@@ -49,7 +49,7 @@ def names(bits):
 
 
 def features(guest, port=0):
-    """What the device of a port offered and what was taken, as sets of names."""
+    """The features that the device of a port offered, and those negotiated, as sets of names."""
     event = guest.wait("features", port=port)
     offered, taken = event.integer("offered_bits"), guest.port(port).integer("features")
     assert taken & ~offered == 0

@@ -137,12 +137,12 @@ def attack(arena, port, queue, lie):
     assert error.matches({"port": port, "reason": lie.reason, "queue": queue, "value": value})
     assert error.integer("count") == earlier + 1
     assert reset.matches({"port": port, "reason": lie.reason, "state": "done"})
-    # What was finished rightly is received or sent. The rest of a tx ring is lost, and counted.
+    # Chains finished correctly are received or sent. The rest of a tx ring is lost, and counted.
     partner.expect([FRAME] * lie.honest if queue == RX else [])
     attacked.expect(held[: lie.honest])
     bystanders.expect_all()
     arena.works(port)
-    # On a slow machine the frames that the back end holds may look like a ring that stands still.
+    # On a slow machine the frames that the back end holds may look like a stalled ring.
     told = [event for event in arena.since(start, "error", "warn", "reset")
             if event.fields.get("reason") != "stall"]
     assert len(told) == 2
@@ -285,7 +285,7 @@ def test_nothing_of_the_guests_own_is_read_back_from_shared_memory_overwritten_w
         there, back = capture.frames(400, seed=14), capture.frames(400, seed=15)
         cross(arena.guest, port, 1 - port, there, back)
     assert not arena.since(start, "error", "reset")
-    # And a reset makes the rings anew.
+    # And a reset sets up the rings again.
     attack(arena, port, RX, LENGTHS[0])
 
 

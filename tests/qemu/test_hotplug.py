@@ -70,7 +70,7 @@ def wait_deleted(guest, n):
 
 
 def unplug(guest, n):
-    """Takes card `n` out, and waits until QEMU has let it go and barewire has told so."""
+    """Takes card `n` out, and waits until QEMU has removed it and barewire has logged so."""
     start = guest.console.count()
     guest.qmp.forget()
     guest.qmp.command("device_del", id=f"nic{n}")

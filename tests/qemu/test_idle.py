@@ -1,4 +1,4 @@
-"""A core without traffic sleeps, and whatever comes wakes it: no frame waits for the timer."""
+"""A core without traffic sleeps, and every frame wakes it: none waits for the timer."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""What KVM does otherwise than TCG: who takes a doorbell, who interrupts, and how time passes."""
+"""Differences between KVM and TCG: doorbells, interrupts, and time."""
 
 import contextlib
 import os

@@ -10,7 +10,7 @@ RARP = b"\x80\x35"
 
 
 def set_link(guest, port, up):
-    """Pulls or plugs in the cable of a port, and waits until barewire has told so."""
+    """Pulls or plugs in the cable of a port, and waits until barewire has logged it."""
     start = guest.console.count()
     guest.qmp.command("set_link", name=f"nic{port}", up=up)
     return guest.wait("link", start=start, port=port, state="up" if up else "down")
@@ -75,7 +75,7 @@ def test_cables_are_pulled_many_times_and_the_other_pair_loses_nothing(boot):
 
 @pytest.mark.kvm
 def test_port_with_packed_rings_sends_again_after_its_link_was_down(boot):
-    """QEMU 7.2 starts such a ring anew while the link is down, and wants no doorbell from then on."""
+    """QEMU 7.2 resets such a ring while the link is down, and wants no doorbell from then on."""
     guest = boot(ports=["packed=on"] * 2)
     for _ in range(2):
         seen = guest.console.count()
@@ -87,7 +87,7 @@ def test_port_with_packed_rings_sends_again_after_its_link_was_down(boot):
 
 
 def test_link_of_a_saturated_pair_is_seen_and_every_frame_accounted_for(boot):
-    """What QEMU was given before barewire saw that the link is down, QEMU itself throws away."""
+    """QEMU itself drops the frames that it got before barewire saw that the link is down."""
     guest = boot(ports=4, words="stats=1")
     flood = Flood(guest.ends[0])
     flood.start()

@@ -381,7 +381,7 @@ def test_two_channels_have_lines_and_answers_of_their_own_and_share_events(boot)
     stats = first.wait("stats", start=first.count())
     assert second.wait("stats", t=stats["t"], port=stats["port"]).line == stats.line
     assert not first.find("version") and not second.find("uptime")
-    # What one of them orders is everybody's to know.
+    # All channels get the events of a command.
     second.ask("reset 0")
     assert first.wait("reset", port=0).line == second.wait("reset", port=0).line
     # Up finds the channel's own lines.
@@ -422,7 +422,7 @@ def test_a_flood_without_a_line_end_costs_no_frame_and_no_event(boot):
     assert line.integer("rx_packets") == rounds * 2 * CHUNK
     assert line["rx_dropped"] == "0" and line["tx_dropped"] == "0"
     assert not [event for event in guest.find("warn") if "lost_lines" in event]
-    # Each port's counters are told once a period: no event is missing, none is torn.
+    # Each port's counters are printed once a period: no event is missing, none is torn.
     for number, event in enumerate(guest.find("stats")):
         assert event.integer("port") == number % 2
 

@@ -65,7 +65,7 @@ def test_frames_in_flight_leave_before_the_machine_does(boot, machine):
     press(guest)
     assert_powered_off(guest)
     (out,) = guest.find("stats", port=1)
-    # Whatever the loop has taken in, the other side has got: all of it and nothing else.
+    # The other side has got all frames that the loop has received, and no others.
     right.expect(frames[: out.integer("tx_packets")])
     right.expect_silence()
     (taken,) = guest.find("stats", port=0)

@@ -21,7 +21,7 @@ from vhost import (
     nic,
 )
 
-# What the devices of both ports offer.
+# The features of the devices of both ports.
 FEATURES = {
     "event_idx": VIRTIO_F_EVENT_IDX | VIRTIO_F_ANY_LAYOUT,
     "flags": VIRTIO_F_ANY_LAYOUT,

@@ -71,7 +71,7 @@ def nic(**end):
 
 @dataclass
 class Queue:
-    """What QEMU has told of a queue so far."""
+    """QEMU's settings of a queue so far."""
 
     size: int = 0
     base: int = 0
@@ -113,7 +113,7 @@ class VhostEnd(End):
         self.taken_features = 0
         self.starts = 0  # how often a queue was started
         self.num_buffers_lie = 0  # what that is too high by, in 16 bits
-        self.mute = False  # no interrupt is raised, whatever the guest asks for
+        self.mute = False  # no interrupt is raised, even if the guest wants it
         self.shuffles = False  # chains are finished in another order than they were offered in
         self._random = random.Random(number)
         self._notify = notify
@@ -404,7 +404,7 @@ class VhostEnd(End):
             queue.ring = None
 
     def _start(self, queue):
-        """A queue that is enabled and has its doorbell runs; all else was told before."""
+        """A queue that is enabled and has its doorbell runs; all other settings came before."""
         if queue.ring or not queue.enabled or queue.kick < 0:
             return
         event_idx = bool(self.taken_features & VIRTIO_F_EVENT_IDX)
