@@ -62,8 +62,9 @@ DRIVERS_SOURCES := \
 
 # net: packets, lanes and the loop that moves them
 NET_SOURCES := \
-	net/pool.c net/allot.c net/assembly.c net/forward.c net/lane.c net/netdev.c net/idle.c net/loop.c net/stats.c \
-	net/wiring.c net/monitor.c net/monitor_session.c net/monitor_show.c net/monitor_set.c
+	net/pool.c net/netdev.c net/lane.c $(sort $(wildcard net/apps/*.c)) net/forward.c \
+	net/wiring.c net/allot.c net/assembly.c net/idle.c net/stats.c net/loop.c \
+	net/monitor_session.c net/monitor_show.c net/monitor_set.c net/monitor.c
 
 IMAGE_SOURCES := $(BOOT_SOURCES) $(KERNEL_SOURCES) $(DRIVERS_SOURCES) $(NET_SOURCES)
 
@@ -429,9 +430,9 @@ bench-idle: $(OUT)/barewire.elf kvm-trial ## Processor share without traffic, la
 # One stamp a check, so that -j runs them side by side and nothing is checked twice.
 .PHONY: check check-reproducible conformance format
 
-C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers/*.[ch] drivers/*/*.[ch] net/*.[ch] \
-	tests/host/*.[ch] tests/host/*/*.[ch] tests/host/*/*/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch] \
-	tests/bench/*/*.[ch]))
+C_FILES = $(sort $(wildcard boot/*.[ch] kernel/*.[ch] kernel/machine/*.h drivers/*.[ch] drivers/*/*.[ch] \
+	net/*.[ch] net/*/*.[ch] tests/host/*.[ch] tests/host/*/*.[ch] tests/host/*/*/*.[ch] tests/fuzz/*.[ch] \
+	tests/bench/*.[ch] tests/bench/*/*.[ch]))
 KERNEL_C_FILES = $(filter %.c,$(IMAGE_SOURCES))
 LISTED_SOURCES = $(sort $(IMAGE_SOURCES) $(BENCH_OWN) $(TESTBED_SOURCES) $(ICOUNT_SOURCES))
 

@@ -16,6 +16,8 @@
 #include "drivers/virtio/virtio_pci_legacy.h"
 #include "drivers/virtio/virtio_pci_modern.h"
 
+static const struct netdev_ops virtio_net_ops; /* at the end of this file */
+
 /* ---- steps ---- */
 
 static const struct {
@@ -674,7 +676,7 @@ void virtio_net_replace(struct netdev *dev, const struct pci_device *pci)
 
 /* ---- the table of functions ---- */
 
-const struct netdev_ops virtio_net_ops = {
+static const struct netdev_ops virtio_net_ops = {
     .driver = "virtio-net",
     .negotiate = negotiate,
     .start = start,

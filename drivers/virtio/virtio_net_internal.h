@@ -31,10 +31,6 @@ static inline const struct virtio_net *virtio_net_of_const(const struct netdev *
     return (const struct virtio_net *)dev;
 }
 
-/* ---- virtio_net.c ---- */
-
-extern const struct netdev_ops virtio_net_ops;
-
 /* ---- virtio_net_refuse.c ---- */
 
 /* The device cannot be used: `format` is "reason=… key=value" of the `error` event. Returns false. */

@@ -257,7 +257,12 @@ static void exchange(struct virtqueue *queue, uint32_t slot, uint32_t other)
     fill_slot(queue, other, id);
 }
 
-bool virtqueue_bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead)
+/*
+ * The device has finished `id`, `ahead` slots behind used_idx. True if that is the chain in that slot;
+ * or is now, for where another one was expected the two change their slots. False, and the queue is
+ * broken, if the device has no such chain.
+ */
+static bool bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead)
 {
     const uint32_t at = queue->used_idx + ahead, expected = virtqueue_slot(queue, at);
 
@@ -302,7 +307,7 @@ __attribute__((noinline)) struct virtqueue_burst virtqueue_pop_more(struct virtq
     if (queue->packed && virtqueue_packed_is_idle(queue))
         return burst;
     for (uint32_t i = burst.count; i < n; i++) {
-        if (!said(queue, i, &id, &length) || !virtqueue_bring_forward(queue, id, i))
+        if (!said(queue, i, &id, &length) || !bring_forward(queue, id, i))
             break;
         cookies[i] = queue->cookies[slot + i];
         burst.count++;

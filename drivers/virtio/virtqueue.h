@@ -366,13 +366,6 @@ struct virtqueue_burst {
     bool needs_check; /* virtqueue_needs_check for some length */
 };
 
-/*
- * The device has finished `id`, `ahead` slots behind used_idx. True if that is the chain in that slot;
- * or is now, for where another one was expected the two change their slots. False, and the queue is
- * broken, if the device has no such chain.
- */
-bool virtqueue_bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead);
-
 /* What is shorter than the shortest wraps to something very long. */
 static inline bool virtqueue_needs_check(const struct virtqueue *queue, uint32_t length)
 {
