@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include <machine/clock.h>
+#include <machine/interrupt.h>
 
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/virtio_fixture.h"
@@ -254,6 +255,89 @@ TEST(descriptors_overwritten_by_the_device_are_not_read_back)
     assert_true(fixture_start(one));
     fixture_deliver(one, BURST); /* the device complains of flags that it had put there itself */
     assert_int_equal(fixture_receive(one, &batch), BURST);
+}
+
+/* ---- from the breach to the reset ---- */
+
+static const struct virtqueue *queue_of(unsigned queue)
+{
+    const struct virtio_net *net = (const struct virtio_net *)one->dev;
+
+    return queue == SIM_RX ? &net->rx.queue : &net->tx.queue;
+}
+
+/* The device takes its first lie back: whoever read the queue again would find nothing wrong. */
+static void mend(unsigned queue)
+{
+    const struct virtqueue *const ring = queue_of(queue);
+    const uint32_t slot = virtqueue_slot(ring, ring->used_idx);
+
+    if (ring->packed) {
+        ring->packed_desc[slot].id = (uint16_t)slot;
+        ring->packed_desc[slot].len = ring->header + FIXTURE_FRAME;
+    } else {
+        ring->used->ring[slot].id = slot;
+        ring->used->ring[slot].len = ring->header + FIXTURE_FRAME;
+    }
+}
+
+/* Nothing is read of a queue that has met a breach, nor is it armed; service alone goes on. */
+static void assert_left_alone(unsigned queue, unsigned direction)
+{
+    const uint32_t used_idx = queue_of(queue)->used_idx, avail_idx = queue_of(queue)->avail_idx;
+
+    (void)interrupt_wait(0);
+    assert_true(one->dev->ops->arm(one->dev, 0, direction));
+    if (queue == SIM_RX)
+        fixture_deliver(one, 5);
+    else
+        sim_virtio_net_transmit(one->net, 5);
+    assert_int_equal(interrupt_wait(0), INTERRUPT_TIMER); /* no device was asked for one */
+    assert_int_equal(queue_of(queue)->used_idx, used_idx);
+    assert_int_equal(queue_of(queue)->avail_idx, avail_idx);
+    assert_string_equal(one->dev->reason, "running");
+    assert_int_equal(machine_log_count("error", ""), 0);
+}
+
+TEST(a_broken_rx_queue_yields_nothing_until_its_reset)
+{
+    static const struct breach_row row = {SIM_LENGTH_MAX, VIRTQUEUE_LENGTH_LONG,
+                                          "used-length-long"};
+    struct batch batch;
+
+    start_two(state, SIM_FEATURES_USUAL, 5);
+    one->net->queues[SIM_RX].fault = row.fault;
+    fixture_deliver(one, 1);
+    assert_int_equal(fixture_receive(one, &batch), 0);
+    mend(SIM_RX);
+    assert_int_equal(fixture_receive(one, &batch), 0);
+    assert_left_alone(SIM_RX, NETDEV_RX);
+    assert_reset(&row, SIM_RX);
+}
+
+TEST(a_broken_tx_queue_has_no_room_and_takes_nothing_until_its_reset)
+{
+    static const struct breach_row row = {SIM_USED_ID_HUGE, VIRTQUEUE_ID_RANGE, "used-id-range"};
+    struct batch batch, more;
+
+    start_two(state, SIM_FEATURES_USUAL, 0);
+    one->net->transmit_at_once = false;
+    fixture_deliver(one, BURST);
+    assert_int_equal(fixture_receive(one, &batch), BURST);
+    fixture_deliver(one, 2);
+    assert_int_equal(fixture_receive(one, &more), 2);
+    assert_int_equal(fixture_transmit(one, &batch), BURST); /* the ring is full */
+    one->net->queues[SIM_TX].fault = row.fault;
+    sim_virtio_net_transmit(one->net, 1);
+    assert_int_equal(netdev_room(one->dev, 0, 2), 0);
+    mend(SIM_TX);
+    sim_virtio_net_transmit(one->net, 10);
+    assert_int_equal(netdev_room(one->dev, 0, 2), 0);
+    assert_int_equal(netdev_tx(one->dev, 0, &more), 0);
+    assert_left_alone(SIM_TX, NETDEV_TX);
+    for (uint32_t i = 0; i < more.count; i++) /* they are ours still */
+        pool_put(&one->pool, more.buffers[i]);
+    assert_reset(&row, SIM_TX);
 }
 
 TEST(frames_in_the_tx_ring_are_lost_with_it_and_counted)
