@@ -78,6 +78,8 @@ bool virtio_net_wants_refill(const struct virtio_net_queue *rx)
 
 void virtio_net_follow_payload_max(struct virtio_net *net)
 {
+    if (net->rx.pool == NULL)
+        return; /* nothing is received */
     const uint32_t room = net->rx.pool->frame_max - ETHERNET_HEADER_SIZE;
     const uint32_t span = virtqueue_smaller(net->netdev.wanted.payload_max, room);
 

@@ -151,10 +151,10 @@ static bool make_control(struct virtio_net *net)
 {
     struct virtio_net_control *control = &net->control;
 
-    if (!virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_VQ))
-        return true;
     control->device = &net->virtio;
     control->pending = control->silent = control->resetting = control->was_reset = false;
+    if (!virtio_has(&net->virtio, VIRTIO_NET_F_CTRL_VQ))
+        return true;
     if (!make_queue(net, &control->queue, net->control_index, VIRTIO_NET_CONTROL_CHAIN))
         return false;
     if (control->buffer == NULL)

@@ -93,16 +93,23 @@ static uint32_t all_settings(const struct virtio_net *net)
     return settings_of(net, changed) | virtio_has(&net->virtio, VIRTIO_NET_F_MQ) << SETTING_PAIRS;
 }
 
+/* True if nothing that is wanted is due. A device may ask for acknowledgements without end. */
+static bool is_settled(const struct virtio_net_settings *settings)
+{
+    return (settings->due & ~(1u << SETTING_ANNOUNCE_ACK)) == 0;
+}
+
 /* Once what was wanted before has been given to the device. */
 static void follow_changes(struct virtio_net *net)
 {
     struct virtio_net_settings *const settings = &net->settings;
 
-    if (settings->due == 0) {
-        settings->due = settings->fresh = settings_of(net, net->netdev.wanted.changed);
+    if (is_settled(settings)) {
+        settings->fresh = settings_of(net, net->netdev.wanted.changed);
+        settings->due |= settings->fresh;
         net->netdev.wanted.changed = 0;
     }
-    net->netdev.settled = settings->due == 0;
+    net->netdev.settled = is_settled(settings);
 }
 
 /*

@@ -1,4 +1,4 @@
-/* Link down, link up, announcements: drivers/virtio/virtio_net_link.c, under the loop with traffic. */
+/* Link down, link up, announcements: drivers/virtio/virtio_net.c, under the loop with traffic. */
 #include <machine/clock.h>
 
 #include "tests/host/fixture/test.h"

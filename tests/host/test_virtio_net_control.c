@@ -210,6 +210,46 @@ TEST(a_filter_that_is_wanted_reaches_the_device_without_waiting)
     assert_int_equal(machine_log_count("warn", ""), 0);
 }
 
+/* An acknowledgement is always on its way. */
+static void serve_while_it_asks(unsigned times)
+{
+    while (times-- > 0) {
+        one->net->link_status |= VIRTIO_NET_S_ANNOUNCE;
+        serve(1);
+        (void)clock_ns(); /* time passes for the device too */
+    }
+}
+
+TEST(a_device_that_asks_for_announcements_without_end_gets_its_settings)
+{
+    fixture_start_one(SIM_FEATURES_USUAL);
+    one->net->answer = SIM_ANSWER_LATE;
+    one->net->answer_delay_ns = 20 * CLOCK_NS_PER_MS;
+    serve_while_it_asks(100);
+    assert_true(fixture_stats_of(one).announces > 2);
+    assert_true(one->dev->settled);
+    netdev_want_filter(one->dev, false, true);
+    serve_while_it_asks(200);
+    assert_true(one->dev->settled);
+    assert_false(one->net->promisc);
+    assert_true(one->net->allmulti);
+}
+
+TEST(a_command_that_is_out_when_the_control_queue_goes_is_forgotten)
+{
+    fixture_start_one(SIM_FEATURES_USUAL);
+    one->net->answer = SIM_ANSWER_NEVER;
+    netdev_want_filter(one->dev, false, true);
+    serve(2);
+    assert_true(((const struct virtio_net *)one->dev)->control.pending);
+    one->net->features = fixture_taken(SIM_F(MAC));
+    assert_true(wanted_reset(one->dev));
+    serve(100);
+    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_true(one->dev->settled);
+    fixture_forward(one, 100);
+}
+
 static const struct mac_address wished = {{2, 0, 0, 0, 0, 9}};
 
 static bool is_wished(const uint8_t bytes[static 6])
