@@ -36,8 +36,11 @@
  */
 struct batch {
     uint32_t count;
-    bool
-        needs_check; /* some frame is shorter than its header, or longer than the lane's tx may send */
+    /* Some frame is shorter than an Ethernet header, or longer than the lane's tx may send. */
+    bool needs_check;
+    /* Some frame has work left on it, or lies in several buffers: NETDEV_OFFLOAD_… (net/netdev.h). Where
+     * none has, what lies in front of the frames means nothing, and tx writes over it. */
+    bool has_offloads;
     uint8_t *buffers[BURST]; /* as the pool gave them out; a frame starts PACKET_HEADROOM into it */
     uint32_t lengths[BURST]; /* of the frames, destination MAC to end of payload, bytes */
 };

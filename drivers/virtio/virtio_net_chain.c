@@ -107,7 +107,7 @@ static bool take_merged(struct virtio_net_queue *rx, struct batch *batch, uint32
         pool_link(rx->pool, frame.buffers[i - 1], frame.buffers[i]);
     batch->buffers[batch->count] = frame.buffers[0];
     batch->lengths[batch->count++] = length;
-    batch->needs_check = true; /* no ordinary frame is that long */
+    batch->needs_check = batch->has_offloads = true;
     return true;
 }
 
@@ -119,6 +119,7 @@ static bool take_single(struct virtio_net_queue *rx, struct batch *batch, uint32
     batch->buffers[batch->count] = batch->buffers[at];
     batch->lengths[batch->count++] = length;
     batch->needs_check |= virtqueue_needs_check(&rx->queue, length);
+    batch->has_offloads |= virtqueue_header_flags(batch->buffers[at]) != 0;
     return true;
 }
 
@@ -178,9 +179,8 @@ uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uin
         virtqueue_pop(&rx->queue, (void **)batch->buffers, batch->lengths, n);
     virtqueue_release(&rx->queue, burst.count);
     batch->count = burst.count;
-    batch->needs_check = false;
     for (uint32_t i = 0; i < burst.count && !burst.needs_check; i++)
-        other |= num_buffers(batch->buffers[i]) ^ 1;
+        other |= (num_buffers(batch->buffers[i]) ^ 1) | virtqueue_header_flags(batch->buffers[i]);
     if (burst.needs_check || other != 0)
         merge(rx, batch, burst.count);
     for (uint32_t i = 0; i < batch->count; i++)

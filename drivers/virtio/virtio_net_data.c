@@ -5,11 +5,13 @@
 #include "drivers/virtio/virtio_net_internal.h"
 #include "drivers/virtio/virtqueue_burst.h"
 
-#include <string.h>
-
-_Static_assert(VIRTIO_NET_HDR_ROOM >= VIRTIO_NET_HDR_BYTES, "all of the header is looked at");
-_Static_assert(PACKET_HEADROOM >= VIRTIO_NET_HDR_ROOM, "the device's header lies in the headroom");
-_Static_assert(PACKET_HEADROOM / CACHE_LINE == (PACKET_HEADROOM - VIRTIO_NET_HDR_ROOM) / CACHE_LINE,
+_Static_assert(VIRTQUEUE_HEADER_ROOM >= VIRTIO_NET_HDR_BYTES, "all of the header is cleared");
+_Static_assert(VIRTIO_NET_HDR_BYTES - sizeof(uint32_t) <= VIRTIO_NET_HDR_BYTES_LEGACY - 2,
+               "virtqueue_header_flags has flags and gso_type of either form");
+_Static_assert(PACKET_HEADROOM >= VIRTQUEUE_HEADER_ROOM,
+               "the device's header lies in the headroom");
+_Static_assert(PACKET_HEADROOM / CACHE_LINE ==
+                   (PACKET_HEADROOM - VIRTQUEUE_HEADER_ROOM) / CACHE_LINE,
                "header and Ethernet header share a cache line");
 _Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can hold");
 
@@ -112,17 +114,17 @@ void virtio_net_fill_rx(struct virtio_net *net)
 }
 
 /*
- * The rare case, a burst with a length that is not ordinary: too short for what a frame must have, or
- * too long for what may leave. Leaves the frames before the first length that cannot be at all, which
- * breaks the queue.
+ * The rare case, `n` frames of which some header has flags, or some length is not ordinary: too short for
+ * what a frame must have, or too long for what may leave. Marks the batch for either. Takes the frames
+ * before the first length that cannot be at all, which breaks the queue.
  */
-static __attribute__((noinline, cold)) struct virtqueue_burst
-rx_validate(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
+static __attribute__((noinline)) struct virtqueue_burst rx_validate(struct virtio_net_queue *rx,
+                                                                    struct batch *batch, uint32_t n)
 {
-    struct virtqueue_burst burst = {.needs_check = true};
+    struct virtqueue_burst burst = {.count = 0};
 
     for (; burst.count < n; burst.count++) {
-        const uint32_t length = lengths[burst.count];
+        const uint32_t length = batch->lengths[burst.count];
         const bool is_short =
             length > UINT32_MAX - rx->queue.header; /* it was less than a header */
         if (is_short || length > rx->pool->frame_max) {
@@ -132,6 +134,8 @@ rx_validate(struct virtio_net_queue *rx, const uint32_t *lengths, uint32_t n)
             break;
         }
         burst.bytes += length;
+        batch->needs_check |= virtqueue_needs_check(&rx->queue, length);
+        batch->has_offloads |= virtqueue_header_flags(batch->buffers[burst.count]) != 0;
     }
     return burst;
 }
@@ -171,17 +175,16 @@ static __attribute__((noinline)) uint32_t rx_take(struct virtio_net *net, struct
     struct virtio_net_queue *const rx = &net->rx;
 
     batch->count = 0;
-    batch->needs_check = false;
+    batch->needs_check = batch->has_offloads = false;
     if (__builtin_expect(rx->gate != GATE_OPEN, 0))
         return 0;
     if (rx->chained)
         return rx_take_chained(net, batch, n);
     struct virtqueue_burst burst =
-        virtqueue_pop(&rx->queue, (void **)batch->buffers, batch->lengths, n);
+        virtqueue_pop_frames(&rx->queue, (void **)batch->buffers, batch->lengths, n);
     if (__builtin_expect(burst.needs_check, 0))
-        burst = rx_validate(rx, batch->lengths, burst.count);
+        burst = rx_validate(rx, batch, burst.count);
     batch->count = burst.count;
-    batch->needs_check = burst.needs_check;
     virtqueue_release(&rx->queue, burst.count);
     net->netdev.stats.rx_packets += burst.count;
     net->netdev.stats.rx_bytes += burst.bytes;
@@ -213,6 +216,7 @@ rx_single(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
     net->netdev.stats.rx_bytes += length;
     batch->count = 1;
     batch->needs_check = false;
+    batch->has_offloads = virtqueue_header_flags(*cookie) != 0;
     batch->lengths[0] = length;
     return 1;
 }
@@ -309,40 +313,20 @@ static void tx_count(struct virtio_net *net, uint32_t packets, uint64_t bytes)
     net->netdev.tx_ready -= packets;
 }
 
-/* A device of VERSION_1 has num_buffers 1 in each header (§5.1.6.4), and as a rule nothing else. It
- * must be 0 now (§5.1.6.2). */
-static inline void tx_clear_num_buffers(uint8_t *buffer)
-{
-    memset(buffer + PACKET_HEADROOM - sizeof(uint16_t), 0, sizeof(uint16_t));
-}
-
-static __attribute__((noinline)) void tx_clear_each(uint8_t *const *buffers, uint64_t n)
-{
-#pragma GCC unroll 4
-    for (uint64_t i = 0; i < n; i++)
-        tx_clear_num_buffers(buffers[i]);
-}
-
-/* The source is asked each time, as its device may be another one by now. */
-static bool tx_has_num_buffers(const struct virtio_net *net)
-{
-    const struct netdev *const from = net->setup.tx[0].from;
-
-    return from != NULL && from->rx_header == VIRTIO_NET_HDR_BYTES;
-}
-
-/* Gives the device all of a batch, up to the end of the ring and then from its start. */
+/* Gives the device the frames of a batch whose headers are written, up to the end of the ring and then
+ * from its start. */
 static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
 {
     struct virtqueue *const queue = &net->tx.queue;
     bool wants_doorbell = false;
 
     for (uint32_t done = 0, n; done < batch->count; done += n) {
+        uint8_t *const *const buffers = batch->buffers + done;
+        const uint32_t *const lengths = batch->lengths + done;
         n = virtqueue_smaller(batch->count - done, virtqueue_room(queue));
-        tx_count(net, n,
-                 virtqueue_put_any(queue, batch->buffers + done, batch->lengths + done, n).bytes);
+        tx_count(net, n, virtqueue_put_any(queue, buffers, lengths, n));
         if (net->tx.chained)
-            virtio_net_stage_chains(net, batch->buffers + done, batch->lengths + done, n);
+            virtio_net_stage_chains(net, buffers, lengths, n);
         wants_doorbell |= virtqueue_show(queue, n);
     }
     return wants_doorbell;
@@ -350,39 +334,30 @@ static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
 
 /* The rare cases, frame by frame: something is left to do on one, or the end of the ring lies within
  * the burst. Those that may not leave are dropped and counted. */
-static __attribute__((noinline, cold)) bool
-tx_add_each(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
+static __attribute__((noinline, cold)) bool tx_add_each(struct virtio_net *net,
+                                                        const struct batch *batch, uint32_t n)
 {
     struct batch kept = {.count = 0};
 
     for (uint32_t i = 0; i < n; i++) {
-        if (!virtio_net_finish(net, buffers[i], lengths[i]))
+        if (!batch->has_offloads)
+            virtqueue_clear_header(batch->buffers[i]);
+        else if (!virtio_net_finish(net, batch->buffers[i], batch->lengths[i]))
             continue;
-        kept.buffers[kept.count] = buffers[i];
-        kept.lengths[kept.count++] = lengths[i];
+        kept.buffers[kept.count] = batch->buffers[i];
+        kept.lengths[kept.count++] = batch->lengths[i];
     }
     return tx_add_around(net, &kept);
 }
 
-/*
- * Gives the device `n` frames, which lie side by side in the ring. Returns whether it wants to be
- * notified. The header in front of a frame must be all zero, unless there is something left to do on
- * the frame. The device that it came from left it like that, as a rule; then it is not written.
- */
-static inline __attribute__((always_inline)) bool
-tx_add(struct virtio_net *net, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
+/* Gives the device the first `n` frames of a batch, which lie side by side in the ring, with nothing left
+ * to do on them. Returns whether it wants to be notified. */
+static inline __attribute__((always_inline)) bool tx_add(struct virtio_net *net,
+                                                         const struct batch *batch, uint32_t n)
 {
     struct virtqueue *const queue = &net->tx.queue;
-    const struct virtqueue_headers headers = virtqueue_put(queue, buffers, lengths, n);
 
-    if (!virtqueue_headers_clean(&headers)) {
-        if (!virtqueue_headers_clean_but_num_buffers(&headers) || !tx_has_num_buffers(net))
-            return tx_add_each(net, buffers, lengths, n);
-        tx_clear_each(buffers, n);
-    }
-    if (__builtin_expect(net->tx.chained, 0))
-        virtio_net_stage_chains(net, buffers, lengths, n);
-    tx_count(net, n, headers.bytes);
+    tx_count(net, n, virtqueue_put(queue, batch->buffers, batch->lengths, n));
     return virtqueue_show(queue, n);
 }
 
@@ -403,7 +378,7 @@ static __attribute__((noinline, cold)) uint32_t tx_swallow(struct virtio_net *ne
 static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const struct batch *batch)
 {
     struct netdev *const dev = &net->netdev;
-    const uint32_t side_by_side = virtqueue_side_by_side(&net->tx.queue, net->tx.queue.avail_idx);
+    const struct virtqueue *const queue = &net->tx.queue;
 
     if (__builtin_expect(batch->count > dev->tx_ready, 0)) { /* nobody has asked for so much room */
         if (net->tx.gate == GATE_SWALLOWS)
@@ -413,57 +388,31 @@ static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const 
     const uint32_t n = virtqueue_smaller(batch->count, dev->tx_ready);
     if (n == 0)
         return 0;
-    const bool wants_doorbell = __builtin_expect(n > side_by_side, 0)
-                                    ? tx_add_each(net, batch->buffers, batch->lengths, n)
-                                    : tx_add(net, batch->buffers, batch->lengths, n);
+    const bool is_rare = batch->has_offloads || n > virtqueue_side_by_side(queue, queue->avail_idx);
+    const bool wants_doorbell =
+        __builtin_expect(is_rare, 0) ? tx_add_each(net, batch, n) : tx_add(net, batch, n);
     return wants_doorbell ? tx_kick(net, n) : n;
 }
 
-/* A single frame with nothing to do on it. `packed` is as the queue is, by a constant. */
+/* A single frame with nothing left to do on it. `packed` is as the queue is, by a constant. */
 static inline __attribute__((always_inline)) uint32_t
-tx_send_single(struct virtio_net *net, const struct batch *batch, bool packed)
+tx_single(struct virtio_net *net, const struct batch *batch, bool packed)
 {
     struct virtqueue *const queue = &net->tx.queue;
+    uint8_t *const buffer = batch->buffers[0];
     const uint32_t length = batch->lengths[0];
 
     if (packed && queue->staged != 0)
         return tx_give(net, batch);
+    virtqueue_clear_header(buffer);
     if (packed)
-        virtqueue_packed_put_single(queue, batch->buffers[0], length);
+        virtqueue_packed_put_single(queue, buffer, length);
     else
-        virtqueue_put_single(queue, batch->buffers[0], length);
+        virtqueue_put_single(queue, buffer, length);
     tx_count(net, 1, length);
     return (packed ? virtqueue_packed_publish(queue, 1) : virtqueue_publish(queue, 1))
                ? tx_kick(net, 1)
                : 1;
-}
-
-/* A single frame whose header is not all zero. If that is due to num_buffers alone, it is cleared; once,
- * since a device that has no business there any more could write it again and again. */
-static __attribute__((noinline)) uint32_t tx_single_marked(struct virtio_net *net,
-                                                           const struct batch *batch)
-{
-    struct virtqueue_headers headers = {0};
-
-    virtqueue_or_header(&headers, batch->buffers[0]);
-    if (!virtqueue_headers_clean_but_num_buffers(&headers) || !tx_has_num_buffers(net) ||
-        batch->needs_check)
-        return tx_give(net, batch);
-    tx_clear_num_buffers(batch->buffers[0]);
-    return net->tx.queue.split_ids_match_slots ? tx_send_single(net, batch, false)
-                                               : tx_send_single(net, batch, true);
-}
-
-/* A single frame; the short way is for one that has nothing unusual about it. */
-static inline __attribute__((always_inline)) uint32_t
-tx_single(struct virtio_net *net, const struct batch *batch, bool packed)
-{
-    struct virtqueue_headers headers = {0};
-
-    virtqueue_or_header(&headers, batch->buffers[0]);
-    if (!virtqueue_headers_clean(&headers) || batch->needs_check)
-        return tx_single_marked(net, batch);
-    return tx_send_single(net, batch, packed);
 }
 
 uint32_t virtio_net_tx(struct netdev *dev, unsigned queue_number, const struct batch *batch)
@@ -472,7 +421,7 @@ uint32_t virtio_net_tx(struct netdev *dev, unsigned queue_number, const struct b
     const struct virtqueue *const queue = &net->tx.queue;
 
     (void)queue_number;
-    if (batch->count == 1 && dev->tx_ready != 0) {
+    if (batch->count == 1 && dev->tx_ready != 0 && !batch->has_offloads) {
         if (queue->split_ids_match_slots)
             return tx_single(net, batch, false);
         if (queue->packed_ids_match_slots)

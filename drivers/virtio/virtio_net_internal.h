@@ -98,9 +98,9 @@ uint32_t virtio_net_tx(struct netdev *dev, unsigned queue, const struct batch *b
 #define VIRTIO_NET_CHAIN_QUEUE_MIN 64
 
 /*
- * Moves up to `n` received frames to `batch` where MRG_RXBUF was negotiated, up to the first breach,
- * which is left in rx.queue.error. Returns how many. No more than the pool has buffers: each frame may
- * want one when it is sent.
+ * Moves up to `n` received frames to `batch`, which is not marked yet, where MRG_RXBUF was negotiated: up
+ * to the first breach, which is left in rx.queue.error. Returns how many. No more than the pool has
+ * buffers: each frame may want one when it is sent.
  */
 uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uint32_t n);
 
@@ -111,14 +111,9 @@ void virtio_net_stage_chains(struct virtio_net *net, uint8_t *const *buffers,
 
 /* ---- virtio_net_offload.c ---- */
 
-/* What is looked at of the headroom, and cleared: the longest header, and what fills it up to a
- * power of two. */
-#define VIRTIO_NET_HDR_ROOM 16
-
 /*
- * Makes a frame of a tx batch whose header may not be all zero fit to be sent: what the partner may
- * do stays in the header, what it cannot is done here. False: it may not leave; it was dropped and
- * counted.
+ * Makes a frame of a batch that has_offloads fit to be sent: what the partner may do stays in the
+ * header, what it cannot is done here. False: it may not leave; it was dropped and counted.
  */
 bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length);
 

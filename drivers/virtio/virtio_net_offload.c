@@ -26,7 +26,7 @@ static struct virtio_net_hdr read_header(const struct netdev *from, const uint8_
 static void write_header(const struct virtio_net *net, uint8_t *frame,
                          const struct virtio_net_hdr *header)
 {
-    memset(frame - VIRTIO_NET_HDR_ROOM, 0, VIRTIO_NET_HDR_ROOM);
+    memset(frame - VIRTQUEUE_HEADER_ROOM, 0, VIRTQUEUE_HEADER_ROOM);
     memcpy(frame - net->header_size, header, VIRTIO_NET_HDR_BYTES_LEGACY);
 }
 

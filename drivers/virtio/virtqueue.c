@@ -5,6 +5,7 @@
 
 #include <machine/panic.h>
 
+#include "drivers/virtio/virtqueue_burst.h"
 #include "drivers/virtio/virtqueue_packed.h"
 #include "drivers/virtio/virtqueue_pair.h"
 
@@ -161,12 +162,14 @@ static void split_put(struct virtqueue *queue, const uint8_t *buffer, uint32_t l
     virtqueue_describe(desc + 1, addr + header, virtqueue_split_rest(length, flags, 0));
 }
 
-__attribute__((noinline)) struct virtqueue_headers
-virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
-                   uint32_t done, uint32_t n, struct virtqueue_headers headers)
+__attribute__((noinline)) uint64_t virtqueue_put_more(struct virtqueue *queue,
+                                                      uint8_t *const *buffers,
+                                                      const uint32_t *lengths, uint32_t done,
+                                                      uint32_t n)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
     const uint16_t flags = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
+    uint64_t bytes = 0;
 
     for (uint32_t i = done; i < n; i++) {
         const uint32_t length = lengths == NULL ? queue->room : lengths[i];
@@ -175,20 +178,17 @@ virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers, const uint3
             virtqueue_packed_put(queue, buffers[i], length, flags, i);
         else
             split_put(queue, buffers[i], length, flags, i);
-        if (lengths == NULL)
-            continue;
-        headers.bytes += length;
-        virtqueue_or_header(&headers, buffers[i]);
+        bytes += length;
     }
     if (queue->packed)
         virtqueue_packed_note_put(queue, n, flags);
-    return headers;
+    return bytes;
 }
 
-struct virtqueue_headers virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
-                                           const uint32_t *lengths, uint32_t n)
+uint64_t virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
+                           const uint32_t *lengths, uint32_t n)
 {
-    return virtqueue_put_more(queue, buffers, lengths, 0, n, (struct virtqueue_headers){0});
+    return virtqueue_put_more(queue, buffers, lengths, 0, n);
 }
 
 bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
@@ -296,6 +296,28 @@ static bool said(const struct virtqueue *queue, uint32_t i, uint32_t *id, uint32
     return true;
 }
 
+/* Goes on by fours, as far as ids match slots. */
+static struct virtqueue_burst pop_more_fours(const struct virtqueue *queue, void **cookies,
+                                             uint32_t *lengths, uint32_t n,
+                                             struct virtqueue_burst burst)
+{
+    const uint32_t idx = queue->used_idx + burst.count, fours = VIRTQUEUE_FOURS(n - burst.count);
+
+    if (fours == 0 || !virtqueue_ids_match_slots(queue))
+        return burst;
+    cookies += burst.count;
+    lengths += burst.count;
+    const struct virtqueue_burst more =
+        queue->packed
+            ? virtqueue_pop_fours(queue, cookies, lengths, idx, fours, LOOK_AT_LENGTH, true)
+            : virtqueue_pop_fours(queue, cookies, lengths, idx, fours, LOOK_AT_LENGTH, false);
+    return (struct virtqueue_burst){
+        .bytes = burst.bytes + more.bytes,
+        .count = burst.count + more.count,
+        .needs_check = burst.needs_check || more.needs_check,
+    };
+}
+
 __attribute__((noinline)) struct virtqueue_burst virtqueue_pop_more(struct virtqueue *queue,
                                                                     void **cookies,
                                                                     uint32_t *lengths, uint32_t n,
@@ -306,6 +328,8 @@ __attribute__((noinline)) struct virtqueue_burst virtqueue_pop_more(struct virtq
 
     if (queue->packed && virtqueue_packed_is_idle(queue))
         return burst;
+    if (lengths != NULL)
+        burst = pop_more_fours(queue, cookies, lengths, n, burst);
     for (uint32_t i = burst.count; i < n; i++) {
         if (!said(queue, i, &id, &length) || !bring_forward(queue, id, i))
             break;

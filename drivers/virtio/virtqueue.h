@@ -38,6 +38,10 @@
  * frame. */
 typedef const volatile uint64_t __attribute__((aligned(4), may_alias)) virtqueue_used_word;
 typedef uint64_t __attribute__((may_alias)) virtqueue_aligned_word;
+typedef const uint32_t __attribute__((may_alias)) virtqueue_flags_word;
+
+/* The bytes in front of a frame: the device's header (§5.1.6), and what fills it up to two words. */
+#define VIRTQUEUE_HEADER_ROOM 16
 
 #define VIRTQUEUE_BURST 32    /* chains that virtqueue_pop takes back at a time */
 #define VIRTQUEUE_PARTS_MAX 4 /* of a chain that is added in parts */
@@ -259,56 +263,35 @@ static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
              VIRTQ_USED_F_NO_NOTIFY);
 }
 
-/*
- * What virtqueue_put_any has seen of buffers that the device is to read: the 16 bytes that end with
- * the device's header, all buffers' or-ed together.
- */
-struct virtqueue_headers {
-    uint64_t words[2];
-    uint32_t bytes; /* the sum of their lengths */
-};
-
-/* The last two bytes of `words`: in the long form of the header they are num_buffers. */
-#define VIRTQUEUE_HEADERS_NUM_BUFFERS 0xffff000000000000ull
-
-/* 8 bytes in front of a frame, aligned. */
-static inline uint64_t virtqueue_word(const uint8_t *at)
+/* The first four bytes of a header of the longer form. Both forms have flags and gso_type in them: in an
+ * ordinary header they are 0. */
+static inline uint32_t virtqueue_header_flags(const uint8_t *buffer)
 {
-    return *(const virtqueue_aligned_word *)at;
+    return *(virtqueue_flags_word *)(buffer + PACKET_HEADROOM - VIRTIO_NET_HDR_BYTES);
 }
 
-static inline void virtqueue_or_header(struct virtqueue_headers *headers, const uint8_t *buffer)
+/* Writes a header of either form that wants nothing done. */
+static inline void virtqueue_clear_header(uint8_t *buffer)
 {
-    headers->words[0] |= virtqueue_word(buffer + PACKET_HEADROOM - 2 * sizeof(uint64_t));
-    headers->words[1] |= virtqueue_word(buffer + PACKET_HEADROOM - sizeof(uint64_t));
-}
+    virtqueue_aligned_word *const words =
+        (virtqueue_aligned_word *)(buffer + PACKET_HEADROOM - VIRTQUEUE_HEADER_ROOM);
 
-/* True if the headers are all zero, and true if they are but for num_buffers. */
-static inline bool virtqueue_headers_clean(const struct virtqueue_headers *headers)
-{
-    return (headers->words[0] | headers->words[1]) == 0;
-}
-
-static inline bool virtqueue_headers_clean_but_num_buffers(const struct virtqueue_headers *headers)
-{
-    return (headers->words[0] | (headers->words[1] & ~VIRTQUEUE_HEADERS_NUM_BUFFERS)) == 0;
+    words[0] = 0;
+    words[1] = 0;
 }
 
 /*
  * Stages `n` buffers (1 to virtqueue_room) in the next slots, each with as many bytes behind the
  * header as `lengths` says, or, where the device is to write (`lengths` NULL), with queue->room.
- * The device does not see them before virtqueue_show: until then they may be staged again, also fewer
- * and with other lengths. Buffers to be read are aligned to 8 bytes, and their headers end at
- * PACKET_HEADROOM (start + header). Data path.
+ * Returns the sum of `lengths`. The device does not see them before virtqueue_show. Data path.
  */
-struct virtqueue_headers virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
-                                           const uint32_t *lengths, uint32_t n);
+uint64_t virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
+                           const uint32_t *lengths, uint32_t n);
 
-/* Continues a virtqueue_put_any that has staged the first `done` of the `n` buffers, whose headers
- * or-ed together are `headers`. */
-struct virtqueue_headers virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers,
-                                            const uint32_t *lengths, uint32_t done, uint32_t n,
-                                            struct virtqueue_headers headers);
+/* Continues a virtqueue_put_any that has staged the first `done` of the `n` buffers. Returns the sum of
+ * the other lengths. */
+uint64_t virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers,
+                            const uint32_t *lengths, uint32_t done, uint32_t n);
 
 /* virtqueue_show of a packed ring. */
 bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n);
@@ -429,8 +412,8 @@ static inline bool virtqueue_has_finished(const struct virtqueue *queue)
 /*
  * Looks at the next finished chains: as many as lie side by side, at most `n` (at most
  * VIRTQUEUE_BURST). Stores the cookie of each and, unless `lengths` is NULL, how many bytes the device
- * claims to have written behind the header, unchecked but for `odd`. They stay in their slots until
- * virtqueue_release: a caller that does not like the length of one takes only those before it. A
+ * claims to have written behind the header, unchecked but for needs_check. They stay in their slots
+ * until virtqueue_release: a caller that does not like the length of one takes only those before it. A
  * breach may be the reason that they are fewer: look at queue->error. Data path.
  */
 struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **cookies, uint32_t *lengths,
@@ -454,7 +437,7 @@ struct virtqueue_burst virtqueue_pop_more(struct virtqueue *queue, void **cookie
 /* What virtqueue_pop_single has found. */
 enum virtqueue_found {
     VIRTQUEUE_NONE,   /* the device has finished nothing */
-    VIRTQUEUE_SINGLE, /* one chain, which is as it should be */
+    VIRTQUEUE_SINGLE, /* one chain, with an ordinary length */
     VIRTQUEUE_OTHER, /* more, or something else: nothing has been done, and it is for virtqueue_pop */
 };
 

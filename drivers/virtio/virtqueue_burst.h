@@ -16,18 +16,21 @@
 
 #define VIRTQUEUE_FOURS(n) ((n) & ~3u)
 
+static inline bool virtqueue_ids_match_slots(const struct virtqueue *queue)
+{
+    return queue->split_ids_match_slots || queue->packed_ids_match_slots;
+}
+
 /* ---- adding ---- */
 
 /*
- * virtqueue_put_any of `n` buffers, a multiple of four and not 0. `lengths` is NULL or not by a
- * constant. A packed ring's first descriptor must not be available yet: it shows the burst.
- *
- * The headers are looked at here, where their addresses are at hand: a line of memory that nobody else
- * needs is touched for them, and once is enough.
+ * virtqueue_put of `n` buffers, a multiple of four and not 0. `lengths` is NULL or not by a constant. A
+ * packed ring's first descriptor must not be available yet: it shows the burst.
  */
-static inline __attribute__((always_inline)) struct virtqueue_headers
-virtqueue_put_fours(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths,
-                    uint32_t n, bool packed)
+static inline __attribute__((always_inline)) uint64_t virtqueue_put_fours(struct virtqueue *queue,
+                                                                          uint8_t *const *buffers,
+                                                                          const uint32_t *lengths,
+                                                                          uint32_t n, bool packed)
 {
     const uint32_t idx = queue->avail_idx, slot = virtqueue_slot(queue, idx);
     const uint32_t write = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
@@ -40,7 +43,6 @@ virtqueue_put_fours(struct virtqueue *queue, uint8_t *const *buffers, const uint
     /* A descriptor's second half, but for the length of a frame; and what hides the first one. */
     uint64_t rest = ((uint64_t)word << 32) + queue->header + (lengths == NULL ? queue->room : 0);
     uint64_t hidden = packed ? (uint64_t)VIRTQ_DESC_F_AVAIL << 48 : 0;
-    struct virtqueue_headers headers = {.bytes = 0};
     uint64_t bytes = 0;
 
     do {
@@ -49,7 +51,7 @@ virtqueue_put_fours(struct virtqueue *queue, uint8_t *const *buffers, const uint
             uint8_t *const buffer = buffers[i];
             const uint64_t length = lengths == NULL ? 0 : lengths[i];
             if (lengths != NULL)
-                virtqueue_or_header(&headers, buffer);
+                virtqueue_clear_header(buffer);
             cookies[i] = buffer;
             virtqueue_describe(&desc[i], io_physical(buffer) + start,
                                packed && i == 0 ? (rest ^ hidden) + length : rest + length);
@@ -67,11 +69,13 @@ virtqueue_put_fours(struct virtqueue *queue, uint8_t *const *buffers, const uint
     } while (buffers != end);
     if (packed)
         virtqueue_packed_note(queue, n, word);
-    headers.bytes = pair_sum(bytes);
-    return headers;
+    return pair_sum(bytes);
 }
 
 /* ---- taking back ---- */
+
+/* What is looked at of a chain: its id, its length besides, and the device's header besides. */
+enum virtqueue_look { LOOK_AT_ID, LOOK_AT_LENGTH, LOOK_AT_HEADER };
 
 /*
  * What the device says of a chain, by one load: the length that it has written in the upper half; in
@@ -86,14 +90,15 @@ static inline __attribute__((always_inline)) uint64_t virtqueue_read_used(const 
 }
 
 /*
- * virtqueue_pop_any of `n` chains, a multiple of four and not 0, from used_idx on, which is slot `slot`. Takes
- * them by fours, up to the first four that are not all finished, each with the expected id: these
- * have no consequence.
+ * virtqueue_pop_any of `n` chains, a multiple of four and not 0, from `idx` on. Takes them by fours, up to
+ * the first four that are not all finished, each with the expected id and, if that is looked at, a header
+ * without flags: these have no consequence. `look` is a constant.
  */
 static inline __attribute__((always_inline)) struct virtqueue_burst
-virtqueue_pop_fours(const struct virtqueue *queue, void **cookies, uint32_t *lengths, uint32_t slot,
-                    uint32_t n, bool with_lengths, bool packed)
+virtqueue_pop_fours(const struct virtqueue *queue, void **cookies, uint32_t *lengths, uint32_t idx,
+                    uint32_t n, enum virtqueue_look look, bool packed)
 {
+    const uint32_t slot = virtqueue_slot(queue, idx);
     const uint8_t *ring = packed ? (const uint8_t *)&queue->packed_desc[slot]
                                  : (const uint8_t *)&queue->used->ring[slot];
     const size_t step = packed ? sizeof(struct pvirtq_desc) : sizeof(struct virtq_used_elem);
@@ -101,8 +106,8 @@ virtqueue_pop_fours(const struct virtqueue *queue, void **cookies, uint32_t *len
     void *const *const end = given + n;
     /* Added to what the device says of chain i: with - i it leaves nothing in the lower half, and the
      * length behind the header in the upper half. */
-    uint64_t offset = (with_lengths ? -((uint64_t)queue->header << 32) : 0) -
-                      (packed ? virtqueue_packed_used(queue, queue->used_idx, slot) : slot);
+    uint64_t offset = (look != LOOK_AT_ID ? -((uint64_t)queue->header << 32) : 0) -
+                      (packed ? virtqueue_packed_used(queue, idx, slot) : slot);
     const uint64_t below = queue->below, above = queue->above;
     uint64_t sum = 0, signs = 0;
 
@@ -111,15 +116,20 @@ virtqueue_pop_fours(const struct virtqueue *queue, void **cookies, uint32_t *len
         const uint64_t second = virtqueue_read_used(ring + step, packed) + offset - 1;
         const uint64_t third = virtqueue_read_used(ring + 2 * step, packed) + offset - 2;
         const uint64_t fourth = virtqueue_read_used(ring + 3 * step, packed) + offset - 3;
-        const uint64_t any = first | second | third | fourth;
-        if (__builtin_expect((uint32_t)any != 0, 0))
+        uint32_t any = (uint32_t)(first | second | third | fourth);
+#pragma GCC unroll 4
+        for (unsigned i = 0; i < 4; i++) {
+            cookies[i] = given[i];
+            if (look == LOOK_AT_HEADER)
+                any |= virtqueue_header_flags(given[i]);
+        }
+        if (__builtin_expect(any != 0, 0))
             break;
-        memcpy(cookies, given, 4 * sizeof(*cookies));
         given += 4;
         cookies += 4;
         ring += 4 * step;
         offset -= 4;
-        if (!with_lengths)
+        if (look == LOOK_AT_ID)
             continue;
         const uint64_t low = first >> 32 | second, high = third >> 32 | fourth;
         pair_store(lengths, low);
@@ -139,19 +149,22 @@ virtqueue_pop_fours(const struct virtqueue *queue, void **cookies, uint32_t *len
 
 /* ---- any queue ---- */
 
-/* As virtqueue_put_any. */
-static inline __attribute__((always_inline)) struct virtqueue_headers
+/* As virtqueue_put_any; the headers of buffers that the device is to read are cleared. */
+static inline __attribute__((always_inline)) uint64_t
 virtqueue_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
-    const uint32_t fours = VIRTQUEUE_FOURS(n);
-    struct virtqueue_headers headers = {0};
+    const uint32_t fours = virtqueue_ids_match_slots(queue) ? VIRTQUEUE_FOURS(n) : 0;
+    uint64_t bytes = 0;
 
-    if (fours == 0 || !(queue->split_ids_match_slots || queue->packed_ids_match_slots))
-        return virtqueue_put_any(queue, buffers, lengths, n);
-    headers = queue->split_ids_match_slots
-                  ? virtqueue_put_fours(queue, buffers, lengths, fours, false)
-                  : virtqueue_put_fours(queue, buffers, lengths, fours, true);
-    return fours == n ? headers : virtqueue_put_more(queue, buffers, lengths, fours, n, headers);
+    if (fours != 0)
+        bytes = queue->split_ids_match_slots
+                    ? virtqueue_put_fours(queue, buffers, lengths, fours, false)
+                    : virtqueue_put_fours(queue, buffers, lengths, fours, true);
+    if (fours == n)
+        return bytes;
+    for (uint32_t i = fours; lengths != NULL && i < n; i++)
+        virtqueue_clear_header(buffers[i]);
+    return bytes + virtqueue_put_more(queue, buffers, lengths, fours, n);
 }
 
 /* virtqueue_put, and virtqueue_show at once. */
@@ -162,41 +175,53 @@ static inline bool virtqueue_add(struct virtqueue *queue, uint8_t *const *buffer
     return virtqueue_show(queue, n);
 }
 
-/* Both of the following: `lengths` counts, or does not, by a constant. */
+/* All of the following: `look` is a constant. */
 static inline __attribute__((always_inline)) struct virtqueue_burst
-virtqueue_pop_either(struct virtqueue *queue, void **cookies, uint32_t *lengths, uint32_t n,
-                     bool with_lengths)
+virtqueue_pop_by(struct virtqueue *queue, void **cookies, uint32_t *lengths, uint32_t n,
+                 enum virtqueue_look look)
 {
-    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
-    const uint32_t most = virtqueue_at_most(queue, n), fours = VIRTQUEUE_FOURS(most);
+    const uint32_t idx = queue->used_idx, most = virtqueue_at_most(queue, n);
+    const uint32_t fours = virtqueue_ids_match_slots(queue) ? VIRTQUEUE_FOURS(most) : 0;
+    struct virtqueue_burst burst = {.count = 0};
 
-    if (!with_lengths)
-        lengths = NULL;
-    if (fours == 0 || !(queue->split_ids_match_slots || queue->packed_ids_match_slots))
-        return virtqueue_pop_more(queue, cookies, lengths, most, (struct virtqueue_burst){0});
-    const struct virtqueue_burst burst =
-        queue->split_ids_match_slots
-            ? virtqueue_pop_fours(queue, cookies, lengths, slot, fours, with_lengths, false)
-            : virtqueue_pop_fours(queue, cookies, lengths, slot, fours, with_lengths, true);
-    /* As a rule a packed ring's device has just not finished the rest yet. */
-    if (burst.count == most ||
-        (queue->packed && !virtqueue_packed_is_used(queue, queue->used_idx + burst.count)))
-        return burst;
-    return virtqueue_pop_more(queue, cookies, lengths, most, burst);
+    if (fours != 0) {
+        burst = queue->split_ids_match_slots
+                    ? virtqueue_pop_fours(queue, cookies, lengths, idx, fours, look, false)
+                    : virtqueue_pop_fours(queue, cookies, lengths, idx, fours, look, true);
+        /* As a rule a packed ring's device has just not finished the rest yet. */
+        if (burst.count == most ||
+            (queue->packed && !virtqueue_packed_is_used(queue, idx + burst.count)))
+            return burst;
+    }
+    uint32_t i = burst.count;
+    burst = virtqueue_pop_more(queue, cookies, look != LOOK_AT_ID ? lengths : NULL, most, burst);
+    for (; look == LOOK_AT_HEADER && i < burst.count; i++)
+        burst.needs_check |= virtqueue_header_flags(cookies[i]) != 0;
+    return burst;
 }
 
 /* As virtqueue_pop_any, where the device has written: `lengths` is not NULL. */
 static inline struct virtqueue_burst virtqueue_pop(struct virtqueue *queue, void **cookies,
                                                    uint32_t *lengths, uint32_t n)
 {
-    return virtqueue_pop_either(queue, cookies, lengths, n, true);
+    return virtqueue_pop_by(queue, cookies, lengths, n, LOOK_AT_LENGTH);
+}
+
+/*
+ * The same of cookies that are buffers with a frame each, aligned to 8 bytes, whose header ends at
+ * PACKET_HEADROOM. The burst needs_check also if some header has flags.
+ */
+static inline struct virtqueue_burst virtqueue_pop_frames(struct virtqueue *queue, void **cookies,
+                                                          uint32_t *lengths, uint32_t n)
+{
+    return virtqueue_pop_by(queue, cookies, lengths, n, LOOK_AT_HEADER);
 }
 
 /* As virtqueue_pop_any, where the device has read. Returns how many chains. */
 static inline __attribute__((always_inline)) uint32_t virtqueue_reclaim(struct virtqueue *queue,
                                                                         void **cookies, uint32_t n)
 {
-    return virtqueue_pop_either(queue, cookies, NULL, n, false).count;
+    return virtqueue_pop_by(queue, cookies, NULL, n, LOOK_AT_ID).count;
 }
 
 #endif

@@ -262,7 +262,43 @@ TEST(the_smallest_and_the_largest_frame_pass_the_driver_as_odd)
     assert_int_equal(fixture_receive(one, &batch), 1);
     assert_int_equal(batch.lengths[0], one->dev->frame_max);
     assert_true(batch.needs_check);
+    assert_false(batch.has_offloads);
     assert_int_equal(one->dev->state, NETDEV_UP);
+}
+
+/* `n` frames come in, and leave again: frame `at` with `flags`, in front of all that the header has
+ * besides. */
+static struct batch pass_with_flags(unsigned n, unsigned at, const uint8_t flags[2])
+{
+    uint8_t frame[60];
+    struct batch batch;
+
+    fixture_make_frame(frame, sizeof(frame), n);
+    for (unsigned i = 0; i < n; i++) {
+        memset(one->net->header, 0, sizeof(one->net->header));
+        if (i == at)
+            memcpy(one->net->header, flags, 2);
+        assert_true(sim_virtio_net_deliver(one->net, frame, sizeof(frame)));
+    }
+    assert_int_equal(fixture_receive(one, &batch), n);
+    assert_int_equal(fixture_transmit(one, &batch), n);
+    sim_virtio_net_forget_sent(one->net);
+    return batch;
+}
+
+TEST(a_header_with_flags_or_a_gso_type_marks_its_burst_and_no_other)
+{
+    static const unsigned counts[] = {1, 3, 4, 7, BURST};
+    static const uint8_t rows[][2] = {{1, 0}, {0x80, 0}, {0, 1}, {0, 0x80}};
+
+    fixture_start_one(SIM_FEATURES_USUAL);
+    for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        for (unsigned at = 0; at <= counts[i]; at++) {
+            const struct batch batch = pass_with_flags(counts[i], at, rows[at % 4]);
+            assert_int_equal(batch.has_offloads, at < counts[i]); /* the last time there is none */
+            assert_false(batch.needs_check);
+        }
+    }
 }
 
 TEST(counters_count_frames_and_their_bytes)

@@ -260,6 +260,8 @@ TEST(a_header_that_is_a_lie_drops_its_frame_and_no_other)
         {NEEDS_CSUM, 0, 0, 0, 2985, 16},             /* beyond the end */
         {NEEDS_CSUM, 0, 0, 0, 65535, 65535},         /* and round it */
         {NEEDS_CSUM, 0, 0, 0, 13, 16},               /* in the Ethernet header */
+        {NEEDS_CSUM, 0, 0, 0, 0, 0},                 /* whose fields are all zero */
+        {0, TCPV4, 0, 0, 0, 0},                      /* and so are these */
         {0, TCPV4, IP4_TCP, 1460, 34, 16},           /* segments need checksums */
         {NEEDS_CSUM, TCPV4, IP4_TCP, 0, 34, 16},     /* of nothing */
         {NEEDS_CSUM, TCPV4, 3001, 1460, 34, 16},     /* headers longer than the frame */
@@ -377,7 +379,41 @@ TEST(good_and_bad_frames_of_one_burst_are_told_apart)
     assert_int_equal(assembly.lanes[0].pool.count, buffers + BURST);
 }
 
-/* In a packed ring such frames have been staged into it by then. */
+/* The device may write into its buffer again once the frame was received. The other device gets a header
+ * of ours. */
+TEST(a_header_that_is_written_late_does_not_leave)
+{
+    static const unsigned counts[] = {1, 4, 7, BURST};
+    static const struct header late = {NEEDS_CSUM, TCPV4, 7, 7, 34, 16}, none;
+    struct batch batch;
+
+    for (unsigned way = 0; way < 4; way++) {
+        again(state);
+        add(0, ALL & 0xffffffff, way & 1);
+        add(1, ALL & 0xffffffff, way & 2);
+        assemble(2, 30 * MIB);
+        make(100, 0x0800, 34, 6);
+        memset(fixtures[0].net->header, 0, sizeof(fixtures[0].net->header));
+        for (unsigned i = 0; i < 40; i++) { /* around the rings */
+            for (unsigned n = 0; n < counts[i % 4]; n++)
+                assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 100));
+            while (netdev_rx(fixtures[0].dev, 0, &batch, BURST) != 0) {
+                assert_false(batch.has_offloads);
+                for (unsigned n = 0; n < batch.count; n++)
+                    memcpy(batch_frame(&batch, n) - fixtures[0].dev->rx_header, &late,
+                           sizeof(late));
+                fixtures[1].dev->ops->room(fixtures[1].dev, 0, BURST); /* buffers come back */
+                assert_int_equal(netdev_tx(fixtures[1].dev, 0, &batch), batch.count);
+            }
+            assert_int_equal(fixtures[1].net->sent_count, counts[i % 4]);
+            for (unsigned n = 0; n < counts[i % 4]; n++)
+                assert_memory_equal(fixtures[1].net->sent[n].header, &none, sizeof(none));
+            sim_virtio_net_forget_sent(fixtures[1].net);
+        }
+    }
+}
+
+/* Such frames are not staged in the ring. */
 TEST(a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole)
 {
     struct header bad = tcp4(3000, 1460);

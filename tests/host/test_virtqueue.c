@@ -31,7 +31,7 @@ static void make(uint32_t size, uint16_t chain, bool event_idx)
 }
 
 /* Buffers, of which only the addresses are of use: that of chain `id` is the one of its number. */
-static uint8_t buffers[CHAINS_MAX];
+static _Alignas(8) uint8_t buffers[CHAINS_MAX][PACKET_HEADROOM];
 
 static uint32_t next_id(uint32_t ahead)
 {
@@ -49,7 +49,7 @@ static bool offer(uint32_t n)
 
         assert_true(count > 0);
         for (uint32_t i = 0; i < count; i++)
-            given[i] = &buffers[next_id(i)];
+            given[i] = buffers[next_id(i)];
         wanted = virtqueue_add(&queue, given, NULL, count);
         n -= count;
     }
@@ -272,7 +272,7 @@ TEST(chains_come_back_in_the_order_of_the_device)
         use(i, order[i], 100u + i);
     assert_int_equal(virtqueue_pending(&queue), 4);
     for (unsigned i = 0; i < 4; i++)
-        assert_ptr_equal(pop(), &buffers[order[i]]);
+        assert_ptr_equal(pop(), buffers[order[i]]);
     assert_int_equal(virtqueue_pending(&queue), 0);
     assert_int_equal(virtqueue_outstanding(&queue), 0);
     assert_int_equal(queue.error, VIRTQUEUE_OK);
@@ -337,7 +337,7 @@ TEST(bursts_of_every_length_bring_tokens_and_lengths)
         assert_int_equal(burst.count, count);
         assert_false(burst.needs_check);
         for (uint32_t i = 0; i < count; i++) {
-            assert_ptr_equal(popped[i], &buffers[(at + i) % 64u]);
+            assert_ptr_equal(popped[i], buffers[(at + i) % 64u]);
             assert_int_equal(lengths[i], 90 + i);
             bytes -= 90 + i;
         }
@@ -372,6 +372,30 @@ TEST(one_odd_length_makes_a_burst_odd)
     }
 }
 
+/* The longer header's first four bytes, which are the shorter one's first two with what is in front. */
+TEST(flags_in_one_header_make_a_burst_odd)
+{
+    static const unsigned first = PACKET_HEADROOM - VIRTIO_NET_HDR_BYTES;
+
+    for (uint16_t odd = 0; odd < 7; odd++) {
+        for (unsigned at = first - 1; at <= first + 4; at++) {
+            void *popped[8];
+            uint32_t lengths[8];
+            make(8, 1, false);
+            virtqueue_set_buffers(&queue, &ethernet);
+            offer(7);
+            for (uint16_t i = 0; i < 7; i++)
+                use(i, i, 24);
+            buffers[odd][at] = 1;
+            const struct virtqueue_burst burst = virtqueue_pop_frames(&queue, popped, lengths, 7);
+            buffers[odd][at] = 0;
+            assert_int_equal(burst.count, 7);
+            assert_false(virtqueue_pop(&queue, popped, lengths, 7).needs_check);
+            assert_int_equal(burst.needs_check, at >= first && at < first + 4);
+        }
+    }
+}
+
 /* One id is wrong, wherever in a burst: what comes before it is sound, and it is named. */
 TEST(a_burst_is_sound_up_to_the_wrong_id)
 {
@@ -384,7 +408,7 @@ TEST(a_burst_is_sound_up_to_the_wrong_id)
             use(i, i == wrong ? 7 : i, 10u + i);
         assert_int_equal(pop_many(popped, lengths, 7), wrong);
         for (uint16_t i = 0; i < wrong; i++) {
-            assert_ptr_equal(popped[i], &buffers[i]);
+            assert_ptr_equal(popped[i], buffers[i]);
             assert_int_equal(lengths[i], 10 + i);
         }
         assert_int_equal(queue.error, VIRTQUEUE_ID_NOT_OUT);
@@ -406,7 +430,7 @@ TEST(a_shuffled_burst_keeps_tokens_and_lengths_together)
         use(i, order[i], 100u + order[i]);
     assert_int_equal(pop_many(popped, lengths, 7), 7);
     for (unsigned i = 0; i < 7; i++) {
-        assert_ptr_equal(popped[i], &buffers[order[i]]);
+        assert_ptr_equal(popped[i], buffers[order[i]]);
         assert_int_equal(lengths[i], 100 + order[i]);
     }
     assert_false(queue.split_ids_match_slots);
@@ -455,7 +479,7 @@ TEST(pop_rejects_the_same_id_twice)
     use(0, 1, 10);
     use(1, 1, 10);
     assert_int_equal(virtqueue_pending(&queue), 2);
-    assert_ptr_equal(pop(), &buffers[1]);
+    assert_ptr_equal(pop(), buffers[1]);
     assert_null(pop());
     assert_int_equal(queue.error, VIRTQUEUE_ID_NOT_OUT);
 }
@@ -497,7 +521,7 @@ TEST(what_the_device_writes_into_our_parts_is_never_read_back)
         queue.desc[i] = (struct virtq_desc){~0ull, ~0u, 0xffff, 0xffff};
     }
     use(0, 1, 10);
-    assert_ptr_equal(pop(), &buffers[1]);
+    assert_ptr_equal(pop(), buffers[1]);
     assert_int_equal(next_id(0), 2);
     offer(1);
     assert_int_equal(queue.avail->idx, 3);

@@ -311,6 +311,24 @@ TEST(one_odd_length_makes_a_burst_odd)
     }
 }
 
+TEST(flags_in_one_header_make_a_burst_odd)
+{
+    for (uint16_t at = 0; at < 7; at++) {
+        uint8_t *const flags = &buffers[at][PACKET_HEADROOM - VIRTIO_NET_HDR_BYTES];
+        void *cookies[SIZE];
+        uint32_t lengths[SIZE];
+        make_packed(SIZE);
+        offer(0, 7);
+        for (uint16_t j = 0; j < 7; j++)
+            use(j, HEADER + 14);
+        *flags = 1;
+        assert_false(virtqueue_pop(&queue, cookies, lengths, SIZE).needs_check);
+        assert_true(virtqueue_pop_frames(&queue, cookies, lengths, SIZE).needs_check);
+        *flags = 0;
+        assert_false(virtqueue_pop_frames(&queue, cookies, lengths, SIZE).needs_check);
+    }
+}
+
 /* The chains that are out are taken. A used descriptor that was never available shows when none is
  * left. */
 TEST(more_than_is_out_is_a_breach_and_never_taken)
