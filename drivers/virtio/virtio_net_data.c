@@ -402,8 +402,6 @@ tx_single(struct virtio_net *net, const struct batch *batch, bool packed)
     uint8_t *const buffer = batch->buffers[0];
     const uint32_t length = batch->lengths[0];
 
-    if (packed && queue->staged != 0)
-        return tx_give(net, batch);
     virtqueue_clear_header(buffer);
     if (packed)
         virtqueue_packed_put_single(queue, buffer, length);

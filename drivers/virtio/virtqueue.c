@@ -180,8 +180,6 @@ __attribute__((noinline)) uint64_t virtqueue_put_more(struct virtqueue *queue,
             split_put(queue, buffers[i], length, flags, i);
         bytes += length;
     }
-    if (queue->packed)
-        virtqueue_packed_note_put(queue, n, flags);
     return bytes;
 }
 

@@ -121,10 +121,9 @@ struct virtqueue {
     uint16_t chain;               /* descriptors a slot: 1, 2 or 4; 1 in a packed ring */
     uint16_t index;               /* the queue's number at its device */
     uint32_t error_value;         /* what the device had written */
-    uint32_t staged;              /* packed: slots from avail_idx on that were staged and not shown
-                                     yet, and look available but for the first; */
-    uint32_t publish_word;        /* and what shows them: id and flags for the first */
-    bool indirect;                /* virtqueue_stage_indirect has staged a table */
+    uint32_t publish_word; /* packed: id and flags of the first descriptor that is staged, which
+                                     show it and those behind it */
+    bool indirect;         /* virtqueue_stage_indirect has staged a table */
 };
 
 /* What a queue is made of. */
@@ -283,7 +282,7 @@ static inline void virtqueue_clear_header(uint8_t *buffer)
 /*
  * Stages `n` buffers (1 to virtqueue_room) in the next slots, each with as many bytes behind the
  * header as `lengths` says, or, where the device is to write (`lengths` NULL), with queue->room.
- * Returns the sum of `lengths`. The device does not see them before virtqueue_show. Data path.
+ * Returns the sum of `lengths`. The device does not see them before virtqueue_show of all `n`. Data path.
  */
 uint64_t virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
                            const uint32_t *lengths, uint32_t n);
@@ -292,18 +291,6 @@ uint64_t virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
  * the other lengths. */
 uint64_t virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers,
                             const uint32_t *lengths, uint32_t done, uint32_t n);
-
-/* virtqueue_show of a packed ring. */
-bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n);
-
-/*
- * Shows the device what was last put into the next `n` slots. They are the device's until they come
- * back by virtqueue_pop. Returns whether it wants to be notified now: at most once a burst. Data path.
- */
-static inline bool virtqueue_show(struct virtqueue *queue, uint32_t n)
-{
-    return queue->packed ? virtqueue_packed_show(queue, n) : virtqueue_publish(queue, n);
-}
 
 /* virtqueue_put of a single buffer to be read, in a split queue whose ids match its slots. */
 static inline void virtqueue_put_single(struct virtqueue *queue, uint8_t *buffer, uint32_t length)

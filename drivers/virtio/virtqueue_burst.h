@@ -68,7 +68,7 @@ static inline __attribute__((always_inline)) uint64_t virtqueue_put_fours(struct
         desc += 4;
     } while (buffers != end);
     if (packed)
-        virtqueue_packed_note(queue, n, word);
+        queue->publish_word = word;
     return pair_sum(bytes);
 }
 
@@ -165,6 +165,15 @@ virtqueue_put(struct virtqueue *queue, uint8_t *const *buffers, const uint32_t *
     for (uint32_t i = fours; lengths != NULL && i < n; i++)
         virtqueue_clear_header(buffers[i]);
     return bytes + virtqueue_put_more(queue, buffers, lengths, fours, n);
+}
+
+/*
+ * Shows the device the `n` buffers that were staged. They are the device's until they come back by
+ * virtqueue_pop. Returns whether it wants to be notified now: at most once a burst. Data path.
+ */
+static inline bool virtqueue_show(struct virtqueue *queue, uint32_t n)
+{
+    return queue->packed ? virtqueue_packed_publish(queue, n) : virtqueue_publish(queue, n);
 }
 
 /* virtqueue_put, and virtqueue_show at once. */

@@ -50,33 +50,11 @@ void virtqueue_packed_put(struct virtqueue *queue, const uint8_t *buffer, uint32
 
     desc->addr = io_physical(buffer) + queue->start;
     desc->len = queue->header + length;
-    if (ahead != 0) /* the first one's flags show the burst */
-        write_word(desc, word_at(queue, ahead, flags));
-}
-
-void virtqueue_packed_note_put(struct virtqueue *queue, uint32_t n, uint16_t flags)
-{
-    virtqueue_packed_note(queue, n, word_at(queue, 0, flags));
-}
-
-/* Slots behind those that are shown: they were staged, and are not to be available now. Such flags a
- * descriptor has when the device has finished it in the round before. */
-static __attribute__((noinline, cold)) void hide(struct virtqueue *queue, uint32_t from,
-                                                 uint32_t to)
-{
-    for (uint32_t idx = queue->avail_idx + from; idx != queue->avail_idx + to; idx++) {
-        const uint32_t slot = virtqueue_slot(queue, idx);
-        write_word(&queue->packed_desc[slot],
-                   virtqueue_packed_used(queue, idx - queue->capacity, queue->ids[slot]));
-    }
-}
-
-bool virtqueue_packed_show(struct virtqueue *queue, uint32_t n)
-{
-    if (__builtin_expect(queue->staged > n, 0))
-        hide(queue, n, queue->staged);
-    queue->staged = 0;
-    return virtqueue_packed_publish(queue, n);
+    const uint32_t word = word_at(queue, ahead, flags);
+    if (ahead == 0)
+        queue->publish_word = word;
+    else
+        write_word(desc, word);
 }
 
 bool virtqueue_packed_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,

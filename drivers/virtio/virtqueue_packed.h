@@ -21,11 +21,10 @@ void virtqueue_packed_stage_indirect(struct virtqueue *queue, uint32_t ahead,
                                      const struct virtqueue_part *parts, uint32_t count,
                                      struct pvirtq_desc *table);
 
-/* Lays one buffer `ahead` slots behind the next one, `flags` beside those of availability; of the first
- * slot, id and flags are left as they are. virtqueue_packed_note_put follows, for all `n` of a burst. */
+/* Stages one buffer `ahead` slots behind the next one, `flags` beside those of availability. Id and flags
+ * of the first one, which show the burst, go to publish_word. */
 void virtqueue_packed_put(struct virtqueue *queue, const uint8_t *buffer, uint32_t length,
                           uint16_t flags, uint32_t ahead);
-void virtqueue_packed_note_put(struct virtqueue *queue, uint32_t n, uint16_t flags);
 
 /* True if the device has finished what is in the slot of `idx`; `id` and `length` are what it says. */
 bool virtqueue_packed_said_at(const struct virtqueue *queue, uint32_t idx, uint32_t *id,

@@ -20,15 +20,7 @@ static inline uint32_t virtqueue_packed_available(const struct virtqueue *queue,
     return flags << 16 | id;
 }
 
-/* `n` slots are staged, and `word` will show them. What was staged there before may have been more. */
-static inline void virtqueue_packed_note(struct virtqueue *queue, uint32_t n, uint32_t word)
-{
-    if (queue->staged < n)
-        queue->staged = n;
-    queue->publish_word = word;
-}
-
-/* virtqueue_put_single, where nothing is staged that was not shown. */
+/* virtqueue_put_single of a packed queue. */
 static inline void virtqueue_packed_put_single(struct virtqueue *queue, uint8_t *buffer,
                                                uint32_t length)
 {
@@ -61,7 +53,7 @@ static inline bool virtqueue_packed_passed(const struct virtqueue *queue, uint32
 }
 
 /* Shows the device the chains that were staged into the next `n` slots, and returns whether it wants to
- * be notified (§2.8.21). None behind them is staged. */
+ * be notified (§2.8.21). */
 static inline bool virtqueue_packed_publish(struct virtqueue *queue, uint32_t n)
 {
     struct pvirtq_desc *const first = &queue->packed_desc[virtqueue_slot(queue, queue->avail_idx)];

@@ -128,8 +128,7 @@ struct virtqueue_finding virtqueue_audit(const struct virtqueue *queue, bool may
     for (uint32_t idx = first_unused(queue, may_hold_back);
          idx != queue->avail_idx && finding.error == VIRTQUEUE_OK; idx++)
         finding = check_out(queue, idx);
-    /* What was staged and not shown is ours, and looks available. */
-    for (uint32_t idx = queue->avail_idx + queue->staged;
+    for (uint32_t idx = queue->avail_idx;
          idx - queue->used_idx < queue->capacity && finding.error == VIRTQUEUE_OK; idx++)
         finding = check_free(queue, idx);
     return finding;
