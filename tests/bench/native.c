@@ -2,12 +2,12 @@
  * One lane between two virtio-net ports on this machine: drivers/ and net/ as they are, brought up
  * on the simulated bus, then measured against a lean device (tests/bench/ring_device.h).
  *
- *     native CORES BURST FRAMES DOORBELLS RING
+ *     native CORES BURST FRAMES DOORBELLS RING HEADER
  *
  * CORES is 1 (device and driver in turns in one thread) or 2 (each on a core of its own), BURST is
  * the number of frames that the device delivers at once (0: none, the lane polls in vain), DOORBELLS
- * is 1 where the device asks for them, RING is split or packed. A burst is delivered when the one
- * before it has been sent.
+ * is 1 where the device asks for them, RING is split or packed, HEADER is the bytes of the device
+ * header: 10, or the 12 of a modern device. A burst is delivered when the one before it has been sent.
  * Prints one line of key=value words. tests/bench/native.py runs it, under valgrind too.
  */
 #define _GNU_SOURCE
@@ -43,6 +43,7 @@ struct plan {
     bool doorbells;
     bool two_cores;
     bool packed;
+    uint32_t header;
 };
 
 static struct assembly assembly;
@@ -101,6 +102,16 @@ static void make_all_packed(void)
     virtio_net_fill_rx(net_of(0));
 }
 
+/* The simulated device is a legacy one, so that doorbells are port writes. The measured part has
+ * devices of its own, which write either header. */
+static void set_header(struct virtio_net *net, uint32_t header)
+{
+    const struct virtqueue_buffers buffers = {.start = PACKET_HEADROOM - header, .header = header};
+
+    net->header_size = net->netdev.rx_header = header;
+    virtqueue_set_buffers(&net->tx.queue, &buffers);
+}
+
 static void set_up(const struct plan *plan)
 {
     static struct pci_device pci[2];
@@ -113,6 +124,8 @@ static void set_up(const struct plan *plan)
         assembly.ports[i] = virtio_net_probe(&pci[i], i, &(struct virtio_net_options){0});
     assembly.port_count = 2;
     assembly_plan(&assembly, "", false);
+    for (unsigned i = 0; i < 2; i++)
+        set_header(net_of(i), plan->header);
     assembly_allot(&assembly, UINT64_MAX);
     assembly_start(&assembly);
     assembly_settle(&assembly);
@@ -323,18 +336,20 @@ static struct plan read_words(char **words)
         .doorbells = words[4][0] == '1',
         .two_cores = words[1][0] == '2',
         .packed = words[5][0] == 'p',
+        .header = (uint32_t)strtoul(words[6], NULL, 10),
     };
 }
 
 int main(int count, char **words)
 {
-    const struct plan plan = count == 6 ? read_words(words) : (struct plan){0};
+    const struct plan plan = count == 7 ? read_words(words) : (struct plan){0};
 
     if (plan.rounds == 0 || plan.rounds > FRAMES_MAX || plan.burst > BURST_MAX ||
-        (plan.two_cores && plan.burst == 0)) {
-        fprintf(stderr, "usage: native CORES BURST FRAMES DOORBELLS RING\n"
+        (plan.two_cores && plan.burst == 0) ||
+        (plan.header != VIRTIO_NET_HDR_BYTES_LEGACY && plan.header != VIRTIO_NET_HDR_BYTES)) {
+        fprintf(stderr, "usage: native CORES BURST FRAMES DOORBELLS RING HEADER\n"
                         "  1 core or 2; bursts of 0 (with 1 core) to 256; 1 if the device asks for "
-                        "doorbells; split or packed\n");
+                        "doorbells; split or packed; headers of 10 bytes or 12\n");
         return 2;
     }
     set_up(&plan);

@@ -12,6 +12,7 @@ import tempfile
 import common
 
 RINGS = ("split", "packed")
+HEADERS = (10, 12)  # bytes: a legacy device's, a modern one's
 BURSTS = (0, 1, 4, 32, 128, 256)  # 0: the lane polls and finds nothing
 COUNTED_FRAMES = 8192  # a multiple of the ring, and of every burst
 TRACED_FRAMES = 1024
@@ -20,8 +21,8 @@ CACHE_LINE = 64
 ACCESS = re.compile(rb" [LSM] ([0-9a-f]+),(\d+)")
 
 
-def command(program, ring, cores, burst, frames, doorbells):
-    return [program, str(cores), str(burst), str(frames), str(int(doorbells)), ring]
+def command(program, ring, header, cores, burst, frames, doorbells):
+    return [program, str(cores), str(burst), str(frames), str(int(doorbells)), ring, str(header)]
 
 
 def run(words):
@@ -48,9 +49,10 @@ def counted(words, dump):
     return int(total[1])
 
 
-def instructions(program, ring, burst, doorbells):
+def instructions(program, ring, header, burst, doorbells):
     """Of lane_run, per frame (or poll): all that leads to a doorbell, and one for the doorbell."""
-    return counted(command(program, ring, 1, burst, COUNTED_FRAMES, doorbells), 1) / COUNTED_FRAMES
+    words = command(program, ring, header, 1, burst, COUNTED_FRAMES, doorbells)
+    return counted(words, 1) / COUNTED_FRAMES
 
 
 def measured_rounds(trace, measurement, mark):
@@ -74,12 +76,12 @@ def measured_rounds(trace, measurement, mark):
             lines.update(range(address // CACHE_LINE, (address + size - 1) // CACHE_LINE + 1))
 
 
-def cache_lines(program, ring, burst):
+def cache_lines(program, ring, header, burst):
     """Distinct lines of data (stack, rings, private state, headers of frames) that a round of the
     lane touches, per frame. The code's own lines are not among them."""
     marks = [common.symbol_address(program, name) for name in ("mark_measurement", "mark_round")]
     words = ["valgrind", "--tool=lackey", "--trace-mem=yes", "--basic-counts=no",
-             *command(program, ring, 1, burst, TRACED_FRAMES, False)]
+             *command(program, ring, header, 1, burst, TRACED_FRAMES, False)]
     # An environment of its own, for that lies on the stack and moves all below it.
     traced = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                               env={"PATH": os.environ.get("PATH", os.defpath)})
@@ -91,25 +93,26 @@ def cache_lines(program, ring, burst):
         traced.wait()
 
 
-def measure(program, ring, burst):
+def measure(program, ring, header, burst):
     """One row of the table."""
-    row = {"ring": ring, "burst": burst, "cache_lines": cache_lines(program, ring, burst)}
+    row = {"ring": ring, "header": header, "burst": burst,
+           "cache_lines": cache_lines(program, ring, header, burst)}
     for name, doorbells in (("suppressed", False), ("wanted", True)):
-        turns = run(command(program, ring, 1, burst, TIMED_FRAMES, doorbells))
+        turns = run(command(program, ring, header, 1, burst, TIMED_FRAMES, doorbells))
         row[name] = {
-            "instructions": instructions(program, ring, burst, doorbells),
+            "instructions": instructions(program, ring, header, burst, doorbells),
             "cycles_one_core": float(turns["cycles"]),
             "rx_doorbells_per_burst": int(turns["rx_doorbells"]) / int(turns["rounds"]),
             "tx_doorbells_per_burst": int(turns["tx_doorbells"]) / int(turns["rounds"]),
         }
         # Two threads that wait for each other by polling need a core each.
         if burst != 0 and len(os.sched_getaffinity(0)) >= 2:
-            across = run(command(program, ring, 2, burst, TIMED_FRAMES, doorbells))
+            across = run(command(program, ring, header, 2, burst, TIMED_FRAMES, doorbells))
             row[name]["cycles_two_cores"] = float(across["cycles"])
     return row
 
 
-COLUMNS = ("ring", "burst", "instructions", "cycles, 1 core", "cycles, 2 cores", "cache lines",
+COLUMNS = ("ring", "header", "burst", "instructions", "cycles, 1 core", "cycles, 2 cores", "cache lines",
            "instr. with doorbells", "doorbells a burst, rx + tx")
 
 
@@ -118,6 +121,7 @@ def cells(row):
     across = quiet.get("cycles_two_cores")
     return (
         row["ring"],
+        str(row["header"]),
         str(row["burst"] or "empty poll"),
         f"{quiet['instructions']:.1f}",
         f"{quiet['cycles_one_core']:.1f}",
@@ -133,7 +137,8 @@ README_COLUMNS = ("driver", "empty poll", "B=1", "B=4", "B=32", "B=128", "cache 
 
 
 def readme_cells(rows, ring):
-    by_burst = {row["burst"]: row for row in rows if row["ring"] == ring}
+    by_burst = {row["burst"]: row for row in rows
+                if row["ring"] == ring and row["header"] == HEADERS[-1]}
 
     def count(burst):
         instructions = by_burst[burst]["suppressed"]["instructions"]

@@ -8,12 +8,14 @@
 
 #include "drivers/virtio/virtqueue.h"
 
-#define PACKET_SIZE (VIRTIO_NET_HDR_BYTES_LEGACY + FRAME_SIZE)
+#define PACKET_MAX (VIRTIO_NET_HDR_BYTES + FRAME_SIZE)
 
-/* Header, then a frame from one locally administered address to another. */
-#define DESTINATION VIRTIO_NET_HDR_BYTES_LEGACY
-#define SOURCE (DESTINATION + 6)
-static const uint8_t packet[PACKET_SIZE] = {[DESTINATION] = 2, [SOURCE] = 2, [PACKET_SIZE - 1] = 1};
+/* A header of 10 bytes is the start of that of 12: num_buffers is what they differ in. */
+static const uint8_t received_header[VIRTIO_NET_HDR_BYTES] = {[VIRTIO_NET_HDR_BYTES_LEGACY] = 1};
+static const uint8_t sent_header[VIRTIO_NET_HDR_BYTES];
+
+/* From one locally administered address to another. */
+static const uint8_t frame[FRAME_SIZE] = {[0] = 2, [6] = 2, [FRAME_SIZE - 1] = 1};
 
 void ring_device_attach(struct ring_device *device, const struct virtqueue *queue)
 {
@@ -22,6 +24,7 @@ void ring_device_attach(struct ring_device *device, const struct virtqueue *queu
         .desc = queue->desc,
         .avail = queue->avail,
         .used = queue->used,
+        .header = queue->header,
         .size = (uint16_t)queue->size,
     };
     if (!queue->packed)
@@ -68,6 +71,11 @@ uint32_t ring_device_available(const struct ring_device *device)
     return (uint16_t)(idx - device->next);
 }
 
+static uint32_t packet_size(const struct ring_device *device)
+{
+    return device->header + FRAME_SIZE;
+}
+
 static uint8_t *bytes_at(uint64_t addr)
 {
     return (uint8_t *)(uintptr_t)(addr - PHYSICAL_OFFSET);
@@ -81,7 +89,7 @@ static uint8_t *take(struct ring_device *device, uint32_t written)
     const volatile struct virtq_desc *desc = &device->desc[head];
 
     device->next++;
-    ensure(!(desc->flags & VIRTQ_DESC_F_NEXT) && desc->len >= PACKET_SIZE);
+    ensure(!(desc->flags & VIRTQ_DESC_F_NEXT) && desc->len >= packet_size(device));
     device->used->ring[at].id = head;
     device->used->ring[at].len = written;
     return bytes_at(desc->addr);
@@ -105,22 +113,29 @@ static void packed_finish(struct ring_device *device, struct pvirtq_desc *desc, 
     device->next++;
 }
 
+static void write_packet(const struct ring_device *device, uint8_t *to)
+{
+    memcpy(to, received_header, device->header);
+    memcpy(to + device->header, frame, FRAME_SIZE);
+}
+
 static void packed_deliver(struct ring_device *device, uint32_t n)
 {
     while (n-- != 0) {
         struct pvirtq_desc *const desc = packed_available(device, device->next);
-        ensure(desc != NULL && desc->len >= PACKET_SIZE);
-        memcpy(bytes_at(desc->addr), packet, PACKET_SIZE);
-        packed_finish(device, desc, PACKET_SIZE);
+        ensure(desc != NULL && desc->len >= packet_size(device));
+        write_packet(device, bytes_at(desc->addr));
+        packed_finish(device, desc, packet_size(device));
     }
 }
 
-static void check(const uint8_t *sent)
+static void check(const struct ring_device *device, const uint8_t *sent)
 {
-    uint8_t copy[PACKET_SIZE];
+    uint8_t copy[PACKET_MAX];
 
-    memcpy(copy, sent, PACKET_SIZE);
-    ensure(memcmp(copy, packet, PACKET_SIZE) == 0);
+    memcpy(copy, sent, packet_size(device));
+    ensure(memcmp(copy, sent_header, device->header) == 0);
+    ensure(memcmp(copy + device->header, frame, FRAME_SIZE) == 0);
 }
 
 static uint32_t packed_transmit(struct ring_device *device)
@@ -129,7 +144,7 @@ static uint32_t packed_transmit(struct ring_device *device)
     uint32_t n = 0;
 
     for (; (desc = packed_available(device, device->next)) != NULL; n++) {
-        check(bytes_at(desc->addr));
+        check(device, bytes_at(desc->addr));
         packed_finish(device, desc, 0);
     }
     return n;
@@ -142,7 +157,7 @@ void ring_device_deliver(struct ring_device *device, uint32_t n)
         return;
     }
     for (uint32_t i = 0; i < n; i++)
-        memcpy(take(device, PACKET_SIZE), packet, PACKET_SIZE);
+        write_packet(device, take(device, packet_size(device)));
     show(device);
 }
 
@@ -152,7 +167,7 @@ uint32_t ring_device_transmit(struct ring_device *device)
         return packed_transmit(device);
     const uint32_t n = ring_device_available(device);
     for (uint32_t i = 0; i < n; i++)
-        check(take(device, 0));
+        check(device, take(device, 0));
     if (n != 0)
         show(device);
     return n;

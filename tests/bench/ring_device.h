@@ -26,6 +26,7 @@ struct ring_device {
         struct virtq_used *used;
         struct pvirtq_event_suppress *event;
     };
+    uint32_t header; /* bytes in front of each frame */
     uint16_t size;
     uint16_t next; /* entry of the ring or rings: each chain that was taken is finished */
 };
@@ -41,10 +42,11 @@ void ring_device_want_doorbells(struct ring_device *device, bool wanted);
 uint32_t ring_device_available(const struct ring_device *device);
 
 /* rx: writes header and frame into the next `n` buffers (no more than are available), and shows all
- * of them at once. */
+ * of them at once. In a header of 12 bytes num_buffers is 1. */
 void ring_device_deliver(struct ring_device *device, uint32_t n);
 
-/* tx: reads all available frames and marks them used at once; returns their number. */
+/* tx: reads all available frames, whose headers must be zero, and marks them used at once; returns
+ * their number. */
 uint32_t ring_device_transmit(struct ring_device *device);
 
 #endif
