@@ -13,7 +13,7 @@ import top_monitor
 import traffic
 from launch import Problem
 
-CONNECT_TIMEOUT_S = 20
+CONNECT_TIMEOUT_S = 60
 TICK_S = 0.02
 PEAK = 24  # frames a tick and direction, at most
 PERIOD_S = 20  # from one peak to the next
