@@ -365,6 +365,8 @@ TEST(one_odd_length_makes_a_burst_odd)
             offer(7);
             for (uint16_t i = 0; i < 7; i++)
                 use(i, i, i == odd ? rows[row].length : 24);
+            assert_int_equal(virtqueue_pop_any(&queue, popped, lengths, 7).needs_check,
+                             rows[row].needs_check);
             assert_int_equal(virtqueue_pop(&queue, popped, lengths, 7).needs_check,
                              rows[row].needs_check);
             assert_int_equal(lengths[odd], rows[row].length - 10);
@@ -377,23 +379,40 @@ TEST(flags_in_one_header_make_a_burst_odd)
 {
     static const unsigned first = PACKET_HEADROOM - VIRTIO_NET_HDR_BYTES;
 
-    for (uint16_t odd = 0; odd < 7; odd++) {
+    for (uint16_t odd = 0; odd < 11; odd++) {
         for (unsigned at = first - 1; at <= first + 4; at++) {
-            void *popped[8];
-            uint32_t lengths[8];
-            make(8, 1, false);
+            void *popped[16];
+            uint32_t lengths[16];
+            make(16, 1, false);
             virtqueue_set_buffers(&queue, &ethernet);
-            offer(7);
-            for (uint16_t i = 0; i < 7; i++)
+            offer(11);
+            for (uint16_t i = 0; i < 11; i++)
                 use(i, i, 24);
             buffers[odd][at] = 1;
-            const struct virtqueue_burst burst = virtqueue_pop_frames(&queue, popped, lengths, 7);
+            const struct virtqueue_burst burst = virtqueue_pop_frames(&queue, popped, lengths, 11);
             buffers[odd][at] = 0;
-            assert_int_equal(burst.count, 7);
-            assert_false(virtqueue_pop(&queue, popped, lengths, 7).needs_check);
+            assert_int_equal(burst.count, 11);
+            assert_int_equal(burst.bytes, 11 * 14);
             assert_int_equal(burst.needs_check, at >= first && at < first + 4);
+            assert_false(virtqueue_pop(&queue, popped, lengths, 11).needs_check);
         }
     }
+}
+
+TEST(an_odd_length_in_front_of_chains_in_another_order_makes_a_burst_odd)
+{
+    void *popped[8];
+    uint32_t lengths[8];
+
+    make(8, 1, false);
+    virtqueue_set_buffers(&queue, &ethernet);
+    offer(8);
+    for (uint16_t i = 0; i < 8; i++)
+        use(i, i < 4 ? i : 11u - i, i == 1 ? 23 : 24);
+    const struct virtqueue_burst burst = virtqueue_pop(&queue, popped, lengths, 8);
+    assert_int_equal(burst.count, 8);
+    assert_int_equal(burst.bytes, 8 * 14 - 1);
+    assert_true(burst.needs_check);
 }
 
 /* One id is wrong, wherever in a burst: what comes before it is sound, and it is named. */
