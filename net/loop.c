@@ -200,10 +200,10 @@ static void look_for_announcement(struct loop *loop)
 /* The core has had nothing to do for a while. */
 static void rest(struct loop *loop)
 {
-    const uint64_t start = clock_cycles();
-
     if (!arm(loop)) {
-        const unsigned woken = interrupt_wait(start + tick(loop));
+        /* From here on, not from before: where every instruction is emulated, that took its time. */
+        const uint64_t longest = tick(loop), start = clock_cycles();
+        const unsigned woken = interrupt_wait(start + longest);
         idle_slept(&loop->idle, start, clock_cycles(), woken);
         if (woken & INTERRUPT_CONSOLE) {
             console_expect_input();
