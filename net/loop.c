@@ -242,13 +242,13 @@ bool loop_run(struct loop *loop)
 /* Frames that the ports have taken over and their devices have not sent. */
 static uint32_t unsent_frames(struct loop *loop)
 {
-    struct netdev_description is;
+    struct netdev_filling filling;
     uint32_t sum = 0;
 
     for (unsigned i = 0; i < loop->port_count; i++) {
         loop->ports[i]->ops->service(loop->ports[i], clock_ns());
-        loop->ports[i]->ops->describe(loop->ports[i], &is);
-        sum += is.tx_unsent;
+        loop->ports[i]->ops->count(loop->ports[i], &filling);
+        sum += filling.tx_unsent;
     }
     return sum;
 }

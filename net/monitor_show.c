@@ -81,9 +81,11 @@ void monitor_tell_port(struct monitor *monitor, struct monitor_session *session)
     const struct netdev *port = monitor->assembly->ports[session->next];
     const uint8_t *const mac = port->mac.bytes;
     struct netdev_description is;
+    struct netdev_filling filling;
     char speed[12] = "unknown";
 
     port->ops->describe(port, &is);
+    port->ops->count(port, &filling);
     if (is.speed != 0)
         snprintf(speed, sizeof(speed), "%u", is.speed);
     log_event(LOG_REPORT, "ports",
@@ -92,8 +94,8 @@ void monitor_tell_port(struct monitor *monitor, struct monitor_session *session)
               "tx_filled=%u features=%s",
               port->id, port->address, port->ops->driver, is.transport, port->reason,
               port->link_up ? "up" : "down", speed, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
-              port->mtu != 0 ? port->mtu : ETHERNET_MTU, port->rx_size, is.rx_filled, port->tx_size,
-              is.tx_filled, is.features_text);
+              port->mtu != 0 ? port->mtu : ETHERNET_MTU, port->rx_size, filling.rx_buffers,
+              port->tx_size, filling.tx_frames, is.features_text);
 }
 
 void monitor_tell_lane(struct monitor *monitor, struct monitor_session *session)
@@ -190,10 +192,10 @@ static uint32_t in_tx_rings(const struct assembly *assembly, const struct pool *
     uint32_t sum = 0;
 
     for (unsigned i = 0; i < assembly->port_count; i++) {
-        struct netdev_description is;
-        assembly->ports[i]->ops->describe(assembly->ports[i], &is);
-        if (is.tx_pool == pool)
-            sum += is.tx_buffers;
+        struct netdev_filling filling;
+        assembly->ports[i]->ops->count(assembly->ports[i], &filling);
+        if (filling.tx_pool == pool)
+            sum += filling.tx_buffers;
     }
     return sum;
 }
@@ -202,13 +204,14 @@ static void tell_pool(const struct assembly *assembly, const struct lane *lane)
 {
     const struct pool *pool = &lane->pool;
     const uint32_t in_tx = in_tx_rings(assembly, pool);
-    struct netdev_description is;
+    struct netdev_filling filling;
 
-    lane->rx->ops->describe(lane->rx, &is);
-    const int64_t missing = (int64_t)pool->capacity - pool->count - is.rx_filled - (int64_t)in_tx;
+    lane->rx->ops->count(lane->rx, &filling);
+    const int64_t missing =
+        (int64_t)pool->capacity - pool->count - filling.rx_buffers - (int64_t)in_tx;
     log_event(LOG_REPORT, "memory",
               "port=%u buffers=%u frame_max=%u in_pool=%u in_rx_ring=%u in_tx_ring=%u missing=%lld",
-              lane->rx->id, pool->capacity, pool->frame_max, pool->count, is.rx_filled, in_tx,
+              lane->rx->id, pool->capacity, pool->frame_max, pool->count, filling.rx_buffers, in_tx,
               (long long)missing);
 }
 

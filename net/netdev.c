@@ -72,11 +72,13 @@ void netdev_report(const struct netdev *dev)
 {
     const uint8_t *const mac = dev->mac.bytes;
     struct netdev_description is;
+    struct netdev_filling filling;
     char speed[sizeof("4294967295")] = "unknown";
 
     if (dev->state == NETDEV_DOWN)
         return; /* its `error` event has said all */
     dev->ops->describe(dev, &is);
+    dev->ops->count(dev, &filling);
     if (is.speed != 0)
         snprintf(speed, sizeof(speed), "%u", is.speed);
     log_event(LOG_INFO, "port",
@@ -84,7 +86,7 @@ void netdev_report(const struct netdev *dev)
               "tx_size=%u rx_buffers=%u mtu=%u link=%s speed=%s duplex=%s features=0x%llx "
               "interrupt=%s",
               dev->id, dev->address, dev->ops->driver, is.transport, mac[0], mac[1], mac[2], mac[3],
-              mac[4], mac[5], is.rx_descriptors, is.tx_descriptors, is.rx_filled,
+              mac[4], mac[5], is.rx_descriptors, is.tx_descriptors, filling.rx_buffers,
               dev->mtu != 0 ? dev->mtu : ETHERNET_MTU, dev->link_up ? "up" : "down", speed,
               is.duplex, (unsigned long long)is.features, is.interrupt);
 }

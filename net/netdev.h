@@ -76,10 +76,14 @@ struct netdev_description {
     uint64_t features;                        /* that were negotiated */
     char features_text[NETDEV_FEATURES_TEXT]; /* their names, with commas, or "none" */
     uint32_t rx_descriptors, tx_descriptors;  /* of the rings */
-    uint32_t rx_filled;                       /* buffers that the device has, to receive into */
-    uint32_t tx_filled;                       /* frames that have not come back from it, */
-    uint32_t tx_buffers;                      /* and buffers: more where frames lie in several */
-    uint32_t tx_unsent; /* of the frames: those that the device has not sent yet; 0 for a port
+};
+
+/* What lies in a port's rings: what `count` tells. */
+struct netdev_filling {
+    uint32_t rx_buffers; /* that the device has, to receive into */
+    uint32_t tx_frames;  /* that have not come back from it, */
+    uint32_t tx_buffers; /* and buffers: more where frames lie in several */
+    uint32_t tx_unsent;  /* of the frames: those that the device has not sent yet; 0 for a port
                                  * out of service */
     const struct pool *tx_pool; /* where its buffers will return to; NULL: never started */
 };
@@ -217,8 +221,11 @@ struct netdev_ops {
      */
     void (*service)(struct netdev *dev, uint64_t now_ns);
 
-    /* Fills `description` with what is so at this moment. Reads the device's configuration. */
+    /* Fills `description` with what is so at this moment. Reads the device's configuration, and formats. */
     void (*describe)(const struct netdev *dev, struct netdev_description *description);
+
+    /* The same for `filling`. Touches no register. */
+    void (*count)(const struct netdev *dev, struct netdev_filling *filling);
 };
 
 enum netdev_state {

@@ -688,4 +688,5 @@ static const struct netdev_ops virtio_net_ops = {
     .disarm = virtio_net_disarm,
     .service = service,
     .describe = virtio_net_describe,
+    .count = virtio_net_count,
 };

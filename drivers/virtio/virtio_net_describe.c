@@ -65,12 +65,20 @@ void virtio_net_describe(const struct netdev *dev, struct netdev_description *de
         .features = net->virtio.taken,
         .rx_descriptors = net->rx.queue.size,
         .tx_descriptors = net->tx.queue.size,
-        .rx_filled = virtqueue_outstanding(&net->rx.queue),
-        .tx_filled = virtqueue_outstanding(&net->tx.queue),
+    };
+    virtio_net_features_text(net->virtio.taken, description->features_text);
+    read_speed(net, description);
+}
+
+void virtio_net_count(const struct netdev *dev, struct netdev_filling *filling)
+{
+    const struct virtio_net *net = virtio_net_of_const(dev);
+
+    *filling = (struct netdev_filling){
+        .rx_buffers = virtqueue_outstanding(&net->rx.queue),
+        .tx_frames = virtqueue_outstanding(&net->tx.queue),
         .tx_buffers = count_tx_buffers(net),
         .tx_unsent = count_unsent(net),
         .tx_pool = net->tx.pool,
     };
-    virtio_net_features_text(net->virtio.taken, description->features_text);
-    read_speed(net, description);
 }

@@ -169,7 +169,8 @@ void virtio_net_watch_restart(struct virtio_net *net, uint64_t now_ns);
 
 /* ---- virtio_net_describe.c ---- */
 
-/* The function of net/netdev.h of the same name. */
+/* The functions of net/netdev.h of the same names. */
 void virtio_net_describe(const struct netdev *dev, struct netdev_description *description);
+void virtio_net_count(const struct netdev *dev, struct netdev_filling *filling);
 
 #endif

@@ -140,7 +140,7 @@ TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second)
     slow->transmit_at_once = false;
     wires_device(2)->transmit_at_once = false;
     wires_run(1); /* frames for both, one round's */
-    const uint32_t waiting = wanted_description(fixtures[0].dev).tx_unsent;
+    const uint32_t waiting = wanted_filling(fixtures[0].dev).tx_unsent;
     assert_int_equal(waiting, wires.flows[1].per_round);
     sim_virtio_net_transmit(wires_device(2), 256);
     const uint64_t start = machine_clock_now();
@@ -150,7 +150,7 @@ TEST(a_device_that_takes_nothing_holds_the_end_up_for_a_second)
 
     sim_virtio_net_transmit(slow, 256);
     assert_int_equal(loop_close(&wires.loop), 0);
-    assert_int_equal(wanted_description(fixtures[0].dev).tx_unsent, 0);
+    assert_int_equal(wanted_filling(fixtures[0].dev).tx_unsent, 0);
     wires_settle(true);
 }
 

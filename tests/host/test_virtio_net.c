@@ -277,7 +277,7 @@ TEST(a_refused_port_does_not_start_and_swallows_nothing)
     assert_false(one->dev->ops->arm(one->dev, 0, NETDEV_TX));
     one->dev->ops->disarm(one->dev, 0);
     one->dev->ops->disarm(one->dev, 0);
-    assert_int_equal(wanted_description(one->dev).tx_unsent, 0);
+    assert_int_equal(wanted_filling(one->dev).tx_unsent, 0);
     assert_int_equal(fixture_receive(one, &batch), 0);
     assert_false(wanted_promisc(one->dev, true));
 }

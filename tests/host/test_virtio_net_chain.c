@@ -36,10 +36,10 @@ static void chained_pair(void)
 static void assert_no_buffer_lost(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        struct netdev_description status;
+        struct netdev_filling status;
         (void)virtio_net_reclaim_all((struct virtio_net *)fixtures[1 - i].dev);
-        status = wanted_description(fixtures[i].dev);
-        assert_int_equal(assembly.lanes[i].pool.count + status.rx_filled,
+        status = wanted_filling(fixtures[i].dev);
+        assert_int_equal(assembly.lanes[i].pool.count + status.rx_buffers,
                          assembly.lanes[i].pool.capacity);
     }
 }
@@ -327,11 +327,11 @@ TEST(chains_in_the_ring_of_a_port_that_is_reset_come_back)
     fixtures[1].net->transmit_at_once = false;
     for (unsigned i = 0; i < 5; i++)
         pass(tcp4(BIG, 1460), BIG);
-    struct netdev_description in, out;
-    in = wanted_description(fixtures[0].dev);
-    out = wanted_description(fixtures[1].dev);
-    assert_int_equal(out.tx_filled, 5);
-    assert_int_equal(out.tx_pool->count + in.rx_filled + out.tx_buffers, out.tx_pool->capacity);
+    struct netdev_filling in, out;
+    in = wanted_filling(fixtures[0].dev);
+    out = wanted_filling(fixtures[1].dev);
+    assert_int_equal(out.tx_frames, 5);
+    assert_int_equal(out.tx_pool->count + in.rx_buffers + out.tx_buffers, out.tx_pool->capacity);
     assert_true(wanted_reset(fixtures[1].dev));
     service();
     assert_int_equal(fixture_stats_of(&fixtures[1]).tx_dropped, 5);

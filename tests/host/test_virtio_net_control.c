@@ -349,25 +349,27 @@ TEST_ON(a_wanted_address_without_the_command_cannot_be_a_modern_devices, FIXTURE
 TEST(the_status_tells_where_the_buffers_are)
 {
     struct netdev_description status;
+    struct netdev_filling filling;
     char expected[64];
     struct batch batch;
 
     fixture_start_one(SIM_F(MAC) | SIM_F(STATUS) | SIM_F(ANY_LAYOUT));
     status = wanted_description(one->dev);
+    filling = wanted_filling(one->dev);
     assert_string_equal(status.transport, fixture_is_modern() ? "modern" : "legacy");
-    assert_int_equal(status.rx_filled, one->dev->rx_size);
-    assert_int_equal(status.tx_filled, 0);
-    assert_ptr_equal(status.tx_pool, &one->pool);
+    assert_int_equal(filling.rx_buffers, one->dev->rx_size);
+    assert_int_equal(filling.tx_frames, 0);
+    assert_ptr_equal(filling.tx_pool, &one->pool);
     snprintf(expected, sizeof(expected), "MAC,STATUS,ANY_LAYOUT%s%s",
              fixture_is_modern() ? ",VERSION_1" : "", fixture_is_packed() ? ",RING_PACKED" : "");
     assert_string_equal(status.features_text, expected);
     fixture_deliver(one, 5);
     assert_int_equal(fixture_receive(one, &batch), 5);
     assert_int_equal(fixture_transmit(one, &batch), 5);
-    status = wanted_description(one->dev);
-    assert_int_equal(status.rx_filled, one->dev->rx_size - 5); /* refilled by the burst */
-    assert_int_equal(status.tx_filled, 5);
-    assert_int_equal(one->pool.count + status.rx_filled + status.tx_filled, one->pool.capacity);
+    filling = wanted_filling(one->dev);
+    assert_int_equal(filling.rx_buffers, one->dev->rx_size - 5); /* refilled by the burst */
+    assert_int_equal(filling.tx_frames, 5);
+    assert_int_equal(one->pool.count + filling.rx_buffers + filling.tx_frames, one->pool.capacity);
 }
 
 /* Else it would receive frames for an address that is never announced. */
