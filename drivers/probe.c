@@ -171,8 +171,8 @@ static struct pci_device *keep(struct ports *ports, struct pci_device *entry,
     return entry;
 }
 
-/* What the command line, or somebody since, wants of a port of this number that comes now. (VLANs and
- * further addresses were for ports that were there at the start.) */
+/* Gives a port that comes later its address and filter, by the words of the command line or as they were
+ * set since. VLANs and further addresses are for ports that are there at the start. */
 static void apply_wanted(const struct ports *ports, struct netdev *port)
 {
     const struct mac_address *mac = &ports->macs[port->id];

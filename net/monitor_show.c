@@ -79,23 +79,20 @@ bool monitor_begin_ports(struct monitor *monitor, struct monitor_session *sessio
 void monitor_tell_port(struct monitor *monitor, struct monitor_session *session)
 {
     const struct netdev *port = monitor->assembly->ports[session->next];
-    const uint8_t *const mac = port->mac.bytes;
     struct netdev_description is;
     struct netdev_filling filling;
-    char speed[12] = "unknown";
 
     port->ops->describe(port, &is);
     port->ops->count(port, &filling);
-    if (is.speed != 0)
-        snprintf(speed, sizeof(speed), "%u", is.speed);
     log_event(LOG_REPORT, "ports",
               "port=%u address=%s driver=%s transport=%s state=%s link=%s speed=%s "
-              "mac=%02x:%02x:%02x:%02x:%02x:%02x mtu=%u rx_size=%u rx_filled=%u tx_size=%u "
+              "mac=%s mtu=%u rx_size=%u rx_filled=%u tx_size=%u "
               "tx_filled=%u features=%s",
               port->id, port->address, port->ops->driver, is.transport, port->reason,
-              port->link_up ? "up" : "down", speed, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
-              port->mtu != 0 ? port->mtu : ETHERNET_MTU, port->rx_size, filling.rx_buffers,
-              port->tx_size, filling.tx_frames, is.features_text);
+              port->link_up ? "up" : "down", netdev_speed_text(is.speed).text,
+              netdev_mac_text(&port->mac).text, port->mtu != 0 ? port->mtu : ETHERNET_MTU,
+              port->rx_size, filling.rx_buffers, port->tx_size, filling.tx_frames,
+              is.features_text);
 }
 
 void monitor_tell_lane(struct monitor *monitor, struct monitor_session *session)

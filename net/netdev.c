@@ -68,25 +68,41 @@ bool netdev_want_reset(struct netdev *dev)
     return true;
 }
 
+struct netdev_text netdev_mac_text(const struct mac_address *mac)
+{
+    const uint8_t *const bytes = mac->bytes;
+    struct netdev_text text;
+
+    snprintf(text.text, sizeof(text.text), "%02x:%02x:%02x:%02x:%02x:%02x", bytes[0], bytes[1],
+             bytes[2], bytes[3], bytes[4], bytes[5]);
+    return text;
+}
+
+struct netdev_text netdev_speed_text(uint32_t speed)
+{
+    struct netdev_text text = {"unknown"};
+
+    if (speed != 0)
+        snprintf(text.text, sizeof(text.text), "%u", speed);
+    return text;
+}
+
 void netdev_report(const struct netdev *dev)
 {
-    const uint8_t *const mac = dev->mac.bytes;
     struct netdev_description is;
     struct netdev_filling filling;
-    char speed[sizeof("4294967295")] = "unknown";
 
     if (dev->state == NETDEV_DOWN)
         return; /* its `error` event has said all */
     dev->ops->describe(dev, &is);
     dev->ops->count(dev, &filling);
-    if (is.speed != 0)
-        snprintf(speed, sizeof(speed), "%u", is.speed);
     log_event(LOG_INFO, "port",
-              "id=%u pci=%s driver=%s transport=%s mac=%02x:%02x:%02x:%02x:%02x:%02x rx_size=%u "
+              "id=%u pci=%s driver=%s transport=%s mac=%s rx_size=%u "
               "tx_size=%u rx_buffers=%u mtu=%u link=%s speed=%s duplex=%s features=0x%llx "
               "interrupt=%s",
-              dev->id, dev->address, dev->ops->driver, is.transport, mac[0], mac[1], mac[2], mac[3],
-              mac[4], mac[5], is.rx_descriptors, is.tx_descriptors, filling.rx_buffers,
-              dev->mtu != 0 ? dev->mtu : ETHERNET_MTU, dev->link_up ? "up" : "down", speed,
-              is.duplex, (unsigned long long)is.features, is.interrupt);
+              dev->id, dev->address, dev->ops->driver, is.transport,
+              netdev_mac_text(&dev->mac).text, is.rx_descriptors, is.tx_descriptors,
+              filling.rx_buffers, dev->mtu != 0 ? dev->mtu : ETHERNET_MTU,
+              dev->link_up ? "up" : "down", netdev_speed_text(is.speed).text, is.duplex,
+              (unsigned long long)is.features, is.interrupt);
 }

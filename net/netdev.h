@@ -302,6 +302,13 @@ bool netdev_want_vlan(struct netdev *dev, uint16_t id);
  * tx_dropped; the `reset` event tells the end. */
 bool netdev_want_reset(struct netdev *dev);
 
+/* "02:00:00:00:00:01", and "10000" or "unknown", as values. */
+struct netdev_text {
+    char text[sizeof("00:00:00:00:00:00")];
+};
+struct netdev_text netdev_mac_text(const struct mac_address *mac);
+struct netdev_text netdev_speed_text(uint32_t speed);
+
 /* Queues the `port` event of a port that is not NETDEV_DOWN. */
 void netdev_report(const struct netdev *dev);
 

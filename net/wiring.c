@@ -28,21 +28,12 @@ static bool parse_port_number(const char *text, unsigned long long *number)
     return *end == '\0';
 }
 
-static void mac_text(const struct netdev *port, char text[END_MAX])
-{
-    const uint8_t *const mac = port->mac.bytes;
-
-    snprintf(text, END_MAX, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
-             mac[5]);
-}
-
 static bool port_is_named(const struct netdev *port, const char *name)
 {
-    char mac[END_MAX];
     const char *address = strncmp(name, "0000:", 5) == 0 ? name + 5 : name;
 
-    mac_text(port, mac);
-    return strcasecmp(address, port->address) == 0 || strcasecmp(name, mac) == 0;
+    return strcasecmp(address, port->address) == 0 ||
+           strcasecmp(name, netdev_mac_text(&port->mac).text) == 0;
 }
 
 int wiring_find_port(struct netdev *const *ports, unsigned count, const char *name)

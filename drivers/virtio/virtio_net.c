@@ -105,8 +105,8 @@ static bool open_transport(struct virtio_net *net, const struct pci_device *pci)
 }
 
 /*
- * A transitional device may have the modern structures and not VERSION_1: QEMU's does, if what
- * stands behind it knows nothing newer. Then its legacy interface is the one to use.
+ * A transitional device may have the modern structures and not offer VERSION_1: QEMU's does so if its
+ * back end knows legacy devices only. Then the legacy interface is used.
  */
 static void step_back_to_legacy(struct virtio_net *net)
 {
@@ -357,8 +357,8 @@ static bool too_often(const struct virtio_net_recovery *recovery, uint64_t now)
     return recovery->faults >= VIRTIO_NET_RESETS_MAX && now - oldest < RESETS_WINDOW_NS;
 }
 
-/* Takes a running port out of service to reset its device, for `reason` (a literal). What lies in its
- * tx ring is lost; what was sent already is not. `fault`: the device is the cause. */
+/* Takes a running port out of service to reset its device, for `reason` (a literal). Frames in the tx
+ * ring that the device has not sent are lost and counted. `fault`: the device is the cause. */
 static void begin_reset(struct virtio_net *net, const char *reason, bool fault)
 {
     struct virtio_net_recovery *recovery = &net->recovery;
@@ -376,6 +376,32 @@ static void begin_reset(struct virtio_net *net, const char *reason, bool fault)
     if (fault)
         recovery->times_ns[recovery->faults++ % VIRTIO_NET_RESETS_MAX] = now;
     net->netdev.stats.resets++;
+}
+
+/* The first queue that has met a breach; NULL: none. */
+static const struct virtqueue *broken_queue(const struct virtio_net *net)
+{
+    if (net->rx.queue.error != VIRTQUEUE_OK)
+        return &net->rx.queue;
+    if (net->tx.queue.error != VIRTQUEUE_OK)
+        return &net->tx.queue;
+    return net->control.queue.error != VIRTQUEUE_OK ? &net->control.queue : NULL;
+}
+
+/* A device that breaks the rules is reset. False: it has not. */
+static bool handle_breach(struct virtio_net *net)
+{
+    const struct virtqueue *const queue = broken_queue(net);
+
+    if (queue == NULL)
+        return false;
+    const uint64_t count = ++net->breaches[queue->error];
+    log_event(LOG_ERROR, "error",
+              "port=%u pci=%s reason=%s queue=%u value=%u used_idx=%u count=%llu", net->netdev.id,
+              net->netdev.address, virtqueue_error_name(queue->error), queue->index,
+              queue->error_value, (uint16_t)queue->used_idx, (unsigned long long)count);
+    begin_reset(net, virtqueue_error_name(queue->error), true);
+    return true;
 }
 
 /* Somebody wants the device to be reset. */
@@ -441,34 +467,8 @@ static void look_for_end_of_reset(struct virtio_net *net, uint64_t now)
 
 #define DRAIN_NS (100 * CLOCK_NS_PER_MS)
 
-/* The first queue that has met a breach; NULL: none. */
-static const struct virtqueue *broken_queue(const struct virtio_net *net)
-{
-    if (net->rx.queue.error != VIRTQUEUE_OK)
-        return &net->rx.queue;
-    if (net->tx.queue.error != VIRTQUEUE_OK)
-        return &net->tx.queue;
-    return net->control.queue.error != VIRTQUEUE_OK ? &net->control.queue : NULL;
-}
-
-/* A device that breaks the rules is reset. False: it has not. */
-static bool handle_breach(struct virtio_net *net)
-{
-    const struct virtqueue *const queue = broken_queue(net);
-
-    if (queue == NULL)
-        return false;
-    const uint64_t count = ++net->breaches[queue->error];
-    log_event(LOG_ERROR, "error",
-              "port=%u pci=%s reason=%s queue=%u value=%u used_idx=%u count=%llu", net->netdev.id,
-              net->netdev.address, virtqueue_error_name(queue->error), queue->index,
-              queue->error_value, (uint16_t)queue->used_idx, (unsigned long long)count);
-    begin_reset(net, virtqueue_error_name(queue->error), true);
-    return true;
-}
-
-/* All that comes out of a tx ring goes to one pool. So before the buffers of another lane may come,
- * the ring has to be empty; meanwhile whoever sends here waits, and so does what comes in. */
+/* All buffers that come out of a tx ring go to one pool. So the ring must be empty before another lane
+ * sends there. Until then the port has no room and receives nothing. */
 static void drain(struct virtio_net *net, uint64_t now)
 {
     struct virtio_net_recovery *recovery = &net->recovery;
@@ -536,12 +536,12 @@ static bool start(struct netdev *dev, const struct netdev_setup *setup)
 #define LINK_NS (10 * CLOCK_NS_PER_MS)
 
 /*
- * A device keeps what is in its tx ring while the link is down, and sends it when the link is up
- * again, be it hours later. So a ring that is not empty is taken away from it.
+ * A device keeps the frames in its tx ring while the link is down, and sends them when it is up again,
+ * be it hours later. So the port is reset if its tx ring is not empty.
  *
- * And so are packed rings, empty or not: the link of a vhost-user device goes down when its back end
- * ends, and the next one must be told where in the rings the last one was. A split ring says so in
- * used.idx; a packed one does not, and QEMU 7.2 then lets it begin at the start.
+ * With packed rings it is always reset. The link of a vhost-user device goes down when its back end
+ * ends, and the next back end has to go on where the last one stopped. In a split ring it finds that
+ * place in used.idx. A packed ring has no such index, and QEMU 7.2 begins at its start.
  */
 static void link_went_down(struct virtio_net *net)
 {
@@ -558,10 +558,9 @@ static void link_went_down(struct virtio_net *net)
 }
 
 /*
- * A device may not want doorbells of its tx ring any more while the link is down, and forget to want
- * them again: QEMU 7.2, which starts a packed ring with its link down, throws away what is there, and
- * leaves the word that said so meanwhile. It writes the word anew once it has looked at its ring, so
- * one doorbell is rung whatever the word says.
+ * A device may suppress tx doorbells while the link is down, and forget to want them again. QEMU 7.2
+ * does: it starts a packed ring with the link down, drops the frames, and leaves its suppression word
+ * set. It writes that word again when it looks at the ring. So one doorbell is rung in any case.
  */
 static void link_went_up(struct virtio_net *net)
 {

@@ -29,7 +29,7 @@
  * four times the memory, and four times the buffers that go through the cache. */
 #define VIRTIO_NET_RING_USUAL 256
 
-/* What a port does with frames that are to be sent. */
+/* Whether a direction of a port is open. For tx also what happens to frames to be sent if it is not. */
 enum virtio_net_gate {
     GATE_OPEN,
     GATE_WAITS,   /* has no room */
@@ -48,7 +48,7 @@ struct virtio_net_queue {
     struct virtqueue queue;
 } __attribute__((aligned(CACHE_LINE)));
 
-/* What is given to the device over the control queue, in this order. Sets of them are masks. */
+/* Commands of the control queue, in the order in which they are sent. Bit 1 << n stands for command n. */
 enum virtio_net_setting {
     SETTING_PAIRS, /* of queues: one, with which each device begins; told all the same */
     SETTING_MAC,

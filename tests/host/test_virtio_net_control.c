@@ -355,7 +355,9 @@ TEST(the_status_tells_where_the_buffers_are)
 
     fixture_start_one(SIM_F(MAC) | SIM_F(STATUS) | SIM_F(ANY_LAYOUT));
     status = wanted_description(one->dev);
+    const uint64_t accesses = sim_bus_accesses();
     filling = wanted_filling(one->dev);
+    assert_int_equal(sim_bus_accesses(), accesses);
     assert_string_equal(status.transport, fixture_is_modern() ? "modern" : "legacy");
     assert_int_equal(filling.rx_buffers, one->dev->rx_size);
     assert_int_equal(filling.tx_frames, 0);
