@@ -612,8 +612,10 @@ static void service(struct netdev *dev, uint64_t now_ns)
         serve_running(net, now_ns);
         break;
     case STEP_DRAINING:
-        virtio_net_look_at_queues(net, now_ns);
-        drain(net, now_ns);
+        if (!handle_breach(net)) {
+            virtio_net_look_at_queues(net, now_ns);
+            drain(net, now_ns);
+        }
         break;
     case STEP_RESETTING:
         look_for_end_of_reset(net, now_ns);

@@ -40,17 +40,22 @@ static bool arm(struct virtqueue *queue)
     return virtqueue_has_finished(queue);
 }
 
-/* While a reset, or the settings after it, are under way, `service` wants to be called often. */
+/* While a reset, or what is wanted of the port, is under way, `service` has to be called often. */
 static bool is_busy(const struct virtio_net *net)
 {
+    const uint32_t changed = net->netdev.wanted.changed;
+
+    if (net->step == STEP_RUNNING)
+        return net->settings.due != 0 || changed != 0;
     return net->step == STEP_RESETTING || net->step == STEP_DRAINING ||
-           (net->step == STEP_RUNNING && net->settings.due != 0);
+           (changed & NETDEV_WANT_RESET) != 0;
 }
 
 /* True if a doorbell may have been lost: virtio_net_watch.c looks for it. */
 static bool awaits_doorbell(const struct virtio_net_queue *queue)
 {
-    return virtqueue_awaits_doorbell(&queue->queue, queue->rung);
+    return queue->queue.error == VIRTQUEUE_OK &&
+           virtqueue_awaits_doorbell(&queue->queue, queue->rung);
 }
 
 bool virtio_net_arm(struct netdev *dev, unsigned queue_number, unsigned directions)

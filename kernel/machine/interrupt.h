@@ -32,8 +32,9 @@ bool interrupt_can_wait(void);
 
 /*
  * Between the requests for interrupts and the last look before interrupt_wait: what was written
- * before is seen by devices before what is read after. A fence promises the same, but not every
- * emulator keeps it for a machine with one core.
+ * before is seen by devices before what is read after. Partner: the device's fence between what it
+ * shows and its look at the request, as drivers/virtio/virtqueue.h has it. A full fence promises the
+ * same, but QEMU's TCG does not keep it for a machine with one core. Before each sleep, not for a frame.
  */
 void interrupt_fence(void);
 

@@ -202,6 +202,24 @@ TEST(a_port_without_line_and_message_says_so_and_works)
     }
 }
 
+/* A core that slept would make it wait for the timer. */
+TEST(what_is_wanted_of_a_port_keeps_the_core_awake_until_it_is_done)
+{
+    start_one(SIM_FEATURES_USUAL, true);
+    assert_false(arm_rx());
+    disarm();
+    netdev_want_filter(one->dev, false, true);
+    for (unsigned i = 0; arm_rx(); i++) {
+        disarm();
+        assert_true(i < 100);
+        one->dev->ops->service(one->dev, clock_ns());
+    }
+    assert_true(one->net->allmulti);
+    disarm();
+    assert_true(netdev_want_reset(one->dev));
+    assert_true(arm_rx());
+}
+
 TEST(vectors_are_set_again_after_a_reset)
 {
     start_one(SIM_FEATURES_USUAL, true);
