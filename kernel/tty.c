@@ -91,11 +91,13 @@ static bool queue_line(struct tty *tty, const char *line, size_t length, bool al
 
     /*
      * One notice at a time: after a further gap no line is taken until the last notice is out. So
-     * an overrun console shows long runs of lines, not a notice after each.
+     * an overrun console shows long runs of lines, not a notice after each. A line at level 'always'
+     * does not wait for that: before the loop runs no notice gets out, and `ready` would be lost.
      */
     char notice[NOTICE_MAX];
     size_t notice_length = tty->lost_lines > 0 ? notice_format(tty, notice) : 0;
-    if ((tty->lost_lines > 0 && tty->notice_end > tty->tail) ||
+    const bool notice_waits = tty->lost_lines > 0 && tty->notice_end > tty->tail;
+    if ((notice_waits && !always) ||
         ring_used(tty) + end_length + notice_length + length > limit) {
         tty->lost_lines++;
         return false;

@@ -80,12 +80,11 @@ struct netdev_description {
 
 /* What lies in a port's rings: what `count` tells. */
 struct netdev_filling {
-    uint32_t rx_buffers; /* that the device has, to receive into */
-    uint32_t tx_frames;  /* that have not come back from it, */
-    uint32_t tx_buffers; /* and buffers: more where frames lie in several */
-    uint32_t tx_unsent;  /* of the frames: those that the device has not sent yet; 0 for a port
-                                 * out of service */
-    const struct pool *tx_pool; /* where its buffers will return to; NULL: never started */
+    uint32_t rx_buffers;        /* that the device has, to receive into */
+    uint32_t tx_frames;         /* that have not come back from it, */
+    uint32_t tx_buffers;        /* and buffers: more where frames lie in several */
+    uint32_t tx_unsent;         /* frames that it has not sent yet; 0 where it is out of service */
+    const struct pool *tx_pool; /* where tx_buffers will return to; NULL: never started */
 };
 
 /* Addresses of one kind, stations' or groups'. */
@@ -147,8 +146,8 @@ struct netdev_setup {
 
 struct netdev;
 
-/* The functions of a driver. Those that say so are for the data path, the others for between two rounds.
- * None ever waits but negotiate and start, at the start. */
+/* The functions of a driver, none of which ever waits. Those that say so are for the data path, the others
+ * are called between two rounds. */
 struct netdev_ops {
     const char *driver; /* driver= of the port event */
 
@@ -191,7 +190,8 @@ struct netdev_ops {
     /*
      * Sends the frames of `batch`: the first r of them, r being the result, are the driver's now,
      * the others stay the caller's. The bytes in front of a frame are the driver's to overwrite
-     * (its header goes there). One doorbell at most. Data path.
+     * (its header goes there). One doorbell at most. A port that is out of service, or has its link
+     * down, takes all of them, counts them as dropped and returns their buffers. Data path.
      */
     uint32_t (*tx)(struct netdev *dev, unsigned queue, const struct batch *batch);
 
@@ -242,7 +242,7 @@ enum netdev_state {
  */
 struct netdev {
     const struct netdev_ops *ops; /* constant */
-    uint32_t tx_ready;            /* frames that tx takes at once without room being asked first */
+    uint32_t tx_ready; /* frames that tx takes at once; where fewer, room is asked first */
     enum netdev_state state;
     struct netdev_stats stats;
     const char *reason;                /* why that state: state= of the `ports` event */

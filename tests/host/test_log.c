@@ -259,6 +259,22 @@ TEST(lines_that_always_come_find_room_behind_any_number_of_others)
     assert_string_equal(strstr(text, "warn t=0.000000 lost_lines="), expected);
 }
 
+/* A short line that finds room behind the gap takes the notice with it, and the next gap begins. */
+TEST(lines_that_always_come_do_not_wait_for_the_notice_of_an_earlier_gap)
+{
+    uart.stuck = true;
+    for (unsigned n = 0; n < 1000; n++)
+        log_event(LOG_WARN, "warn", "n=%u pad=%0300d", n, 0);
+    for (unsigned n = 0; n < 1000; n++)
+        log_event(LOG_DEBUG, "x", "y=%u", n);
+    log_event(LOG_WARN, "warn", "pad=%0300d", 0);
+    log_event(LOG_REPORT, "ready", "ports=2");
+    uart.stuck = false;
+    const char *text = output();
+    assert_non_null(strstr(text, "x t=0.000000 y=0\r\n"));
+    assert_non_null(strstr(text, "ready t=0.000000 ports=2\r\n"));
+}
+
 TEST(slow_console_loses_lines_but_never_tears_one)
 {
     unsigned lost;
