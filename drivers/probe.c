@@ -13,10 +13,10 @@
 
 static bool has_room(const struct ports *ports, const struct pci_device *pci)
 {
-    if (ports->assembly->port_count < NETDEV_PORTS_MAX)
+    if (ports->topology->port_count < PORTS_MAX)
         return true;
     log_event(LOG_WARN, "warn", "pci=%s reason=too-many-ports accepted=\"up to %u\"",
-              pci_address(pci).text, NETDEV_PORTS_MAX);
+              pci_address(pci).text, PORTS_MAX);
     return false;
 }
 
@@ -40,26 +40,26 @@ static struct virtio_net_options options_of(const struct ports *ports)
 
 static void add_port(struct ports *ports, const struct pci_device *pci)
 {
-    const unsigned id = ports->assembly->port_count;
+    const unsigned id = ports->topology->port_count;
 
     if (!has_room(ports, pci))
         return;
     const struct virtio_net_options options = options_of(ports);
     ports->of_port[id] = pci;
-    ports->assembly->ports[id] = virtio_net_probe(pci, id, &options);
-    ports->assembly->port_count++;
+    ports->topology->ports[id] = virtio_net_probe(pci, id, &options);
+    ports->topology->port_count++;
 }
 
 static void keep_spares(struct ports *ports)
 {
-    ports->spare_count = NETDEV_PORTS_MAX - ports->assembly->port_count;
+    ports->spare_count = PORTS_MAX - ports->topology->port_count;
     ports->spares = memalign(CACHE_LINE, (ports->spare_count + 1) * sizeof(*ports->spares));
     ensure(ports->spares != NULL);
 }
 
-void ports_find(struct ports *ports, struct assembly *assembly)
+void ports_find(struct ports *ports, struct topology *topology)
 {
-    ports->assembly = assembly;
+    ports->topology = topology;
     ports->function_count = pci_scan(ports->functions, PORTS_FUNCTIONS_MAX);
     for (size_t i = 0; i < ports->function_count; i++) {
         const struct pci_device *pci = &ports->functions[i];
@@ -82,11 +82,11 @@ static bool concerns(const struct pci_hotplug_event *event, const struct pci_dev
     return !event->bus_known || pci->bus == event->bus;
 }
 
-static struct netdev *port_of(const struct ports *ports, const struct pci_device *pci)
+static struct port *port_of(const struct ports *ports, const struct pci_device *pci)
 {
-    for (unsigned i = 0; i < ports->assembly->port_count; i++)
+    for (unsigned i = 0; i < ports->topology->port_count; i++)
         if (ports->of_port[i] == pci)
-            return ports->assembly->ports[i];
+            return ports->topology->ports[i];
     return NULL;
 }
 
@@ -94,8 +94,8 @@ static struct netdev *port_of(const struct ports *ports, const struct pci_device
  * been put into its place the moment it was gone. */
 static bool is_same(const struct ports *ports, const struct pci_device *pci)
 {
-    const struct netdev *port = port_of(ports, pci);
-    const bool was_enabled = port != NULL && port->state != NETDEV_GONE;
+    const struct port *port = port_of(ports, pci);
+    const bool was_enabled = port != NULL && port->state != PORT_GONE;
 
     return was_enabled ? pci_is_enabled(pci) : pci_is_present(pci);
 }
@@ -105,14 +105,14 @@ static bool is_same(const struct ports *ports, const struct pci_device *pci)
 static void begin_removal(struct ports *ports, const struct pci_hotplug_event *event)
 {
     ports->removal = *event;
-    for (unsigned i = 0; i < ports->assembly->port_count; i++)
+    for (unsigned i = 0; i < ports->topology->port_count; i++)
         if (concerns(event, ports->of_port[i]))
-            virtio_net_halt(ports->assembly->ports[i]);
+            virtio_net_halt(ports->topology->ports[i]);
 }
 
 static void forget(struct ports *ports, struct pci_device *pci, const char *reason)
 {
-    struct netdev *port = port_of(ports, pci);
+    struct port *port = port_of(ports, pci);
 
     if (port != NULL && virtio_net_matches(pci)) /* else a card of another kind stood in its slot */
         virtio_net_remove(port, reason);
@@ -128,7 +128,7 @@ static void end_removal(struct ports *ports)
     pci_hotplug_eject(&ports->hotplug, event);
     for (size_t i = 0; i < ports->function_count; i++) {
         struct pci_device *pci = &ports->functions[i];
-        struct netdev *port = port_of(ports, pci);
+        struct port *port = port_of(ports, pci);
         if (!concerns(event, pci))
             continue;
         if (!is_same(ports, pci)) { /* what is there by now is told of as inserted */
@@ -173,21 +173,21 @@ static struct pci_device *keep(struct ports *ports, struct pci_device *entry,
 
 /* Gives a port that comes later its address and filter, by the words of the command line or as they were
  * set since. VLANs and further addresses are for ports that are there at the start. */
-static void apply_wanted(const struct ports *ports, struct netdev *port)
+static void apply_wanted(const struct ports *ports, struct port *port)
 {
     const struct mac_address *mac = &ports->macs[port->id];
 
-    if (netdev_mac_is_station(mac))
-        netdev_want_mac(port, *mac);
-    netdev_want_filter(port, ports->promisc, ports->allmulti);
+    if (port_mac_is_station(mac))
+        port_want_mac(port, *mac);
+    port_want_filter(port, ports->promisc, ports->allmulti);
 }
 
 /* A refilled slot gets its old port, another one the next number. Nothing is being opened if there is
  * no room. */
-static void begin_plug(struct ports *ports, const struct pci_device *pci)
+static void begin_hotplug(struct ports *ports, const struct pci_device *pci)
 {
     const struct virtio_net_options options = options_of(ports);
-    const unsigned id = ports->assembly->port_count;
+    const unsigned id = ports->topology->port_count;
 
     ports->opening = port_of(ports, pci);
     if (ports->opening != NULL) {
@@ -200,35 +200,35 @@ static void begin_plug(struct ports *ports, const struct pci_device *pci)
 }
 
 /* The device has been reset, or has failed. True if there is a port now. */
-static bool end_plug(struct ports *ports)
+static bool end_hotplug(struct ports *ports)
 {
-    struct assembly *assembly = ports->assembly;
-    struct netdev *port = ports->opening;
-    const bool is_new = port->id == assembly->port_count;
+    struct topology *topology = ports->topology;
+    struct port *port = ports->opening;
+    const bool is_new = port->id == topology->port_count;
 
     ports->opening = NULL;
     if (is_new) {
-        assembly->ports[port->id] = port;
+        topology->ports[port->id] = port;
         apply_wanted(ports, port);
-    } else if (port->state != NETDEV_STARTING) {
+    } else if (port->state != PORT_STARTING) {
         return false; /* as it was before */
     }
-    return assembly_plug(assembly, port->id, memory_available());
+    return topology_hotplug(topology, port->id, memory_available());
 }
 
 /* As far as it goes without waiting. True if there are other ports. */
-static bool go_on_plugging(struct ports *ports)
+static bool step_hotplug(struct ports *ports)
 {
     bool changed = false;
 
     while (ports->opening != NULL || ports->coming_next < ports->coming_count) {
         if (ports->opening == NULL)
-            begin_plug(ports, ports->coming[ports->coming_next++]);
+            begin_hotplug(ports, ports->coming[ports->coming_next++]);
         if (ports->opening == NULL)
             continue;
         if (!virtio_net_probe_step(ports->opening))
             return changed;
-        changed |= end_plug(ports);
+        changed |= end_hotplug(ports);
     }
     ports->coming_count = ports->coming_next = 0;
     return changed;
@@ -268,11 +268,11 @@ static void look_at_function(struct ports *ports, const struct pci_hotplug_event
  * or be another one by now. */
 static void look_for_vanished(struct ports *ports)
 {
-    for (unsigned i = 0; i < ports->assembly->port_count; i++) {
-        const struct netdev *port = ports->assembly->ports[i];
+    for (unsigned i = 0; i < ports->topology->port_count; i++) {
+        const struct port *port = ports->topology->ports[i];
         struct pci_device *pci = &ports->functions[ports->of_port[i] - ports->functions];
         struct pci_device found = *pci;
-        if (port->state != NETDEV_RESETTING || is_same(ports, pci))
+        if (port->state != PORT_RESETTING || is_same(ports, pci))
             continue;
         forget(ports, pci, "vanished");
         if (pci_read_function(&found))
@@ -305,7 +305,7 @@ bool ports_look(struct ports *ports)
 {
     look_for_vanished(ports);
     if (ports->opening != NULL)
-        return go_on_plugging(ports);
+        return step_hotplug(ports);
     if (ports->removal.what != PCI_HOTPLUG_NOTHING) {
         end_removal(ports);
         return false;
@@ -315,5 +315,5 @@ bool ports_look(struct ports *ports)
         begin_removal(ports, &event);
     if (event.what == PCI_HOTPLUG_INSERTED)
         look_for_new(ports, &event);
-    return go_on_plugging(ports);
+    return step_hotplug(ports);
 }

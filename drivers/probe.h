@@ -13,28 +13,28 @@
 #include "drivers/pci/pci.h"
 #include "drivers/pci/pci_hotplug.h"
 #include "drivers/virtio/virtio_net.h"
-#include "net/assembly.h"
-#include "net/netdev.h"
+#include "net/topology.h"
+#include "net/port.h"
 
 #define PORTS_FUNCTIONS_MAX 256
 
 struct ports {
-    struct assembly *assembly;                 /* the caller's: where ports are put in */
-    enum settings_transport transport;         /* the caller's wish, as the next six */
-    bool promisc, allmulti;                    /* for a port that comes later */
-    bool offloads;                             /* may be taken */
-    uint32_t rx_ring, tx_ring;                 /* descriptors, as in virtio_net_options */
-    struct mac_address macs[NETDEV_PORTS_MAX]; /* … by number; zero: the device's own */
-    struct virtio_net *spares; /* for such ports, as nothing comes from the heap later */
+    struct topology *topology;          /* the caller's: where ports are put in */
+    enum settings_transport transport;  /* the caller's wish, as the next six */
+    bool promisc, allmulti;             /* for a port that comes later */
+    bool offloads;                      /* may be taken */
+    uint32_t rx_ring, tx_ring;          /* descriptors, as in virtio_net_options */
+    struct mac_address macs[PORTS_MAX]; /* … by number; zero: the device's own */
+    struct virtio_net *spares;          /* for such ports, as nothing comes from the heap later */
     unsigned spare_count;
     size_t function_count;
     struct pci_device functions[PORTS_FUNCTIONS_MAX];
-    const struct pci_device *of_port[NETDEV_PORTS_MAX]; /* one of functions[], by port number */
+    const struct pci_device *of_port[PORTS_MAX]; /* one of functions[], by port number */
     struct pci_hotplug hotplug;
     struct pci_hotplug_event removal; /* that is under way; else it is about nothing */
     const struct pci_device *coming[PORTS_FUNCTIONS_MAX]; /* to become ports, one by one */
     unsigned coming_count, coming_next;
-    struct netdev *opening; /* the one that is being reset; NULL: none */
+    struct port *opening; /* the one that is being reset; NULL: none */
 };
 
 /*
@@ -42,11 +42,11 @@ struct ports {
  * `warn`. All get their numbers before any is started, so that one that fails moves no other.
  * Start-up only.
  */
-void ports_find(struct ports *ports, struct assembly *assembly);
+void ports_find(struct ports *ports, struct topology *topology);
 
 /*
  * Looks for devices that have come, are to go or have gone, and does what is to be done; true if the
- * assembly has other ports or lanes now. Between two rounds, every now and then. Never waits: a device
+ * topology has other ports or lanes now. Between two rounds, every now and then. Never waits: a device
  * whose reset takes its time is looked at again the next time, and what else happens waits for it.
  */
 bool ports_look(struct ports *ports);

@@ -55,7 +55,7 @@ static bool read_mode(struct config *config, const char *value)
     return true;
 }
 
-/* net/wiring.c checks the meaning of the pairs, once the ports are known. */
+/* net/pairs.c checks the meaning of the pairs, once the ports are known. */
 static bool read_wire(struct config *config, const char *value)
 {
     size_t length = strlen(value);

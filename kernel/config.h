@@ -38,7 +38,7 @@ struct config_vlan {
 
 struct config {
     enum config_mode mode;      /* mode=wire|reflect */
-    char wire[CONFIG_WIRE_MAX]; /* wire=A-B,…: as given; net/wiring.c reads it. "": by PCI order */
+    char wire[CONFIG_WIRE_MAX]; /* wire=A-B,…: as given; net/pairs.c reads it. "": by PCI order */
     unsigned stats_seconds;     /* stats=0…86400, 0: off */
     enum log_level log;         /* log=error|warn|info|debug */
     bool idle_poll;             /* idle=adaptive|poll */

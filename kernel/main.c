@@ -27,7 +27,7 @@
 #include "kernel/settings.h"
 #include "kernel/syscalls.h"
 #include "kernel/trap.h"
-#include "net/assembly.h"
+#include "net/topology.h"
 #include "net/loop.h"
 #include "net/monitor.h"
 #include "version.h"
@@ -53,7 +53,7 @@
 static struct boot_info boot_info;
 static struct config config;
 static struct ports ports;
-static struct assembly assembly;
+static struct topology topology;
 static struct loop loop;
 static struct monitor monitor;
 
@@ -181,7 +181,7 @@ static void apply_options(void)
     _Static_assert(CONFIG_RING_MAX == VIRTQ_SIZE_MAX, "any ring that is allowed can be asked for");
     ports.rx_ring = config.rx_ring;
     ports.tx_ring = config.tx_ring;
-    assembly.mergeable = config.mergeable;
+    topology.mergeable = config.mergeable;
 }
 
 /* How much of the free memory may go into buffers. */
@@ -197,7 +197,7 @@ static uint64_t memory_for_buffers(void)
 
 static void allot_memory(void)
 {
-    const uint64_t missing = assembly_allot(&assembly, memory_for_buffers());
+    const uint64_t missing = topology_allot(&topology, memory_for_buffers());
 
     if (missing != 0) /* rounded up, and a MiB for page tables and gaps */
         log_event(LOG_WARN, "warn",
@@ -214,20 +214,20 @@ static struct mac_address mac_of(const struct config_mac *word)
 }
 
 /* What the command line wants of a port. The port's device is brought to it once it runs. */
-static void apply_wanted(struct netdev *port)
+static void apply_wanted(struct port *port)
 {
     for (size_t i = 0; i < config.mac_count; i++) {
         if (config.macs[i].port == port->id)
-            netdev_want_mac(port, mac_of(&config.macs[i]));
+            port_want_mac(port, mac_of(&config.macs[i]));
     }
-    netdev_want_filter(port, config.promisc, config.allmulti);
+    port_want_filter(port, config.promisc, config.allmulti);
     for (size_t i = 0; i < config.accept_count; i++) {
         if (config.accepts[i].port == port->id)
-            netdev_want_address(port, mac_of(&config.accepts[i]));
+            port_want_address(port, mac_of(&config.accepts[i]));
     }
     for (size_t i = 0; i < config.vlan_count; i++) {
         if (config.vlans[i].port == port->id)
-            netdev_want_vlan(port, (uint16_t)config.vlans[i].id);
+            port_want_vlan(port, (uint16_t)config.vlans[i].id);
     }
 }
 
@@ -240,11 +240,11 @@ struct missing_ports {
 
 static void warn_of_missing_port(struct missing_ports *missing, const char *word, unsigned port)
 {
-    if (port < assembly.port_count)
+    if (port < topology.port_count)
         return;
     if (missing->count < MISSING_PORT_WARNINGS) {
         log_event(LOG_WARN, "warn", "word=%s port=%u reason=\"no such port\" ports=%u", word, port,
-                  assembly.port_count);
+                  topology.port_count);
     } else if (missing->count == MISSING_PORT_WARNINGS) {
         missing->word = word;
         missing->port = port;
@@ -265,13 +265,13 @@ static void warn_of_missing_ports(void)
     if (missing.count > MISSING_PORT_WARNINGS)
         log_event(LOG_WARN, "warn", "word=%s port=%u reason=more-missing-ports count=%u ports=%u",
                   missing.word, missing.port, missing.count - MISSING_PORT_WARNINGS,
-                  assembly.port_count);
+                  topology.port_count);
 }
 
 static void apply_all_wanted(void)
 {
-    for (unsigned i = 0; i < assembly.port_count; i++)
-        apply_wanted(assembly.ports[i]);
+    for (unsigned i = 0; i < topology.port_count; i++)
+        apply_wanted(topology.ports[i]);
     warn_of_missing_ports();
 }
 
@@ -279,9 +279,9 @@ static void apply_all_wanted(void)
  * second. */
 static void settle_ports(void)
 {
-    for (unsigned i = 0; i < assembly.port_count; i++) {
-        struct netdev *const port = assembly.ports[i];
-        while (port->state == NETDEV_UP && !port->settled) {
+    for (unsigned i = 0; i < topology.port_count; i++) {
+        struct port *const port = topology.ports[i];
+        while (port->state == PORT_UP && !port->settled) {
             port->ops->service(port, clock_ns());
             clock_relax();
         }
@@ -319,32 +319,32 @@ static void bring_up_ports(void)
 {
     const bool reflect = config.mode == MODE_REFLECT;
 
-    _Static_assert(sizeof(config.wire) <= sizeof(assembly.wire), "any wire= must fit");
+    _Static_assert(sizeof(config.wire) <= sizeof(topology.wire), "any wire= must fit");
     apply_options();
-    ports_find(&ports, &assembly);
+    ports_find(&ports, &topology);
     apply_all_wanted();
-    assembly.memory = memory_for_buffers();
-    assembly_plan(&assembly, config.wire, reflect);
+    topology.memory = memory_for_buffers();
+    topology_plan(&topology, config.wire, reflect);
     allot_memory();
-    assembly_start(&assembly);
+    topology_start(&topology);
     settle_ports();
-    assembly_settle(&assembly);
-    if (!warn_of_cards_out_of_reach() && assembly_usable(&assembly) < (reflect ? 1 : 2))
+    topology_settle(&topology);
+    if (!warn_of_cards_out_of_reach() && topology_usable(&topology) < (reflect ? 1 : 2))
         log_event(LOG_WARN, "warn",
                   "reason=too-few-ports usable=%u remedy=\"QEMU: -netdev tap,id=nN,ifname=TAP,"
                   "script=no,downscript=no -device virtio-net-pci,netdev=nN for each port\"",
-                  assembly_usable(&assembly));
+                  topology_usable(&topology));
 }
 
 static void report_ready(void)
 {
-    char wires[WIRING_TEXT], idle[WIRING_TEXT];
+    char wires[PAIRS_TEXT], idle[PAIRS_TEXT];
 
-    wiring_wires_text(&assembly.wiring, wires);
-    wiring_idle_text(&assembly.wiring, idle);
+    pairs_wires_text(&topology.pairs, wires);
+    pairs_idle_text(&topology.pairs, idle);
     log_event(LOG_REPORT, "ready",
               "mode=%s ports=%u cores=1 boot_us=%" PRIu64 " wires=%s idle_ports=%s",
-              config.mode == MODE_REFLECT ? "reflect" : "wire", assembly.port_count,
+              config.mode == MODE_REFLECT ? "reflect" : "wire", topology.port_count,
               clock_ns() / CLOCK_NS_PER_US, wires, idle);
 }
 
@@ -368,7 +368,7 @@ static void start_monitor(void)
     };
 
     settings_init(&config);
-    monitor_init(&monitor, &assembly, &loop, &machine);
+    monitor_init(&monitor, &topology, &loop, &machine);
 }
 
 static void look_at_ports(void)
@@ -377,9 +377,9 @@ static void look_at_ports(void)
     ports.allmulti = config.allmulti;
     for (size_t i = 0; i < config.mac_count; i++)
         ports.macs[config.macs[i].port] = mac_of(&config.macs[i]);
-    assembly_refresh(&assembly); /* a device may have come back with fewer offloads, or more */
+    topology_refresh(&topology); /* a device may have come back with fewer offloads, or more */
     if (ports_look(&ports))
-        loop_set_ports(&loop, assembly.ports, assembly.port_lanes, assembly.port_count);
+        loop_set_ports(&loop, topology.ports, topology.port_lanes, topology.port_count);
 }
 
 /* The first one counts; libvirt gives a machine no more. */
@@ -398,9 +398,9 @@ _Noreturn void boot_main(uint32_t protocol, uint64_t start)
     console_init();                  /* from here on the console works */
     read_boot_data(protocol, start); /* boot_info, clock, command line, ACPI */
     init_memory();                   /* allocator, final page tables */
-    bring_up_ports();                /* PCI, virtio-net, wiring, buffers */
+    bring_up_ports();                /* PCI, virtio-net, pairs, buffers */
     heap_seal();                     /* a later allocation is our bug */
-    loop_init(&loop, assembly.ports, assembly.port_lanes, assembly.port_count,
+    loop_init(&loop, topology.ports, topology.port_lanes, topology.port_count,
               config.stats_seconds);
     loop_watch(&loop, start_watchdog());
     start_monitor(); /* from here on what is typed is answered */
@@ -410,5 +410,7 @@ _Noreturn void boot_main(uint32_t protocol, uint64_t start)
         fault_inject(config.fault); /* debug: shows that the panic report works */
     while (loop_run(&loop))         /* a tenth of a second of rounds, until the end is requested */
         look_at_ports();            /* have devices come, are they to go? */
-    power_execute(loop_close(&loop)); /* what is in flight leaves, last stats, bye, off or reset */
+    const uint32_t unsent = loop_close(&loop); /* what is in flight leaves, last stats */
+    topology_stop(&topology);                  /* no device writes into memory any more */
+    power_execute(unsent);                     /* bye, off or reset */
 }

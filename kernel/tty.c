@@ -97,8 +97,7 @@ static bool queue_line(struct tty *tty, const char *line, size_t length, bool al
     char notice[NOTICE_MAX];
     size_t notice_length = tty->lost_lines > 0 ? notice_format(tty, notice) : 0;
     const bool notice_waits = tty->lost_lines > 0 && tty->notice_end > tty->tail;
-    if ((notice_waits && !always) ||
-        ring_used(tty) + end_length + notice_length + length > limit) {
+    if ((notice_waits && !always) || ring_used(tty) + end_length + notice_length + length > limit) {
         tty->lost_lines++;
         return false;
     }

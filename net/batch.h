@@ -28,8 +28,8 @@
 /*
  * A frame that is longer than its pool's frame_max is a chain (net/pool.h): the first buffer holds
  * frame_max bytes of it, and what hangs on that the rest, each as much as it can. There it goes on
- * where in the first one the device's header begins (netdev.rx_header bytes in front of the frame).
- * Only ports that were negotiated with NETDEV_OFFLOAD_CHAINS receive such frames.
+ * where in the first one the device's header begins (port.rx_header bytes in front of the frame).
+ * Only ports that were negotiated with PORT_OFFLOAD_CHAINS receive such frames.
  *
  * Whoever holds the batch owns the buffers in it. They and the lengths stand in two arrays, so that
  * a loop over the frames needs one index.
@@ -38,7 +38,7 @@ struct batch {
     uint32_t count;
     /* Some frame is shorter than an Ethernet header, or longer than the lane's tx may send. */
     bool needs_check;
-    /* Some frame has work left on it, or lies in several buffers: NETDEV_OFFLOAD_… (net/netdev.h). Where
+    /* Some frame has work left on it, or lies in several buffers: PORT_OFFLOAD_… (net/port.h). Where
      * none has, what lies in front of the frames means nothing, and tx writes over it. */
     bool has_offloads;
     uint8_t *buffers[BURST]; /* as the pool gave them out; a frame starts PACKET_HEADROOM into it */

@@ -5,19 +5,19 @@
 
 #include "net/ethernet.h"
 
-static uint32_t payload_max_towards(const struct netdev *tx)
+static uint32_t payload_max_towards(const struct port *tx)
 {
     return tx->mtu != 0 ? tx->mtu : UINT32_MAX - ETHERNET_HEADER_SIZE;
 }
 
-void lane_set_output(struct lane *lane, struct netdev *tx, forward_fn *forward)
+void lane_set_output(struct lane *lane, struct port *tx, forward_fn *forward)
 {
     lane->forward = forward;
     lane->tx = tx;
     lane->payload_max = payload_max_towards(tx);
 }
 
-void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_fn *forward)
+void lane_init(struct lane *lane, struct port *rx, struct port *tx, forward_fn *forward)
 {
     *lane = (struct lane){.rx = rx};
     lane_set_output(lane, tx, forward);
@@ -54,11 +54,11 @@ void lane_drop(struct lane *lane, uint8_t *buffer, enum drop_reason reason)
  * pieces do, not the whole. */
 static bool fits_mtu(const struct lane *lane, const uint8_t *frame, uint32_t length)
 {
-    const uint32_t piece = lane->rx->ops->segment_length(lane->rx, frame, length);
+    const uint32_t segment = lane->rx->ops->segment_length(lane->rx, frame, length);
 
     const uint32_t tags = ethernet_vlan_bytes(frame, length, ETHERNET_VLAN_TAGS_MTU);
 
-    return piece - ETHERNET_HEADER_SIZE - tags <= lane->payload_max;
+    return segment - ETHERNET_HEADER_SIZE - tags <= lane->payload_max;
 }
 
 /* True if frame `i` may go on; else it has been dropped. */
@@ -116,13 +116,13 @@ uint32_t lane_run(struct lane *lane)
     /* No more is taken in than can leave: under overload frames wait in the rx ring, where the host
      * sees that it is full, and are not taken and lost here. */
     uint32_t room = room_of(lane);
-    const uint32_t taken = netdev_rx(lane->rx, lane->rx_queue, &batch, room);
+    const uint32_t taken = port_rx(lane->rx, lane->rx_queue, &batch, room);
     if (taken == 0)
         return 0;
     if (__builtin_expect(batch.needs_check, 0))
         admit_each(lane, &batch);
     lane->forward(lane, &batch);
-    uint32_t sent = netdev_tx(lane->tx, lane->tx_queue, &batch);
+    uint32_t sent = port_tx(lane->tx, lane->tx_queue, &batch);
     ensure(sent == batch.count); /* tx_room has promised it, and nobody else sends there */
     return taken;
 }
@@ -134,8 +134,8 @@ bool lane_arm(struct lane *lane)
 
     /* Buffers that the rx ring may lack come back from the tx ring. */
     if (!has_room || lane->pool.count < BURST)
-        work = lane->tx->ops->arm(lane->tx, lane->tx_queue, NETDEV_TX);
-    return lane->rx->ops->arm(lane->rx, lane->rx_queue, has_room ? NETDEV_RX : 0) || work;
+        work = lane->tx->ops->arm(lane->tx, lane->tx_queue, PORT_TX);
+    return lane->rx->ops->arm(lane->rx, lane->rx_queue, has_room ? PORT_RX : 0) || work;
 }
 
 void lane_disarm(struct lane *lane)

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "net/netdev.h"
+#include "net/port.h"
 #include "net/batch.h"
 #include "net/pool.h"
 
@@ -31,8 +31,8 @@ typedef void forward_fn(struct lane *lane, struct batch *batch);
 
 struct lane {
     forward_fn *forward;
-    struct netdev *rx;
-    struct netdev *tx;
+    struct port *rx;
+    struct port *tx;
     unsigned rx_queue;
     unsigned tx_queue;
     uint32_t payload_max; /* bytes behind the Ethernet header that tx may send, tags not counted */
@@ -41,13 +41,13 @@ struct lane {
 } __attribute__((aligned(CACHE_LINE)));
 
 /* Makes the lane from `rx` to `tx` (queue 0 of each), with an empty pool. Start-up only. */
-void lane_init(struct lane *lane, struct netdev *rx, struct netdev *tx, forward_fn *forward);
+void lane_init(struct lane *lane, struct port *rx, struct port *tx, forward_fn *forward);
 
 /*
  * Lets the lane lead to `tx` with `forward` from now on; pool and counters stay. What it has sent is
- * with the port it led to before (net/netdev.h, start). Between two rounds.
+ * with the port it led to before (net/port.h, start). Between two rounds.
  */
-void lane_set_output(struct lane *lane, struct netdev *tx, forward_fn *forward);
+void lane_set_output(struct lane *lane, struct port *tx, forward_fn *forward);
 
 /* If the port that the lane leads to has another mtu now, the lane and its own port go by it from now
  * on. Between two rounds, before the next one. */

@@ -31,10 +31,10 @@
 /* A device may never take what it was given: the machine ends all the same. */
 #define DRAIN_NS CLOCK_NS_PER_S
 
-void loop_set_ports(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
+void loop_set_ports(struct loop *loop, struct port *const *ports, struct lane *const *port_lanes,
                     unsigned port_count)
 {
-    ensure(port_count <= NETDEV_PORTS_MAX);
+    ensure(port_count <= PORTS_MAX);
     loop->port_count = port_count;
     loop->lane_count = 0;
     for (unsigned i = 0; i < port_count; i++) {
@@ -45,7 +45,7 @@ void loop_set_ports(struct loop *loop, struct netdev *const *ports, struct lane 
     }
 }
 
-void loop_init(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
+void loop_init(struct loop *loop, struct port *const *ports, struct lane *const *port_lanes,
                unsigned port_count, unsigned stats_seconds)
 {
     *loop = (struct loop){
@@ -165,8 +165,8 @@ static uint64_t tick(const struct loop *loop)
     if (log_pending())
         return loop->idle.short_tick;
     for (unsigned i = 0; i < loop->port_count; i++) {
-        const struct netdev *const port = loop->ports[i];
-        if ((port->state == NETDEV_UP && !port->can_interrupt) || port->hurries)
+        const struct port *const port = loop->ports[i];
+        if ((port->state == PORT_UP && !port->can_interrupt) || port->hurries)
             return loop->idle.short_tick;
     }
     const uint64_t stats = until_stats(loop);
@@ -242,7 +242,7 @@ bool loop_run(struct loop *loop)
 /* Frames that the ports have taken over and their devices have not sent. */
 static uint32_t unsent_frames(struct loop *loop)
 {
-    struct netdev_filling filling;
+    struct port_filling filling;
     uint32_t sum = 0;
 
     for (unsigned i = 0; i < loop->port_count; i++) {

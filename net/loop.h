@@ -7,14 +7,14 @@
 
 #include "net/idle.h"
 #include "net/lane.h"
-#include "net/netdev.h"
+#include "net/port.h"
 #include "net/stats.h"
 #include "net/watchdog.h"
 
 /* Made before `ready`, not changed while a round runs. */
 struct loop {
     unsigned lane_count;
-    struct lane *lanes[NETDEV_PORTS_MAX];
+    struct lane *lanes[PORTS_MAX];
 
     /* Housekeeping: at a fixed slow rate, for a port access is an exit to the hypervisor. */
     uint64_t due_cycles; /* the next time, in clock_cycles */
@@ -25,8 +25,8 @@ struct loop {
     uint64_t stats_period_ns; /* 0: no stats events */
     uint64_t stats_due_ns;
     unsigned port_count;
-    struct netdev *ports[NETDEV_PORTS_MAX];
-    struct lane *port_lanes[NETDEV_PORTS_MAX]; /* by port; NULL: none */
+    struct port *ports[PORTS_MAX];
+    struct lane *port_lanes[PORTS_MAX]; /* by port; NULL: none */
     struct stats stats;
     struct idle idle;
     struct watchdog *watchdog; /* NULL: none */
@@ -41,11 +41,11 @@ struct loop {
  * Prepares `loop` for `port_count` ports with the lane of each in `port_lanes` (NULL: none); takes
  * over neither ports nor lanes. A stats event every `stats_seconds`, 0: never. Start-up only.
  */
-void loop_init(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
+void loop_init(struct loop *loop, struct port *const *ports, struct lane *const *port_lanes,
                unsigned port_count, unsigned stats_seconds);
 
 /* Other ports and lanes from now on, between two rounds; counters go on by port number. */
-void loop_set_ports(struct loop *loop, struct netdev *const *ports, struct lane *const *port_lanes,
+void loop_set_ports(struct loop *loop, struct port *const *ports, struct lane *const *port_lanes,
                     unsigned port_count);
 
 /* A stats event every `stats_seconds` from now on, 0: none. Between two rounds. */

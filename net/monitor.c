@@ -85,13 +85,13 @@ static void serve(void *monitor)
     monitor_service(monitor);
 }
 
-void monitor_init(struct monitor *monitor, struct assembly *assembly, struct loop *loop,
+void monitor_init(struct monitor *monitor, struct topology *topology, struct loop *loop,
                   const struct monitor_machine *machine)
 {
     *monitor = (struct monitor){
         .commands = commands,
         .command_count = COMMANDS,
-        .assembly = assembly,
+        .topology = topology,
         .loop = loop,
         .machine = *machine,
     };

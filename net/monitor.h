@@ -14,7 +14,7 @@
 
 #include <machine/console.h>
 
-#include "net/assembly.h"
+#include "net/topology.h"
 #include "net/loop.h"
 #include "net/stats.h"
 
@@ -48,21 +48,21 @@ struct monitor_session {
     unsigned next;                  /* what the next event of the answer is about … */
     unsigned end;                   /* … and the first that is not asked for */
     bool clear;
-    struct monitor_view views[NETDEV_PORTS_MAX];
+    struct monitor_view views[PORTS_MAX];
 };
 
 struct monitor {
     const struct monitor_command *commands; /* the table */
     unsigned command_count;
-    struct assembly *assembly; /* the caller's */
+    struct topology *topology; /* the caller's */
     struct loop *loop;
     struct monitor_machine machine;
     struct monitor_session sessions[CONSOLE_CHANNELS];
 };
 
-/* Prepares `monitor` to be asked about `assembly` and `loop`, which outlive it; `loop` serves it from then
+/* Prepares `monitor` to be asked about `topology` and `loop`, which outlive it; `loop` serves it from then
  * on. Start-up only. */
-void monitor_init(struct monitor *monitor, struct assembly *assembly, struct loop *loop,
+void monitor_init(struct monitor *monitor, struct topology *topology, struct loop *loop,
                   const struct monitor_machine *machine);
 
 /* Takes what was typed, and goes on with the answers. For housekeeping, between two rounds. */

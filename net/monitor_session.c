@@ -2,7 +2,7 @@
 #include <machine/log.h>
 
 #include "net/monitor_internal.h"
-#include "net/wiring.h"
+#include "net/pairs.h"
 
 const struct monitor_command *monitor_command(const struct monitor *monitor, unsigned number)
 {
@@ -24,7 +24,7 @@ bool monitor_refuse(const struct monitor_session *session, const char *word, con
 bool monitor_port(const struct monitor *monitor, const char *word, unsigned *port)
 {
     const int found =
-        wiring_find_port(monitor->assembly->ports, monitor->assembly->port_count, word);
+        pairs_find_port(monitor->topology->ports, monitor->topology->port_count, word);
 
     if (found < 0)
         return false;

@@ -7,7 +7,7 @@
 #include <machine/settings.h>
 
 #include "net/monitor_internal.h"
-#include "net/wiring.h"
+#include "net/pairs.h"
 
 /* The only argument of a command that has one; NULL, after an error, if there are none or more. */
 static const char *only_argument(const struct monitor_session *session)
@@ -29,18 +29,18 @@ static void want_mac(struct monitor *monitor, const struct settings *now)
     struct mac_address mac;
 
     memcpy(mac.bytes, now->mac, sizeof(mac.bytes));
-    if (now->mac_port >= monitor->assembly->port_count) {
+    if (now->mac_port >= monitor->topology->port_count) {
         log_event(LOG_WARN, "warn", "word=mac port=%u reason=\"no such port yet\" ports=%u",
-                  now->mac_port, monitor->assembly->port_count);
+                  now->mac_port, monitor->topology->port_count);
         return;
     }
-    netdev_want_mac(monitor->assembly->ports[now->mac_port], mac);
+    port_want_mac(monitor->topology->ports[now->mac_port], mac);
 }
 
 static void want_filter(struct monitor *monitor, const struct settings *now)
 {
-    for (unsigned i = 0; i < monitor->assembly->port_count; i++)
-        netdev_want_filter(monitor->assembly->ports[i], now->promisc, now->allmulti);
+    for (unsigned i = 0; i < monitor->topology->port_count; i++)
+        port_want_filter(monitor->topology->ports[i], now->promisc, now->allmulti);
 }
 
 static bool change(struct monitor *monitor, const struct monitor_session *session,
@@ -86,16 +86,16 @@ bool monitor_begin_log(struct monitor *monitor, struct monitor_session *session)
 
 /* ---- mode, wire ---- */
 
-static void rewire(struct monitor *monitor, const char *wire, bool reflect)
+static void reconfigure(struct monitor *monitor, const char *wire, bool reflect)
 {
     console_address_all();
-    assembly_rewire(monitor->assembly, wire, reflect);
+    topology_reconfigure(monitor->topology, wire, reflect);
 }
 
 bool monitor_begin_mode(struct monitor *monitor, struct monitor_session *session)
 {
     if (session->word_count == 1) {
-        assembly_report_wires(monitor->assembly);
+        topology_report_wires(monitor->topology);
         return true;
     }
     const char *word = only_argument(session);
@@ -104,7 +104,7 @@ bool monitor_begin_mode(struct monitor *monitor, struct monitor_session *session
     const bool reflect = strcmp(word, "reflect") == 0;
     if (!reflect && strcmp(word, "wire") != 0)
         return monitor_refuse(session, word, session->command->arguments);
-    rewire(monitor, monitor->assembly->wire, reflect);
+    reconfigure(monitor, monitor->topology->wire, reflect);
     return true;
 }
 
@@ -114,12 +114,12 @@ bool monitor_begin_mode(struct monitor *monitor, struct monitor_session *session
  */
 static bool wires_are_good(const struct monitor *monitor, const char *text)
 {
-    struct wiring trial;
+    struct pairs trial;
     unsigned wanted = 1, joined = 0;
 
     for (const char *at = text; *at != '\0'; at++)
         wanted += *at == ',';
-    wiring_plan(&trial, monitor->assembly->ports, monitor->assembly->port_count, text);
+    pairs_plan(&trial, monitor->topology->ports, monitor->topology->port_count, text);
     for (unsigned i = 0; i < trial.count; i++)
         joined += trial.partner[i] > (int)i;
     return joined == wanted;
@@ -128,7 +128,7 @@ static bool wires_are_good(const struct monitor *monitor, const char *text)
 bool monitor_begin_wire(struct monitor *monitor, struct monitor_session *session)
 {
     if (session->word_count == 1) {
-        assembly_report_wires(monitor->assembly);
+        topology_report_wires(monitor->topology);
         return true;
     }
     const char *word = only_argument(session);
@@ -137,7 +137,7 @@ bool monitor_begin_wire(struct monitor *monitor, struct monitor_session *session
     const char *text = strcmp(word, "auto") == 0 ? "" : word;
     if (text[0] != '\0' && !wires_are_good(monitor, text))
         return monitor_refuse(session, word, "A-B,C-D, each port once; nothing was changed");
-    rewire(monitor, text, false);
+    reconfigure(monitor, text, false);
     return true;
 }
 
@@ -152,8 +152,8 @@ bool monitor_begin_reset(struct monitor *monitor, struct monitor_session *sessio
         return false;
     if (!monitor_port(monitor, word, &number))
         return monitor_refuse(session, word, MONITOR_PORT_ACCEPTED);
-    struct netdev *port = monitor->assembly->ports[number];
-    return netdev_want_reset(port) ||
+    struct port *port = monitor->topology->ports[number];
+    return port_want_reset(port) ||
            monitor_refuse(session, word, "a port that is in service, or retired");
 }
 

@@ -60,7 +60,7 @@ static bool begin_port(struct monitor *monitor, struct monitor_session *session,
 {
     unsigned port;
 
-    session->end = monitor->assembly->port_count;
+    session->end = monitor->topology->port_count;
     if (word == NULL)
         return true;
     if (!monitor_port(monitor, word, &port))
@@ -78,9 +78,9 @@ bool monitor_begin_ports(struct monitor *monitor, struct monitor_session *sessio
 
 void monitor_tell_port(struct monitor *monitor, struct monitor_session *session)
 {
-    const struct netdev *port = monitor->assembly->ports[session->next];
-    struct netdev_description is;
-    struct netdev_filling filling;
+    const struct port *port = monitor->topology->ports[session->next];
+    struct port_description is;
+    struct port_filling filling;
 
     port->ops->describe(port, &is);
     port->ops->count(port, &filling);
@@ -89,15 +89,15 @@ void monitor_tell_port(struct monitor *monitor, struct monitor_session *session)
               "mac=%s mtu=%u rx_size=%u rx_filled=%u tx_size=%u "
               "tx_filled=%u features=%s",
               port->id, port->address, port->ops->driver, is.transport, port->reason,
-              port->link_up ? "up" : "down", netdev_speed_text(is.speed).text,
-              netdev_mac_text(&port->mac).text, port->mtu != 0 ? port->mtu : ETHERNET_MTU,
+              port->link_up ? "up" : "down", port_speed_text(is.speed).text,
+              port_mac_text(&port->mac).text, port->mtu != 0 ? port->mtu : ETHERNET_MTU,
               port->rx_size, filling.rx_buffers, port->tx_size, filling.tx_frames,
               is.features_text);
 }
 
 void monitor_tell_lane(struct monitor *monitor, struct monitor_session *session)
 {
-    const struct lane *lane = monitor->assembly->port_lanes[session->next];
+    const struct lane *lane = monitor->topology->port_lanes[session->next];
 
     if (lane == NULL)
         log_event(LOG_REPORT, "lanes", "port=%u function=none", session->next);
@@ -137,7 +137,7 @@ static void look_at(const struct monitor *monitor, const struct monitor_session 
     const struct monitor_view *view = &session->views[port];
 
     look->port = port;
-    stats_read(&look->now, monitor->assembly->ports[port], monitor->assembly->port_lanes[port]);
+    stats_read(&look->now, monitor->topology->ports[port], monitor->topology->port_lanes[port]);
     look->last = view->last;
     stats_subtract(&look->now, &view->base);
     stats_subtract(&look->last, &view->base);
@@ -154,8 +154,8 @@ void monitor_tell_stats(struct monitor *monitor, struct monitor_session *session
     snprintf(tail, sizeof(tail), " since=%llu.%06llu", TIME_PARTS(view->since_ns));
     stats_event(&look, tail);
     view->looked_ns += look.interval_ns;
-    stats_read(&view->last, monitor->assembly->ports[session->next],
-               monitor->assembly->port_lanes[session->next]);
+    stats_read(&view->last, monitor->topology->ports[session->next],
+               monitor->topology->port_lanes[session->next]);
     if (session->clear) {
         view->base = view->last;
         view->since_ns = view->looked_ns;
@@ -178,30 +178,30 @@ void monitor_tell_drops(struct monitor *monitor, struct monitor_session *session
 
 bool monitor_begin_pools(struct monitor *monitor, struct monitor_session *session)
 {
-    session->end = monitor->assembly->port_count + 1;
+    session->end = monitor->topology->port_count + 1;
     return nothing_behind(session, 1);
 }
 
 /* Buffers of `pool` that lie in tx rings: of the port that its lane leads to or, for a moment after
  * a change of wires, led to. */
-static uint32_t in_tx_rings(const struct assembly *assembly, const struct pool *pool)
+static uint32_t in_tx_rings(const struct topology *topology, const struct pool *pool)
 {
     uint32_t sum = 0;
 
-    for (unsigned i = 0; i < assembly->port_count; i++) {
-        struct netdev_filling filling;
-        assembly->ports[i]->ops->count(assembly->ports[i], &filling);
+    for (unsigned i = 0; i < topology->port_count; i++) {
+        struct port_filling filling;
+        topology->ports[i]->ops->count(topology->ports[i], &filling);
         if (filling.tx_pool == pool)
             sum += filling.tx_buffers;
     }
     return sum;
 }
 
-static void tell_pool(const struct assembly *assembly, const struct lane *lane)
+static void tell_pool(const struct topology *topology, const struct lane *lane)
 {
     const struct pool *pool = &lane->pool;
-    const uint32_t in_tx = in_tx_rings(assembly, pool);
-    struct netdev_filling filling;
+    const uint32_t in_tx = in_tx_rings(topology, pool);
+    struct port_filling filling;
 
     lane->rx->ops->count(lane->rx, &filling);
     const int64_t missing =
@@ -214,12 +214,12 @@ static void tell_pool(const struct assembly *assembly, const struct lane *lane)
 
 void monitor_tell_memory(struct monitor *monitor, struct monitor_session *session)
 {
-    const struct assembly *assembly = monitor->assembly;
+    const struct topology *topology = monitor->topology;
 
     if (session->next == 0)
         log_event(LOG_REPORT, "memory", "free=%llu", (unsigned long long)memory_available());
-    else if (assembly->port_lanes[session->next - 1] != NULL)
-        tell_pool(assembly, assembly->port_lanes[session->next - 1]);
+    else if (topology->port_lanes[session->next - 1] != NULL)
+        tell_pool(topology, topology->port_lanes[session->next - 1]);
 }
 
 /* ---- the machine ---- */

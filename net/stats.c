@@ -6,7 +6,7 @@
 #include <machine/clock.h>
 #include <machine/log.h>
 
-void stats_read(struct stats_counters *counters, const struct netdev *port, const struct lane *lane)
+void stats_read(struct stats_counters *counters, const struct port *port, const struct lane *lane)
 {
     counters->port = port->stats;
     for (unsigned reason = 0; reason < DROP_REASONS; reason++)
@@ -15,7 +15,7 @@ void stats_read(struct stats_counters *counters, const struct netdev *port, cons
 
 void stats_subtract(struct stats_counters *counters, const struct stats_counters *base)
 {
-    struct netdev_stats *port = &counters->port;
+    struct port_stats *port = &counters->port;
 
     port->rx_packets -= base->port.rx_packets;
     port->rx_bytes -= base->port.rx_bytes;
@@ -45,7 +45,7 @@ uint64_t stats_drops_text(const struct stats_counters *counters, char text[STATS
         used += (size_t)length;
         sum += counters->drops[reason];
     }
-    const struct netdev_stats *port = &counters->port;
+    const struct port_stats *port = &counters->port;
     const uint64_t named = port->tx_link_down + port->tx_bad_offload + port->tx_no_offload;
     int length = snprintf(
         text + used, STATS_DROPS_TEXT - used,
@@ -59,7 +59,7 @@ uint64_t stats_drops_text(const struct stats_counters *counters, char text[STATS
 /* Microseconds keep a day of 100 Gbit/s within 64 bits: packets × 10^6, bits × 1. */
 void stats_event(const struct stats_look *look, const char *tail)
 {
-    const struct netdev_stats *now = &look->now.port, *last = &look->last.port;
+    const struct port_stats *now = &look->now.port, *last = &look->last.port;
     uint64_t interval_us = look->interval_ns / CLOCK_NS_PER_US;
     char drops[STATS_DROPS_TEXT];
 
@@ -81,7 +81,7 @@ void stats_event(const struct stats_look *look, const char *tail)
               (unsigned long long)now->doorbell_rescues);
 }
 
-void stats_report(struct stats *stats, struct netdev *const *ports, struct lane *const *lanes,
+void stats_report(struct stats *stats, struct port *const *ports, struct lane *const *lanes,
                   unsigned count)
 {
     const uint64_t now = clock_ns();

@@ -5,18 +5,18 @@
 #include <stdint.h>
 
 #include "net/lane.h"
-#include "net/netdev.h"
+#include "net/port.h"
 
 /* All that is counted for one port: by itself, and by the lane that takes in its frames. */
 struct stats_counters {
-    struct netdev_stats port;
+    struct port_stats port;
     uint64_t drops[DROP_REASONS];
 };
 
 /* What the rates are taken against. Zeroed at the start; owned by the caller. */
 struct stats {
     uint64_t reported_ns; /* clock_ns of the last report */
-    struct stats_counters last[NETDEV_PORTS_MAX];
+    struct stats_counters last[PORTS_MAX];
 };
 
 /* One look at a port's counters, for a stats event. */
@@ -32,12 +32,11 @@ struct stats_look {
  * that has none; what a lane discards counts as rx_dropped of the port where it came in.
  * Not for the data path: it formats.
  */
-void stats_report(struct stats *stats, struct netdev *const *ports, struct lane *const *lanes,
+void stats_report(struct stats *stats, struct port *const *ports, struct lane *const *lanes,
                   unsigned count);
 
 /* Reads the counters of `port` and of its lane (NULL: none), as they are since the start. */
-void stats_read(struct stats_counters *counters, const struct netdev *port,
-                const struct lane *lane);
+void stats_read(struct stats_counters *counters, const struct port *port, const struct lane *lane);
 
 /* Takes `base` off `counters`: what was counted since `base` was read. */
 void stats_subtract(struct stats_counters *counters, const struct stats_counters *base);

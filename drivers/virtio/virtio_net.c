@@ -16,25 +16,26 @@
 #include "drivers/virtio/virtio_pci_legacy.h"
 #include "drivers/virtio/virtio_pci_modern.h"
 
-static const struct netdev_ops virtio_net_ops; /* at the end of this file */
+static const struct port_ops virtio_net_ops; /* at the end of this file */
 
 /* ---- steps ---- */
 
 static const struct {
     const char *reason;
-    enum netdev_state state;
+    enum port_state state;
     enum virtio_net_gate tx;
 } steps[STEPS] = {
-    [STEP_PROBING] = {"probing", NETDEV_STARTING, GATE_SWALLOWS},
-    [STEP_FOUND] = {"found", NETDEV_STARTING, GATE_SWALLOWS},
-    [STEP_NEGOTIATED] = {"probed", NETDEV_STARTING, GATE_SWALLOWS},
-    [STEP_RUNNING] = {"running", NETDEV_UP, GATE_OPEN},
-    [STEP_DRAINING] = {"draining", NETDEV_UP, GATE_WAITS},
-    [STEP_HALTED] = {"halted", NETDEV_UP, GATE_WAITS},
-    [STEP_RESETTING] = {"resetting", NETDEV_RESETTING, GATE_WAITS},
-    [STEP_RETIRED] = {"retired", NETDEV_RESETTING, GATE_SWALLOWS},
-    [STEP_UNPLUGGED] = {"unplugged", NETDEV_GONE, GATE_SWALLOWS},
-    [STEP_FAILED] = {"failed", NETDEV_DOWN, GATE_SWALLOWS},
+    [STEP_PROBING] = {"probing", PORT_STARTING, GATE_SWALLOWS},
+    [STEP_FOUND] = {"found", PORT_STARTING, GATE_SWALLOWS},
+    [STEP_NEGOTIATED] = {"probed", PORT_STARTING, GATE_SWALLOWS},
+    [STEP_RUNNING] = {"running", PORT_UP, GATE_OPEN},
+    [STEP_DRAINING] = {"draining", PORT_UP, GATE_WAITS},
+    [STEP_HALTED] = {"halted", PORT_UP, GATE_WAITS},
+    [STEP_RESETTING] = {"resetting", PORT_RESETTING, GATE_WAITS},
+    [STEP_RETIRED] = {"retired", PORT_RESETTING, GATE_SWALLOWS},
+    [STEP_UNPLUGGED] = {"unplugged", PORT_GONE, GATE_SWALLOWS},
+    [STEP_FAILED] = {"failed", PORT_DOWN, GATE_SWALLOWS},
+    [STEP_STOPPED] = {"stopped", PORT_DOWN, GATE_SWALLOWS},
 };
 
 /* A port whose link is down swallows what is to be sent, so that nothing of it leaves hours later. */
@@ -48,13 +49,13 @@ static enum virtio_net_gate tx_gate(const struct virtio_net *net)
 /* Puts the port into `step`, and its data path with it. */
 static void enter(struct virtio_net *net, enum virtio_net_step step)
 {
-    struct netdev *const dev = &net->netdev;
+    struct port *const port = &net->port;
 
     net->step = step;
-    dev->state = steps[step].state;
-    dev->reason = steps[step].reason;
-    dev->link_up = dev->state == NETDEV_UP && net->link_up;
-    dev->can_reset = step == STEP_RUNNING || step == STEP_DRAINING || step == STEP_RETIRED;
+    port->state = steps[step].state;
+    port->reason = steps[step].reason;
+    port->link_up = port->state == PORT_UP && net->link_up;
+    port->can_reset = step == STEP_RUNNING || step == STEP_DRAINING || step == STEP_RETIRED;
     net->tx.chained = net->tx.pool != NULL && net->tx.pool->next != NULL;
     virtio_net_set_gates(net, step == STEP_RUNNING ? GATE_OPEN : GATE_WAITS, tx_gate(net));
 }
@@ -62,7 +63,7 @@ static void enter(struct virtio_net *net, enum virtio_net_step step)
 /* Gives up a device that cannot be used, for net->refusal, and tells it so. */
 static void give_up(struct virtio_net *net)
 {
-    log_event(LOG_ERROR, "error", "port=%u pci=%s %s", net->netdev.id, net->netdev.address,
+    log_event(LOG_ERROR, "error", "port=%u pci=%s %s", net->port.id, net->port.address,
               net->refusal);
     if (net->virtio.transport != NULL)
         virtio_fail(&net->virtio);
@@ -153,9 +154,9 @@ static void find(struct virtio_net *net)
         fail(net);
 }
 
-bool virtio_net_probe_step(struct netdev *dev)
+bool virtio_net_probe_step(struct port *port)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
 
     if (net->step == STEP_PROBING) {
         if (virtio_is_reset(&net->virtio)) {
@@ -173,11 +174,11 @@ bool virtio_net_probe_step(struct netdev *dev)
     return true;
 }
 
-struct netdev *virtio_net_probe_begin(struct virtio_net *net, const struct pci_device *pci,
-                                      unsigned id, const struct virtio_net_options *options)
+struct port *virtio_net_probe_begin(struct virtio_net *net, const struct pci_device *pci,
+                                    unsigned id, const struct virtio_net_options *options)
 {
     *net = (struct virtio_net){
-        .netdev =
+        .port =
             {
                 .ops = &virtio_net_ops,
                 .id = id,
@@ -187,22 +188,22 @@ struct netdev *virtio_net_probe_begin(struct virtio_net *net, const struct pci_d
         .options = *options,
         .before = STEP_FAILED,
     };
-    snprintf(net->netdev.address, sizeof(net->netdev.address), "%s", pci_address(pci).text);
+    snprintf(net->port.address, sizeof(net->port.address), "%s", pci_address(pci).text);
     open_device(net, pci);
-    return &net->netdev;
+    return &net->port;
 }
 
-struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
-                                const struct virtio_net_options *options)
+struct port *virtio_net_probe(const struct pci_device *pci, unsigned id,
+                              const struct virtio_net_options *options)
 {
     struct virtio_net *net = memalign(CACHE_LINE, sizeof(*net));
 
     if (net == NULL)
         panic("no memory for port %u", id);
     virtio_net_probe_begin(net, pci, id, options);
-    while (!virtio_net_probe_step(&net->netdev))
+    while (!virtio_net_probe_step(&net->port))
         clock_relax();
-    return &net->netdev;
+    return &net->port;
 }
 
 /* ---- the link ---- */
@@ -218,8 +219,8 @@ static uint16_t read_status(const struct virtio_net *net)
 /* `lost` frames lay in the tx ring. */
 static void report_link(const struct virtio_net *net, uint32_t lost)
 {
-    log_event(LOG_REPORT, "link", "port=%u state=%s pci=%s lost=%u", net->netdev.id,
-              net->link_up ? "up" : "down", net->netdev.address, lost);
+    log_event(LOG_REPORT, "link", "port=%u state=%s pci=%s lost=%u", net->port.id,
+              net->link_up ? "up" : "down", net->port.address, lost);
 }
 
 /* ---- negotiate: §3.1.1 steps 4 to 7 ---- */
@@ -235,12 +236,12 @@ static bool negotiate_again(struct virtio_net *net)
     return virtio_net_make_queues(net);
 }
 
-static bool negotiate(struct netdev *dev, uint32_t offloads, uint32_t frame_max)
+static bool negotiate(struct port *port, uint32_t offloads, uint32_t frame_max)
 {
-    struct virtio_net *const net = virtio_net_of(dev);
+    struct virtio_net *const net = virtio_net_of(port);
 
     ensure(net->step == STEP_FOUND);
-    dev->wanted.offloads = offloads;
+    port->wanted.offloads = offloads;
     net->frame_room = frame_max;
     if (negotiate_again(net)) {
         enter(net, STEP_NEGOTIATED);
@@ -253,24 +254,24 @@ static bool negotiate(struct netdev *dev, uint32_t offloads, uint32_t frame_max)
 
 /* ---- start: §3.1.1 steps 7 and 8 ---- */
 
-static bool setup_is_valid(struct virtio_net *net, const struct netdev_setup *setup)
+static bool setup_is_valid(struct virtio_net *net, const struct port_setup *setup)
 {
-    const struct netdev *dev = &net->netdev;
+    const struct port *port = &net->port;
 
-    if (setup->rx_queues > dev->num_rx_queues || setup->tx_queues > dev->num_tx_queues)
+    if (setup->rx_queues > port->num_rx_queues || setup->tx_queues > port->num_tx_queues)
         return virtio_net_refuse(
             net, "reason=queues rx_queues=%u tx_queues=%u accepted=\"up to %u and %u\"",
-            setup->rx_queues, setup->tx_queues, dev->num_rx_queues, dev->num_tx_queues);
+            setup->rx_queues, setup->tx_queues, port->num_rx_queues, port->num_tx_queues);
     if (setup->rx_queues == 0)
         return true;
     const uint32_t buffers = setup->rx[0].buffers, frame_max = setup->rx[0].pool->frame_max;
     if (buffers == 0)
         return virtio_net_refuse(net,
                                  "reason=memory rx_buffers=0 remedy=\"more RAM, or fewer ports\"");
-    if (frame_max < dev->frame_max)
-        return virtio_net_refuse(net, "reason=mtu-changed mtu=%u frame=%u accepted=%u", dev->mtu,
-                                 dev->frame_max, frame_max);
-    if ((dev->rx_offloads & NETDEV_OFFLOAD_CHAINS) && buffers < netdev_chain_max(frame_max))
+    if (frame_max < port->frame_max)
+        return virtio_net_refuse(net, "reason=mtu-changed mtu=%u frame=%u accepted=%u", port->mtu,
+                                 port->frame_max, frame_max);
+    if ((port->rx_offloads & PORT_OFFLOAD_CHAINS) && buffers < port_chain_max(frame_max))
         return virtio_net_refuse(
             net, "reason=memory rx_buffers=%u remedy=\"more RAM, or mergeable=off\"", buffers);
     return true;
@@ -334,8 +335,7 @@ static void retire(struct virtio_net *net, uint64_t now, const char *reason)
     recovery->retry_ns = now + recovery->pause_ns;
     enter(net, STEP_RETIRED);
     log_event(LOG_ERROR, "error", "port=%u pci=%s reason=retired cause=%s resets=%llu retry_s=%llu",
-              net->netdev.id, net->netdev.address, reason,
-              (unsigned long long)net->netdev.stats.resets,
+              net->port.id, net->port.address, reason, (unsigned long long)net->port.stats.resets,
               (unsigned long long)(recovery->pause_ns / CLOCK_NS_PER_S));
 }
 
@@ -364,7 +364,7 @@ static void begin_reset(struct virtio_net *net, const char *reason, bool fault)
     struct virtio_net_recovery *recovery = &net->recovery;
     const uint64_t now = clock_ns();
 
-    net->netdev.stats.tx_dropped += virtio_net_reclaim_all(net);
+    net->port.stats.tx_dropped += virtio_net_reclaim_all(net);
     if (fault)
         virtio_fail(&net->virtio);
     ask_for_reset(net, now);
@@ -375,10 +375,10 @@ static void begin_reset(struct virtio_net *net, const char *reason, bool fault)
     }
     if (fault)
         recovery->times_ns[recovery->faults++ % VIRTIO_NET_RESETS_MAX] = now;
-    net->netdev.stats.resets++;
+    net->port.stats.resets++;
 }
 
-/* The first queue that has met a breach; NULL: none. */
+/* The first queue that has met a device error; NULL: none. */
 static const struct virtqueue *broken_queue(const struct virtio_net *net)
 {
     if (net->rx.queue.error != VIRTQUEUE_OK)
@@ -389,16 +389,16 @@ static const struct virtqueue *broken_queue(const struct virtio_net *net)
 }
 
 /* A device that breaks the rules is reset. False: it has not. */
-static bool handle_breach(struct virtio_net *net)
+static bool handle_device_error(struct virtio_net *net)
 {
     const struct virtqueue *const queue = broken_queue(net);
 
     if (queue == NULL)
         return false;
-    const uint64_t count = ++net->breaches[queue->error];
+    const uint64_t count = ++net->errors[queue->error];
     log_event(LOG_ERROR, "error",
-              "port=%u pci=%s reason=%s queue=%u value=%u used_idx=%u count=%llu", net->netdev.id,
-              net->netdev.address, virtqueue_error_name(queue->error), queue->index,
+              "port=%u pci=%s reason=%s queue=%u value=%u used_idx=%u count=%llu", net->port.id,
+              net->port.address, virtqueue_error_name(queue->error), queue->index,
               queue->error_value, (uint16_t)queue->used_idx, (unsigned long long)count);
     begin_reset(net, virtqueue_error_name(queue->error), true);
     return true;
@@ -407,12 +407,12 @@ static bool handle_breach(struct virtio_net *net)
 /* Somebody wants the device to be reset. */
 static void reset_as_wanted(struct virtio_net *net, uint64_t now)
 {
-    net->netdev.wanted.changed &= ~NETDEV_WANT_RESET;
+    net->port.wanted.changed &= ~PORT_WANT_RESET;
     if (net->step == STEP_RUNNING || net->step == STEP_DRAINING) {
         begin_reset(net, "operator", false);
     } else if (net->step == STEP_RETIRED) {
         net->recovery.reason = "operator";
-        net->netdev.stats.resets++;
+        net->port.stats.resets++;
         ask_for_reset(net, now);
     }
 }
@@ -436,7 +436,7 @@ static void return_buffers(struct virtio_net *net)
 static void finish_reset(struct virtio_net *net, uint64_t now)
 {
     struct virtio_net_recovery *recovery = &net->recovery;
-    const uint32_t mtu = net->netdev.mtu;
+    const uint32_t mtu = net->port.mtu;
 
     return_buffers(net);
     if (!virtio_net_look(net) || !negotiate_again(net) || !go_live(net)) {
@@ -445,11 +445,11 @@ static void finish_reset(struct virtio_net *net, uint64_t now)
         return;
     }
     log_event(LOG_REPORT, "reset", "port=%u pci=%s reason=%s state=done resets=%llu us=%llu",
-              net->netdev.id, net->netdev.address, recovery->reason,
-              (unsigned long long)net->netdev.stats.resets,
+              net->port.id, net->port.address, recovery->reason,
+              (unsigned long long)net->port.stats.resets,
               (unsigned long long)((now - recovery->started_ns) / CLOCK_NS_PER_US));
-    if (net->netdev.mtu != mtu)
-        netdev_report(&net->netdev);
+    if (net->port.mtu != mtu)
+        port_report(&net->port);
 }
 
 /* A device that does not read back 0 may still write: its rings and buffers stay where they are. */
@@ -474,7 +474,7 @@ static void drain(struct virtio_net *net, uint64_t now)
     struct virtio_net_recovery *recovery = &net->recovery;
     const uint32_t left = virtio_net_reclaim_all(net);
 
-    if (handle_breach(net))
+    if (handle_device_error(net))
         return;
     if (left == 0) {
         net->tx.pool = net->setup.tx[0].pool;
@@ -508,11 +508,11 @@ static bool follow_limits(struct virtio_net *net)
 
 /* Where the device is being reset or is retired, its ring is the old lane's until it comes back:
  * buffers return to tx.pool first, and only then tx.pool becomes what the setup says. */
-static bool start(struct netdev *dev, const struct netdev_setup *setup)
+static bool start(struct port *port, const struct port_setup *setup)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
 
-    if (dev->state == NETDEV_DOWN)
+    if (port->state == PORT_DOWN)
         return false;
     if (net->step == STEP_NEGOTIATED) {
         if (!setup_is_valid(net, setup))
@@ -549,7 +549,7 @@ static void link_went_down(struct virtio_net *net)
 
     net->link_up = false;
     report_link(net, lost);
-    if (handle_breach(net))
+    if (handle_device_error(net))
         return;
     if (lost != 0 || net->tx.queue.packed)
         begin_reset(net, "link-down", false);
@@ -588,22 +588,22 @@ static void look_at_link(struct virtio_net *net, uint64_t now)
 
 static void serve_running(struct virtio_net *net, uint64_t now)
 {
-    if (handle_breach(net) || !follow_limits(net))
+    if (handle_device_error(net) || !follow_limits(net))
         return;
     const char *const reason = virtio_net_settings_step(net);
     if (reason != NULL)
         begin_reset(net, reason, false);
     else if (!virtio_net_watch(net, now))
         begin_reset(net, "status", true);
-    else if (!handle_breach(net)) /* the watch may have found one */
+    else if (!handle_device_error(net)) /* the watch may have found one */
         look_at_link(net, now);
 }
 
-static void service(struct netdev *dev, uint64_t now_ns)
+static void service(struct port *port, uint64_t now_ns)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
 
-    if (dev->wanted.changed & NETDEV_WANT_RESET) {
+    if (port->wanted.changed & PORT_WANT_RESET) {
         reset_as_wanted(net, now_ns);
         return;
     }
@@ -612,7 +612,7 @@ static void service(struct netdev *dev, uint64_t now_ns)
         serve_running(net, now_ns);
         break;
     case STEP_DRAINING:
-        if (!handle_breach(net)) {
+        if (!handle_device_error(net)) {
             virtio_net_look_at_queues(net, now_ns);
             drain(net, now_ns);
         }
@@ -631,31 +631,31 @@ static void service(struct netdev *dev, uint64_t now_ns)
 
 /* ---- hot-plug: the device goes, and another one comes; port, number and pool stay ---- */
 
-void virtio_net_halt(struct netdev *dev)
+void virtio_net_halt(struct port *port)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
 
     if (net->step == STEP_RUNNING || net->step == STEP_DRAINING)
         enter(net, STEP_HALTED);
 }
 
-void virtio_net_resume(struct netdev *dev)
+void virtio_net_resume(struct port *port)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
 
     if (net->step == STEP_HALTED)
         run_or_drain(net);
 }
 
-void virtio_net_remove(struct netdev *dev, const char *reason)
+void virtio_net_remove(struct port *port, const char *reason)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
     /* A reset has counted them already. */
-    const uint32_t lost = dev->state == NETDEV_UP ? virtio_net_reclaim_all(net) : 0;
+    const uint32_t lost = port->state == PORT_UP ? virtio_net_reclaim_all(net) : 0;
 
-    log_event(LOG_REPORT, "unplug", "port=%u pci=%s reason=%s lost=%u", dev->id, dev->address,
+    log_event(LOG_REPORT, "unplug", "port=%u pci=%s reason=%s lost=%u", port->id, port->address,
               reason, lost);
-    dev->stats.tx_dropped += lost;
+    port->stats.tx_dropped += lost;
     return_buffers(net);
     if (net->step == STEP_FAILED)
         return; /* no lane leads here */
@@ -664,9 +664,9 @@ void virtio_net_remove(struct netdev *dev, const char *reason)
     enter(net, STEP_UNPLUGGED);
 }
 
-void virtio_net_replace(struct netdev *dev, const struct pci_device *pci)
+void virtio_net_replace(struct port *port, const struct pci_device *pci)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
 
     ensure(net->step == STEP_UNPLUGGED || net->step == STEP_FAILED);
     net->before = net->step; /* the next device may be better */
@@ -675,12 +675,26 @@ void virtio_net_replace(struct netdev *dev, const struct pci_device *pci)
     open_device(net, pci);
 }
 
+/* ---- the end: §2.4, a reset that is not waited for ---- */
+
+static void stop(struct port *port)
+{
+    struct virtio_net *net = virtio_net_of(port);
+
+    if (port->state == PORT_UP)
+        port->stats.tx_dropped += virtio_net_reclaim_all(net);
+    if (port->state != PORT_DOWN && port->state != PORT_GONE)
+        net->virtio.transport->set_status(&net->virtio, 0);
+    enter(net, STEP_STOPPED);
+}
+
 /* ---- the table of functions ---- */
 
-static const struct netdev_ops virtio_net_ops = {
+static const struct port_ops virtio_net_ops = {
     .driver = "virtio-net",
     .negotiate = negotiate,
     .start = start,
+    .stop = stop,
     .rx = virtio_net_rx,
     .room = virtio_net_room,
     .tx = virtio_net_tx,

@@ -18,7 +18,7 @@
 #include "drivers/virtio/virtio.h"
 #include "drivers/virtio/virtio_net_control.h"
 #include "drivers/virtio/virtqueue.h"
-#include "net/netdev.h"
+#include "net/port.h"
 
 /* Stated mtus above this are not agreed to: buffers are one piece and one size. */
 #define VIRTIO_NET_MTU_MAX 9216
@@ -61,7 +61,7 @@ enum virtio_net_setting {
     SETTINGS
 };
 
-/* How far the device has been brought to netdev.wanted. */
+/* How far the device has been brought to port.wanted. */
 struct virtio_net_settings {
     uint32_t due;                 /* settings to be given to the device */
     uint32_t fresh;               /* of these: those that it was not asked for yet */
@@ -70,7 +70,7 @@ struct virtio_net_settings {
     uint64_t offloads;            /* that it was told of by the last SETTING_OFFLOADS */
     struct mac_address mac;       /* likewise, SETTING_MAC */
     struct mac_address mac_kept;  /* the port's, if the device refuses that one */
-    bool mac_made_up;             /* netdev.mac is ours, for want of a usable one of the device's */
+    bool mac_made_up;             /* port.mac is ours, for want of a usable one of the device's */
     bool announce_ack_refused;    /* by the device, since its reset */
 };
 
@@ -113,7 +113,7 @@ struct virtio_net_options {
     uint32_t rx_ring, tx_ring; /* descriptors, a power of two each; 0: VIRTIO_NET_RING_USUAL */
 };
 
-/* Where a port is in its life. netdev.reason has the same words. */
+/* Where a port is in its life. port.reason has the same words. */
 enum virtio_net_step {
     STEP_PROBING,    /* its device is being reset for the first time */
     STEP_FOUND,      /* what its device offers has been read */
@@ -125,18 +125,19 @@ enum virtio_net_step {
     STEP_RETIRED,   /* after too many resets, until it is tried again */
     STEP_UNPLUGGED, /* its device is gone */
     STEP_FAILED,    /* its device cannot be used */
+    STEP_STOPPED,   /* for good: the machine ends */
     STEPS
 };
 
 struct virtio_net {
-    struct netdev netdev; /* first: the port interface hands out its address */
+    struct port port; /* first: the port interface hands out its address */
     struct virtio_device virtio;
     struct interrupt_message message; /* by which the device interrupts, if it does so */
     struct virtio_net_queue rx;
     struct virtio_net_queue tx;
     struct virtio_net_control control;
     struct virtio_net_options options; /* for this device and for the next */
-    struct netdev_setup setup;         /* as start was given it */
+    struct port_setup setup;           /* as start was given it */
     enum virtio_net_step step;
     enum virtio_net_step before; /* to go back to if the device is refused; STEP_FOUND: none */
     uint16_t stated_mtu;         /* by the device, unchecked; 0: none */
@@ -151,7 +152,7 @@ struct virtio_net {
     struct virtio_net_settings settings;
     struct virtio_net_recovery recovery;
     struct virtio_net_watch watch;
-    uint64_t breaches[VIRTQUEUE_ERRORS]; /* by kind, since start */
+    uint64_t errors[VIRTQUEUE_ERRORS]; /* by kind, since start */
 };
 
 /* True for a network device of virtio, transitional or modern, whether or not we can drive it. */
@@ -162,36 +163,36 @@ bool virtio_net_matches(const struct pci_device *pci);
  * who send there wait. What lies in its tx ring goes on leaving. Another port stays what it is.
  * virtio_net_resume lets it go on as if nothing had been.
  */
-void virtio_net_halt(struct netdev *dev);
-void virtio_net_resume(struct netdev *dev);
+void virtio_net_halt(struct port *port);
+void virtio_net_resume(struct port *port);
 
 /*
  * The port's device is gone, for `reason` (a literal), and writes no more: all its buffers go back to
- * their pools, and the port is NETDEV_GONE (or stays NETDEV_DOWN). An `unplug` event tells.
+ * their pools, and the port is PORT_GONE (or stays PORT_DOWN). An `unplug` event tells.
  */
-void virtio_net_remove(struct netdev *dev, const char *reason);
+void virtio_net_remove(struct port *port, const char *reason);
 
 /*
  * Makes port `id` out of the function `pci` (which must live as long as the port). Always returns a
- * port: one that cannot be used has had its `error` event and is NETDEV_DOWN, and keeps its number. Waits for the device's reset, a second at most. Start-up only; the port is never given back.
+ * port: one that cannot be used has had its `error` event and is PORT_DOWN, and keeps its number. Waits for the device's reset, a second at most. Start-up only; the port is never given back.
  */
-struct netdev *virtio_net_probe(const struct pci_device *pci, unsigned id,
-                                const struct virtio_net_options *options);
+struct port *virtio_net_probe(const struct pci_device *pci, unsigned id,
+                              const struct virtio_net_options *options);
 
 /*
  * The same in `net`, the caller's, which lives as long as the port, and without waiting, so that it
- * may be done between two rounds. The port is NETDEV_STARTING; virtio_net_probe_step, called again and
- * again, returns true once it can be negotiated with, or is NETDEV_DOWN.
+ * may be done between two rounds. The port is PORT_STARTING; virtio_net_probe_step, called again and
+ * again, returns true once it can be negotiated with, or is PORT_DOWN.
  */
-struct netdev *virtio_net_probe_begin(struct virtio_net *net, const struct pci_device *pci,
-                                      unsigned id, const struct virtio_net_options *options);
-bool virtio_net_probe_step(struct netdev *dev);
+struct port *virtio_net_probe_begin(struct virtio_net *net, const struct pci_device *pci,
+                                    unsigned id, const struct virtio_net_options *options);
+bool virtio_net_probe_step(struct port *port);
 
 /*
  * In the same way a new device, the function `pci`, for a port without one, which keeps number,
- * counters and settings. It is NETDEV_STARTING in the end, or, after an `error`, as it was before; and
+ * counters and settings. It is PORT_STARTING in the end, or, after an `error`, as it was before; and
  * so it is if the device is refused when it is negotiated with.
  */
-void virtio_net_replace(struct netdev *dev, const struct pci_device *pci);
+void virtio_net_replace(struct port *port, const struct pci_device *pci);
 
 #endif

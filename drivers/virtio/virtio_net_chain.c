@@ -9,10 +9,10 @@
 
 /* The largest frame, in buffers of usual size. */
 #define CHAIN_MAX 41
-_Static_assert(CHAIN_MAX *NETDEV_FRAME_USUAL >= NETDEV_FRAME_SEGMENTS, "all of it");
+_Static_assert(CHAIN_MAX *PORT_FRAME_USUAL >= PORT_FRAME_SEGMENTS, "all of it");
 _Static_assert(CHAIN_MAX <= VIRTIO_NET_CHAIN_QUEUE_MIN,
                "§2.7.5.3.1: a table must not be longer than its queue");
-_Static_assert(CHAIN_MAX * sizeof(struct virtq_desc) <= NETDEV_FRAME_USUAL,
+_Static_assert(CHAIN_MAX * sizeof(struct virtq_desc) <= PORT_FRAME_USUAL,
                "a table fits into a buffer");
 
 /* ---- rx ---- */
@@ -84,7 +84,7 @@ static uint32_t length_of(struct virtio_net_queue *rx, const struct gathered *fr
         }
         length += i != 0 ? used : 0;
     }
-    if (length > NETDEV_FRAME_SEGMENTS) {
+    if (length > PORT_FRAME_SEGMENTS) {
         virtqueue_fail(&rx->queue, VIRTQUEUE_LENGTH_LONG, length + header);
         return 0;
     }
@@ -139,7 +139,7 @@ static uint32_t count_of(struct virtio_net_queue *rx, const struct batch *batch,
         return 0;
     }
     const uint32_t count = num_buffers(batch->buffers[at]);
-    if (count == 0 || count > netdev_chain_max(rx->pool->frame_max)) {
+    if (count == 0 || count > port_chain_max(rx->pool->frame_max)) {
         virtqueue_fail(&rx->queue, VIRTQUEUE_NUM_BUFFERS, count);
         return 0;
     }
@@ -148,7 +148,7 @@ static uint32_t count_of(struct virtio_net_queue *rx, const struct batch *batch,
 
 /*
  * Makes frames of the `n` buffers that the batch holds, and of those in the ring that the last frame
- * goes on in. Up to the first breach: what comes behind is nobody's frame, but the buffers are ours.
+ * goes on in. Up to the first device error: what comes behind is nobody's frame, but the buffers are ours.
  */
 static void merge(struct virtio_net_queue *rx, struct batch *batch, uint32_t n)
 {
@@ -184,8 +184,8 @@ uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uin
     if (burst.needs_check || other != 0)
         merge(rx, batch, burst.count);
     for (uint32_t i = 0; i < batch->count; i++)
-        net->netdev.stats.rx_bytes += batch->lengths[i];
-    net->netdev.stats.rx_packets += batch->count;
+        net->port.stats.rx_bytes += batch->lengths[i];
+    net->port.stats.rx_packets += batch->count;
     return batch->count;
 }
 

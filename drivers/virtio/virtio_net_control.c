@@ -77,7 +77,7 @@ static enum virtio_net_control_result send(struct virtio_net_control *control,
 
     if (control->silent)
         return CONTROL_SILENT;
-    /* Nothing is out: an answer now is a breach, not ours. */
+    /* Nothing is out: an answer now is a device error, not ours. */
     (void)virtqueue_pop_any(queue, &cookie, &length, 1);
     if (queue->error != VIRTQUEUE_OK)
         return CONTROL_BROKEN;
@@ -128,11 +128,11 @@ enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_cont
 
 /* Fills a table of the command, which is as long as it has entries. */
 static struct virtqueue_part fill_table(struct virtio_net_mac_table *table,
-                                        const struct netdev_addresses *addresses)
+                                        const struct port_addresses *addresses)
 {
     const size_t bytes = addresses->count * sizeof(addresses->macs[0]);
 
-    ensure(addresses->count <= NETDEV_FILTER_MAX);
+    ensure(addresses->count <= PORT_FILTER_MAX);
     table->entries = addresses->count;
     memcpy(table->macs, addresses->macs, bytes);
     /* By our own count: the one in the table is the device's to read, and so to be doubted. */
@@ -141,8 +141,8 @@ static struct virtqueue_part fill_table(struct virtio_net_mac_table *table,
 }
 
 enum virtio_net_control_result virtio_net_control_set_table(struct virtio_net_control *control,
-                                                            const struct netdev_addresses *stations,
-                                                            const struct netdev_addresses *groups)
+                                                            const struct port_addresses *stations,
+                                                            const struct port_addresses *groups)
 {
     struct virtio_net_control_buffer *buffer = control->buffer;
 

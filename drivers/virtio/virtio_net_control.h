@@ -11,7 +11,7 @@
 
 #include "drivers/virtio/virtio.h"
 #include "drivers/virtio/virtqueue.h"
-#include "net/netdev.h"
+#include "net/port.h"
 
 /* Command, two tables, answer: the longest command of the fixed legacy layout. */
 #define VIRTIO_NET_CONTROL_CHAIN 4
@@ -21,13 +21,13 @@ enum virtio_net_control_result {
     CONTROL_OK,
     CONTROL_REFUSED, /* the device answered, but not with OK */
     CONTROL_SILENT, /* no answer within VIRTIO_TIMEOUT_NS; the queue is not used until it is reset */
-    CONTROL_BROKEN  /* a breach: see queue.error */
+    CONTROL_BROKEN  /* a device error: see queue.error */
 };
 
 /* A table of §5.1.6.5.2: struct virtio_net_ctrl_mac, with room for as many as we ever give. */
 struct virtio_net_mac_table {
     uint32_t entries;
-    struct mac_address macs[NETDEV_FILTER_MAX];
+    struct mac_address macs[PORT_FILTER_MAX];
 };
 
 /* What the device reads and writes. The layout is the fixed one that devices without ANY_LAYOUT
@@ -66,8 +66,8 @@ enum virtio_net_control_result virtio_net_control_rx_mode(struct virtio_net_cont
 /* Gives the device the addresses that are received besides the port's own, in place of those that it
  * has. */
 enum virtio_net_control_result virtio_net_control_set_table(struct virtio_net_control *control,
-                                                            const struct netdev_addresses *stations,
-                                                            const struct netdev_addresses *groups);
+                                                            const struct port_addresses *stations,
+                                                            const struct port_addresses *groups);
 
 /* Frames with the tag of VLAN `id` are received, too. Needs CTRL_VLAN. */
 enum virtio_net_control_result virtio_net_control_add_vlan(struct virtio_net_control *control,

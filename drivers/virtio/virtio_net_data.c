@@ -21,7 +21,7 @@ _Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can ho
 
 /* ---- gates ---- */
 
-/* A queue that has met a breach yields nothing, has no room and is not read any more, until its device
+/* A queue that has met a device error yields nothing, has no room and is not read any more, until its device
  * has been reset. */
 static void rx_close(struct virtio_net *net)
 {
@@ -32,7 +32,7 @@ static void rx_close(struct virtio_net *net)
 static void tx_close(struct virtio_net *net, enum virtio_net_gate gate)
 {
     net->tx.gate = gate;
-    net->netdev.tx_ready = 0;
+    net->port.tx_ready = 0;
 }
 
 void virtio_net_set_gates(struct virtio_net *net, enum virtio_net_gate rx, enum virtio_net_gate tx)
@@ -83,7 +83,7 @@ void virtio_net_follow_payload_max(struct virtio_net *net)
     if (net->rx.pool == NULL)
         return; /* nothing is received */
     const uint32_t room = net->rx.pool->frame_max - ETHERNET_HEADER_SIZE;
-    const uint32_t span = virtqueue_smaller(net->netdev.wanted.payload_max, room);
+    const uint32_t span = virtqueue_smaller(net->port.wanted.payload_max, room);
 
     if (span != net->rx.queue.span)
         virtqueue_set_span(&net->rx.queue, span);
@@ -91,7 +91,7 @@ void virtio_net_follow_payload_max(struct virtio_net *net)
 
 void virtio_net_fill_rx(struct virtio_net *net)
 {
-    const struct netdev_rx_setup *const setup = &net->setup.rx[0];
+    const struct port_rx_setup *const setup = &net->setup.rx[0];
     struct virtio_net_queue *const rx = &net->rx;
     const struct virtqueue_buffers buffers = {
         .start = PACKET_HEADROOM - net->header_size,
@@ -108,8 +108,8 @@ void virtio_net_fill_rx(struct virtio_net *net)
     rx->low_water = rx->posted - virtqueue_smaller(REFILL, (rx->posted + 1) / 2);
     rx->chained = virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF);
     /* With fewer than a frame may need the device might wait for ever. */
-    if (rx->chained && rx->low_water < netdev_chain_max(setup->pool->frame_max))
-        rx->low_water = netdev_chain_max(setup->pool->frame_max);
+    if (rx->chained && rx->low_water < port_chain_max(setup->pool->frame_max))
+        rx->low_water = port_chain_max(setup->pool->frame_max);
     (void)rx_refill(rx); /* no doorbell before DRIVER_OK (§3.1.1) */
 }
 
@@ -168,7 +168,7 @@ static __attribute__((noinline)) uint32_t rx_take_chained(struct virtio_net *net
     return taken;
 }
 
-/* Moves finished chains to `batch`, up to the first breach. */
+/* Moves finished chains to `batch`, up to the first device error. */
 static __attribute__((noinline)) uint32_t rx_take(struct virtio_net *net, struct batch *batch,
                                                   uint32_t n)
 {
@@ -186,8 +186,8 @@ static __attribute__((noinline)) uint32_t rx_take(struct virtio_net *net, struct
         burst = rx_validate(rx, batch, burst.count);
     batch->count = burst.count;
     virtqueue_release(&rx->queue, burst.count);
-    net->netdev.stats.rx_packets += burst.count;
-    net->netdev.stats.rx_bytes += burst.bytes;
+    net->port.stats.rx_packets += burst.count;
+    net->port.stats.rx_bytes += burst.bytes;
     /* By the burst: a lone frame costs neither a look at the pool nor at the doorbell. */
     if (rx_is_low(rx))
         rx_refill_and_kick(net);
@@ -212,8 +212,8 @@ rx_single(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
     if (found == VIRTQUEUE_OTHER || n == 0)
         return rx_take(net, batch, n);
     virtqueue_release(&rx->queue, 1);
-    net->netdev.stats.rx_packets++;
-    net->netdev.stats.rx_bytes += length;
+    net->port.stats.rx_packets++;
+    net->port.stats.rx_bytes += length;
     batch->count = 1;
     batch->needs_check = false;
     batch->has_offloads = virtqueue_header_flags(*cookie) != 0;
@@ -225,9 +225,9 @@ rx_single(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
  * Short, as most rounds of most lanes find nothing, and many a single frame. Where the pool was too
  * poor to refill the ring, nothing may ever come in until that is done.
  */
-uint32_t virtio_net_rx(struct netdev *dev, unsigned queue_number, struct batch *batch, uint32_t n)
+uint32_t virtio_net_rx(struct port *port, unsigned queue_number, struct batch *batch, uint32_t n)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
     struct virtio_net_queue *rx = &net->rx;
 
     (void)queue_number; /* there is one */
@@ -271,9 +271,9 @@ static inline bool tx_is_short(const struct virtio_net_queue *tx, uint32_t n)
     return virtqueue_free(&tx->queue) < n || tx->pool->count < n;
 }
 
-uint32_t virtio_net_room(struct netdev *dev, unsigned queue_number, uint32_t n)
+uint32_t virtio_net_room(struct port *port, unsigned queue_number, uint32_t n)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
     struct virtio_net_queue *tx = &net->tx;
 
     (void)queue_number;
@@ -296,8 +296,8 @@ uint32_t virtio_net_room(struct netdev *dev, unsigned queue_number, uint32_t n)
             return 0;
         }
     }
-    dev->tx_ready = virtqueue_free(&tx->queue);
-    return virtqueue_smaller(dev->tx_ready, n);
+    port->tx_ready = virtqueue_free(&tx->queue);
+    return virtqueue_smaller(port->tx_ready, n);
 }
 
 static __attribute__((noinline)) uint32_t tx_kick(struct virtio_net *net, uint32_t n)
@@ -308,9 +308,9 @@ static __attribute__((noinline)) uint32_t tx_kick(struct virtio_net *net, uint32
 
 static void tx_count(struct virtio_net *net, uint32_t packets, uint64_t bytes)
 {
-    net->netdev.stats.tx_packets += packets;
-    net->netdev.stats.tx_bytes += bytes;
-    net->netdev.tx_ready -= packets;
+    net->port.stats.tx_packets += packets;
+    net->port.stats.tx_bytes += bytes;
+    net->port.tx_ready -= packets;
 }
 
 /* Gives the device the frames of a batch whose headers are written, up to the end of the ring and then
@@ -365,7 +365,7 @@ static inline __attribute__((always_inline)) bool tx_add(struct virtio_net *net,
 static __attribute__((noinline, cold)) uint32_t tx_swallow(struct virtio_net *net,
                                                            const struct batch *batch)
 {
-    struct netdev_stats *const stats = &net->netdev.stats;
+    struct port_stats *const stats = &net->port.stats;
 
     for (uint32_t i = 0; i < batch->count; i++)
         pool_put(net->setup.tx[0].pool, batch->buffers[i]);
@@ -377,15 +377,16 @@ static __attribute__((noinline, cold)) uint32_t tx_swallow(struct virtio_net *ne
 
 static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const struct batch *batch)
 {
-    struct netdev *const dev = &net->netdev;
+    struct port *const port = &net->port;
     const struct virtqueue *const queue = &net->tx.queue;
 
-    if (__builtin_expect(batch->count > dev->tx_ready, 0)) { /* nobody has asked for so much room */
+    if (__builtin_expect(batch->count > port->tx_ready,
+                         0)) { /* nobody has asked for so much room */
         if (net->tx.gate == GATE_SWALLOWS)
             return tx_swallow(net, batch);
-        dev->tx_ready = net->tx.gate == GATE_OPEN ? virtqueue_free(&net->tx.queue) : 0;
+        port->tx_ready = net->tx.gate == GATE_OPEN ? virtqueue_free(&net->tx.queue) : 0;
     }
-    const uint32_t n = virtqueue_smaller(batch->count, dev->tx_ready);
+    const uint32_t n = virtqueue_smaller(batch->count, port->tx_ready);
     if (n == 0)
         return 0;
     const bool is_rare = batch->has_offloads || n > virtqueue_side_by_side(queue, queue->avail_idx);
@@ -413,13 +414,13 @@ tx_single(struct virtio_net *net, const struct batch *batch, bool packed)
                : 1;
 }
 
-uint32_t virtio_net_tx(struct netdev *dev, unsigned queue_number, const struct batch *batch)
+uint32_t virtio_net_tx(struct port *port, unsigned queue_number, const struct batch *batch)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
     const struct virtqueue *const queue = &net->tx.queue;
 
     (void)queue_number;
-    if (batch->count == 1 && dev->tx_ready != 0 && !batch->has_offloads) {
+    if (batch->count == 1 && port->tx_ready != 0 && !batch->has_offloads) {
         if (queue->split_ids_match_slots)
             return tx_single(net, batch, false);
         if (queue->packed_ids_match_slots)

@@ -30,7 +30,7 @@ static uint32_t count_unsent(const struct virtio_net *net)
  * configuration is seen without being told of it. Unknown where the device does not say, or says
  * something new each time; the legacy interface never says, as its features end before bit 63.
  */
-static void read_speed(const struct virtio_net *net, struct netdev_description *description)
+static void read_speed(const struct virtio_net *net, struct port_description *description)
 {
     const struct virtio_device *virtio = &net->virtio;
 
@@ -54,12 +54,12 @@ static void read_speed(const struct virtio_net *net, struct netdev_description *
     }
 }
 
-void virtio_net_describe(const struct netdev *dev, struct netdev_description *description)
+void virtio_net_describe(const struct port *port, struct port_description *description)
 {
-    const struct virtio_net *net = virtio_net_of_const(dev);
+    const struct virtio_net *net = virtio_net_of_const(port);
     const struct virtio_transport *transport = net->virtio.transport;
 
-    *description = (struct netdev_description){
+    *description = (struct port_description){
         .transport = transport != NULL ? transport->name : "none",
         .interrupt = pci_interrupt_name(net->virtio.interrupt),
         .features = net->virtio.taken,
@@ -70,11 +70,11 @@ void virtio_net_describe(const struct netdev *dev, struct netdev_description *de
     read_speed(net, description);
 }
 
-void virtio_net_count(const struct netdev *dev, struct netdev_filling *filling)
+void virtio_net_count(const struct port *port, struct port_filling *filling)
 {
-    const struct virtio_net *net = virtio_net_of_const(dev);
+    const struct virtio_net *net = virtio_net_of_const(port);
 
-    *filling = (struct netdev_filling){
+    *filling = (struct port_filling){
         .rx_buffers = virtqueue_outstanding(&net->rx.queue),
         .tx_frames = virtqueue_outstanding(&net->tx.queue),
         .tx_buffers = count_tx_buffers(net),

@@ -8,10 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "net/netdev.h"
+#include "net/port.h"
 
 /* Bytes for a text, two of which go into a line: as many as any real device's features need. */
-#define VIRTIO_NET_FEATURES_TEXT NETDEV_FEATURES_TEXT
+#define VIRTIO_NET_FEATURES_TEXT PORT_FEATURES_TEXT
 
 /*
  * The bits to take out of `offered`: those that barewire has a use for, as far as everything that
@@ -23,7 +23,7 @@ uint64_t virtio_net_features_choose(uint64_t offered);
  * buffers. */
 uint64_t virtio_net_features_offload(void);
 
-/* The NETDEV_OFFLOAD_… that a device with these features can do for what it is to send; those with
+/* The PORT_OFFLOAD_… that a device with these features can do for what it is to send; those with
  * which it may give frames; and the features that stand for the latter. */
 uint32_t virtio_net_features_tx(uint64_t features_set);
 uint32_t virtio_net_features_rx(uint64_t features_set);

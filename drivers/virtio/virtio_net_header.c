@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "net/ethernet.h"
-#include "net/netdev.h"
+#include "net/port.h"
 
 #define IPV4_HEADER_MIN 20
 #define IPV4_FRAGMENT 0x3fff /* more fragments, or not the first one */
@@ -98,29 +98,29 @@ static uint32_t meant_by(const struct virtio_net_hdr *header)
 {
     switch (header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
     case VIRTIO_NET_HDR_GSO_TCPV4:
-        return NETDEV_OFFLOAD_TSO4;
+        return PORT_OFFLOAD_TSO4;
     case VIRTIO_NET_HDR_GSO_TCPV6:
-        return NETDEV_OFFLOAD_TSO6;
+        return PORT_OFFLOAD_TSO6;
     case VIRTIO_NET_HDR_GSO_UDP:
-        return NETDEV_OFFLOAD_UFO;
+        return PORT_OFFLOAD_UFO;
     case VIRTIO_NET_HDR_GSO_UDP_L4:
-        return NETDEV_OFFLOAD_USO4 | NETDEV_OFFLOAD_USO6;
+        return PORT_OFFLOAD_USO4 | PORT_OFFLOAD_USO6;
     default:
         return 0;
     }
 }
 
-/* What the header asks for, of which the frame is what it says, as NETDEV_OFFLOAD_…; 0 for a lie. */
+/* What the header asks for, of which the frame is what it says, as PORT_OFFLOAD_…; 0 for a lie. */
 static uint32_t wanted_by(const struct virtio_net_hdr *header, const struct transport *transport,
                           uint32_t length)
 {
     const bool tcp = transport->protocol == PROTOCOL_TCP;
     uint32_t wanted = meant_by(header);
 
-    if (wanted == (NETDEV_OFFLOAD_USO4 | NETDEV_OFFLOAD_USO6))
-        wanted = transport->ipv6 ? NETDEV_OFFLOAD_USO6 : NETDEV_OFFLOAD_USO4;
-    if (tcp != (wanted == NETDEV_OFFLOAD_TSO4 || wanted == NETDEV_OFFLOAD_TSO6) ||
-        (tcp && transport->ipv6 != (wanted == NETDEV_OFFLOAD_TSO6)))
+    if (wanted == (PORT_OFFLOAD_USO4 | PORT_OFFLOAD_USO6))
+        wanted = transport->ipv6 ? PORT_OFFLOAD_USO6 : PORT_OFFLOAD_USO4;
+    if (tcp != (wanted == PORT_OFFLOAD_TSO4 || wanted == PORT_OFFLOAD_TSO6) ||
+        (tcp && transport->ipv6 != (wanted == PORT_OFFLOAD_TSO6)))
         return 0;
     if (header->csum_start != transport->start ||
         header->csum_offset != (tcp ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT))
@@ -129,7 +129,7 @@ static uint32_t wanted_by(const struct virtio_net_hdr *header, const struct tran
     if (header->gso_size == 0 || length == transport->payload || header->hdr_len > length)
         return 0;
     if (header->gso_type & VIRTIO_NET_HDR_GSO_ECN)
-        wanted = tcp ? wanted | NETDEV_OFFLOAD_ECN : 0;
+        wanted = tcp ? wanted | PORT_OFFLOAD_ECN : 0;
     return wanted;
 }
 
@@ -139,9 +139,9 @@ static void drop_what_was_not_negotiated(struct virtio_net_hdr *header, uint32_t
     header->num_buffers = 0; /* §5.1.6.2 */
     header->flags &=
         VIRTIO_NET_HDR_F_NEEDS_CSUM; /* DATA_VALID and RSC_INFO are not for us to send */
-    if (!(given & NETDEV_OFFLOAD_CSUM))
+    if (!(given & PORT_OFFLOAD_CSUM))
         *header = (struct virtio_net_hdr){0};
-    if (!(given & NETDEV_OFFLOAD_ECN))
+    if (!(given & PORT_OFFLOAD_ECN))
         header->gso_type &= (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
     if (!(given & meant_by(header)))
         header->gso_type = VIRTIO_NET_HDR_GSO_NONE;
@@ -211,7 +211,7 @@ enum virtio_net_verdict virtio_net_header_validate(struct virtio_net_hdr *header
         return HEADER_LIES;
     if (header->gso_type != VIRTIO_NET_HDR_GSO_NONE)
         return judge_segments(header, frame, given, possible);
-    if (!(possible & NETDEV_OFFLOAD_CSUM)) {
+    if (!(possible & PORT_OFFLOAD_CSUM)) {
         if (frame->here < frame->length)
             return HEADER_ASKS_TOO_MUCH;
         finish_checksum(header, frame->start, frame->length);
@@ -233,7 +233,7 @@ uint32_t virtio_net_header_piece(const struct virtio_net_hdr *header,
         return length;
     /* UDP fragments repeat the IP header alone. */
     const uint32_t repeated =
-        meant_by(&judged) == NETDEV_OFFLOAD_UFO ? transport.start : transport.payload;
-    const uint32_t piece = repeated + judged.gso_size;
-    return piece < length ? piece : length;
+        meant_by(&judged) == PORT_OFFLOAD_UFO ? transport.start : transport.payload;
+    const uint32_t segment = repeated + judged.gso_size;
+    return segment < length ? segment : length;
 }

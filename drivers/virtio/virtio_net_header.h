@@ -23,7 +23,7 @@ struct virtio_net_frame {
 
 /*
  * Judges the header (a copy, as the device must not change it meanwhile; a legacy one with num_buffers
- * 0) of a frame. `given` are the NETDEV_OFFLOAD_…
+ * 0) of a frame. `given` are the PORT_OFFLOAD_…
  * with which the port it came in by may give frames, `possible` those of the port it leaves by, each
  * with what it depends on. If it passes, the header is what is to stand in front of the frame now:
  * what was not negotiated, and what a driver must not send, is gone; a checksum that the other device

@@ -13,7 +13,7 @@
  *     virtio_net_watch.c      the watch over a running device: its status, doorbells, rings
  *     virtio_net_describe.c   what a port tells of itself
  *
- * Calls go down only, from the life to the others. A breach stays in its queue (virtqueue.error), and a
+ * Calls go down only, from the life to the others. A device error stays in its queue (virtqueue.error), and a
  * device that cannot be used in net->refusal, until the life looks.
  */
 #ifndef DRIVERS_VIRTIO_NET_INTERNAL_H
@@ -21,14 +21,14 @@
 
 #include "drivers/virtio/virtio_net.h"
 
-static inline struct virtio_net *virtio_net_of(struct netdev *dev)
+static inline struct virtio_net *virtio_net_of(struct port *port)
 {
-    return (struct virtio_net *)dev; /* its first member */
+    return (struct virtio_net *)port; /* its first member */
 }
 
-static inline const struct virtio_net *virtio_net_of_const(const struct netdev *dev)
+static inline const struct virtio_net *virtio_net_of_const(const struct port *port)
 {
-    return (const struct virtio_net *)dev;
+    return (const struct virtio_net *)port;
 }
 
 /* ---- virtio_net_refuse.c ---- */
@@ -41,7 +41,7 @@ __attribute__((format(printf, 2, 3))) bool virtio_net_refuse(struct virtio_net *
 
 /*
  * Of a device that has been reset, _look reads what it offers and states (§3.1.1 steps 2 to 4). Then
- * net->netdev has its address, and what its frames may want and what it can do for others. _negotiate
+ * net->port has its address, and what its frames may want and what it can do for others. _negotiate
  * agrees on features within what is wanted and net->frame_room (steps 4 to 6). False after
  * virtio_net_refuse.
  */
@@ -74,23 +74,23 @@ void virtio_net_fill_rx(struct virtio_net *net);
 /* True if the rx ring is to be refilled, and can be. */
 bool virtio_net_wants_refill(const struct virtio_net_queue *rx);
 
-/* Longer frames than netdev.wanted.payload_max says mark their batch for checking from now on. */
+/* Longer frames than port.wanted.payload_max says mark their batch for checking from now on. */
 void virtio_net_follow_payload_max(struct virtio_net *net);
 
-/* What the data path does from now on. A queue that has met a breach stays closed. */
+/* What the data path does from now on. A queue that has met a device error stays closed. */
 void virtio_net_set_gates(struct virtio_net *net, enum virtio_net_gate rx, enum virtio_net_gate tx);
 
 /* Rings the doorbell of a queue, and records for which chains. Data path. */
 void virtio_net_ring(const struct virtio_net *net, struct virtio_net_queue *queue);
 
 /* Buffers of all chains that the device has sent go back to the pool they came from; returns how many
- * chains it still has. A breach stays in tx.queue.error. */
+ * chains it still has. A device error stays in tx.queue.error. */
 uint32_t virtio_net_reclaim_all(struct virtio_net *net);
 
-/* The functions of net/netdev.h of the same names. */
-uint32_t virtio_net_rx(struct netdev *dev, unsigned queue, struct batch *batch, uint32_t n);
-uint32_t virtio_net_room(struct netdev *dev, unsigned queue, uint32_t n);
-uint32_t virtio_net_tx(struct netdev *dev, unsigned queue, const struct batch *batch);
+/* The functions of net/port.h of the same names. */
+uint32_t virtio_net_rx(struct port *port, unsigned queue, struct batch *batch, uint32_t n);
+uint32_t virtio_net_room(struct port *port, unsigned queue, uint32_t n);
+uint32_t virtio_net_tx(struct port *port, unsigned queue, const struct batch *batch);
 
 /* ---- virtio_net_chain.c ---- */
 
@@ -99,7 +99,7 @@ uint32_t virtio_net_tx(struct netdev *dev, unsigned queue, const struct batch *b
 
 /*
  * Moves up to `n` received frames to `batch`, which is not marked yet, where MRG_RXBUF was negotiated: up
- * to the first breach, which is left in rx.queue.error. Returns how many. No more than the pool has
+ * to the first device error, which is left in rx.queue.error. Returns how many. No more than the pool has
  * buffers: each frame may want one when it is sent.
  */
 uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uint32_t n);
@@ -117,11 +117,11 @@ void virtio_net_stage_chains(struct virtio_net *net, uint8_t *const *buffers,
  */
 bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length);
 
-/* The function of net/netdev.h of the same name. */
-uint32_t virtio_net_segment_length(const struct netdev *dev, const uint8_t *frame, uint32_t length);
+/* The function of net/port.h of the same name. */
+uint32_t virtio_net_segment_length(const struct port *port, const uint8_t *frame, uint32_t length);
 
 /* Offloads that a command can cut: whether frames come in several buffers stays till the next reset. */
-#define VIRTIO_NET_OFFLOADS_BY_COMMAND (~(uint32_t)NETDEV_OFFLOAD_CHAINS)
+#define VIRTIO_NET_OFFLOADS_BY_COMMAND (~(uint32_t)PORT_OFFLOAD_CHAINS)
 
 /* If more GUEST_* bits are in use than frames of this port may want by now: has the settings cut them,
  * by a command; or returns the reason of a reset, which cuts them too. NULL: all is well. _left are
@@ -132,12 +132,12 @@ uint64_t virtio_net_offloads_left(const struct virtio_net *net);
 /* ---- virtio_net_interrupt.c ---- */
 
 /* After a reset, queues enabled: lets the device interrupt. If it cannot, a `warn`, and
- * netdev.can_interrupt is false. */
+ * port.can_interrupt is false. */
 void virtio_net_enable_interrupts(struct virtio_net *net);
 
-/* The functions of net/netdev.h of the same names. */
-bool virtio_net_arm(struct netdev *dev, unsigned queue, unsigned directions);
-void virtio_net_disarm(struct netdev *dev, unsigned queue);
+/* The functions of net/port.h of the same names. */
+bool virtio_net_arm(struct port *port, unsigned queue, unsigned directions);
+void virtio_net_disarm(struct port *port, unsigned queue);
 
 /* ---- virtio_net_settings.c ---- */
 
@@ -169,8 +169,8 @@ void virtio_net_watch_restart(struct virtio_net *net, uint64_t now_ns);
 
 /* ---- virtio_net_describe.c ---- */
 
-/* The functions of net/netdev.h of the same names. */
-void virtio_net_describe(const struct netdev *dev, struct netdev_description *description);
-void virtio_net_count(const struct netdev *dev, struct netdev_filling *filling);
+/* The functions of net/port.h of the same names. */
+void virtio_net_describe(const struct port *port, struct port_description *description);
+void virtio_net_count(const struct port *port, struct port_filling *filling);
 
 #endif

@@ -22,16 +22,16 @@ void virtio_net_enable_interrupts(struct virtio_net *net)
 {
     const enum pci_interrupt interrupt = net->virtio.interrupt;
 
-    net->netdev.can_interrupt = interrupt != PCI_INTERRUPT_NONE &&
-                                (interrupt != PCI_INTERRUPT_BY_MESSAGE || set_vectors(net));
-    if (!net->netdev.can_interrupt)
+    net->port.can_interrupt = interrupt != PCI_INTERRUPT_NONE &&
+                              (interrupt != PCI_INTERRUPT_BY_MESSAGE || set_vectors(net));
+    if (!net->port.can_interrupt)
         log_event(LOG_WARN, "warn",
                   "port=%u reason=no-interrupt interrupt=%s line=%u "
                   "effect=\"looked at a thousand times a second while idle\"",
-                  net->netdev.id, pci_interrupt_name(interrupt), net->virtio.pci->interrupt_line);
+                  net->port.id, pci_interrupt_name(interrupt), net->virtio.pci->interrupt_line);
 }
 
-/* True if the queue has something for us already, were it a breach. */
+/* True if the queue has something for us already, were it a device error. */
 static bool arm(struct virtqueue *queue)
 {
     if (queue->error != VIRTQUEUE_OK)
@@ -43,12 +43,12 @@ static bool arm(struct virtqueue *queue)
 /* While a reset, or what is wanted of the port, is under way, `service` has to be called often. */
 static bool is_busy(const struct virtio_net *net)
 {
-    const uint32_t changed = net->netdev.wanted.changed;
+    const uint32_t changed = net->port.wanted.changed;
 
     if (net->step == STEP_RUNNING)
         return net->settings.due != 0 || changed != 0;
     return net->step == STEP_RESETTING || net->step == STEP_DRAINING ||
-           (changed & NETDEV_WANT_RESET) != 0;
+           (changed & PORT_WANT_RESET) != 0;
 }
 
 /* True if a doorbell may have been lost: virtio_net_watch.c looks for it. */
@@ -58,30 +58,30 @@ static bool awaits_doorbell(const struct virtio_net_queue *queue)
            virtqueue_awaits_doorbell(&queue->queue, queue->rung);
 }
 
-bool virtio_net_arm(struct netdev *dev, unsigned queue_number, unsigned directions)
+bool virtio_net_arm(struct port *port, unsigned queue_number, unsigned directions)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
     bool work = false;
 
     (void)queue_number;
     if (is_busy(net))
         return true;
-    dev->hurries = false;
+    port->hurries = false;
     if (net->step != STEP_RUNNING)
         return false;
-    dev->hurries = awaits_doorbell(&net->rx) || awaits_doorbell(&net->tx);
+    port->hurries = awaits_doorbell(&net->rx) || awaits_doorbell(&net->tx);
     /* Buffers that were sent may have come back: a device without any has nothing to announce. */
-    if (directions & NETDEV_RX)
+    if (directions & PORT_RX)
         work |= virtio_net_wants_refill(&net->rx) || arm(&net->rx.queue);
-    if (directions & NETDEV_TX)
+    if (directions & PORT_TX)
         work |= arm(&net->tx.queue);
     return work;
 }
 
 /* One line and one register for all queues, and whoever reads it makes the device release the line. */
-void virtio_net_disarm(struct netdev *dev, unsigned queue_number)
+void virtio_net_disarm(struct port *port, unsigned queue_number)
 {
-    struct virtio_net *net = virtio_net_of(dev);
+    struct virtio_net *net = virtio_net_of(port);
 
     (void)queue_number;
     if (net->step != STEP_RUNNING)

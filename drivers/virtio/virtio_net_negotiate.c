@@ -4,7 +4,7 @@
  *
  * Offloads are carried, not computed: a frame that comes in unfinished must be able to leave so. So
  * GUEST_CSUM and the GUEST_* segmentation bits are taken only as far as the device by which the frames
- * leave can do that work, which net/assembly.c says when all devices have been looked at. What our
+ * leave can do that work, which net/topology.c says when all devices have been looked at. What our
  * own device can do for others is taken whenever it is offered.
  */
 #include <string.h>
@@ -25,7 +25,7 @@
 
 static void warn(const struct virtio_net *net, const char *reason, const char *detail)
 {
-    log_event(LOG_WARN, "warn", "port=%u reason=%s detail=\"%s\"", net->netdev.id, reason, detail);
+    log_event(LOG_WARN, "warn", "port=%u reason=%s detail=\"%s\"", net->port.id, reason, detail);
 }
 
 /* ---- features ---- */
@@ -55,7 +55,7 @@ static bool pairs_are_usable(const struct virtio_net *net)
         net->stated_pairs <= VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MAX)
         return true;
     log_event(LOG_WARN, "warn", "port=%u reason=queue-pairs queue_pairs=%u accepted=%u-%u",
-              net->netdev.id, net->stated_pairs, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MIN,
+              net->port.id, net->stated_pairs, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MIN,
               VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MAX);
     return false;
 }
@@ -68,7 +68,7 @@ static bool multiqueue_is_usable(struct virtio_net *net, uint64_t acceptable)
     if (find_control_queue(net, acceptable, net->stated_pairs))
         return true;
     log_event(LOG_WARN, "warn", "port=%u reason=queue-pairs queue_pairs=%u detail=\"%s\"",
-              net->netdev.id, net->stated_pairs, "no control queue behind so many");
+              net->port.id, net->stated_pairs, "no control queue behind so many");
     return false;
 }
 
@@ -107,7 +107,7 @@ static bool mtu_is_usable(const struct virtio_net *net, uint16_t mtu)
 {
     if (mtu >= MTU_MIN && mtu <= mtu_max(net))
         return true;
-    log_event(LOG_WARN, "warn", "port=%u reason=mtu mtu=%u accepted=%u-%u", net->netdev.id, mtu,
+    log_event(LOG_WARN, "warn", "port=%u reason=mtu mtu=%u accepted=%u-%u", net->port.id, mtu,
               MTU_MIN, mtu_max(net));
     return false;
 }
@@ -119,7 +119,7 @@ static void report_features(const struct virtio_net *net)
     virtio_net_features_text(net->virtio.offered, offered);
     virtio_net_features_text(net->virtio.taken, taken);
     log_event(LOG_DEBUG, "features", "port=%u offered=%s taken=%s offered_bits=0x%llx",
-              net->netdev.id, offered, taken, (unsigned long long)net->virtio.offered);
+              net->port.id, offered, taken, (unsigned long long)net->virtio.offered);
 }
 
 /* The device has refused what it had offered. */
@@ -132,7 +132,7 @@ static bool refuse_features(struct virtio_net *net)
                              (unsigned long long)net->virtio.taken);
 }
 
-/* NETDEV_OFFLOAD_CHAINS if a ring is too small for them. */
+/* PORT_OFFLOAD_CHAINS if a ring is too small for them. */
 static uint32_t without_room(const struct virtio_net *net)
 {
     const struct virtio_transport *const transport = net->virtio.transport;
@@ -140,7 +140,7 @@ static uint32_t without_room(const struct virtio_net *net)
     for (uint16_t queue = VIRTIO_NET_QUEUE_RECEIVE; queue <= VIRTIO_NET_QUEUE_TRANSMIT; queue++)
         if (virtio_net_ring_size(net, queue, transport->get_queue_size(&net->virtio, queue)) <
             VIRTIO_NET_CHAIN_QUEUE_MIN)
-            return NETDEV_OFFLOAD_CHAINS;
+            return PORT_OFFLOAD_CHAINS;
     return 0;
 }
 
@@ -148,13 +148,13 @@ static uint32_t without_room(const struct virtio_net *net)
  * buffers for a frame of 64 KiB, and cannot take it in several, does not let it come. */
 static uint64_t acceptable_offloads(const struct virtio_net *net, uint64_t offered)
 {
-    uint32_t offloads = net->netdev.wanted.offloads;
+    uint32_t offloads = net->port.wanted.offloads;
 
     if (!net->options.offloads)
         return offered & ~virtio_net_features_offload();
     offloads &= ~without_room(net) & virtio_net_features_rx(offered);
-    if (net->frame_room < NETDEV_FRAME_SEGMENTS && !(offloads & NETDEV_OFFLOAD_CHAINS))
-        offloads &= ~(uint32_t)NETDEV_OFFLOAD_SEGMENTS;
+    if (net->frame_room < PORT_FRAME_SEGMENTS && !(offloads & PORT_OFFLOAD_CHAINS))
+        offloads &= ~(uint32_t)PORT_OFFLOAD_SEGMENTS;
     return offered & ~virtio_net_features_guest(~offloads);
 }
 
@@ -162,8 +162,8 @@ static uint64_t acceptable_offloads(const struct virtio_net *net, uint64_t offer
 static void tell_offloads(struct virtio_net *net, uint64_t features)
 {
     net->guest_offloads = features & virtio_net_features_guest(VIRTIO_NET_OFFLOADS_BY_COMMAND);
-    net->netdev.rx_offloads = virtio_net_features_rx(features) & ~without_room(net);
-    net->netdev.tx_offloads = virtio_net_features_tx(features) & ~without_room(net);
+    net->port.rx_offloads = virtio_net_features_rx(features) & ~without_room(net);
+    net->port.tx_offloads = virtio_net_features_tx(features) & ~without_room(net);
 }
 
 /* Takes what is of use to us out of what is offered, given the mtu that the device states. */
@@ -177,12 +177,12 @@ static bool negotiate(struct virtio_net *net, uint16_t mtu)
                                  "reason=no-version-1 offered=0x%llx remedy=\"transport=legacy\"",
                                  (unsigned long long)virtio->offered);
     }
-    if (net->netdev.wanted.vlan_count == 0) /* an empty filter would let no tag in (§5.1.6.5.3) */
+    if (net->port.wanted.vlan_count == 0) /* an empty filter would let no tag in (§5.1.6.5.3) */
         acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_CTRL_VLAN);
     const bool agreed = virtio_offers(virtio, VIRTIO_NET_F_MTU) && mtu_is_usable(net, mtu);
     if (!agreed)
         acceptable &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
-    net->netdev.mtu = agreed ? mtu : 0;
+    net->port.mtu = agreed ? mtu : 0;
     acceptable = settle_control_queue(net, acceptable);
     if (!virtio_take_features(virtio, virtio_net_features_choose(acceptable)))
         return refuse_features(net);
@@ -191,7 +191,7 @@ static bool negotiate(struct virtio_net *net, uint16_t mtu)
         virtio_has(virtio, VIRTIO_F_VERSION_1) || virtio_has(virtio, VIRTIO_NET_F_MRG_RXBUF)
             ? VIRTIO_NET_HDR_BYTES
             : VIRTIO_NET_HDR_BYTES_LEGACY;
-    net->netdev.rx_header = net->header_size;
+    net->port.rx_header = net->header_size;
     tell_offloads(net, virtio->taken);
     report_features(net);
     return true;
@@ -272,15 +272,15 @@ static struct mac_address random_mac(const struct pci_device *pci)
 /* The device's own address, if it has a usable one; else, until it has, one of ours. */
 static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
 {
-    struct mac_address *const mac = &net->netdev.mac;
+    struct mac_address *const mac = &net->port.mac;
     const bool states = virtio_offers(&net->virtio, VIRTIO_NET_F_MAC); /* and it will be taken */
 
-    net->settings.mac_made_up = !states || !netdev_mac_is_station(stated);
+    net->settings.mac_made_up = !states || !port_mac_is_station(stated);
     if (states && net->settings.mac_made_up)
         warn(net, "mac", "the device states a group or zero address; a random one is used");
     if (!net->settings.mac_made_up)
         *mac = *stated;
-    else if (!netdev_mac_is_station(mac)) /* else it was made before a reset */
+    else if (!port_mac_is_station(mac)) /* else it was made before a reset */
         *mac = random_mac(net->virtio.pci);
 }
 
@@ -291,16 +291,16 @@ static void choose_mac(struct virtio_net *net, const struct mac_address *stated)
  */
 static void choose_frame_max(struct virtio_net *net)
 {
-    struct netdev *const dev = &net->netdev;
-    const uint32_t stated = FRAME_OVERHEAD + dev->mtu;
-    const bool chains = dev->rx_offloads & NETDEV_OFFLOAD_CHAINS;
+    struct port *const port = &net->port;
+    const uint32_t stated = FRAME_OVERHEAD + port->mtu;
+    const bool chains = port->rx_offloads & PORT_OFFLOAD_CHAINS;
 
-    if ((dev->rx_offloads & NETDEV_OFFLOAD_SEGMENTS) && !chains)
-        dev->frame_max = NETDEV_FRAME_SEGMENTS;
-    else if ((dev->mtu == 0 || chains) && net->frame_room >= NETDEV_FRAME_JUMBO)
-        dev->frame_max = NETDEV_FRAME_JUMBO;
+    if ((port->rx_offloads & PORT_OFFLOAD_SEGMENTS) && !chains)
+        port->frame_max = PORT_FRAME_SEGMENTS;
+    else if ((port->mtu == 0 || chains) && net->frame_room >= PORT_FRAME_JUMBO)
+        port->frame_max = PORT_FRAME_JUMBO;
     else
-        dev->frame_max = stated > NETDEV_FRAME_USUAL ? stated : NETDEV_FRAME_USUAL;
+        port->frame_max = stated > PORT_FRAME_USUAL ? stated : PORT_FRAME_USUAL;
 }
 
 bool virtio_net_look(struct virtio_net *net)

@@ -12,7 +12,7 @@
 
 /* The header in front of `frame` as the port that received it has left it there; of none where it has
  * no part in this. */
-static struct virtio_net_hdr read_header(const struct netdev *from, const uint8_t *frame)
+static struct virtio_net_hdr read_header(const struct port *from, const uint8_t *frame)
 {
     struct virtio_net_hdr header = {0};
 
@@ -39,48 +39,47 @@ static struct virtio_net_frame frame_of(uint8_t *buffer, uint32_t length, uint32
     };
 }
 
-static enum virtio_net_verdict judge(const struct virtio_net *net, struct virtio_net_hdr *header,
-                                     const struct virtio_net_frame *frame, uint32_t given)
+static enum virtio_net_verdict validate(const struct virtio_net *net, struct virtio_net_hdr *header,
+                                        const struct virtio_net_frame *frame, uint32_t given)
 {
-    const uint32_t possible = net->netdev.tx_offloads;
+    const uint32_t possible = net->port.tx_offloads;
 
-    if (frame->here < frame->length && !(possible & NETDEV_OFFLOAD_CHAINS))
+    if (frame->here < frame->length && !(possible & PORT_OFFLOAD_CHAINS))
         return HEADER_ASKS_TOO_MUCH;
     return virtio_net_header_validate(header, frame, given, possible);
 }
 
 bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
 {
-    static const struct netdev nobody;
-    const struct netdev *const from =
-        net->setup.tx[0].from != NULL ? net->setup.tx[0].from : &nobody;
+    static const struct port nobody;
+    const struct port *const from = net->setup.tx[0].from != NULL ? net->setup.tx[0].from : &nobody;
     const struct virtio_net_frame frame = frame_of(buffer, length, net->tx.pool->frame_max);
     struct virtio_net_hdr header = read_header(from, frame.start);
 
-    switch (judge(net, &header, &frame, from->rx_offloads)) {
+    switch (validate(net, &header, &frame, from->rx_offloads)) {
     case HEADER_LIES:
-        net->netdev.stats.tx_bad_offload++;
+        net->port.stats.tx_bad_offload++;
         break;
     case HEADER_ASKS_TOO_MUCH:
-        net->netdev.stats.tx_no_offload++;
+        net->port.stats.tx_no_offload++;
         break;
     default:
         write_header(net, frame.start, &header);
         return true;
     }
-    net->netdev.stats.tx_dropped++;
+    net->port.stats.tx_dropped++;
     pool_put(net->tx.pool, buffer);
     return false;
 }
 
-uint32_t virtio_net_segment_length(const struct netdev *dev, const uint8_t *frame, uint32_t length)
+uint32_t virtio_net_segment_length(const struct port *port, const uint8_t *frame, uint32_t length)
 {
-    const struct virtio_net *const net = virtio_net_of_const(dev);
-    const struct virtio_net_hdr header = read_header(dev, frame);
+    const struct virtio_net *const net = virtio_net_of_const(port);
+    const struct virtio_net_hdr header = read_header(port, frame);
     const struct virtio_net_frame whole =
         frame_of((uint8_t *)frame - PACKET_HEADROOM, length, net->rx.pool->frame_max);
 
-    return virtio_net_header_piece(&header, &whole, dev->rx_offloads);
+    return virtio_net_header_piece(&header, &whole, port->rx_offloads);
 }
 
 /* ---- less than before ---- */
@@ -90,16 +89,16 @@ uint64_t virtio_net_offloads_left(const struct virtio_net *net)
     const uint64_t guest = virtio_net_features_guest(VIRTIO_NET_OFFLOADS_BY_COMMAND);
     const uint64_t rest = net->virtio.taken & ~guest;
     const uint64_t allowed =
-        net->guest_offloads & virtio_net_features_guest(net->netdev.wanted.offloads);
+        net->guest_offloads & virtio_net_features_guest(net->port.wanted.offloads);
 
     return virtio_net_features_choose(rest | allowed) & guest; /* none without what it depends on */
 }
 
 const char *virtio_net_cut_offloads(struct virtio_net *net)
 {
-    const uint32_t wanted = net->netdev.wanted.offloads;
+    const uint32_t wanted = net->port.wanted.offloads;
 
-    if (virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF) && !(wanted & NETDEV_OFFLOAD_CHAINS))
+    if (virtio_has(&net->virtio, VIRTIO_NET_F_MRG_RXBUF) && !(wanted & PORT_OFFLOAD_CHAINS))
         return "offloads"; /* no command cuts that */
     if ((net->guest_offloads & ~virtio_net_features_guest(wanted)) == 0)
         return NULL; /* as nearly always */

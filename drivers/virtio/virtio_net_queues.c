@@ -40,8 +40,8 @@ static void warn_of_size(const struct virtio_net *net, uint16_t index, uint32_t 
                          uint32_t size, const char *detail)
 {
     log_event(LOG_WARN, "warn", "port=%u reason=ring-size word=%s=%u accepted=%u detail=\"%s\"",
-              net->netdev.id, index == VIRTIO_NET_QUEUE_RECEIVE ? "rx_ring" : "tx_ring", wanted,
-              size, detail);
+              net->port.id, index == VIRTIO_NET_QUEUE_RECEIVE ? "rx_ring" : "tx_ring", wanted, size,
+              detail);
 }
 
 /*
@@ -95,7 +95,7 @@ static bool allocate_queue(struct virtio_net *net, struct virtqueue_shape *shape
     }
     if (shape->size != wanted)
         log_event(LOG_WARN, "warn", "port=%u reason=memory queue=%u size=%u stated=%u",
-                  net->netdev.id, shape->index, shape->size, wanted);
+                  net->port.id, shape->index, shape->size, wanted);
     return true;
 }
 
@@ -194,8 +194,8 @@ bool virtio_net_make_queues(struct virtio_net *net)
     virtqueue_set_buffers(&net->tx.queue,
                           &(struct virtqueue_buffers){.start = PACKET_HEADROOM - net->header_size,
                                                       .header = net->header_size});
-    net->netdev.rx_size = virtqueue_free(&net->rx.queue);
-    net->netdev.tx_size = virtqueue_free(&net->tx.queue);
+    net->port.rx_size = virtqueue_free(&net->rx.queue);
+    net->port.tx_size = virtqueue_free(&net->tx.queue);
     return true;
 }
 

@@ -1,6 +1,6 @@
 /*
  * Receive filter, MAC address, offloads: brings the device to what is wanted of its port
- * (netdev.wanted), a command at a time over the control queue, while frames flow.
+ * (port.wanted), a command at a time over the control queue, while frames flow.
  */
 #include <machine/log.h>
 
@@ -8,7 +8,7 @@
 
 static const char *name_of(const struct virtio_net *net, enum virtio_net_setting setting)
 {
-    const struct netdev_wanted *const wanted = &net->netdev.wanted;
+    const struct port_wanted *const wanted = &net->port.wanted;
 
     switch (setting) {
     case SETTING_PAIRS:
@@ -52,26 +52,26 @@ static unsigned feature_of(enum virtio_net_setting setting)
 /* The address that the device shall have. */
 static struct mac_address wanted_mac(const struct virtio_net *net)
 {
-    const struct netdev *const dev = &net->netdev;
+    const struct port *const port = &net->port;
 
-    return netdev_mac_is_station(&dev->wanted.mac) ? dev->wanted.mac : dev->mac;
+    return port_mac_is_station(&port->wanted.mac) ? port->wanted.mac : port->mac;
 }
 
-/* The settings that changes of netdev.wanted concern. */
+/* The settings that changes of port.wanted concern. */
 static uint32_t settings_of(const struct virtio_net *net, uint32_t changed)
 {
-    const struct netdev_wanted *const wanted = &net->netdev.wanted;
+    const struct port_wanted *const wanted = &net->port.wanted;
     uint32_t settings = 0;
 
-    if (changed & NETDEV_WANT_MAC)
+    if (changed & PORT_WANT_MAC)
         settings |= 1u << SETTING_MAC;
-    if (changed & NETDEV_WANT_FILTER)
+    if (changed & PORT_WANT_FILTER)
         settings |= 1u << SETTING_PROMISC | 1u << SETTING_ALLMULTI;
     /* Without promiscuous mode the table counts, and whoever had the device before may have left
      * something in it. */
-    if ((changed & NETDEV_WANT_ADDRESSES) || ((changed & NETDEV_WANT_FILTER) && !wanted->promisc))
+    if ((changed & PORT_WANT_ADDRESSES) || ((changed & PORT_WANT_FILTER) && !wanted->promisc))
         settings |= 1u << SETTING_TABLE;
-    if ((changed & NETDEV_WANT_VLANS) && net->settings.vlan_next < wanted->vlan_count)
+    if ((changed & PORT_WANT_VLANS) && net->settings.vlan_next < wanted->vlan_count)
         settings |= 1u << SETTING_VLAN;
     return settings;
 }
@@ -79,17 +79,17 @@ static uint32_t settings_of(const struct virtio_net *net, uint32_t changed)
 /* All that is wanted of the port and that its device has not after a reset. */
 static uint32_t all_settings(const struct virtio_net *net)
 {
-    const struct netdev_wanted *const wanted = &net->netdev.wanted;
+    const struct port_wanted *const wanted = &net->port.wanted;
     uint32_t changed = 0;
 
-    if (netdev_mac_is_station(&wanted->mac) || net->settings.mac_made_up)
-        changed |= NETDEV_WANT_MAC;
+    if (port_mac_is_station(&wanted->mac) || net->settings.mac_made_up)
+        changed |= PORT_WANT_MAC;
     if (wanted->filter)
-        changed |= NETDEV_WANT_FILTER;
+        changed |= PORT_WANT_FILTER;
     if (wanted->stations.count + wanted->groups.count != 0)
-        changed |= NETDEV_WANT_ADDRESSES;
+        changed |= PORT_WANT_ADDRESSES;
     if (wanted->vlan_count != 0)
-        changed |= NETDEV_WANT_VLANS;
+        changed |= PORT_WANT_VLANS;
     return settings_of(net, changed) | virtio_has(&net->virtio, VIRTIO_NET_F_MQ) << SETTING_PAIRS;
 }
 
@@ -105,11 +105,11 @@ static void follow_changes(struct virtio_net *net)
     struct virtio_net_settings *const settings = &net->settings;
 
     if (is_settled(settings)) {
-        settings->fresh = settings_of(net, net->netdev.wanted.changed);
+        settings->fresh = settings_of(net, net->port.wanted.changed);
         settings->due |= settings->fresh;
-        net->netdev.wanted.changed = 0;
+        net->port.wanted.changed = 0;
     }
-    net->netdev.settled = is_settled(settings);
+    net->port.settled = is_settled(settings);
 }
 
 /*
@@ -140,23 +140,23 @@ static void write_mac(const struct virtio_net *net, struct mac_address mac)
 void virtio_net_settings_restart(struct virtio_net *net)
 {
     struct virtio_net_settings *const settings = &net->settings;
-    struct netdev *const dev = &net->netdev;
+    struct port *const port = &net->port;
 
     settings->vlan_next = 0;
     settings->announce_ack_refused = false;
     settings->due = all_settings(net);
-    settings->fresh = settings_of(net, dev->wanted.changed) | 1u << SETTING_MAC;
-    dev->wanted.changed = 0;
-    dev->settled = false;
+    settings->fresh = settings_of(net, port->wanted.changed) | 1u << SETTING_MAC;
+    port->wanted.changed = 0;
+    port->settled = false;
     /* It has this address unless the device refuses it. */
-    settings->mac_kept = dev->mac;
+    settings->mac_kept = port->mac;
     if (mac_can_be_set(&net->virtio))
-        dev->mac = wanted_mac(net);
+        port->mac = wanted_mac(net);
 }
 
 static enum virtio_net_control_result send(struct virtio_net *net, enum virtio_net_setting setting)
 {
-    const struct netdev_wanted *const wanted = &net->netdev.wanted;
+    const struct port_wanted *const wanted = &net->port.wanted;
     struct virtio_net_control *const control = &net->control;
     struct virtio_net_settings *const settings = &net->settings;
 
@@ -183,12 +183,12 @@ static enum virtio_net_control_result send(struct virtio_net *net, enum virtio_n
 
 static void warn(const struct virtio_net *net, const char *reason, enum virtio_net_setting setting)
 {
-    log_event(LOG_WARN, "warn", "port=%u reason=control-%s command=%s", net->netdev.id, reason,
+    log_event(LOG_WARN, "warn", "port=%u reason=control-%s command=%s", net->port.id, reason,
               name_of(net, setting));
 }
 
 /* True if a device that has no such command is as it is wanted nevertheless. */
-static bool is_default(const struct netdev_wanted *wanted, enum virtio_net_setting setting)
+static bool is_default(const struct port_wanted *wanted, enum virtio_net_setting setting)
 {
     if (setting == SETTING_ALLMULTI)
         return !wanted->allmulti;
@@ -198,7 +198,7 @@ static bool is_default(const struct netdev_wanted *wanted, enum virtio_net_setti
 /* The device has no such command. */
 static void skip(struct virtio_net *net, enum virtio_net_setting setting)
 {
-    if ((net->settings.fresh & 1u << setting) && !is_default(&net->netdev.wanted, setting))
+    if ((net->settings.fresh & 1u << setting) && !is_default(&net->port.wanted, setting))
         warn(net, "not-offered", setting);
     net->settings.due &= ~(1u << setting);
 }
@@ -209,12 +209,12 @@ static const char *note(struct virtio_net *net, enum virtio_net_setting setting,
 {
     struct virtio_net_settings *const settings = &net->settings;
 
-    if (setting != SETTING_VLAN || ++settings->vlan_next >= net->netdev.wanted.vlan_count)
+    if (setting != SETTING_VLAN || ++settings->vlan_next >= net->port.wanted.vlan_count)
         settings->due &= ~(1u << setting);
     if (setting == SETTING_MAC && done)
         settings->mac_kept = settings->mac;
     if (setting == SETTING_MAC)
-        net->netdev.mac = settings->mac_kept;
+        net->port.mac = settings->mac_kept;
     if (setting == SETTING_ANNOUNCE_ACK)
         settings->announce_ack_refused = !done;
     if (setting == SETTING_OFFLOADS && done)
@@ -272,6 +272,6 @@ void virtio_net_acknowledge_announcement(struct virtio_net *net)
 
     if (settings->due != 0 || settings->announce_ack_refused)
         return; /* the device asks until it is answered */
-    net->netdev.stats.announces++;
+    net->port.stats.announces++;
     settings->due = 1u << SETTING_ANNOUNCE_ACK;
 }

@@ -32,7 +32,7 @@ static bool is_forgotten(const struct virtio_net_queue *queue, struct virtio_net
 
 /*
  * A tx ring that does not move although frames wait in it is told, once. It cannot be told from
- * back-pressure, so it is no breach: the lanes that lead here wait, and all others go on. Nor from a
+ * back-pressure, so it is no device error: the lanes that lead here wait, and all others go on. Nor from a
  * device that sleeps and says it does not want to be woken (virtio_net.c knows one, and a link
  * that is down for a moment is never seen here): hence a doorbell all the same.
  */
@@ -42,7 +42,7 @@ static void report_stall(struct virtio_net *net, uint32_t waiting)
 
     net->watch.tx.stalled = true;
     log_event(LOG_WARN, "warn", "port=%u reason=stall queue=%u waiting=%u used_idx=%u",
-              net->netdev.id, queue->index, waiting, (uint16_t)(queue->avail_idx - waiting));
+              net->port.id, queue->index, waiting, (uint16_t)(queue->avail_idx - waiting));
     virtio_net_ring(net, &net->tx);
 }
 
@@ -59,7 +59,7 @@ static void look_at_queue(struct virtio_net *net, struct virtio_net_queue *queue
         progress->stalled = false;
     }
     if (is_forgotten(queue, progress)) {
-        net->netdev.stats.doorbell_rescues++;
+        net->port.stats.doorbell_rescues++;
         virtio_net_ring(net, queue);
     } else if (queue == &net->tx && !progress->stalled && now - progress->moved_ns >= STALL_NS) {
         report_stall(net, waiting);
@@ -90,8 +90,8 @@ static bool status_is_bad(const struct virtio_net *net)
 
     if (status != 0 && !(status & bad)) /* all ones, where nobody answers, are bad too */
         return false;
-    log_event(LOG_ERROR, "error", "port=%u pci=%s reason=status status=0x%02x", net->netdev.id,
-              net->netdev.address, status);
+    log_event(LOG_ERROR, "error", "port=%u pci=%s reason=status status=0x%02x", net->port.id,
+              net->port.address, status);
     return true;
 }
 

@@ -5,7 +5,7 @@
  * The device may write anything anywhere into the shared part at any time, so nothing of ours is
  * ever read back from it: which chains are out, with which buffer, and how far both rings have been
  * followed is kept in private memory. What the device writes is checked where it is read, here and
- * in virtqueue.c and virtqueue_packed.c; a queue that finds a breach stays
+ * in virtqueue.c and virtqueue_packed.c; a queue that finds a device error stays
  * broken until it is made anew.
  *
  * What is added goes into slots, one after the other and round and round. A device that finishes
@@ -342,7 +342,7 @@ static inline bool virtqueue_needs_check(const struct virtqueue *queue, uint32_t
     return length - queue->shortest > queue->span;
 }
 
-/* How many chains a split ring's device has finished. 0 if none, or on a breach. */
+/* How many chains a split ring's device has finished. 0 if none, or on a device error. */
 static inline uint32_t virtqueue_pending(struct virtqueue *queue)
 {
     /* Read first: what is read behind the acquire is read again. */
@@ -401,7 +401,7 @@ static inline bool virtqueue_has_finished(const struct virtqueue *queue)
  * VIRTQUEUE_BURST). Stores the cookie of each and, unless `lengths` is NULL, how many bytes the device
  * claims to have written behind the header, unchecked but for needs_check. They stay in their slots
  * until virtqueue_release: a caller that does not like the length of one takes only those before it. A
- * breach may be the reason that they are fewer: look at queue->error. Data path.
+ * device error may be the reason that they are fewer: look at queue->error. Data path.
  */
 struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **cookies, uint32_t *lengths,
                                          uint32_t n);

@@ -14,7 +14,7 @@
 
 #include <machine/panic.h>
 
-#include "net/assembly.h"
+#include "net/topology.h"
 #include "drivers/virtio/virtio_net.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/virtio_net.h"
@@ -31,11 +31,11 @@ struct plan {
     uint32_t frames;
 };
 
-static struct assembly assembly;
+static struct topology topology;
 static struct sim_virtio_net *devices[2];
 static uint8_t frame[LENGTH_MAX];
 
-/* The memory that makes net/assembly.c choose such buffers. */
+/* The memory that makes net/topology.c choose such buffers. */
 static uint64_t memory_for(const char *buffers)
 {
     return strcmp(buffers, "1600") == 0 ? 4u << 20 : UINT64_MAX;
@@ -51,14 +51,14 @@ static void set_up(const struct plan *plan)
         devices[i] = sim_virtio_net_add((uint8_t)(i + 1), FEATURES);
     ensure(pci_scan(pci, 2) == 2);
     for (unsigned i = 0; i < 2; i++)
-        assembly.ports[i] = virtio_net_probe(&pci[i], i, &options);
-    assembly.port_count = 2;
-    assembly.memory = memory_for(plan->buffers);
-    assembly.mergeable = plan->buffers[0] == 'w' ? MERGEABLE_OFF : MERGEABLE_ON;
-    assembly_plan(&assembly, "", false);
-    assembly_allot(&assembly, assembly.memory);
-    assembly_start(&assembly);
-    assembly_settle(&assembly);
+        topology.ports[i] = virtio_net_probe(&pci[i], i, &options);
+    topology.port_count = 2;
+    topology.memory = memory_for(plan->buffers);
+    topology.mergeable = plan->buffers[0] == 'w' ? MERGEABLE_OFF : MERGEABLE_ON;
+    topology_plan(&topology, "", false);
+    topology_allot(&topology, topology.memory);
+    topology_start(&topology);
+    topology_settle(&topology);
     for (unsigned i = 0; i < 2; i++)
         for (unsigned queue = SIM_RX; queue <= SIM_TX; queue++)
             sim_virtio_net_suppress(devices[i], queue, true);
@@ -85,7 +85,7 @@ static void forward(const struct plan *plan)
         delivered++;
     ensure(delivered != 0);
     for (uint32_t sent = 0, rounds = 0; sent < delivered; rounds++) {
-        lane_run(assembly.port_lanes[0]);
+        lane_run(topology.port_lanes[0]);
         sent += sim_virtio_net_transmit(devices[1], BURST_MAX);
         ensure(rounds < 2 * BURST_MAX);
     }
@@ -120,7 +120,7 @@ int main(int count, char **words)
     make_frame(plan.length);
     measured_part(&plan); /* each ring has gone round */
     measured_part(&plan);
-    const struct pool *const pool = &assembly.lanes[0].pool;
+    const struct pool *const pool = &topology.lanes[0].pool;
     printf("frame_max=%u pool_bytes=%zu\n", pool->frame_max,
            pool_bytes(pool->capacity, pool->frame_max));
     return 0;

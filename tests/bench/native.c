@@ -23,7 +23,7 @@
 #include <machine/panic.h>
 
 #include "drivers/virtio/virtio_net_internal.h"
-#include "net/assembly.h"
+#include "net/topology.h"
 #include "tests/bench/ring_device.h"
 #include "tests/host/sim/machine.h"
 #include "tests/host/sim/virtio_net.h"
@@ -46,7 +46,7 @@ struct plan {
     uint32_t header;
 };
 
-static struct assembly assembly;
+static struct topology topology;
 static struct ring_device rx, tx;
 
 static bool simulation_is_over;
@@ -72,7 +72,7 @@ void __wrap_io_write16(uint16_t port, uint16_t value)
 
 static struct virtio_net *net_of(unsigned port)
 {
-    return (struct virtio_net *)assembly.ports[port];
+    return (struct virtio_net *)topology.ports[port];
 }
 
 /*
@@ -108,7 +108,7 @@ static void set_header(struct virtio_net *net, uint32_t header)
 {
     const struct virtqueue_buffers buffers = {.start = PACKET_HEADROOM - header, .header = header};
 
-    net->header_size = net->netdev.rx_header = header;
+    net->header_size = net->port.rx_header = header;
     virtqueue_set_buffers(&net->tx.queue, &buffers);
 }
 
@@ -121,14 +121,14 @@ static void set_up(const struct plan *plan)
         sim_virtio_net_add((uint8_t)(i + 1), FEATURES);
     ensure(pci_scan(pci, 2) == 2);
     for (unsigned i = 0; i < 2; i++)
-        assembly.ports[i] = virtio_net_probe(&pci[i], i, &(struct virtio_net_options){0});
-    assembly.port_count = 2;
-    assembly_plan(&assembly, "", false);
+        topology.ports[i] = virtio_net_probe(&pci[i], i, &(struct virtio_net_options){0});
+    topology.port_count = 2;
+    topology_plan(&topology, "", false);
     for (unsigned i = 0; i < 2; i++)
         set_header(net_of(i), plan->header);
-    assembly_allot(&assembly, UINT64_MAX);
-    assembly_start(&assembly);
-    assembly_settle(&assembly);
+    topology_allot(&topology, UINT64_MAX);
+    topology_start(&topology);
+    topology_settle(&topology);
     ensure(sim_virtio_net_complaint() == NULL);
 
     if (plan->packed)
@@ -143,9 +143,9 @@ static void set_up(const struct plan *plan)
 
 static uint64_t frames_received(void)
 {
-    struct netdev_stats stats;
+    struct port_stats stats;
 
-    stats = assembly.ports[0]->stats;
+    stats = topology.ports[0]->stats;
     return stats.rx_packets;
 }
 
@@ -188,7 +188,7 @@ static uint64_t clock_cost(void)
 /* One round of the lane; returns its cycles. */
 static uint64_t run_lane(void)
 {
-    struct lane *const lane = assembly.port_lanes[0];
+    struct lane *const lane = topology.port_lanes[0];
 
     mark_round = 1;
     const uint64_t start = read_cycles();

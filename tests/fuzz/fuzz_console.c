@@ -25,7 +25,7 @@
 #define FRAME 0xff
 
 static struct memory_port ports[PORTS];
-static struct assembly assembly;
+static struct topology topology;
 static struct loop loop;
 static struct monitor monitor;
 static struct editor editor;
@@ -49,18 +49,18 @@ static void begin(void)
         .version = "fuzz", .pci_count = pci_count, .pci_report = report_pci};
 
     machine_reset();
-    memset(&assembly, 0, sizeof(assembly));
-    assembly.port_count = PORTS;
+    memset(&topology, 0, sizeof(topology));
+    topology.port_count = PORTS;
     for (unsigned i = 0; i < PORTS; i++) {
         memory_port_init(&ports[i], i, (struct mac_address){{2, 0, 0, 0, 0, (uint8_t)i}});
-        assembly.ports[i] = &ports[i].netdev;
+        topology.ports[i] = &ports[i].port;
     }
-    assembly_plan(&assembly, "", false);
-    ensure(assembly_allot(&assembly, UINT64_MAX) == 0);
-    assembly_start(&assembly);
-    assembly_settle(&assembly);
-    loop_init(&loop, assembly.ports, assembly.port_lanes, PORTS, 0);
-    monitor_init(&monitor, &assembly, &loop, &machine);
+    topology_plan(&topology, "", false);
+    ensure(topology_allot(&topology, UINT64_MAX) == 0);
+    topology_start(&topology);
+    topology_settle(&topology);
+    loop_init(&loop, topology.ports, topology.port_lanes, PORTS, 0);
+    monitor_init(&monitor, &topology, &loop, &machine);
     editor_init(&editor);
     editor.phrases = phrases;
     memset(&terminal, 0, sizeof(terminal));

@@ -37,20 +37,20 @@ static void start(uint8_t choice)
     static forward_fn *const functions[] = {forward_wire, forward_reflect, forward_idle,
                                             forward_wire};
     static const uint16_t mtus[] = {0, 68, 576, 1500, 1504, 2034, 64, 46};
-    struct netdev_setup setup = {.rx_queues = 1, .tx_queues = 1};
+    struct port_setup setup = {.rx_queues = 1, .tx_queues = 1};
 
     machine_reset();
     memory_port_init(&ports[0], 0, own);
     memory_port_init(&ports[1], 1, other);
-    ports[1].netdev.mtu = mtus[choice / 4 % 8];
-    lane_init(&lane, &ports[0].netdev, &ports[1].netdev, functions[choice % 4]);
+    ports[1].port.mtu = mtus[choice / 4 % 8];
+    lane_init(&lane, &ports[0].port, &ports[1].port, functions[choice % 4]);
     ensure(pool_create(&lane.pool, FRAMES_MAX + MEMORY_PORT_RING + BURST, FRAME_MAX, false));
-    ports[0].netdev.wanted.payload_max = lane.payload_max;
-    setup.rx[0] = (struct netdev_rx_setup){.pool = &lane.pool, .buffers = FRAMES_MAX};
-    setup.tx[0] = (struct netdev_tx_setup){.pool = &lane.pool};
-    ensure(ports[0].netdev.ops->start(&ports[0].netdev, &setup));
+    ports[0].port.wanted.payload_max = lane.payload_max;
+    setup.rx[0] = (struct port_rx_setup){.pool = &lane.pool, .buffers = FRAMES_MAX};
+    setup.tx[0] = (struct port_tx_setup){.pool = &lane.pool};
+    ensure(ports[0].port.ops->start(&ports[0].port, &setup));
     setup.rx[0].buffers = 0;
-    ensure(ports[1].netdev.ops->start(&ports[1].netdev, &setup));
+    ensure(ports[1].port.ops->start(&ports[1].port, &setup));
     memset(expected_drops, 0, sizeof(expected_drops));
 }
 
@@ -84,7 +84,7 @@ static int drop_of(const struct frame *frame)
 {
     if (frame->length < 14)
         return DROP_RUNT;
-    if (ports[1].netdev.mtu != 0 && frame->length - 14 - tags_of(frame) > ports[1].netdev.mtu)
+    if (ports[1].port.mtu != 0 && frame->length - 14 - tags_of(frame) > ports[1].port.mtu)
         return DROP_OVERSIZE;
     return lane.forward == forward_idle ? DROP_IDLE : -1;
 }

@@ -13,7 +13,7 @@
 #include <machine/panic.h>
 
 #include "drivers/virtio/virtio_net_header.h"
-#include "net/netdev.h"
+#include "net/port.h"
 #include "tests/fuzz/input.h"
 
 #define FRAME_MIN 14
@@ -28,11 +28,11 @@ static void check_passed(const struct virtio_net_hdr *header, uint32_t length, u
         ensure(memcmp(header, &zero, sizeof(zero)) == 0);
         return;
     }
-    ensure(possible & NETDEV_OFFLOAD_CSUM);
+    ensure(possible & PORT_OFFLOAD_CSUM);
     ensure(header->csum_start >= FRAME_MIN &&
            (uint32_t)header->csum_start + header->csum_offset + 2 <= length);
     if (header->gso_type != 0)
-        ensure((possible & NETDEV_OFFLOAD_SEGMENTS) && header->gso_size != 0 &&
+        ensure((possible & PORT_OFFLOAD_SEGMENTS) && header->gso_size != 0 &&
                header->hdr_len >= header->csum_start + 8u && header->hdr_len <= length);
 }
 
@@ -41,7 +41,7 @@ static uint32_t offloads(struct input *input)
 {
     const uint32_t choice = input_8(input);
 
-    return choice & NETDEV_OFFLOAD_CSUM ? choice : 0;
+    return choice & PORT_OFFLOAD_CSUM ? choice : 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -317,10 +317,10 @@ static void add_device(struct input *input, uint8_t interfaces)
 
 static void check_probed(const struct virtio_net *net)
 {
-    const struct netdev *dev = &net->netdev;
+    const struct port *dev = &net->port;
 
     ensure(net->step == STEP_NEGOTIATED || net->step == STEP_FAILED);
-    ensure(dev->state != NETDEV_DOWN || machine_log_count("error", "port=0 ") == 1);
+    ensure(dev->state != PORT_DOWN || machine_log_count("error", "port=0 ") == 1);
     if (net->step != STEP_NEGOTIATED)
         return;
     ensure(virtqueue_size_valid(net->rx.queue.size) && virtqueue_size_valid(net->tx.queue.size));
@@ -330,7 +330,7 @@ static void check_probed(const struct virtio_net *net)
 }
 
 /* All operations of a port, in any state. The input chooses. */
-static void ask_everything(struct netdev *dev, uint8_t choice)
+static void ask_everything(struct port *dev, uint8_t choice)
 {
     static const enum sim_answer answers[] = {SIM_ANSWER_OK,    SIM_ANSWER_OK,    SIM_ANSWER_REFUSE,
                                               SIM_ANSWER_NEVER, SIM_ANSWER_LATE,  SIM_ANSWER_TWICE,
@@ -345,7 +345,7 @@ static void ask_everything(struct netdev *dev, uint8_t choice)
     (void)wanted_address(dev, mac);
     (void)wanted_vlan(dev, choice);
     (void)wanted_description(dev);
-    netdev_report(dev);
+    port_report(dev);
     ensure((dev->mac.bytes[0] & 1) == 0);
 }
 
@@ -380,7 +380,7 @@ static void check_sent(const struct virtio_net *net)
 }
 
 /* The port runs, or is reset and comes back, or is retired. */
-static void live(struct netdev *dev, struct lane *lane, struct input *input)
+static void live(struct port *dev, struct lane *lane, struct input *input)
 {
     while (input->left > 0) {
         const uint8_t choice = input_8(input);
@@ -399,26 +399,26 @@ static void live(struct netdev *dev, struct lane *lane, struct input *input)
     ask_everything(dev, 0);
 }
 
-static void start(struct netdev *dev, struct input *input)
+static void start(struct port *dev, struct input *input)
 {
     static const uint8_t queues[][2] = {{1, 1}, {1, 1}, {1, 2}, {0, 1},
                                         {2, 1}, {1, 1}, {1, 1}, {1, 1}};
     const uint8_t choice = input_8(input);
     const uint8_t *wanted = queues[choice & 7];
     struct lane lane;
-    struct netdev_setup setup = {.rx_queues = wanted[0], .tx_queues = wanted[1]};
+    struct port_setup setup = {.rx_queues = wanted[0], .tx_queues = wanted[1]};
 
     lane_init(&lane, dev, dev, forward_reflect);
     if (!pool_create(&lane.pool, choice & 8 ? TX_POOL : dev->rx_size + dev->tx_size + BURST,
-                     dev->frame_max, dev->rx_offloads & NETDEV_OFFLOAD_CHAINS))
+                     dev->frame_max, dev->rx_offloads & PORT_OFFLOAD_CHAINS))
         return;
-    setup.rx[0] = (struct netdev_rx_setup){.pool = &lane.pool,
-                                           .buffers = choice & 8 ? choice >> 4 : dev->rx_size};
+    setup.rx[0] = (struct port_rx_setup){.pool = &lane.pool,
+                                         .buffers = choice & 8 ? choice >> 4 : dev->rx_size};
     dev->wanted.payload_max = 1500;
     dev->wanted.offloads = liar.offloads ? dev->tx_offloads : 0;
-    setup.tx[0] = (struct netdev_tx_setup){.pool = &lane.pool, .from = dev};
+    setup.tx[0] = (struct port_tx_setup){.pool = &lane.pool, .from = dev};
     const bool started = dev->ops->start(dev, &setup);
-    ensure(started == (dev->state == NETDEV_UP));
+    ensure(started == (dev->state == PORT_UP));
     ask_everything(dev, input_8(input));
     if (started && setup.rx_queues == 1)
         live(dev, &lane, input);
@@ -445,12 +445,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct virtio_net_options options = {.transport = choices[interfaces >> 6],
                                                .rx_ring = memory & 4 ? 16u << (memory >> 3 & 7) : 0,
                                                .offloads = memory & 2 || liar.offloads};
-    struct netdev *dev = virtio_net_probe(&pci, 0, &options);
+    struct port *dev = virtio_net_probe(&pci, 0, &options);
     if (memory & 1)
-        (void)netdev_want_vlan(dev, 1);
-    if (dev->state == NETDEV_STARTING)
+        (void)port_want_vlan(dev, 1);
+    if (dev->state == PORT_STARTING)
         (void)dev->ops->negotiate(dev, liar.offloads ? dev->tx_offloads : interfaces,
-                                  liar.offloads ? NETDEV_FRAME_SEGMENTS : NETDEV_FRAME_JUMBO);
+                                  liar.offloads ? PORT_FRAME_SEGMENTS : PORT_FRAME_JUMBO);
     check_probed((struct virtio_net *)dev);
     ask_everything(dev, 0);
     if (((struct virtio_net *)dev)->step == STEP_NEGOTIATED)

@@ -32,13 +32,13 @@ static void add(struct adversary_account *sum, const struct adversary_account *p
     sum->checksums += part->checksums;
     sum->segments += part->segments;
     sum->large += part->large;
-    sum->lies += part->lies;
+    sum->invalid += part->invalid;
     sum->too_much += part->too_much;
     sum->cuts += part->cuts;
     sum->resets += part->resets;
     sum->retired += part->retired;
     for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++)
-        sum->breaches[i] += part->breaches[i];
+        sum->errors[i] += part->errors[i];
     for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
         sum->by_rings[i] += part->by_rings[i];
 }
@@ -61,9 +61,9 @@ TEST(a_million_adversarial_completions_break_nothing)
                   (unsigned long long)sum.completions, (unsigned long long)sum.taken,
                   (unsigned long long)sum.frames, (unsigned long long)sum.resets,
                   (unsigned long long)sum.retired);
-    print_message("checksums=%llu segments=%llu large=%llu lies=%llu too_much=%llu cuts=%llu\n",
+    print_message("checksums=%llu segments=%llu large=%llu invalid=%llu too_much=%llu cuts=%llu\n",
                   (unsigned long long)sum.checksums, (unsigned long long)sum.segments,
-                  (unsigned long long)sum.large, (unsigned long long)sum.lies,
+                  (unsigned long long)sum.large, (unsigned long long)sum.invalid,
                   (unsigned long long)sum.too_much, (unsigned long long)sum.cuts);
     for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
         print_message("completions in rings of kind %u: %llu\n", i,
@@ -72,11 +72,11 @@ TEST(a_million_adversarial_completions_break_nothing)
     /* No account of a device that never got anywhere. */
     assert_true(sum.taken > COMPLETIONS / 4 && sum.frames > COMPLETIONS / 8);
     assert_true(sum.checksums > COMPLETIONS / 20 && sum.segments > COMPLETIONS / 50);
-    assert_true(sum.large > COMPLETIONS / 50 && sum.lies > COMPLETIONS / 50);
+    assert_true(sum.large > COMPLETIONS / 50 && sum.invalid > COMPLETIONS / 50);
     assert_true(sum.too_much > 500 && sum.cuts > 100);
     assert_true(sum.resets > 1000 && sum.retired > 100);
     for (unsigned i = VIRTQUEUE_OK + 1; i < VIRTQUEUE_NUM_BUFFERS; i++)
-        assert_true(sum.breaches[i] > 100); /* of frames in several buffers there are none here */
+        assert_true(sum.errors[i] > 100); /* of frames in several buffers there are none here */
     for (unsigned i = 0; i < ADVERSARY_RINGS; i++)
         assert_true(sum.by_rings[i] > COMPLETIONS / 20);
 }

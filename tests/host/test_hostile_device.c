@@ -25,7 +25,7 @@ static void new_wires(void **state)
     wires_spoil_first();
 }
 
-/* Port 0 meets a breach and is to be reset. */
+/* Port 0 meets a device error and is to be reset. */
 static void break_the_rules(void)
 {
     wires.flows[0].per_round = 1;
@@ -47,7 +47,7 @@ static void assert_forwards_again(void)
 {
     const uint32_t out = wires.flows[0].arrived, in = wires.flows[1].arrived;
 
-    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, PORT_UP);
     wires_run(WARM_UP_NS);
     assert_true(wires.flows[0].arrived > out + 100 && wires.flows[1].arrived > in + 100);
 }
@@ -64,7 +64,7 @@ TEST(a_status_that_is_bad_while_running_costs_one_reset)
         char told[80];
 
         new_wires(state);
-        bad->status_lie = &statuses[i];
+        bad->status_fault = &statuses[i];
         wires_run(CLOCK_NS_PER_S / 2);
         snprintf(told, sizeof(told), "port=0 pci=00:01.0 reason=status status=0x%02x", statuses[i]);
         assert_int_equal(machine_log_count("error", told), 1);
@@ -236,7 +236,7 @@ TEST(a_size_that_changes_between_two_looks_is_judged_again)
         fixture_add(0, SIM_FEATURES_USUAL);
         one->net->queues[SIM_CONTROL].size_later = sizes[i];
         fixture_probe_all(1);
-        assert_int_equal(one->dev->state, NETDEV_DOWN);
+        assert_int_equal(one->dev->state, PORT_DOWN);
         assert_int_equal(machine_log_count("error", "reason=queue-size queue=2 "), 1);
     }
 }

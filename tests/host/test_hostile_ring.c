@@ -22,7 +22,7 @@ struct lie {
 
 /* Errors of any ring. One is an id with wrong high bits only, which a driver that keeps ids in 16
  * bits would miss. */
-static const struct lie ring_lies[] = {
+static const struct lie ring_faults[] = {
     {SIM_USED_ID_SIZE, "used-id-range"},
     {SIM_USED_ID_HUGE, "used-id-range"},
     {SIM_USED_ID_HIGH_BITS, "used-id-range"},
@@ -34,7 +34,7 @@ static const struct lie ring_lies[] = {
     {SIM_USED_IDX_FAR, "used-idx"},
 };
 #define RING_LIES_ANY 5u
-#define RING_LIES_SPLIT (sizeof(ring_lies) / sizeof(ring_lies[0]))
+#define RING_LIES_SPLIT (sizeof(ring_faults) / sizeof(ring_faults[0]))
 
 static unsigned ring_lie_count(void)
 {
@@ -42,13 +42,13 @@ static unsigned ring_lie_count(void)
 }
 
 /* Errors of rx rings only: the length of a tx chain has no meaning (§2.7.8). */
-static const struct lie length_lies[] = {
+static const struct lie length_faults[] = {
     {SIM_LENGTH_ZERO, "used-length-short"},
     {SIM_LENGTH_BELOW_HEADER, "used-length-short"},
     {SIM_LENGTH_ABOVE_BUFFER, "used-length-long"},
     {SIM_LENGTH_MAX, "used-length-long"},
 };
-#define LENGTH_LIES (sizeof(length_lies) / sizeof(length_lies[0]))
+#define LENGTH_LIES (sizeof(length_faults) / sizeof(length_faults[0]))
 
 /* Wires on which all is well until now. */
 static void new_wires(void **state, uint64_t features)
@@ -65,14 +65,14 @@ static void new_wires(void **state, uint64_t features)
 static void assert_recovers(const char *reason)
 {
     const struct virtio_net *net = wires_driver(0);
-    uint64_t breaches = 0;
+    uint64_t errors = 0;
     char told[96];
 
     fixture_notice(&fixtures[0]);
     assert_string_equal(fixtures[0].dev->reason, "resetting");
     for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++)
-        breaches += net->breaches[i];
-    assert_int_equal(breaches, 1);
+        errors += net->errors[i];
+    assert_int_equal(errors, 1);
     const uint64_t took = wires_run_until(0, "running", CLOCK_NS_PER_S);
     const uint32_t out = wires.flows[0].arrived, in = wires.flows[1].arrived;
     wires_run(20 * CLOCK_NS_PER_MS);
@@ -103,7 +103,7 @@ static void lie_on_rx(enum sim_fault fault)
 TEST_FIXTURE(.setup = wires_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
 /* With the header in the frame's descriptor and in one of its own: both have code of their own. */
-TEST(lies_on_the_rx_ring)
+TEST(faults_on_the_rx_ring)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
 
@@ -111,7 +111,7 @@ TEST(lies_on_the_rx_ring)
 
     for (unsigned i = 0; i < 2 * (rings + LENGTH_LIES); i++) {
         const unsigned at = i / 2;
-        const struct lie *lie = at < rings ? &ring_lies[at] : &length_lies[at - rings];
+        const struct lie *lie = at < rings ? &ring_faults[at] : &length_faults[at - rings];
 
         new_wires(state, features[i % 2]);
         lie_on_rx(lie->fault);
@@ -139,12 +139,12 @@ static void lie_on_tx(enum sim_fault fault)
     device->transmit_at_once = true;
 }
 
-TEST(lies_on_the_tx_ring)
+TEST(faults_on_the_tx_ring)
 {
     for (unsigned i = 0; i < ring_lie_count(); i++) {
         new_wires(state, SIM_FEATURES_USUAL);
-        lie_on_tx(ring_lies[i].fault);
-        assert_recovers(ring_lies[i].reason);
+        lie_on_tx(ring_faults[i].fault);
+        assert_recovers(ring_faults[i].reason);
         wires_settle(false); /* the frames sent before the error cannot be known */
         assert_in_range(fixture_stats_of(&fixtures[0]).tx_dropped, 1, 256);
     }
@@ -175,7 +175,7 @@ TEST(only_frames_that_were_not_sent_count_as_lost)
 }
 
 /* An empty frame is the device's right, so it costs the frame and nothing else. */
-TEST(a_header_and_no_frame_is_a_runt_and_no_breach)
+TEST(a_header_and_no_frame_is_a_runt_and_no_device_error)
 {
     wires_run(WARM_UP_NS);
     wires_spoil_first();
@@ -183,9 +183,9 @@ TEST(a_header_and_no_frame_is_a_runt_and_no_breach)
     wires_run(WARM_UP_NS);
     for (unsigned i = 0; i < 300; i++)
         wires_round();
-    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, PORT_UP);
     assert_int_equal(machine_log_count("error", ""), 0);
-    assert_int_equal(wires.assembly.lanes[0].drops[DROP_RUNT], 1);
+    assert_int_equal(wires.topology.lanes[0].drops[DROP_RUNT], 1);
     assert_int_equal(wires.flows[0].missing, 1);
     assert_int_equal(wires.flows[0].arrived, wires.flows[0].announced - 1);
     wires_assert_buffers();
@@ -286,7 +286,7 @@ static void assert_recovers_within_a_second(const char *reasons)
     assert_in_range(took, 0, 900 * CLOCK_NS_PER_MS);
     wires_device(0)->transmit_at_once = true;
     for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++)
-        if (net->breaches[i] != 0)
+        if (net->errors[i] != 0)
             reason = virtqueue_error_name(i);
     if (strstr(reasons, reason) == NULL)
         fail_msg("%s instead of %s", reason, reasons);

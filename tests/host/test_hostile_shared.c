@@ -89,7 +89,7 @@ static void unwatch(void)
 {
     access_watch_stop();
     assert_int_equal(seen.own_reads, 0);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_int_equal(machine_log_count("error", ""), 0);
 }
 
@@ -122,7 +122,7 @@ static void receive_watched(uint64_t features, enum sim_order order, bool spoil,
     one->net->queues[SIM_RX].order = order;
     fixture_deliver(one, BURST);
     watch_queue(SIM_RX, spoil);
-    netdev_rx(one->dev, 0, batch, BURST);
+    port_rx(one->dev, 0, batch, BURST);
     access_watch_stop();
     assert_int_equal(seen.own_reads, 0);
 }
@@ -148,7 +148,7 @@ TEST(what_changes_after_it_was_read_is_not_read_again)
         receive_watched(ways[i].features, ways[i].order, true, &batch);
         if (fixture_is_modern() && ways[i].order != SIM_IN_ORDER)
             return; /* no header of its own there */
-        assert_int_equal(one->dev->state, NETDEV_UP);
+        assert_int_equal(one->dev->state, PORT_UP);
         assert_int_equal(machine_log_count("error", ""), 0);
         assert_int_equal(batch.count, BURST);
         for (uint32_t frame = 0; frame < BURST; frame++)
@@ -175,7 +175,7 @@ TEST_ON(what_is_read_again_is_judged_again, FIXTURE_LEGACY | FIXTURE_MODERN | FI
         assert_int_equal(batch.count, spoil ? 0 : BURST);
         fixture_notice(one);
         assert_int_equal(machine_log_count("error", "reason=used-id-range"), spoil ? 1 : 0);
-        assert_int_equal(one->dev->state, spoil ? NETDEV_RESETTING : NETDEV_UP);
+        assert_int_equal(one->dev->state, spoil ? PORT_RESETTING : PORT_UP);
         for (uint32_t frame = 0; frame < batch.count; frame++)
             assert_int_equal(batch.lengths[frame], FIXTURE_FRAME);
     }
@@ -193,7 +193,7 @@ TEST(odd_lengths_are_judged_and_used_as_they_were_first_read)
     for (unsigned i = 0; i < 4; i++)
         assert_true(sim_virtio_net_deliver(one->net, frame, lengths[i]));
     watch_queue(SIM_RX, true);
-    netdev_rx(one->dev, 0, &batch, 4);
+    port_rx(one->dev, 0, &batch, 4);
     unwatch();
     assert_int_equal(batch.count, 4);
     assert_true(batch.needs_check);
@@ -211,8 +211,8 @@ TEST(finished_tx_chains_are_read_once_whatever_their_length)
     fixture_deliver(one, BURST);
     assert_int_equal(fixture_receive(one, &batch), BURST);
     watch_queue(SIM_TX, true);
-    assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
-    assert_int_equal(netdev_tx(one->dev, 0, &batch), BURST);
+    assert_int_equal(port_room(one->dev, 0, BURST), BURST);
+    assert_int_equal(port_tx(one->dev, 0, &batch), BURST);
     unwatch();
     assert_true(seen.writes > BURST); /* it does see what it is there to see */
     assert_int_equal(sim_virtio_net_transmit(one->net, BURST), BURST);
@@ -263,7 +263,7 @@ TEST_ON(a_ring_that_is_written_over_does_not_mislead_the_driver, FIXTURE_ALL)
             machine_clock_advance(CLOCK_NS_PER_S / 2);
             one->dev->ops->service(one->dev, clock_ns());
         }
-        assert_int_equal(one->dev->state, NETDEV_UP);
+        assert_int_equal(one->dev->state, PORT_UP);
         assert_int_equal(fixture_receive(one, &batch), 0); /* nothing of before is seen */
         fixture_forward(one, 300);
     }

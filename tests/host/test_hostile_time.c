@@ -124,7 +124,7 @@ TEST(a_stalled_device_whose_status_is_bad_is_reset)
     const uint32_t waiting =
         virtqueue_outstanding(&wires_driver(0)->tx.queue) -
         (uint16_t)(slow->queues[SIM_TX].used_shown - (uint16_t)wires_driver(0)->tx.queue.used_idx);
-    slow->status_lie = &failed;
+    slow->status_fault = &failed;
     wires_run(CLOCK_NS_PER_S / 5);
     slow->transmit_at_once = true;
     assert_int_equal(machine_log_count("reset", "reason=status state=done"), 1);
@@ -190,7 +190,7 @@ TEST_ON(a_jump_in_the_middle_of_a_reset_gives_nobody_up, FIXTURE_LEGACY | FIXTUR
     stand_still();
     assert_string_equal(fixtures[0].dev->reason, "resetting");
     wires_run(10 * CLOCK_NS_PER_MS);
-    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, PORT_UP);
     assert_int_equal(machine_log_count("error", ""), 1);
     assert_int_equal(machine_log_count("warn", ""), 0);
     wires_run(WARM_UP_NS);
@@ -206,7 +206,7 @@ TEST_ON(a_jump_while_settings_are_given_again_loses_none, FIXTURE_LEGACY | FIXTU
     slow->answer_delay_ns = 10 * CLOCK_NS_PER_MS;
     break_the_rules();
     wires_run(5 * CLOCK_NS_PER_MS);
-    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, PORT_UP);
     assert_true(slow->promisc); /* the first one is still on its way */
     stand_still();
     wires_run(CLOCK_NS_PER_S / 10);
@@ -220,7 +220,7 @@ TEST_ON(a_jump_while_settings_are_given_again_loses_none, FIXTURE_LEGACY | FIXTU
 /* The simulated device forgets them at a reset, as real ones do. */
 TEST(settings_are_given_again_while_frames_flow)
 {
-    struct netdev *dev = fixtures[0].dev;
+    struct port *dev = fixtures[0].dev;
 
     assert_true(wanted_mac(dev, mac));
     assert_true(wanted_promisc(dev, false));
@@ -229,7 +229,7 @@ TEST(settings_are_given_again_while_frames_flow)
     slow->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
     break_the_rules();
     wires_run(10 * CLOCK_NS_PER_MS);
-    assert_int_equal(dev->state, NETDEV_UP);
+    assert_int_equal(dev->state, PORT_UP);
     assert_memory_not_equal(slow->filter_mac, mac.bytes, sizeof(mac.bytes));
     const uint32_t out = wires.flows[0].arrived, in = wires.flows[1].arrived;
     wires_run(WARM_UP_NS);
@@ -248,7 +248,7 @@ TEST(settings_that_are_never_answered_again_cost_no_frame)
     break_the_rules();
     wires_run(3 * CLOCK_NS_PER_S);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-no-answer"), 2);
-    assert_int_equal(machine_log_count("error", ""), 1); /* the breach that it began with */
+    assert_int_equal(machine_log_count("error", ""), 1); /* the device error that it began with */
     assert_int_equal(fixture_stats_of(&fixtures[0]).resets, 1);
     wires_settle(true);
 
@@ -260,7 +260,7 @@ TEST(settings_that_are_never_answered_again_cost_no_frame)
     assert_true(slow->promisc);
 }
 
-TEST(a_second_answer_after_a_reset_is_a_breach_as_ever)
+TEST(a_second_answer_after_a_reset_is_a_device_error_as_ever)
 {
     assert_true(wanted_promisc(fixtures[0].dev, false));
     slow->answer = SIM_ANSWER_TWICE;

@@ -12,7 +12,7 @@
 #define LONG_NS CLOCK_NS_PER_S
 
 static struct memory_port memory_ports[2];
-static struct netdev *ports[2];
+static struct port *ports[2];
 static struct lane lanes[2];
 static struct lane *port_lanes[2];
 static struct loop loop;
@@ -25,7 +25,7 @@ static int setup(void **state)
     for (unsigned i = 0; i < 2; i++) {
         struct mac_address mac = {{2, 0, 0, 0, 0, (uint8_t)i}};
         memory_port_init(&memory_ports[i], i, mac);
-        ports[i] = &memory_ports[i].netdev;
+        ports[i] = &memory_ports[i].port;
         ports[i]->can_interrupt = true;
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -35,7 +35,7 @@ static int setup(void **state)
     }
     for (unsigned i = 0; i < 2; i++) {
         ports[i]->wanted.payload_max = 1600;
-        const struct netdev_setup wire = {
+        const struct port_setup wire = {
             .rx_queues = 1,
             .tx_queues = 1,
             .rx = {{.pool = &lanes[i].pool, .buffers = MEMORY_PORT_RING}},
@@ -317,7 +317,7 @@ TEST(a_port_that_announces_nothing_is_looked_after_every_millisecond)
     run_until_sleep();
     after(30 * CLOCK_NS_PER_MS, deliver_in_silence);
     const uint64_t start = machine_clock_now();
-    while (lanes[0].rx->ops->arm(lanes[0].rx, 0, NETDEV_RX) == false)
+    while (lanes[0].rx->ops->arm(lanes[0].rx, 0, PORT_RX) == false)
         loop_round(&loop);
     loop_round(&loop);
     assert_in_range(machine_clock_now() - start, 30 * CLOCK_NS_PER_MS, 32 * CLOCK_NS_PER_MS);
@@ -349,7 +349,7 @@ TEST(a_lane_that_waits_for_room_sleeps_until_there_is_some)
     run_until_sleep();
     assert_int_equal(loop.idle.device_wakes, 1);
     loop_round(&loop);
-    assert_int_equal(lanes[0].rx->ops->arm(lanes[0].rx, 0, NETDEV_RX), 0);
+    assert_int_equal(lanes[0].rx->ops->arm(lanes[0].rx, 0, PORT_RX), 0);
     assert_int_equal(collect(1), MEMORY_PORT_RING);
     assert_int_equal(loop.idle.timer_rescues, 0);
 }

@@ -18,19 +18,19 @@ static uint8_t out[FRAME_BYTES];
 
 static void start_lane(struct memory_port *to, forward_fn *function)
 {
-    lane_init(&lane, &a.netdev, &to->netdev, function);
+    lane_init(&lane, &a.port, &to->port, function);
     assert_true(pool_create(&lane.pool, BUFFERS, FRAME_BYTES, false));
-    const struct netdev_setup receive = {
+    const struct port_setup receive = {
         .rx_queues = 1,
         .tx_queues = 1,
         .rx = {{.pool = &lane.pool, .buffers = MEMORY_PORT_RING}},
         .tx = {{.pool = &lane.pool}},
     };
-    const struct netdev_setup transmit = {.tx_queues = 1, .tx = {{.pool = &lane.pool}}};
-    a.netdev.wanted.payload_max = lane.payload_max;
-    assert_true(a.netdev.ops->start(&a.netdev, &receive));
+    const struct port_setup transmit = {.tx_queues = 1, .tx = {{.pool = &lane.pool}}};
+    a.port.wanted.payload_max = lane.payload_max;
+    assert_true(a.port.ops->start(&a.port, &receive));
     if (to != &a)
-        assert_true(to->netdev.ops->start(&to->netdev, &transmit));
+        assert_true(to->port.ops->start(&to->port, &transmit));
 }
 
 static int setup(void **state)
@@ -96,7 +96,7 @@ TEST(a_round_takes_at_most_one_burst)
     for (unsigned i = 0; i < 2 * BURST + 1; i++)
         inject(60, i);
     lane_run(&lane);
-    assert_int_equal(b.netdev.stats.tx_packets, BURST);
+    assert_int_equal(b.port.stats.tx_packets, BURST);
     lane_run(&lane);
     lane_run(&lane);
     for (unsigned i = 0; i < 2 * BURST + 1; i++)
@@ -116,7 +116,7 @@ TEST(a_full_tx_ring_leaves_frames_in_the_rx_ring_and_loses_none)
         lane_run(&lane);
     }
     assert_int_equal(sent, 2 * MEMORY_PORT_RING); /* one ring gone out, one waiting */
-    assert_int_equal(b.netdev.stats.tx_packets, MEMORY_PORT_RING);
+    assert_int_equal(b.port.stats.tx_packets, MEMORY_PORT_RING);
     for (unsigned i = 0; i < sent; i++) {
         assert_comes_out(&b, 60, i);
         lane_run(&lane);
@@ -143,7 +143,7 @@ TEST(frames_above_the_mtu_of_tx_are_dropped_tags_not_counted)
 {
     uint8_t tagged[1522];
 
-    b.netdev.mtu = 1500;
+    b.port.mtu = 1500;
     start_lane(&b, forward_wire);
     inject(1514, 0);
     inject(1515, 1);
@@ -167,7 +167,7 @@ TEST(tags_that_are_cut_off_are_no_tags)
 {
     uint8_t frame[17];
 
-    b.netdev.mtu = 1;
+    b.port.mtu = 1;
     start_lane(&b, forward_wire);
     make_frame(frame, sizeof(frame), 1);
     memcpy(frame + 12, "\x81\x00\x00\x02\x08", 5); /* the type behind the tag is missing */
@@ -226,11 +226,11 @@ TEST(an_idle_port_swallows_and_counts)
 
 TEST(more_queues_than_a_port_has_are_refused_by_number)
 {
-    const struct netdev_setup two = {.rx_queues = 2, .tx_queues = 1};
+    const struct port_setup two = {.rx_queues = 2, .tx_queues = 1};
 
-    assert_false(a.netdev.ops->start(&a.netdev, &two));
+    assert_false(a.port.ops->start(&a.port, &two));
     assert_int_equal(machine_log_count("error", "rx_queues=2"), 1);
-    assert_int_equal(a.netdev.state, NETDEV_DOWN);
+    assert_int_equal(a.port.state, PORT_DOWN);
 }
 
 TEST(buffers_start_zeroed_apart_and_off_each_others_cache_sets)

@@ -16,7 +16,7 @@ static struct sim_virtio_net *device(void)
     return wires_device(1);
 }
 
-static struct netdev_stats stats(void)
+static struct port_stats stats(void)
 {
     return fixture_stats_of(&fixtures[1]);
 }
@@ -127,7 +127,7 @@ TEST(while_a_port_is_reset_with_its_link_down_nobody_waits)
     assert_string_equal(fixtures[1].dev->reason, "resetting");
     assert_int_equal(wires.flows[0].refused, 0);
     wires_run(CLOCK_NS_PER_S);
-    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, PORT_UP);
     assert_int_equal(wires.flows[0].refused, 0);
     wires_settle(true);
 }
@@ -180,7 +180,7 @@ TEST(a_link_that_flaps_loses_no_buffer_and_retires_nothing)
     device()->link_status = 1;
     wires_run(SEEN_NS);
     wires_settle(true);
-    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, PORT_UP);
 }
 
 TEST(an_announcement_is_acknowledged_counted_and_sends_nothing)

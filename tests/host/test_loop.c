@@ -12,10 +12,10 @@
 
 #define BUFFERS (2 * MEMORY_PORT_RING + BURST)
 
-static struct memory_port memory_ports[NETDEV_PORTS_MAX];
-static struct netdev *ports[NETDEV_PORTS_MAX];
-static struct lane lanes[NETDEV_PORTS_MAX];
-static struct lane *port_lanes[NETDEV_PORTS_MAX];
+static struct memory_port memory_ports[PORTS_MAX];
+static struct port *ports[PORTS_MAX];
+static struct lane lanes[PORTS_MAX];
+static struct lane *port_lanes[PORTS_MAX];
 static struct loop loop;
 
 /* The port at the other end of the wire: 0 with 1, 2 with 3, … */
@@ -31,7 +31,7 @@ static void start_wires(unsigned count)
     for (unsigned i = 0; i < count; i++) {
         struct mac_address mac = {{2, 0, 0, 0, 0, (uint8_t)i}};
         memory_port_init(&memory_ports[i], i, mac);
-        ports[i] = &memory_ports[i].netdev;
+        ports[i] = &memory_ports[i].port;
     }
     for (unsigned i = 0; i < count; i++) {
         lane_init(&lanes[i], ports[i], ports[partner(i)], forward_wire);
@@ -40,7 +40,7 @@ static void start_wires(unsigned count)
     }
     for (unsigned i = 0; i < count; i++) {
         ports[i]->wanted.payload_max = 1600;
-        const struct netdev_setup wire = {
+        const struct port_setup wire = {
             .rx_queues = 1,
             .tx_queues = 1,
             .rx = {{.pool = &lanes[i].pool, .buffers = MEMORY_PORT_RING}},
@@ -81,18 +81,18 @@ TEST(a_lane_at_full_rate_delays_no_other_beyond_its_round)
     const uint8_t frame[60] = {2};
     uint8_t out[60];
 
-    start_wires(NETDEV_PORTS_MAX);
-    loop_init(&loop, ports, port_lanes, NETDEV_PORTS_MAX, 0);
+    start_wires(PORTS_MAX);
+    loop_init(&loop, ports, port_lanes, PORTS_MAX, 0);
     for (uint64_t round = 1; round <= 4 * MEMORY_PORT_RING / BURST; round++) {
-        for (unsigned i = 0; i < NETDEV_PORTS_MAX; i += 2) {
+        for (unsigned i = 0; i < PORTS_MAX; i += 2) {
             while (memory_port_inject(&memory_ports[i], frame, sizeof(frame)))
                 ;
             assert_true(memory_port_inject(&memory_ports[i + 1], frame, sizeof(frame)));
         }
         loop_round(&loop);
-        for (unsigned i = 0; i < NETDEV_PORTS_MAX; i += 2) {
-            assert_int_equal(memory_ports[i + 1].netdev.stats.tx_packets, round * BURST);
-            assert_int_equal(memory_ports[i].netdev.stats.tx_packets, round);
+        for (unsigned i = 0; i < PORTS_MAX; i += 2) {
+            assert_int_equal(memory_ports[i + 1].port.stats.tx_packets, round * BURST);
+            assert_int_equal(memory_ports[i].port.stats.tx_packets, round);
             while (memory_port_collect(&memory_ports[i + 1], out, sizeof(out)) != 0)
                 ;
             assert_int_equal(memory_port_collect(&memory_ports[i], out, sizeof(out)), 60);
@@ -233,9 +233,9 @@ TEST(stats_show_counters_drops_and_rates_of_the_interval)
     struct stats stats = {0};
 
     machine_clock_step(0);
-    memory_ports[0].netdev.stats = (struct netdev_stats){.rx_packets = 1000, .rx_bytes = 1000000};
-    memory_ports[1].netdev.stats =
-        (struct netdev_stats){.tx_packets = 400, .tx_bytes = 50000, .tx_dropped = 7};
+    memory_ports[0].port.stats = (struct port_stats){.rx_packets = 1000, .rx_bytes = 1000000};
+    memory_ports[1].port.stats =
+        (struct port_stats){.tx_packets = 400, .tx_bytes = 50000, .tx_dropped = 7};
     lanes[0].drops[DROP_RUNT] = 2;
     lanes[0].drops[DROP_OVERSIZE] = 3;
     lanes[1].drops[DROP_IDLE] = 5;
@@ -255,7 +255,7 @@ TEST(stats_show_counters_drops_and_rates_of_the_interval)
         1);
 
     /* The next line's rates are of the next interval alone. */
-    memory_ports[0].netdev.stats.rx_packets += 30;
+    memory_ports[0].port.stats.rx_packets += 30;
     machine_clock_advance(CLOCK_NS_PER_S);
     stats_report(&stats, ports, port_lanes, 2);
     assert_int_equal(machine_log_count("stats", "rx_packets=1030 "), 1);
@@ -268,8 +268,8 @@ TEST(rates_hold_for_a_day_of_a_fast_port)
     const uint64_t day = 86400;
 
     machine_clock_step(0);
-    memory_ports[0].netdev.stats.rx_packets = day * 150000000;
-    memory_ports[0].netdev.stats.rx_bytes = day * 12500000000; /* 100 Gbit/s */
+    memory_ports[0].port.stats.rx_packets = day * 150000000;
+    memory_ports[0].port.stats.rx_bytes = day * 12500000000; /* 100 Gbit/s */
     machine_clock_advance(day * CLOCK_NS_PER_S);
     stats_report(&stats, ports, port_lanes, 2);
     assert_int_equal(machine_log_count("stats", "rx_pps=150000000 tx_pps=0 rx_mbps=100000 "), 1);

@@ -15,7 +15,7 @@
 #define PORTS 4
 
 static struct memory_port ports[PORTS];
-static struct assembly assembly;
+static struct topology topology;
 static struct loop loop;
 static struct monitor monitor;
 
@@ -37,19 +37,19 @@ static int setup(void **state)
 
     (void)state;
     machine_reset();
-    memset(&assembly, 0, sizeof(assembly));
-    assembly.port_count = PORTS;
+    memset(&topology, 0, sizeof(topology));
+    topology.port_count = PORTS;
     for (unsigned i = 0; i < PORTS; i++) {
         struct mac_address mac = {{2, 0, 0, 0, 0, (uint8_t)i}};
         memory_port_init(&ports[i], i, mac);
-        assembly.ports[i] = &ports[i].netdev;
+        topology.ports[i] = &ports[i].port;
     }
-    assembly_plan(&assembly, "", false);
-    assert_int_equal(assembly_allot(&assembly, UINT64_MAX), 0);
-    assembly_start(&assembly);
-    assembly_settle(&assembly);
-    loop_init(&loop, assembly.ports, assembly.port_lanes, PORTS, 0);
-    monitor_init(&monitor, &assembly, &loop, &machine);
+    topology_plan(&topology, "", false);
+    assert_int_equal(topology_allot(&topology, UINT64_MAX), 0);
+    topology_start(&topology);
+    topology_settle(&topology);
+    loop_init(&loop, topology.ports, topology.port_lanes, PORTS, 0);
+    monitor_init(&monitor, &topology, &loop, &machine);
     machine_log_forget();
     return 0;
 }
@@ -225,8 +225,8 @@ TEST(commands_are_answered_one_after_the_other)
 
 TEST(ports_tell_what_they_are)
 {
-    ports[1].netdev.link_up = false;
-    ports[2].netdev.reason = "retired";
+    ports[1].port.link_up = false;
+    ports[2].port.reason = "retired";
     ask("ports");
     expect("ports",
            "port=0 address=memory0 driver=memory transport=memory state=running link=up "
@@ -253,8 +253,8 @@ TEST(stats_show_counters_and_the_rates_since_this_channel_asked_last)
 {
     machine_clock_step(0);
     ask("stats 0");
-    ports[0].netdev.stats.rx_packets = 1000;
-    ports[0].netdev.stats.rx_bytes = 1000000;
+    ports[0].port.stats.rx_packets = 1000;
+    ports[0].port.stats.rx_bytes = 1000000;
     machine_clock_advance(2 * CLOCK_NS_PER_S);
     ask("stats 0");
     expect("stats", "port=0 rx_packets=1000 rx_bytes=1000000 ", 1);
@@ -278,13 +278,13 @@ TEST(clear_lets_the_counters_of_this_channel_start_anew)
     struct stats events = {0};
 
     machine_clock_step(0);
-    ports[0].netdev.stats = (struct netdev_stats){.rx_packets = 7, .tx_dropped = 5, .resets = 1};
-    assembly.lanes[0].drops[DROP_RUNT] = 3;
+    ports[0].port.stats = (struct port_stats){.rx_packets = 7, .tx_dropped = 5, .resets = 1};
+    topology.lanes[0].drops[DROP_RUNT] = 3;
     machine_clock_advance(CLOCK_NS_PER_S);
     ask("stats 0 clear");
     expect("stats", "port=0 rx_packets=7 ", 1); /* up to here, and shown */
-    ports[0].netdev.stats.rx_packets += 2;
-    assembly.lanes[0].drops[DROP_RUNT]++;
+    ports[0].port.stats.rx_packets += 2;
+    topology.lanes[0].drops[DROP_RUNT]++;
     machine_clock_advance(CLOCK_NS_PER_S);
     ask("stats 0");
     expect("stats",
@@ -311,7 +311,7 @@ TEST(clear_lets_the_counters_of_this_channel_start_anew)
            "drop_bad_offload=0 drop_no_offload=0 "
            "since=0.000000",
            1);
-    stats_report(&events, assembly.ports, assembly.port_lanes, PORTS);
+    stats_report(&events, topology.ports, topology.port_lanes, PORTS);
     expect("stats", "port=0 rx_packets=9 ", 1);
     ask("stats clear");
     expect("stats", "", PORTS);
@@ -324,7 +324,7 @@ TEST(clear_lets_the_counters_of_this_channel_start_anew)
 TEST(lanes_tell_where_frames_go)
 {
     ask("wire 0-1");
-    assembly.port_lanes[3] = NULL;
+    topology.port_lanes[3] = NULL;
     ask("lanes");
     expect("lanes", "port=0 function=wire buffers=544 to=1 ", 1);
     expect("lanes", "port=2 function=idle buffers=544", 1);
@@ -348,7 +348,7 @@ TEST(memory_finds_every_buffer_and_a_leak)
            1);
     expect("memory", "missing=0", PORTS);
     expect_done("memory");
-    (void)pool_take(&assembly.lanes[1].pool, 2);
+    (void)pool_take(&topology.lanes[1].pool, 2);
     ask("memory");
     expect("memory",
            "port=1 buffers=544 frame_max=2048 in_pool=286 in_rx_ring=256 in_tx_ring=0 "
@@ -376,14 +376,14 @@ TEST(uptime_is_told_in_seconds_and_in_days)
 
 TEST(the_reason_of_a_port_is_its_state)
 {
-    ports[2].netdev.reason = "draining";
+    ports[2].port.reason = "draining";
     ask("ports 2");
     expect("ports", "transport=memory state=draining ", 1);
 }
 
-static const struct netdev_ops *slow;
+static const struct port_ops *slow;
 
-static void describe_25_gbit(const struct netdev *dev, struct netdev_description *description)
+static void describe_25_gbit(const struct port *dev, struct port_description *description)
 {
     slow->describe(dev, description);
     description->speed = 25000;
@@ -391,21 +391,21 @@ static void describe_25_gbit(const struct netdev *dev, struct netdev_description
 
 TEST(a_port_shows_the_speed_and_the_mtu_that_it_has)
 {
-    struct netdev_ops fast = *ports[1].netdev.ops;
+    struct port_ops fast = *ports[1].port.ops;
 
-    slow = ports[1].netdev.ops;
+    slow = ports[1].port.ops;
     fast.describe = describe_25_gbit;
-    ports[1].netdev.ops = &fast;
-    ports[1].netdev.mtu = 9000;
+    ports[1].port.ops = &fast;
+    ports[1].port.mtu = 9000;
     ask("ports 1");
     expect("ports", "link=up speed=25000 ", 1);
     expect("ports", " mtu=9000 ", 1);
-    ports[1].netdev.ops = slow;
+    ports[1].port.ops = slow;
 }
 
 TEST(a_port_without_a_lane_has_no_pool_to_tell_of)
 {
-    assembly.port_lanes[3] = NULL;
+    topology.port_lanes[3] = NULL;
     ask("memory");
     expect("memory", "port=", PORTS - 1);
     expect("memory", "port=3 ", 0);
@@ -429,21 +429,21 @@ TEST(settings_change_by_their_words)
     assert_string_equal(user_changed(), "stats=5");
     assert_true(loop.stats_period_ns == 5 * CLOCK_NS_PER_S);
     ask("set promisc=off");
-    assert_false(ports[0].netdev.wanted.promisc);
+    assert_false(ports[0].port.wanted.promisc);
     ask("set allmulti=on");
     for (unsigned i = 0; i < PORTS; i++)
-        assert_true(ports[i].netdev.wanted.allmulti);
+        assert_true(ports[i].port.wanted.allmulti);
     ask("set mac=1");
     expect_done("set");
-    assert_int_equal(ports[1].netdev.wanted.mac.bytes[5], 9);
-    assert_int_not_equal(ports[0].netdev.wanted.mac.bytes[5], 9);
-    ports[1].netdev.state = NETDEV_DOWN; /* another device may take its place */
+    assert_int_equal(ports[1].port.wanted.mac.bytes[5], 9);
+    assert_int_not_equal(ports[0].port.wanted.mac.bytes[5], 9);
+    ports[1].port.state = PORT_DOWN; /* another device may take its place */
     ask("set promisc=on");
-    assert_true(ports[1].netdev.wanted.promisc);
-    assert_true(ports[2].netdev.wanted.promisc);
-    ports[1].netdev.mac.bytes[5] = 1;
+    assert_true(ports[1].port.wanted.promisc);
+    assert_true(ports[2].port.wanted.promisc);
+    ports[1].port.mac.bytes[5] = 1;
     ask("set mac=1");
-    assert_int_equal(ports[1].netdev.mac.bytes[5], 1);
+    assert_int_equal(ports[1].port.mac.bytes[5], 1);
     ask("set promisc=off");
     ask("set idle=adaptive");
     expect_done("set");
@@ -530,14 +530,14 @@ TEST(a_port_is_reset_by_number_or_address)
 {
     ask("reset 1");
     expect_done("reset");
-    assert_true(ports[1].netdev.wanted.changed & NETDEV_WANT_RESET);
+    assert_true(ports[1].port.wanted.changed & PORT_WANT_RESET);
     ask("reset memory2");
-    assert_true(ports[2].netdev.wanted.changed & NETDEV_WANT_RESET);
+    assert_true(ports[2].port.wanted.changed & PORT_WANT_RESET);
     ask("reset 7");
     expect_refused("reset", "7");
     ask("reset");
     expect_refused("reset", "\"\"");
-    ports[3].netdev.can_reset = false;
+    ports[3].port.can_reset = false;
     ask("reset 3");
     expect_refused("reset", "3");
 }

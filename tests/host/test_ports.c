@@ -36,7 +36,7 @@ static unsigned
     replaced_by; /* device number: ejected, it is followed by another at once; 0: none */
 
 static struct ports ports;
-static struct assembly assembly;
+static struct topology topology;
 static struct loop loop;
 static struct sim_virtio_net *devices[SLOTS]; /* by device number */
 
@@ -113,13 +113,13 @@ static void plug(uint8_t slot)
 static void assemble(void)
 {
     memset(&ports, 0, sizeof(ports));
-    memset(&assembly, 0, sizeof(assembly));
-    ports_find(&ports, &assembly);
-    assembly_plan(&assembly, "", false);
-    assembly_allot(&assembly, memory_available() / 2);
-    assembly_start(&assembly);
-    assembly_settle(&assembly);
-    loop_init(&loop, assembly.ports, assembly.port_lanes, assembly.port_count, 0);
+    memset(&topology, 0, sizeof(topology));
+    ports_find(&ports, &topology);
+    topology_plan(&topology, "", false);
+    topology_allot(&topology, memory_available() / 2);
+    topology_start(&topology);
+    topology_settle(&topology);
+    loop_init(&loop, topology.ports, topology.port_lanes, topology.port_count, 0);
 }
 
 static int setup(void **state)
@@ -141,7 +141,7 @@ static void start(unsigned count)
         add_device(i);
     assemble();
     for (unsigned i = 0; i < count; i++)
-        assert_int_equal(assembly.ports[i]->state, NETDEV_UP);
+        assert_int_equal(topology.ports[i]->state, PORT_UP);
 }
 
 static int teardown(void **state)
@@ -175,7 +175,7 @@ static void look(unsigned n)
     for (unsigned i = 0; i < n; i++) {
         rounds(100);
         if (ports_look(&ports))
-            loop_set_ports(&loop, assembly.ports, assembly.port_lanes, assembly.port_count);
+            loop_set_ports(&loop, topology.ports, topology.port_lanes, topology.port_count);
     }
 }
 
@@ -190,25 +190,25 @@ static unsigned crosses(unsigned from, unsigned to)
     return devices[to]->sent_count - before;
 }
 
-static struct netdev_stats stats_of(unsigned port)
+static struct port_stats stats_of(unsigned port)
 {
-    struct netdev_stats stats;
+    struct port_stats stats;
 
-    stats = assembly.ports[port]->stats;
+    stats = topology.ports[port]->stats;
     return stats;
 }
 
 static const struct virtio_net *net_of(unsigned port)
 {
-    return (const struct virtio_net *)assembly.ports[port];
+    return (const struct virtio_net *)topology.ports[port];
 }
 
 static void assert_no_buffer_lost(void)
 {
-    for (unsigned i = 0; i < assembly.port_count; i++) {
-        const struct pool *pool = &assembly.lanes[i].pool;
+    for (unsigned i = 0; i < topology.port_count; i++) {
+        const struct pool *pool = &topology.lanes[i].pool;
         uint32_t total = pool->count + virtqueue_outstanding(&net_of(i)->rx.queue);
-        for (unsigned j = 0; j < assembly.port_count; j++)
+        for (unsigned j = 0; j < topology.port_count; j++)
             if (net_of(j)->tx.pool == pool)
                 total += virtqueue_outstanding(&net_of(j)->tx.queue);
         assert_int_equal(total, pool->capacity);
@@ -225,8 +225,8 @@ TEST(a_device_that_is_asked_to_go_is_stopped_and_ejected)
     look(3);
     assert_int_equal(block.ejected, 1u << 2);
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=ejected lost=0"), 1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
-    assert_false(assembly.ports[1]->link_up);
+    assert_int_equal(topology.ports[1]->state, PORT_GONE);
+    assert_false(topology.ports[1]->link_up);
     assert_no_buffer_lost();
 
     /* Its partner's frames are taken and counted, and the other pair has noticed nothing. */
@@ -260,7 +260,7 @@ TEST(frames_in_its_ring_have_time_to_leave)
     crosses(1, 2);
     block.down[0] = 1u << 2;
     look(1);
-    assert_string_equal(assembly.ports[1]->reason, "halted");
+    assert_string_equal(topology.ports[1]->reason, "halted");
     assert_int_equal(sim_virtio_net_transmit(devices[2], 10), 1);
     look(1);
     assert_int_equal(machine_log_count("unplug", "lost=0"), 1);
@@ -277,7 +277,7 @@ TEST(a_device_that_does_not_go_goes_on_and_is_asked_once)
     block.ejected = 0;
     look(10);
     assert_int_equal(block.ejected, 0);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
+    assert_int_equal(topology.ports[1]->state, PORT_UP);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
     assert_int_equal(machine_log_count("unplug", ""), 0);
 
@@ -328,7 +328,7 @@ TEST(a_device_that_vanishes_unasked_is_noticed)
     look(5);
     assert_int_equal(machine_log_count("error", "port=1 pci=00:02.0 reason=status status=0xff"), 1);
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=vanished"), 1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
+    assert_int_equal(topology.ports[1]->state, PORT_GONE);
     assert_int_equal(crosses(3, 4), 1);
     assert_no_buffer_lost();
 }
@@ -337,10 +337,10 @@ TEST(a_port_that_is_being_reset_can_be_unplugged)
 {
     start(2);
     devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 2;
-    assert_true(wanted_reset(assembly.ports[1]));
+    assert_true(wanted_reset(topology.ports[1]));
     block.down[0] = 1u << 2;
     look(3);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
+    assert_int_equal(topology.ports[1]->state, PORT_GONE);
     assert_no_buffer_lost();
 }
 
@@ -351,14 +351,14 @@ TEST(a_port_that_comes_back_from_its_reset_before_it_is_ejected_loses_by_count)
 {
     start(2);
     devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 20;
-    assert_true(wanted_reset(assembly.ports[1]));
+    assert_true(wanted_reset(topology.ports[1]));
     block.down[0] = 1u << 2;
     devices[2]->transmit_at_once = false;
     if (ports_look(&ports))
         fail();
-    assert_string_equal(assembly.ports[1]->reason, "resetting");
+    assert_string_equal(topology.ports[1]->reason, "resetting");
     rounds(60);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
+    assert_int_equal(topology.ports[1]->state, PORT_UP);
     for (unsigned i = 0; i < 5; i++)
         crosses(1, 2);
     ports_look(&ports);
@@ -371,13 +371,13 @@ TEST(a_port_in_its_reset_whose_device_does_not_go_comes_back_by_itself)
 {
     start(2);
     devices[2]->reset_delay_ns = CLOCK_NS_PER_S / 2;
-    assert_true(wanted_reset(assembly.ports[1]));
+    assert_true(wanted_reset(topology.ports[1]));
     block.sticks = true;
     block.down[0] = 1u << 2;
     look(2);
-    assert_string_equal(assembly.ports[1]->reason, "resetting");
+    assert_string_equal(topology.ports[1]->reason, "resetting");
     look(5);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
+    assert_int_equal(topology.ports[1]->state, PORT_UP);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
 }
 
@@ -385,14 +385,14 @@ TEST(a_retired_port_whose_device_has_gone_is_unplugged)
 {
     start(2);
     devices[2]->reset_stuck = true;
-    assert_true(wanted_reset(assembly.ports[1]));
+    assert_true(wanted_reset(topology.ports[1]));
     look(12);
-    assert_string_equal(assembly.ports[1]->reason, "retired");
-    assert_false(assembly.ports[1]->link_up);
+    assert_string_equal(topology.ports[1]->reason, "retired");
+    assert_false(topology.ports[1]->link_up);
     devices[2]->gone = devices[2]->pci->absent = true;
     look(1);
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=vanished"), 1);
-    assert_int_equal(wanted_description(assembly.ports[1]).speed, 0);
+    assert_int_equal(wanted_description(topology.ports[1]).speed, 0);
     assert_no_buffer_lost();
     block.down[0] = 1u << 2; /* the host removes the slot, too: it is empty */
     look(3);
@@ -421,11 +421,11 @@ TEST(a_device_whose_reset_takes_its_time_holds_nobody_up)
         assert_false(ports.opening->link_up);
         look(2);
         assert_string_equal(ports.opening->reason, "probing");
-        assert_int_equal(assembly.port_count, 3); /* the other one waits for its number */
+        assert_int_equal(topology.port_count, 3); /* the other one waits for its number */
         crosses(3, 1);
         look(6);
         assert_null(ports.opening);
-        assert_int_equal(assembly.port_count, slot == 2 ? 4 : 5);
+        assert_int_equal(topology.port_count, slot == 2 ? 4 : 5);
         if (slot == 2)
             assert_int_equal(crosses(1, 2) + crosses(2, 1) + crosses(3, 5), 3);
         else
@@ -443,7 +443,7 @@ TEST(a_device_that_never_resets_does_not_take_the_place_of_the_one_before)
     devices[2]->reset_stuck = true;
     look(12);
     assert_int_equal(machine_log_count("error", "port=1 pci=00:02.0 reason=reset-timeout"), 1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
+    assert_int_equal(topology.ports[1]->state, PORT_GONE);
     crosses(1, 1);
     assert_int_equal(stats_of(1).tx_dropped, 1);
     assert_no_buffer_lost();
@@ -458,8 +458,8 @@ TEST(a_refilled_slot_gets_its_old_port)
         crosses(1, 2);
         plug(2);
         look(2);
-        assert_int_equal(assembly.port_count, 4);
-        assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
+        assert_int_equal(topology.port_count, 4);
+        assert_int_equal(topology.ports[1]->state, PORT_UP);
         assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
         assert_int_equal(crosses(3, 4) + crosses(4, 3), 2);
         assert_int_equal(stats_of(1).tx_dropped, turn);
@@ -479,8 +479,8 @@ TEST(a_card_that_comes_the_moment_another_goes_is_that_port)
     look(5);
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=ejected"), 1);
     assert_int_equal(machine_log_count("error", ""), 0);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
-    assert_int_equal(assembly.port_count, 4);
+    assert_int_equal(topology.ports[1]->state, PORT_UP);
+    assert_int_equal(topology.port_count, 4);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
     assert_no_buffer_lost();
 }
@@ -492,25 +492,25 @@ TEST(a_port_whose_device_was_exchanged_starts_anew_when_it_is_reset)
     devices[2]->gone = devices[2]->pci->absent = true;
     plug(2);
     block.up[0] = 0;
-    assert_true(wanted_reset(assembly.ports[1]));
+    assert_true(wanted_reset(topology.ports[1]));
     look(30);
     assert_int_equal(machine_log_count("unplug", "port=1 pci=00:02.0 reason=vanished"), 1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
+    assert_int_equal(topology.ports[1]->state, PORT_UP);
     assert_no_buffer_lost();
 }
 
 TEST(new_slots_get_the_next_numbers_and_addresses_of_their_own)
 {
     start(3);
-    assert_int_equal(assembly.wiring.partner[2], WIRING_IDLE);
+    assert_int_equal(topology.pairs.partner[2], PAIRS_IDLE);
     plug(5);
     look(2);
-    assert_int_equal(assembly.port_count, 4);
+    assert_int_equal(topology.port_count, 4);
     assert_int_equal(crosses(3, 5) + crosses(5, 3), 2);
     plug(4);
     plug(6);
     look(3);
-    assert_int_equal(assembly.port_count, 6);
+    assert_int_equal(topology.port_count, 6);
     assert_int_equal(crosses(4, 6) + crosses(6, 4), 2);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
     assert_int_equal(machine_log_count("wires", "wires=0-1,2-3,4-5 idle_ports=none"), 1);
@@ -568,7 +568,7 @@ TEST(a_network_card_of_another_kind_is_told_and_everything_else_is_passed_over)
     look(3);
     assert_int_equal(machine_log_count("warn", "vendor=0x8086 device=0x100e"), 2);
     assert_int_equal(machine_log_count("warn", "pci=00:07.0 vendor=0x8086"), 1);
-    assert_int_equal(assembly.port_count, 2);
+    assert_int_equal(topology.port_count, 2);
     assert_int_equal(ports.function_count, 1 + 4 + 2);
     block.up[0] = 1u << 7; /* it has been there for a while */
     look(1);
@@ -588,8 +588,8 @@ TEST(a_card_that_comes_behind_a_bridge_is_found_there)
     devices[3]->pci->bus = 1;
     block.up[1] = 1u << 3; /* on the bus that the block calls 1; its number is not known yet */
     look(2);
-    assert_int_equal(assembly.port_count, 3);
-    assert_string_equal(assembly.ports[2]->address, "01:03.0");
+    assert_int_equal(topology.port_count, 3);
+    assert_string_equal(topology.ports[2]->address, "01:03.0");
     assert_true(ports.hotplug.buses[1].known);
     assert_int_equal(ports.hotplug.buses[1].bus, 1);
     assert_int_equal(sim_pci_get(devices[3]->pci, 0x10, 4), 0xd001);
@@ -605,7 +605,7 @@ TEST(more_functions_than_are_kept_are_told)
     plug(4);
     look(2);
     assert_int_equal(machine_log_count("warn", "pci=00:04.0 reason=too-many-functions"), 1);
-    assert_int_equal(assembly.port_count, 2);
+    assert_int_equal(topology.port_count, 2);
     assert_int_equal(crosses(1, 2), 1);
 }
 
@@ -614,11 +614,11 @@ TEST(more_cards_than_ports_at_the_start_are_told)
     add_host_bridge(0x1af4);
     add_device(1);
     memset(&ports, 0, sizeof(ports));
-    memset(&assembly, 0, sizeof(assembly));
-    assembly.port_count = NETDEV_PORTS_MAX; /* as if */
-    ports_find(&ports, &assembly);
+    memset(&topology, 0, sizeof(topology));
+    topology.port_count = PORTS_MAX; /* as if */
+    ports_find(&ports, &topology);
     assert_int_equal(machine_log_count("warn", "pci=00:01.0 reason=too-many-ports"), 1);
-    assert_int_equal(assembly.port_count, NETDEV_PORTS_MAX);
+    assert_int_equal(topology.port_count, PORTS_MAX);
     assert_int_equal(ports.spare_count, 0);
 }
 
@@ -628,19 +628,19 @@ TEST(a_late_port_that_cannot_start_leaves_the_others_alone)
     plug(4);
     devices[4]->page_refused = true;
     look(2);
-    assert_int_equal(assembly.ports[3]->state, NETDEV_DOWN);
+    assert_int_equal(topology.ports[3]->state, PORT_DOWN);
     assert_int_equal(machine_log_count("error", "port=3"), 1);
-    assert_int_equal(assembly.wiring.partner[2], WIRING_IDLE);
+    assert_int_equal(topology.pairs.partner[2], PAIRS_IDLE);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
     crosses(3, 1);
-    assert_int_equal(assembly.lanes[2].drops[DROP_IDLE], 1);
+    assert_int_equal(topology.lanes[2].drops[DROP_IDLE], 1);
 
     /* A better one in the same slot has the number. */
     block.down[0] = 1u << 4;
     look(3);
     plug(4);
     look(2);
-    assert_int_equal(assembly.ports[3]->state, NETDEV_UP);
+    assert_int_equal(topology.ports[3]->state, PORT_UP);
     assert_int_equal(crosses(3, 4) + crosses(4, 3), 2);
     assert_no_buffer_lost();
 }
@@ -652,14 +652,14 @@ TEST(a_late_port_that_cannot_be_driven_takes_its_number_and_no_more)
     devices[4]->reset_stuck = true;
     look(13); /* it gets a second */
     assert_int_equal(machine_log_count("error", "port=2 pci=00:04.0 reason=reset-timeout"), 1);
-    assert_int_equal(assembly.port_count, 3);
+    assert_int_equal(topology.port_count, 3);
     plug(5);
     look(2);
-    assert_int_equal(assembly.port_count, 4);
+    assert_int_equal(topology.port_count, 4);
     assert_int_equal(machine_log_count("wires", "wires=0-1 idle_ports=2,3"), 1);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
     crosses(5, 1);
-    assert_int_equal(assembly.lanes[3].drops[DROP_IDLE], 1);
+    assert_int_equal(topology.lanes[3].drops[DROP_IDLE], 1);
     assert_no_buffer_lost();
 }
 
@@ -672,7 +672,7 @@ TEST(a_device_with_other_rings_is_refused_and_the_next_is_tried)
     devices[2]->queues[SIM_RX].size = 512;
     look(2);
     assert_int_equal(machine_log_count("error", "port=1 pci=00:02.0 reason=queue-size"), 1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
+    assert_int_equal(topology.ports[1]->state, PORT_GONE);
     block.down[0] = 1u << 2;
     look(3);
     plug(2);
@@ -694,15 +694,15 @@ TEST(rings_of_a_card_that_comes_are_as_the_words_say)
     ports.tx_ring = 64;
     plug_modern(4);
     look(2);
-    assert_int_equal(assembly.port_count, 3);
-    assert_int_equal(assembly.ports[2]->rx_size, 256);
-    assert_int_equal(assembly.ports[2]->tx_size, 64);
+    assert_int_equal(topology.port_count, 3);
+    assert_int_equal(topology.ports[2]->rx_size, 256);
+    assert_int_equal(topology.ports[2]->tx_size, 64);
     assert_int_equal(devices[4]->queues[SIM_RX].size, 256);
     assert_int_equal(devices[4]->queues[SIM_TX].size, 64);
     assert_int_equal(machine_log_count("warn", "reason=ring-size"), 0);
     plug(5);
     look(2);
-    assert_int_equal(assembly.ports[3]->tx_size, 256);
+    assert_int_equal(topology.ports[3]->tx_size, 256);
     assert_int_equal(
         machine_log_count("warn", "port=3 reason=ring-size word=tx_ring=64 accepted=256"), 1);
 }
@@ -715,8 +715,8 @@ TEST(the_next_device_of_a_port_uses_as_much_of_a_larger_ring)
     look(3);
     plug_modern(2);
     look(2);
-    assert_int_equal(assembly.port_count, 2);
-    assert_int_equal(assembly.ports[1]->rx_size, 256);
+    assert_int_equal(topology.port_count, 2);
+    assert_int_equal(topology.ports[1]->rx_size, 256);
     assert_int_equal(devices[2]->queues[SIM_RX].size, 256);
     assert_int_equal(devices[2]->queues[SIM_TX].size, 256);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
@@ -726,9 +726,9 @@ TEST(the_next_device_of_a_port_uses_as_much_of_a_larger_ring)
 TEST(no_more_ports_than_there_is_room_for)
 {
     start(1);
-    assembly.port_count = NETDEV_PORTS_MAX; /* as if */
-    for (unsigned i = 1; i < NETDEV_PORTS_MAX; i++) {
-        assembly.ports[i] = assembly.ports[0];
+    topology.port_count = PORTS_MAX; /* as if */
+    for (unsigned i = 1; i < PORTS_MAX; i++) {
+        topology.ports[i] = topology.ports[0];
         ports.of_port[i] = ports.of_port[0];
     }
     plug(2);
@@ -776,15 +776,15 @@ TEST(where_the_bus_is_unknown_only_the_right_device_goes)
     assert_int_equal(ports.hotplug.bus_count, 2);
     block.down[1] = 1u << 2; /* device 2 of the bus that the block calls 1 */
     look(1);
-    assert_string_equal(assembly.ports[1]->reason, "halted");
-    assert_string_equal(assembly.ports[2]->reason, "halted");
+    assert_string_equal(topology.ports[1]->reason, "halted");
+    assert_string_equal(topology.ports[2]->reason, "halted");
     devices[2] = NULL; /* so that it is device 3 of the list that goes */
     block.sticks = true;
     devices[3]->gone = devices[3]->pci->absent = true;
     look(1);
     assert_int_equal(block.ejected, 1u << 2);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
-    assert_int_equal(assembly.ports[2]->state, NETDEV_GONE);
+    assert_int_equal(topology.ports[1]->state, PORT_UP);
+    assert_int_equal(topology.ports[2]->state, PORT_GONE);
     assert_true(ports.hotplug.buses[1].known);
     assert_int_equal(ports.hotplug.buses[1].bus, 1);
     assert_int_equal(stats_of(1).resets, 0);
@@ -834,7 +834,7 @@ TEST(the_attention_button_of_an_occupied_slot_ejects_its_device)
     start_with_slot();
     set_slot_status(0x0041);
     look(1);
-    assert_string_equal(assembly.ports[1]->reason, "halted");
+    assert_string_equal(topology.ports[1]->reason, "halted");
     assert_int_equal(slot_control(), 0x0100);
     devices[2]->gone = devices[2]->pci->absent = true; /* QEMU does it at the write that follows */
     set_slot_status(0);
@@ -849,10 +849,10 @@ TEST(the_attention_button_of_an_occupied_slot_ejects_its_device)
     set_slot_status(0x0049);
     look(1);
     assert_int_equal(slot_control(), 0x0100);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_GONE);
+    assert_int_equal(topology.ports[1]->state, PORT_GONE);
     set_slot_status(0x0040);
     look(1);
-    assert_int_equal(assembly.ports[1]->state, NETDEV_UP);
+    assert_int_equal(topology.ports[1]->state, PORT_UP);
     assert_int_equal(crosses(1, 2) + crosses(2, 1), 2);
 }
 

@@ -44,8 +44,8 @@ static void probe(enum settings_transport choice)
 {
     assert_int_equal(pci_scan(devices, FIXTURES_MAX), 1);
     one->dev = virtio_net_probe(&devices[0], 0, &(struct virtio_net_options){.transport = choice});
-    if (one->dev->state == NETDEV_STARTING)
-        (void)one->dev->ops->negotiate(one->dev, 0, NETDEV_FRAME_USUAL);
+    if (one->dev->state == PORT_STARTING)
+        (void)one->dev->ops->negotiate(one->dev, 0, PORT_FRAME_USUAL);
 }
 
 static const char *transport(void)
@@ -70,7 +70,7 @@ static void assert_refused(const char *reason)
     if (machine_log_count("error", told) != 1)
         machine_log_print();
     assert_int_equal(machine_log_count("error", told), 1);
-    assert_int_equal(one->dev->state, NETDEV_DOWN);
+    assert_int_equal(one->dev->state, PORT_DOWN);
 }
 
 /* ---- which transport ---- */
@@ -509,7 +509,7 @@ TEST(speed_and_duplex_are_told_as_the_device_states_them)
         one->net->speed = rows[i].speed; /* changed while it runs: the next question shows it */
         one->net->duplex = rows[i].duplex;
         assert_int_equal(wanted_description(one->dev).speed, rows[i].shown);
-        netdev_report(one->dev);
+        port_report(one->dev);
         assert_int_equal(machine_log_count("port", rows[i].told), 1);
     }
     one->net->speed = 1000;

@@ -57,7 +57,7 @@ TEST(a_reset_that_never_ends_is_given_up_after_a_second)
     one->net->reset_stuck = true;
     machine_clock_step(CLOCK_NS_PER_US);
     fixture_probe_all(1);
-    assert_int_equal(one->dev->state, NETDEV_DOWN);
+    assert_int_equal(one->dev->state, PORT_DOWN);
     assert_true(machine_clock_now() >= CLOCK_NS_PER_S);
     assert_true(machine_clock_now() < CLOCK_NS_PER_S + CLOCK_NS_PER_MS);
     assert_int_equal(machine_log_count("error", "port=0 pci=00:01.0 reason=reset-timeout "), 1);
@@ -83,7 +83,7 @@ TEST(status_after_driver_ok_is_judged_bit_by_bit)
         one->net->status_cleared = rows[i].cleared;
         fixture_probe_all(1);
         assert_false(fixture_start(one));
-        assert_int_equal(one->dev->state, NETDEV_DOWN);
+        assert_int_equal(one->dev->state, PORT_DOWN);
         snprintf(told, sizeof(told), "status=0x%02x",
                  rows[i].read == 0 ? 0 : fixture_status(rows[i].read));
         assert_int_equal(machine_log_count("error", told), 1);
@@ -104,7 +104,7 @@ TEST(a_queue_size_that_cannot_be_refuses_the_port)
             fixture_add(0, SIM_FEATURES_USUAL);
             one->net->queues[queue].size = bad[i];
             fixture_probe_all(1);
-            assert_int_equal(one->dev->state, NETDEV_DOWN);
+            assert_int_equal(one->dev->state, PORT_DOWN);
             snprintf(told, sizeof(told), "reason=queue-size queue=%u size=%u ", queue, bad[i]);
             assert_int_equal(machine_log_count("error", told), 1);
             assert_int_equal(one->net->status, fixture_status(1 | 2 | 0x80));
@@ -202,7 +202,7 @@ TEST(a_small_ring_is_the_same_after_a_reset)
     for (unsigned i = 0; i < 3; i++) {
         assert_true(wanted_reset(one->dev));
         one->dev->ops->service(one->dev, clock_ns());
-        assert_int_equal(one->dev->state, NETDEV_UP);
+        assert_int_equal(one->dev->state, PORT_UP);
         assert_int_equal(one->net->queues[SIM_RX].size, rx_size);
         assert_int_equal(one->net->queues[SIM_TX].size, tx_size);
         fixture_forward(one, 600);
@@ -215,7 +215,7 @@ TEST_ON(one_descriptor_is_too_few_where_the_header_needs_its_own, FIXTURE_LEGACY
     fixture_add(0, SIM_FEATURES_USUAL & ~SIM_F(ANY_LAYOUT));
     one->net->queues[SIM_TX].size = 1;
     fixture_probe_all(1);
-    assert_int_equal(one->dev->state, NETDEV_DOWN);
+    assert_int_equal(one->dev->state, PORT_DOWN);
     assert_int_equal(machine_log_count("error", "reason=queue-size queue=1 size=1 "), 1);
 }
 
@@ -225,7 +225,7 @@ TEST_ON(a_ring_that_the_device_does_not_take_refuses_the_port, FIXTURE_LEGACY)
     one->net->page_refused = true;
     fixture_probe_all(1);
     assert_false(fixture_start(one));
-    assert_int_equal(one->dev->state, NETDEV_DOWN);
+    assert_int_equal(one->dev->state, PORT_DOWN);
     assert_int_equal(machine_log_count("error", "reason=queue-address queue=0 "), 1);
     assert_int_equal(one->net->status, 1 | 2 | 0x80);
 }
@@ -235,7 +235,7 @@ TEST(a_port_without_memory_for_its_rings_is_refused)
     fixture_add(0, SIM_FEATURES_USUAL);
     machine_memory_limit(20000);
     fixture_probe_all(1);
-    assert_int_equal(one->dev->state, NETDEV_DOWN);
+    assert_int_equal(one->dev->state, PORT_DOWN);
     assert_int_equal(machine_log_count("error", "reason=memory queue=1 size=256 "), 1);
 }
 
@@ -256,7 +256,7 @@ TEST_ON(a_device_without_a_usable_interface_is_named, FIXTURE_LEGACY)
             sim_pci_add_bar(one->net->pci, 0, 0, 4096, 0xfec00000);
         fixture_probe_all(1);
         assert_true(virtio_net_matches(&devices[0]));
-        assert_int_equal(one->dev->state, NETDEV_DOWN);
+        assert_int_equal(one->dev->state, PORT_DOWN);
         assert_int_equal(machine_log_count("error", "port=0 pci=00:01.0 reason=no-transport"), 1);
         assert_int_equal(machine_log_count("error", "modern=\"no usable common "), 1);
         assert_int_equal(machine_log_count("error", legacy[way]), 1);
@@ -267,14 +267,14 @@ TEST_ON(a_device_without_a_usable_interface_is_named, FIXTURE_LEGACY)
 TEST(a_refused_port_does_not_start_and_swallows_nothing)
 {
     struct batch batch;
-    struct netdev_setup nothing = {0};
+    struct port_setup nothing = {0};
 
     fixture_add(0, SIM_FEATURES_USUAL);
     one->net->queues[SIM_RX].size = 0;
     fixture_probe_all(1);
     assert_false(one->dev->ops->start(one->dev, &nothing));
-    assert_false(one->dev->ops->arm(one->dev, 0, NETDEV_RX)); /* it has nothing that could come */
-    assert_false(one->dev->ops->arm(one->dev, 0, NETDEV_TX));
+    assert_false(one->dev->ops->arm(one->dev, 0, PORT_RX)); /* it has nothing that could come */
+    assert_false(one->dev->ops->arm(one->dev, 0, PORT_TX));
     one->dev->ops->disarm(one->dev, 0);
     one->dev->ops->disarm(one->dev, 0);
     assert_int_equal(wanted_filling(one->dev).tx_unsent, 0);
@@ -284,17 +284,17 @@ TEST(a_refused_port_does_not_start_and_swallows_nothing)
 
 TEST(more_queues_than_the_port_has_are_refused_by_number)
 {
-    struct netdev_setup with = {.rx_queues = 2, .tx_queues = 1};
+    struct port_setup with = {.rx_queues = 2, .tx_queues = 1};
 
     fixture_probe_one(SIM_FEATURES_USUAL);
     assert_int_equal(one->dev->num_rx_queues, 1);
     assert_int_equal(one->dev->num_tx_queues, 1);
     assert_false(one->dev->ops->start(one->dev, &with));
-    assert_int_equal(one->dev->state, NETDEV_DOWN);
+    assert_int_equal(one->dev->state, PORT_DOWN);
     assert_int_equal(machine_log_count("error", "reason=queues rx_queues=2 tx_queues=1 "), 1);
     fixture_renew(state);
     fixture_probe_one(SIM_FEATURES_USUAL);
-    with = (struct netdev_setup){.rx_queues = 1, .tx_queues = 2};
+    with = (struct port_setup){.rx_queues = 1, .tx_queues = 2};
     assert_false(one->dev->ops->start(one->dev, &with));
     assert_int_equal(machine_log_count("error", "reason=queues rx_queues=1 tx_queues=2 "), 1);
 }
@@ -302,10 +302,10 @@ TEST(more_queues_than_the_port_has_are_refused_by_number)
 TEST(a_lane_that_does_not_fit_the_port_is_refused)
 {
     struct pool pool = {.capacity = 100, .frame_max = 1599};
-    struct netdev_setup with = {.rx_queues = 1,
-                                .tx_queues = 1,
-                                .rx = {{.pool = &pool, .buffers = 10}},
-                                .tx = {{.pool = &pool}}};
+    struct port_setup with = {.rx_queues = 1,
+                              .tx_queues = 1,
+                              .rx = {{.pool = &pool, .buffers = 10}},
+                              .tx = {{.pool = &pool}}};
 
     fixture_probe_one(SIM_FEATURES_USUAL);
     assert_false(one->dev->ops->start(one->dev, &with));
@@ -317,15 +317,15 @@ TEST(a_lane_that_does_not_fit_the_port_is_refused)
     with.rx[0].buffers = 0;
     assert_false(one->dev->ops->start(one->dev, &with));
     assert_int_equal(machine_log_count("error", "reason=memory rx_buffers=0 remedy="), 1);
-    assert_int_equal(one->dev->state, NETDEV_DOWN);
+    assert_int_equal(one->dev->state, PORT_DOWN);
 }
 
 TEST(a_port_that_only_sends_posts_nothing)
 {
     fixture_probe_one(SIM_FEATURES_USUAL);
-    const struct netdev_setup with = {.tx_queues = 1, .tx = {{.pool = &one->pool}}};
+    const struct port_setup with = {.tx_queues = 1, .tx = {{.pool = &one->pool}}};
     assert_true(one->dev->ops->start(one->dev, &with));
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_int_equal(sim_virtio_net_available(one->net, SIM_RX), 0);
 }
 
@@ -511,7 +511,7 @@ TEST_ON(registers_beyond_the_bar_are_not_touched, FIXTURE_LEGACY)
     sim_pci_add_bar(fixtures[1].net->pci, 0, 1, 32, 0xc060); /* the neighbour watches */
     sim_pci_set(fixtures[1].net->pci, 0x04, 2, 1);
     fixture_probe_all(2);
-    assert_true(one->dev->state == NETDEV_DOWN || fixture_took(0, SIM_F_MTU) == 0);
+    assert_true(one->dev->state == PORT_DOWN || fixture_took(0, SIM_F_MTU) == 0);
 }
 
 TEST(link_status_is_read_where_offered_and_else_taken_as_up)
@@ -538,7 +538,7 @@ TEST(speed_is_never_invented)
 {
     fixture_start_one(SIM_FEATURES_USUAL);
     assert_int_equal(wanted_description(one->dev).speed, 0);
-    netdev_report(one->dev);
+    port_report(one->dev);
     assert_int_equal(machine_log_count("port", "link=up speed=unknown duplex=unknown"), 1);
 }
 
@@ -551,7 +551,7 @@ TEST(the_port_event_tells_what_was_found)
     fixture_options.rx_ring = 512;
     fixture_probe_all(1);
     assert_true(fixture_start_with(one, 300));
-    netdev_report(one->dev);
+    port_report(one->dev);
     snprintf(told, sizeof(told),
              " id=0 pci=00:01.0 driver=virtio-net transport=%s mac=52:54:00:12:34:01 rx_size=512 "
              "tx_size=256 rx_buffers=300 mtu=1500 link=up ",

@@ -29,18 +29,18 @@ static void chained_pair(void)
 {
     put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
     assert_true(fixture_took(0, SIM_F_MRG_RXBUF) && fixture_took(1, SIM_F_INDIRECT_DESC));
-    assert_int_equal(fixtures[0].dev->frame_max, NETDEV_FRAME_USUAL);
+    assert_int_equal(fixtures[0].dev->frame_max, PORT_FRAME_USUAL);
 }
 
 /* All buffers of both lanes are in their pools or rings, once what was sent has come back. */
 static void assert_no_buffer_lost(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        struct netdev_filling status;
+        struct port_filling status;
         (void)virtio_net_reclaim_all((struct virtio_net *)fixtures[1 - i].dev);
         status = wanted_filling(fixtures[i].dev);
-        assert_int_equal(assembly.lanes[i].pool.count + status.rx_buffers,
-                         assembly.lanes[i].pool.capacity);
+        assert_int_equal(topology.lanes[i].pool.count + status.rx_buffers,
+                         topology.lanes[i].pool.capacity);
     }
 }
 
@@ -88,11 +88,11 @@ TEST(buffers_are_merged_only_where_memory_is_too_short_for_large_ones)
     again(state);
     put_together(ALL | CHAINS, ALL | CHAINS, MORE);
     assert_true(fixture_took(0, SIM_F_MRG_RXBUF) && fixture_took(0, SIM_F_GUEST_TSO4));
-    assert_int_equal(fixtures[0].dev->frame_max, NETDEV_FRAME_JUMBO);
+    assert_int_equal(fixtures[0].dev->frame_max, PORT_FRAME_JUMBO);
     again(state);
     pair(ALL | CHAINS, ALL | CHAINS);
     assert_false(fixture_took(0, SIM_F_MRG_RXBUF));
-    assert_int_equal(fixtures[0].dev->frame_max, NETDEV_FRAME_SEGMENTS);
+    assert_int_equal(fixtures[0].dev->frame_max, PORT_FRAME_SEGMENTS);
 }
 
 TEST(the_command_line_may_ask_for_merging_or_forbid_it)
@@ -103,7 +103,7 @@ TEST(the_command_line_may_ask_for_merging_or_forbid_it)
     again(state);
     mergeable = MERGEABLE_ON;
     pair(ALL, ALL); /* that cannot */
-    assert_int_equal(fixtures[0].dev->frame_max, NETDEV_FRAME_SEGMENTS);
+    assert_int_equal(fixtures[0].dev->frame_max, PORT_FRAME_SEGMENTS);
     again(state);
     mergeable = MERGEABLE_OFF;
     put_together(ALL | CHAINS, ALL | CHAINS, LITTLE);
@@ -170,15 +170,15 @@ TEST(a_frame_of_64_kib_crosses_byte_for_byte)
 TEST(a_frame_may_end_anywhere_in_a_buffer)
 {
     static const uint32_t lengths[] = {60,
-                                       NETDEV_FRAME_USUAL - 1,
-                                       NETDEV_FRAME_USUAL,
-                                       NETDEV_FRAME_USUAL + 1,
-                                       NETDEV_FRAME_USUAL + FULL - 1,
-                                       NETDEV_FRAME_USUAL + FULL,
-                                       NETDEV_FRAME_USUAL + FULL + 1,
-                                       NETDEV_FRAME_USUAL + 30 * FULL,  /* 31 buffers, */
-                                       NETDEV_FRAME_USUAL + 31 * FULL,  /* 32: a burst, */
-                                       NETDEV_FRAME_USUAL + 32 * FULL}; /* and one more */
+                                       PORT_FRAME_USUAL - 1,
+                                       PORT_FRAME_USUAL,
+                                       PORT_FRAME_USUAL + 1,
+                                       PORT_FRAME_USUAL + FULL - 1,
+                                       PORT_FRAME_USUAL + FULL,
+                                       PORT_FRAME_USUAL + FULL + 1,
+                                       PORT_FRAME_USUAL + 30 * FULL,  /* 31 buffers, */
+                                       PORT_FRAME_USUAL + 31 * FULL,  /* 32: a burst, */
+                                       PORT_FRAME_USUAL + 32 * FULL}; /* and one more */
 
     chained_pair();
     for (unsigned n = 0; n < 20; n++)
@@ -207,7 +207,7 @@ TEST(long_and_short_frames_keep_their_order_within_bursts)
             assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, length));
         }
         for (unsigned rounds = 0; fixtures[1].net->sent_count < n && rounds < 2 * n; rounds++)
-            lane_run(assembly.port_lanes[0]);
+            lane_run(topology.port_lanes[0]);
         for (unsigned i = 0; i < n; i++) {
             const uint32_t length = length_in_burst(burst, i);
             const struct header header = tcp4(length, 1460);
@@ -230,9 +230,9 @@ TEST(a_device_never_waits_for_buffers_that_it_cannot_get)
     assert_true(fixture_took(0, SIM_F_MRG_RXBUF));
     for (unsigned i = 0; i < 200; i++) {
         const uint32_t length = i % 2 == 0 ? BIG : 60 + 1000 * (i % 60);
-        while (lane_arm(assembly.port_lanes[0])) /* as long as there is something to do */
-            lane_run(assembly.port_lanes[0]);
-        lane_disarm(assembly.port_lanes[0]);
+        while (lane_arm(topology.port_lanes[0])) /* as long as there is something to do */
+            lane_run(topology.port_lanes[0]);
+        lane_disarm(topology.port_lanes[0]);
         assert_passes(tcp4(length, 1460), length);
     }
 }
@@ -243,11 +243,11 @@ TEST(a_large_tx_ring_leaves_the_rx_ring_enough_for_a_frame)
     add(1, ALL | CHAINS, true);
     fixtures[0].net->queues[SIM_RX].size = 64;
     fixtures[1].net->queues[SIM_TX].size = 1024;
-    assemble(2, 2 * pool_bytes(200, NETDEV_FRAME_USUAL));
+    assemble(2, 2 * pool_bytes(200, PORT_FRAME_USUAL));
     assert_true(fixture_took(0, SIM_F_MRG_RXBUF));
     for (unsigned i = 0; i < 20; i++) {
         assert_passes(tcp4(BIG, 1460), BIG);
-        lane_run(assembly.port_lanes[0]);
+        lane_run(topology.port_lanes[0]);
     }
 }
 
@@ -260,14 +260,14 @@ TEST(a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short)
     fixtures[1].net->transmit_at_once = false;
     memcpy(fixtures[0].net->header, &header, sizeof(header));
     while (sim_virtio_net_deliver(fixtures[0].net, frame, BIG))
-        lane_run(assembly.port_lanes[0]);
-    assert_false(lane_arm(assembly.port_lanes[0]));
+        lane_run(topology.port_lanes[0]);
+    assert_false(lane_arm(topology.port_lanes[0]));
     const uint64_t before = fixtures[1].net->queues[SIM_TX].interrupts;
     assert_int_equal(sim_virtio_net_transmit(fixtures[1].net, 1), 1);
     assert_true(fixtures[1].net->queues[SIM_TX].interrupts > before);
-    assert_true(lane_arm(assembly.port_lanes[0]));
-    lane_disarm(assembly.port_lanes[0]);
-    lane_run(assembly.port_lanes[0]);
+    assert_true(lane_arm(topology.port_lanes[0]));
+    lane_disarm(topology.port_lanes[0]);
+    lane_run(topology.port_lanes[0]);
     assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, BIG));
 }
 
@@ -275,13 +275,13 @@ TEST(a_sleeper_is_woken_by_what_was_sent_if_buffers_are_short)
 TEST(a_sleeper_sleeps_where_buffers_are_few)
 {
     chained_pair();
-    net_of(0)->setup.rx[0].buffers = netdev_chain_max(NETDEV_FRAME_USUAL);
+    net_of(0)->setup.rx[0].buffers = port_chain_max(PORT_FRAME_USUAL);
     assert_true(wanted_reset(fixtures[0].dev));
     service();
     assert_passes(tcp4(BIG, 1460), BIG);
-    lane_run(assembly.port_lanes[0]);
-    assert_false(lane_arm(assembly.port_lanes[0]));
-    lane_disarm(assembly.port_lanes[0]);
+    lane_run(topology.port_lanes[0]);
+    assert_false(lane_arm(topology.port_lanes[0]));
+    lane_disarm(topology.port_lanes[0]);
     assert_passes(tcp4(BIG, 1460), BIG);
 }
 
@@ -296,11 +296,11 @@ TEST(a_full_tx_ring_holds_frames_back_until_it_has_room)
     memcpy(fixtures[0].net->header, &header, sizeof(header));
     for (unsigned i = 0; i < 200; i++) {
         delivered += sim_virtio_net_deliver(fixtures[0].net, frame, BIG);
-        lane_run(assembly.port_lanes[0]);
+        lane_run(topology.port_lanes[0]);
     }
     assert_in_range(delivered, 5, 199);
     while (fixtures[1].net->sent_count < delivered) {
-        lane_run(assembly.port_lanes[0]);
+        lane_run(topology.port_lanes[0]);
         assert_true(sim_virtio_net_transmit(fixtures[1].net, 1) == 1);
     }
     for (unsigned i = 0; i < delivered; i++)
@@ -327,7 +327,7 @@ TEST(chains_in_the_ring_of_a_port_that_is_reset_come_back)
     fixtures[1].net->transmit_at_once = false;
     for (unsigned i = 0; i < 5; i++)
         pass(tcp4(BIG, 1460), BIG);
-    struct netdev_filling in, out;
+    struct port_filling in, out;
     in = wanted_filling(fixtures[0].dev);
     out = wanted_filling(fixtures[1].dev);
     assert_int_equal(out.tx_frames, 5);
@@ -356,7 +356,7 @@ TEST(a_header_that_does_not_fit_a_chain_drops_all_of_it)
     pass((struct header){NEEDS_CSUM, TCPV6, 54 + 2048 + 20, 100, 54 + 2048, 16}, BIG);
     assert_int_equal(fixture_stats_of(&fixtures[1]).tx_bad_offload, 2);
     /* A checksum that the partner no longer finishes is not finished here, either. */
-    fixtures[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_CSUM;
+    fixtures[1].dev->tx_offloads &= ~(uint32_t)PORT_OFFLOAD_CSUM;
     pass((struct header){NEEDS_CSUM, 0, 0, 0, 34, 16}, 3000);
     assert_int_equal(fixture_stats_of(&fixtures[1]).tx_no_offload, 1);
     assert_int_equal(fixtures[1].net->sent_count, 0);
@@ -371,10 +371,10 @@ TEST(a_partner_without_tables_after_a_reset_ends_the_merging)
     fixtures[1].net->features &= ~SIM_F(INDIRECT_DESC);
     assert_true(wanted_reset(fixtures[1].dev));
     fixtures[1].dev->ops->service(fixtures[1].dev, clock_ns());
-    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, PORT_UP);
     pass(tcp4(BIG, 1460), BIG); /* what was under way */
     assert_int_equal(fixture_stats_of(&fixtures[1]).tx_no_offload, 1);
-    assembly_refresh(&assembly);
+    topology_refresh(&topology);
     service();
     assert_int_equal(machine_log_count("reset", "port=0 pci=00:01.0 reason=offloads"), 1);
     assert_false(fixture_took(0, SIM_F_MRG_RXBUF) || fixture_took(0, SIM_F_GUEST_TSO4));
@@ -384,12 +384,12 @@ TEST(a_partner_without_tables_after_a_reset_ends_the_merging)
 
 /* --- invalid counts and lengths --- */
 
-static void assert_breach(const char *reason, uint32_t value)
+static void assert_device_error(const char *reason, uint32_t value)
 {
     char text[64];
 
     snprintf(text, sizeof(text), "reason=%s queue=0 value=%u ", reason, value);
-    lane_run(assembly.port_lanes[0]);
+    lane_run(topology.port_lanes[0]);
     fixture_notice(&fixtures[0]);
     assert_int_equal(machine_log_count("error", text), 1);
     service();
@@ -401,7 +401,7 @@ static void assert_breach(const char *reason, uint32_t value)
     assert_no_buffer_lost();
 }
 
-TEST(num_buffers_that_lies_is_a_breach)
+TEST(num_buffers_that_lies_is_a_device_error)
 {
     static const struct {
         uint16_t lie;
@@ -418,7 +418,7 @@ TEST(num_buffers_that_lies_is_a_breach)
         memcpy(fixtures[0].net->header, &header, sizeof(header));
         fixtures[0].net->num_buffers_lie = rows[i].lie;
         assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, rows[i].length));
-        assert_breach("num-buffers", rows[i].value);
+        assert_device_error("num-buffers", rows[i].value);
     }
 }
 
@@ -426,17 +426,17 @@ TEST(num_buffers_that_lies_is_a_breach)
  * was to be its bytes. */
 TEST(num_buffers_too_low_makes_other_frames_of_the_same_bytes)
 {
-    const uint32_t length = NETDEV_FRAME_USUAL + FULL + 500;
+    const uint32_t length = PORT_FRAME_USUAL + FULL + 500;
 
     chained_pair();
     tcp4(length, 1460);
-    memset(frame + NETDEV_FRAME_USUAL + FULL, 0, 12);
-    frame[NETDEV_FRAME_USUAL + FULL + 10] = 1;
+    memset(frame + PORT_FRAME_USUAL + FULL, 0, 12);
+    frame[PORT_FRAME_USUAL + FULL + 10] = 1;
     fixtures[0].net->num_buffers_lie = 0xffff;
     pass((struct header){0}, length);
     assert_int_equal(fixtures[1].net->sent_count, 2);
-    assert_int_equal(fixtures[1].net->sent[0].length, NETDEV_FRAME_USUAL + FULL);
-    assert_memory_equal(fixtures[1].net->sent[0].data, frame, NETDEV_FRAME_USUAL + FULL);
+    assert_int_equal(fixtures[1].net->sent[0].length, PORT_FRAME_USUAL + FULL);
+    assert_memory_equal(fixtures[1].net->sent[0].data, frame, PORT_FRAME_USUAL + FULL);
     assert_int_equal(fixtures[1].net->sent[1].length, 488);
     assert_memory_equal(fixtures[1].net->sent[1].data, frame + length - 488, 488);
     assert_no_buffer_lost();
@@ -450,10 +450,10 @@ TEST(a_buffer_that_is_not_full_ends_no_frame)
     memcpy(fixtures[0].net->header, &header, sizeof(header));
     fixtures[0].net->gap = 1;
     assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 5000));
-    assert_breach("used-length-short", FULL - 1);
+    assert_device_error("used-length-short", FULL - 1);
 }
 
-TEST(a_part_with_a_length_that_cannot_be_is_a_breach)
+TEST(a_part_with_a_length_that_cannot_be_is_a_device_error)
 {
     static const struct {
         enum sim_fault fault;
@@ -472,36 +472,36 @@ TEST(a_part_with_a_length_that_cannot_be_is_a_breach)
         memcpy(fixtures[0].net->header, &header, sizeof(header));
         fixtures[0].net->queues[SIM_RX].fault = rows[i].fault;
         assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 5000));
-        assert_breach(rows[i].reason, rows[i].value);
+        assert_device_error(rows[i].reason, rows[i].value);
     }
 }
 
-TEST(a_last_part_without_a_byte_is_a_breach)
+TEST(a_last_part_without_a_byte_is_a_device_error)
 {
-    const struct header header = tcp4(NETDEV_FRAME_USUAL, 1460);
+    const struct header header = tcp4(PORT_FRAME_USUAL, 1460);
 
     chained_pair();
     memcpy(fixtures[0].net->header, &header, sizeof(header));
     fixtures[0].net->num_buffers_lie = 1;
-    assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, NETDEV_FRAME_USUAL));
+    assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, PORT_FRAME_USUAL));
     fixtures[0].net->queues[SIM_RX].fault = SIM_LENGTH_ZERO;
     assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 60));
-    assert_breach("used-length-short", 0);
+    assert_device_error("used-length-short", 0);
 }
 
-TEST(a_frame_longer_than_any_may_be_is_a_breach)
+TEST(a_frame_longer_than_any_may_be_is_a_device_error)
 {
-    const uint32_t most = NETDEV_FRAME_USUAL + 40 * FULL;
+    const uint32_t most = PORT_FRAME_USUAL + 40 * FULL;
 
     chained_pair();
     tcp4(BIG, 1460);
-    assert_true(most > NETDEV_FRAME_SEGMENTS && most <= sizeof(frame) + 600);
-    static uint8_t longer[NETDEV_FRAME_USUAL + 40 * FULL];
+    assert_true(most > PORT_FRAME_SEGMENTS && most <= sizeof(frame) + 600);
+    static uint8_t longer[PORT_FRAME_USUAL + 40 * FULL];
     assert_true(sim_virtio_net_deliver(fixtures[0].net, longer, sizeof(longer)));
-    assert_breach("used-length-long", most + 12);
+    assert_device_error("used-length-long", most + 12);
 }
 
-TEST(frames_before_a_breach_in_the_same_burst_are_sent)
+TEST(frames_before_a_device_error_in_the_same_burst_are_sent)
 {
     const struct header header = tcp4(5000, 1460);
 
@@ -512,7 +512,7 @@ TEST(frames_before_a_breach_in_the_same_burst_are_sent)
         assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 5000));
     }
     for (unsigned i = 0; i < 4; i++)
-        lane_run(assembly.port_lanes[0]);
+        lane_run(topology.port_lanes[0]);
     fixture_notice(&fixtures[0]);
     assert_int_equal(machine_log_count("error", "reason=num-buffers queue=0 value=65535 "), 1);
     assert_int_equal(fixtures[1].net->sent_count, 3);
@@ -534,7 +534,7 @@ static uint32_t draw(uint32_t below)
 }
 
 /* The next frame has an error, perhaps several. */
-static void draw_lies(struct sim_virtio_net *net)
+static void draw_faults(struct sim_virtio_net *net)
 {
     static const enum sim_fault faults[] = {
         SIM_USED_ID_SIZE,  SIM_USED_ID_HUGE,        SIM_LENGTH_ZERO,         SIM_LENGTH_HEADER,
@@ -551,7 +551,7 @@ static void draw_lies(struct sim_virtio_net *net)
 static void run_both(void)
 {
     for (unsigned i = 0; i < 8; i++) {
-        lane_run(assembly.port_lanes[0]);
+        lane_run(topology.port_lanes[0]);
         service();
     }
     machine_clock_advance(60 * CLOCK_NS_PER_S); /* so that no port is retired */
@@ -559,7 +559,7 @@ static void run_both(void)
 
 /* With any statement of a device on its buffers, none is lost, only frames leave, and a valid
  * frame arrives afterwards. The sanitizers watch. */
-TEST(lies_at_random_lose_no_buffer_and_no_true_frame)
+TEST(faults_at_random_lose_no_buffer_and_no_true_frame)
 {
     struct sim_virtio_net *net;
 
@@ -570,7 +570,7 @@ TEST(lies_at_random_lose_no_buffer_and_no_true_frame)
             const uint32_t length = 60 + draw(draw(2) != 0 ? 5000 : BIG - 60);
             const struct header header = tcp4(length, 1460);
             memcpy(net->header, &header, sizeof(header));
-            draw_lies(net);
+            draw_faults(net);
             (void)sim_virtio_net_deliver(net, frame, length);
         }
         net->num_buffers_lie = 0;
@@ -578,11 +578,11 @@ TEST(lies_at_random_lose_no_buffer_and_no_true_frame)
         net->queues[SIM_RX].fault = SIM_SOUND;
         run_both();
         sim_virtio_net_forget_sent(fixtures[1].net);
-        assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
+        assert_int_equal(fixtures[0].dev->state, PORT_UP);
         const uint32_t length = 60 + draw(BIG - 60);
         assert_passes(tcp4(length, 1460), length);
         assert_no_buffer_lost();
     }
     assert_in_range(fixture_stats_of(&fixtures[0]).resets, 100, 300);
-    assert_true(net_of(0)->breaches[VIRTQUEUE_NUM_BUFFERS] > 20);
+    assert_true(net_of(0)->errors[VIRTQUEUE_NUM_BUFFERS] > 20);
 }

@@ -78,7 +78,7 @@ TEST(a_mode_that_was_not_offered_is_refused_with_a_warning)
         assert_false(wanted_allmulti(one->dev, true));
         assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered "), 3);
         assert_int_equal(one->net->commands, 0);
-        assert_int_equal(one->dev->state, NETDEV_UP);
+        assert_int_equal(one->dev->state, PORT_UP);
     }
 }
 
@@ -97,7 +97,7 @@ TEST(a_refused_command_is_reported)
     assert_true(wanted_promisc(one->dev, true));
     one->net->answer = SIM_ANSWER_BLANK; /* neither yes nor no is no yes, nor the last one's yes */
     assert_false(wanted_promisc(one->dev, true));
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
 }
 
 TEST(a_late_answer_is_waited_for)
@@ -126,7 +126,7 @@ TEST(a_command_that_is_never_answered_costs_one_second_once)
         assert_false(wanted_promisc(one->dev, i % 2 != 0));
     assert_true(machine_clock_now() - before < 10 * CLOCK_NS_PER_MS);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-no-answer "), 252);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     fixture_forward(one, 100);
 }
 
@@ -193,17 +193,17 @@ TEST(a_filter_that_is_wanted_reaches_the_device_without_waiting)
     one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
     machine_clock_step(CLOCK_NS_PER_US);
     const uint64_t before = machine_clock_now();
-    netdev_want_filter(one->dev, false, true);
+    port_want_filter(one->dev, false, true);
     assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
     serve(1000);
     assert_false(one->net->promisc);
     assert_true(one->net->allmulti);
     assert_int_equal(one->net->table_entries, 0);
     /* Another wish while the first is on its way: the last one counts. */
-    netdev_want_filter(one->dev, true, true);
+    port_want_filter(one->dev, true, true);
     serve(10);
-    netdev_want_filter(one->dev, false, false);
-    netdev_want_filter(one->dev, true, false);
+    port_want_filter(one->dev, false, false);
+    port_want_filter(one->dev, true, false);
     serve(1000);
     assert_true(one->net->promisc);
     assert_false(one->net->allmulti);
@@ -228,7 +228,7 @@ TEST(a_device_that_asks_for_announcements_without_end_gets_its_settings)
     serve_while_it_asks(100);
     assert_true(fixture_stats_of(one).announces > 2);
     assert_true(one->dev->settled);
-    netdev_want_filter(one->dev, false, true);
+    port_want_filter(one->dev, false, true);
     serve_while_it_asks(200);
     assert_true(one->dev->settled);
     assert_false(one->net->promisc);
@@ -239,13 +239,13 @@ TEST(a_command_that_is_out_when_the_control_queue_goes_is_forgotten)
 {
     fixture_start_one(SIM_FEATURES_USUAL);
     one->net->answer = SIM_ANSWER_NEVER;
-    netdev_want_filter(one->dev, false, true);
+    port_want_filter(one->dev, false, true);
     serve(2);
     assert_true(((const struct virtio_net *)one->dev)->control.pending);
     one->net->features = fixture_taken(SIM_F(MAC));
     assert_true(wanted_reset(one->dev));
     serve(100);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_true(one->dev->settled);
     fixture_forward(one, 100);
 }
@@ -268,7 +268,7 @@ TEST(an_address_that_is_wanted_reaches_the_device_and_survives_a_reset)
 {
     fixture_start_one(SIM_FEATURES_USUAL);
     const uint64_t before = machine_clock_now();
-    netdev_want_mac(one->dev, wished);
+    port_want_mac(one->dev, wished);
     assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
     assert_false(port_has_wished()); /* not before the device has taken it */
     serve(100);
@@ -284,7 +284,7 @@ TEST(an_address_that_the_device_refuses_is_not_the_ports)
 {
     fixture_start_one(SIM_FEATURES_USUAL);
     one->net->answer = SIM_ANSWER_REFUSE;
-    netdev_want_mac(one->dev, wished);
+    port_want_mac(one->dev, wished);
     serve(100);
     assert_int_equal(machine_log_count("warn", "reason=control-refused command=mac"), 1);
     assert_false(port_has_wished());
@@ -300,16 +300,16 @@ TEST(an_address_that_the_device_refuses_is_not_the_ports)
 TEST(a_filter_that_cannot_be_or_is_refused_is_warned_of)
 {
     fixture_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_RX));
-    netdev_want_filter(one->dev, false, false);
+    port_want_filter(one->dev, false, false);
     serve(10);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-not-offered "), 1);
     fixture_renew(state);
     fixture_start_one(SIM_FEATURES_USUAL);
     one->net->answer = SIM_ANSWER_REFUSE;
-    netdev_want_filter(one->dev, false, false);
+    port_want_filter(one->dev, false, false);
     serve(100);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-refused "), 3);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     fixture_forward(one, 100);
 }
 
@@ -317,9 +317,9 @@ TEST(a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives)
 {
     fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(wanted_reset(one->dev));
-    netdev_want_filter(one->dev, false, true);
+    port_want_filter(one->dev, false, true);
     serve(1000);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_false(one->net->promisc);
     assert_true(one->net->allmulti);
 }
@@ -327,12 +327,12 @@ TEST(a_filter_is_wanted_of_a_port_that_is_being_reset_and_survives)
 TEST_ON(a_wanted_address_without_the_command_is_written_once_the_device_is_there, FIXTURE_LEGACY)
 {
     fixture_start_one(SIM_FEATURES_USUAL & ~SIM_F(CTRL_MAC_ADDR));
-    netdev_want_mac(one->dev, wished);
+    port_want_mac(one->dev, wished);
     serve(1);
     assert_true(is_wished(one->net->mac) && port_has_wished());
     assert_true(wanted_reset(one->dev));
     memset(one->net->mac, 2, 6);
-    netdev_want_mac(one->dev, wished);
+    port_want_mac(one->dev, wished);
     assert_false(is_wished(one->net->mac));
     serve(1000);
     assert_true(is_wished(one->net->mac) && port_has_wished());
@@ -348,8 +348,8 @@ TEST_ON(a_wanted_address_without_the_command_cannot_be_a_modern_devices, FIXTURE
 
 TEST(the_status_tells_where_the_buffers_are)
 {
-    struct netdev_description status;
-    struct netdev_filling filling;
+    struct port_description status;
+    struct port_filling filling;
     char expected[64];
     struct batch batch;
 

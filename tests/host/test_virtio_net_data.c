@@ -39,7 +39,7 @@ TEST(a_frame_leaves_from_where_it_was_received)
     fixture_start_one(SIM_FEATURES_USUAL);
     fixture_deliver(one, BURST);
     assert_int_equal(fixture_receive(one, &batch), BURST);
-    netdev_room(one->dev, 0, BURST);
+    port_room(one->dev, 0, BURST);
     assert_int_equal(fixture_transmit(one, &batch), BURST);
     assert_int_equal(one->net->sent_count, BURST);
     for (unsigned i = 0; i < BURST; i++)
@@ -56,7 +56,7 @@ TEST(more_frames_than_asked_for_wait_in_the_ring)
     fixture_start_one(SIM_FEATURES_USUAL);
     fixture_deliver(one, 50);
     for (unsigned i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
-        netdev_rx(one->dev, 0, &batch, asked[i]);
+        port_rx(one->dev, 0, &batch, asked[i]);
         assert_int_equal(batch.count, given[i]);
     }
 }
@@ -70,7 +70,7 @@ TEST(an_empty_poll_touches_no_port)
     accesses = sim_bus_accesses();
     for (unsigned i = 0; i < 100; i++) {
         assert_int_equal(fixture_receive(one, &batch), 0);
-        assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
+        assert_int_equal(port_room(one->dev, 0, BURST), BURST);
     }
     assert_int_equal(sim_bus_accesses(), accesses);
 }
@@ -162,7 +162,7 @@ TEST(frames_completed_in_any_order_give_all_buffers_back)
         }
         sim_virtio_net_transmit(one->net, SIM_RING_MAX);
         assert_int_equal(one->net->sent_count, sent);
-        netdev_room(one->dev, 0, BURST); /* takes back what is left */
+        port_room(one->dev, 0, BURST); /* takes back what is left */
         const struct virtio_net *net = (const struct virtio_net *)one->dev;
         assert_int_equal(virtqueue_outstanding(&net->tx.queue), 0);
         assert_int_equal(one->pool.count + virtqueue_outstanding(&net->rx.queue), buffers);
@@ -182,14 +182,14 @@ TEST(tx_takes_what_fits_and_leaves_the_rest_to_the_caller)
     for (unsigned i = 0; i < 3; i++) {
         fixture_deliver(one, 30);
         assert_int_equal(fixture_receive(one, &batch), 30);
-        assert_int_equal(netdev_room(one->dev, 0, 30), i < 2 ? 30 : 4);
-        total += netdev_tx(one->dev, 0, &batch);
+        assert_int_equal(port_room(one->dev, 0, 30), i < 2 ? 30 : 4);
+        total += port_tx(one->dev, 0, &batch);
     }
     assert_int_equal(total, 64);
-    assert_int_equal(netdev_room(one->dev, 0, BURST), 0);
-    assert_int_equal(netdev_tx(one->dev, 0, &batch), 0);
+    assert_int_equal(port_room(one->dev, 0, BURST), 0);
+    assert_int_equal(port_tx(one->dev, 0, &batch), 0);
     assert_int_equal(sim_virtio_net_transmit(one->net, 10), 10);
-    assert_int_equal(netdev_room(one->dev, 0, BURST), 10);
+    assert_int_equal(port_room(one->dev, 0, BURST), 10);
     assert_int_equal(fixture_stats_of(one).tx_packets, 64);
 }
 
@@ -236,7 +236,7 @@ TEST(the_rx_ring_is_filled_again_once_the_pool_has_buffers)
     assert_int_equal(sim_virtio_net_available(one->net, SIM_RX), BURST);
     fixture_deliver(one, BURST);
     assert_int_equal(fixture_receive(one, &batch), BURST);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
 }
 
 TEST(the_smallest_and_the_largest_frame_pass_the_driver_as_odd)
@@ -263,7 +263,7 @@ TEST(the_smallest_and_the_largest_frame_pass_the_driver_as_odd)
     assert_int_equal(batch.lengths[0], one->dev->frame_max);
     assert_true(batch.needs_check);
     assert_false(batch.has_offloads);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
 }
 
 /* `n` frames come in, and leave again: frame `at` with `flags`, in front of all that the header has

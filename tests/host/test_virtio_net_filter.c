@@ -25,7 +25,7 @@ static void serve(uint64_t ns)
     }
 }
 
-static void reset_by_a_breach(void)
+static void reset_by_a_device_error(void)
 {
     struct batch batch;
 
@@ -35,7 +35,7 @@ static void reset_by_a_breach(void)
     fixture_notice(one);
     assert_string_equal(one->dev->reason, "resetting");
     serve(CLOCK_NS_PER_S);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
 }
 
 static void start_with_vlans(uint64_t features)
@@ -77,7 +77,7 @@ TEST(a_table_takes_as_many_as_it_says_and_refuses_one_more)
 
     fixture_start_one(SIM_FEATURES_USUAL);
     for (unsigned kind = 0; kind < 2; kind++, mac = group) {
-        for (uint8_t i = 0; i < NETDEV_FILTER_MAX; i++) {
+        for (uint8_t i = 0; i < PORT_FILTER_MAX; i++) {
             mac.bytes[5] = i;
             assert_true(wanted_address(one->dev, mac));
         }
@@ -85,10 +85,10 @@ TEST(a_table_takes_as_many_as_it_says_and_refuses_one_more)
         assert_int_equal(machine_log_count("warn", "port=0 reason=filter-full command=mac-table "),
                          kind + 1);
     }
-    assert_int_equal(one->net->table_entries, 2 * NETDEV_FILTER_MAX);
-    assert_int_equal(one->net->multicast_entries, NETDEV_FILTER_MAX);
-    mac.bytes[5] = NETDEV_FILTER_MAX - 1;
-    assert_memory_equal(one->net->table[2 * NETDEV_FILTER_MAX - 1], mac.bytes, 6);
+    assert_int_equal(one->net->table_entries, 2 * PORT_FILTER_MAX);
+    assert_int_equal(one->net->multicast_entries, PORT_FILTER_MAX);
+    mac.bytes[5] = PORT_FILTER_MAX - 1;
+    assert_memory_equal(one->net->table[2 * PORT_FILTER_MAX - 1], mac.bytes, 6);
 }
 
 TEST(an_address_that_the_device_refuses_is_tried_again_with_the_next_one)
@@ -128,21 +128,21 @@ TEST(vlans_are_given_to_the_device_one_by_one)
     start_with_vlans(SIM_FEATURES_USUAL);
     assert_true(fixture_took(0, SIM_F_CTRL_VLAN));
     assert_true(wanted_settle(one->dev)); /* FIXTURE_VLAN */
-    assert_true(wanted_vlan(one->dev, NETDEV_VLAN_MAX));
+    assert_true(wanted_vlan(one->dev, PORT_VLAN_MAX));
     assert_int_equal(one->net->vlan_count, 2);
     assert_int_equal(one->net->vlans[0], 0);
-    assert_int_equal(one->net->vlans[1], NETDEV_VLAN_MAX);
-    for (uint16_t i = 2; i < NETDEV_FILTER_MAX; i++)
+    assert_int_equal(one->net->vlans[1], PORT_VLAN_MAX);
+    for (uint16_t i = 2; i < PORT_FILTER_MAX; i++)
         assert_true(wanted_vlan(one->dev, i));
     assert_false(wanted_vlan(one->dev, 100));
     assert_int_equal(machine_log_count("warn", "port=0 reason=filter-full command=vlan "), 1);
-    assert_int_equal(one->net->vlan_count, NETDEV_FILTER_MAX);
+    assert_int_equal(one->net->vlan_count, PORT_FILTER_MAX);
 }
 
 TEST(a_vlan_that_does_not_exist_is_our_own_mistake)
 {
     start_with_vlans(SIM_FEATURES_USUAL);
-    assert_true(machine_panics(wanted_vlan(one->dev, NETDEV_VLAN_MAX + 1)));
+    assert_true(machine_panics(wanted_vlan(one->dev, PORT_VLAN_MAX + 1)));
 }
 
 /* ---- after a reset ---- */
@@ -156,7 +156,7 @@ TEST(tables_and_vlans_survive_a_reset)
     for (uint16_t id = 10; id < 15; id++)
         assert_true(wanted_vlan(one->dev, id));
     assert_true(wanted_promisc(one->dev, true)); /* it may go off again */
-    reset_by_a_breach();
+    reset_by_a_device_error();
     assert_int_equal(one->net->table_entries, 2);
     assert_int_equal(one->net->multicast_entries, 1);
     assert_int_equal(one->net->vlan_count, 6);
@@ -171,7 +171,7 @@ TEST(a_vlan_that_is_added_while_others_are_given_again_spoils_none)
     start_with_vlans(SIM_FEATURES_USUAL);
     for (uint16_t id = 10; id < 13; id++)
         assert_true(wanted_vlan(one->dev, id));
-    reset_by_a_breach();
+    reset_by_a_device_error();
     one->net->vlan_count = 0;
     virtio_net_settings_restart((struct virtio_net *)one->dev);
     assert_true(wanted_vlan(one->dev, 13));
@@ -207,7 +207,7 @@ TEST_ON(a_silent_control_queue_is_reset_alone_and_goes_on, FIXTURE_MODERN_ALL)
     fixture_start_one(WITH_RESET);
     machine_clock_step(CLOCK_NS_PER_US);
     one->net->answer = SIM_ANSWER_NEVER;
-    netdev_want_filter(one->dev, false, true);
+    port_want_filter(one->dev, false, true);
     while (machine_log_count("warn", "reason=control-no-answer") == 0)
         one->dev->ops->service(one->dev, clock_ns());
     assert_int_equal(one->net->modern.queue_resets, 1);
@@ -216,7 +216,7 @@ TEST_ON(a_silent_control_queue_is_reset_alone_and_goes_on, FIXTURE_MODERN_ALL)
     assert_true(wanted_settle(one->dev));
     assert_true(one->net->allmulti);
     assert_int_equal(one->net->resets, 1); /* the one at start-up */
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_int_equal(machine_log_count("error", ""), 0);
 }
 
@@ -235,7 +235,7 @@ TEST_ON(a_queue_that_is_silent_again_is_left_alone, FIXTURE_MODERN_ALL)
     assert_int_equal(one->net->modern.queue_resets, 1);
     fixture_forward(one, 100);
     one->net->answer = SIM_ANSWER_OK; /* the device's own reset mends it */
-    reset_by_a_breach();
+    reset_by_a_device_error();
     assert_true(wanted_promisc(one->dev, false));
 }
 
@@ -254,7 +254,7 @@ TEST_ON(a_queue_reset_that_never_ends_holds_up_nobody, FIXTURE_MODERN_ALL)
     assert_false(wanted_promisc(one->dev, true));
     assert_true(machine_clock_now() - before < CLOCK_NS_PER_MS);
     assert_false(control()->resetting);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     fixture_forward(one, 100);
 }
 
@@ -268,6 +268,6 @@ TEST_ON(a_queue_that_does_not_come_back_from_its_reset_stays_silent, FIXTURE_MOD
     one->net->answer = SIM_ANSWER_OK;
     assert_false(wanted_promisc(one->dev, true));
     assert_int_equal(machine_log_count("warn", "reason=control-no-answer "), 4);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     fixture_forward(one, 100);
 }

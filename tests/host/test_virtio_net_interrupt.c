@@ -20,12 +20,12 @@ static unsigned came(void)
 
 static bool arm_rx(void)
 {
-    return one->dev->ops->arm(one->dev, 0, NETDEV_RX);
+    return one->dev->ops->arm(one->dev, 0, PORT_RX);
 }
 
 static bool arm_tx(void)
 {
-    return one->dev->ops->arm(one->dev, 0, NETDEV_TX);
+    return one->dev->ops->arm(one->dev, 0, PORT_TX);
 }
 
 static void disarm(void)
@@ -42,7 +42,7 @@ static void start_one(uint64_t features, bool message)
     fixture_probe_all(1);
     assert_true(fixture_start(one));
     assert_true(one->dev->can_interrupt);
-    netdev_report(one->dev);
+    port_report(one->dev);
     assert_int_equal(machine_log_count("port", message ? " interrupt=message" : " interrupt=line"),
                      1);
 }
@@ -125,16 +125,16 @@ TEST(room_is_announced_as_frames_are)
         assert_true(fixture_start(one));
         fixture_deliver(one, 4);
         assert_int_equal(fixture_receive(one, &batch), 4);
-        assert_int_equal(netdev_room(one->dev, 0, 4), 4);
-        assert_int_equal(netdev_tx(one->dev, 0, &batch), 4);
-        assert_int_equal(netdev_room(one->dev, 0, BURST), 0);
+        assert_int_equal(port_room(one->dev, 0, 4), 4);
+        assert_int_equal(port_tx(one->dev, 0, &batch), 4);
+        assert_int_equal(port_room(one->dev, 0, BURST), 0);
         assert_false(arm_tx());
         assert_int_equal(came(), INTERRUPT_TIMER);
         assert_int_equal(sim_virtio_net_transmit(one->net, 1), 1);
         assert_int_equal(came(), INTERRUPT_DEVICE);
         assert_true(arm_tx());
         disarm();
-        assert_int_equal(netdev_room(one->dev, 0, BURST), 1);
+        assert_int_equal(port_room(one->dev, 0, BURST), 1);
     }
 }
 
@@ -179,7 +179,7 @@ TEST(a_device_that_takes_no_vector_is_one_that_announces_nothing)
     one->net->vectors_refused = true;
     fixture_probe_all(1);
     assert_true(fixture_start(one));
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_false(one->dev->can_interrupt);
     assert_int_equal(machine_log_count("warn", "port=0 reason=no-interrupt interrupt=message"), 1);
     fixture_forward(one, 100);
@@ -208,7 +208,7 @@ TEST(what_is_wanted_of_a_port_keeps_the_core_awake_until_it_is_done)
     start_one(SIM_FEATURES_USUAL, true);
     assert_false(arm_rx());
     disarm();
-    netdev_want_filter(one->dev, false, true);
+    port_want_filter(one->dev, false, true);
     for (unsigned i = 0; arm_rx(); i++) {
         disarm();
         assert_true(i < 100);
@@ -216,7 +216,7 @@ TEST(what_is_wanted_of_a_port_keeps_the_core_awake_until_it_is_done)
     }
     assert_true(one->net->allmulti);
     disarm();
-    assert_true(netdev_want_reset(one->dev));
+    assert_true(port_want_reset(one->dev));
     assert_true(arm_rx());
 }
 
@@ -239,9 +239,9 @@ TEST(vectors_are_set_again_after_a_reset)
     assert_int_equal(one->net->queue_vectors[SIM_RX], NO_VECTOR);
     assert_true(arm_rx()); /* it wants its service */
     disarm();
-    while (one->dev->state == NETDEV_RESETTING || arm_rx())
+    while (one->dev->state == PORT_RESETTING || arm_rx())
         one->dev->ops->service(one->dev, clock_ns());
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_int_equal(one->net->queue_vectors[SIM_RX], 0);
     fixture_deliver(one, 1);
     assert_int_equal(came(), INTERRUPT_DEVICE);

@@ -86,7 +86,7 @@ TEST(the_device_is_told_first_that_one_pair_is_used)
     assert_int_equal(one->net->pairs, 1);
     assert_int_equal(one->net->commands, 1);
     serve(CLOCK_NS_PER_S);
-    netdev_want_filter(one->dev, false, true);
+    port_want_filter(one->dev, false, true);
     serve(20 * STEP_NS);
     assert_int_equal(one->net->commands, 4); /* both modes and the table, but not that once more */
 }
@@ -107,7 +107,7 @@ TEST(it_is_told_so_first_again_after_a_reset)
     assert_true(wanted_reset(one->dev));
     assert_int_equal(one->net->pairs, 0);
     serve(50 * STEP_NS);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_int_equal(control_index(), 12);
     assert_int_equal(one->net->pairs, 1);
     assert_int_equal(one->net->first_class, CLASS_MQ);
@@ -123,7 +123,7 @@ TEST(a_device_that_has_the_feature_no_more_after_a_reset_is_followed)
     one->net->features &= ~SIM_F(MQ);
     assert_true(wanted_reset(one->dev));
     serve(50 * STEP_NS);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_int_equal(control_index(), 2);
     assert_int_equal(one->net->pairs, 0);
     assert_controllable();
@@ -138,7 +138,7 @@ TEST(one_that_refuses_is_named_and_used_all_the_same)
     serve(20 * STEP_NS);
     assert_int_equal(machine_log_count("warn", "port=0 reason=control-refused command=queue-pairs"),
                      1);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_controllable();
     fixture_forward(one, 300);
     serve(CLOCK_NS_PER_S);
@@ -159,7 +159,7 @@ TEST(one_that_never_answers_holds_up_no_round)
     }
     assert_int_equal(
         machine_log_count("warn", "port=0 reason=control-no-answer command=queue-pairs"), 1);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     fixture_forward(one, 300);
 }
 
@@ -230,7 +230,7 @@ TEST(without_the_control_queue_nothing_is_said_of_pairs)
     fixture_forward(one, 300);
 }
 
-TEST(a_breach_of_the_control_queue_is_told_with_its_number)
+TEST(a_device_error_of_the_control_queue_is_told_with_its_number)
 {
     start_with(4, SEVERAL);
     assert_controllable();
@@ -240,7 +240,7 @@ TEST(a_breach_of_the_control_queue_is_told_with_its_number)
                      1);
     assert_string_equal(one->dev->reason, "resetting");
     serve(50 * STEP_NS);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_int_equal(one->net->pairs, 1);
 }
 
@@ -274,5 +274,5 @@ TEST_ON(it_alone_is_reset_by_its_own_number, FIXTURE_MODERN_ALL)
     one->net->answer = SIM_ANSWER_OK;
     serve(20 * STEP_NS);
     assert_controllable();
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
 }

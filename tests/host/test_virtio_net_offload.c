@@ -46,7 +46,7 @@ static void assert_arrived(struct header expected, uint32_t length)
 
 static void assert_dropped(uint64_t bad, uint64_t not_possible)
 {
-    const struct netdev_stats stats = fixture_stats_of(&fixtures[1]);
+    const struct port_stats stats = fixture_stats_of(&fixtures[1]);
 
     assert_int_equal(fixtures[1].net->sent_count, 0);
     assert_int_equal(stats.tx_bad_offload, bad);
@@ -137,8 +137,8 @@ TEST(a_partner_that_fails_takes_the_offloads_with_it)
     add(1, ALL, true);
     fixtures[1].net->modern.features_refused = true;
     assemble(2, 30 * MIB);
-    assert_int_equal(fixtures[1].dev->state, NETDEV_DOWN);
-    assembly_refresh(&assembly);
+    assert_int_equal(fixtures[1].dev->state, PORT_DOWN);
+    topology_refresh(&topology);
     assert_int_equal(fixtures[0].dev->wanted.offloads, 0);
 }
 
@@ -280,7 +280,7 @@ TEST(a_header_that_is_a_lie_drops_its_frame_and_no_other)
         pass(good, 3000);
         assert_arrived(good, 3000);
     }
-    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, PORT_UP);
 }
 
 TEST(a_frame_that_is_not_what_its_header_says_is_dropped)
@@ -352,10 +352,10 @@ TEST(a_length_of_headers_that_is_too_small_is_set_right)
 
 TEST(good_and_bad_frames_of_one_burst_are_told_apart)
 {
-    struct netdev_stats stats;
+    struct port_stats stats;
 
     pair(ALL, ALL);
-    const uint32_t buffers = assembly.lanes[0].pool.count;
+    const uint32_t buffers = topology.lanes[0].pool.count;
     for (unsigned i = 0; i < BURST; i++) {
         struct header header = tcp4(3000, 1460);
         if (i % 3 == 1)
@@ -366,7 +366,7 @@ TEST(good_and_bad_frames_of_one_burst_are_told_apart)
         frame[100] = (uint8_t)i;
         assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 3000));
     }
-    assert_int_equal(lane_run(assembly.port_lanes[0]), BURST);
+    assert_int_equal(lane_run(topology.port_lanes[0]), BURST);
     for (unsigned i = 0, n = 0; i < BURST; i++)
         if (i % 3 != 1)
             assert_int_equal(fixtures[1].net->sent[n++].data[100], i);
@@ -376,7 +376,7 @@ TEST(good_and_bad_frames_of_one_burst_are_told_apart)
     assert_int_equal(stats.tx_bad_offload, 11);
     (void)virtio_net_reclaim_all((struct virtio_net *)fixtures[1].dev);
     /* The rx ring is refilled when two bursts are missing. */
-    assert_int_equal(assembly.lanes[0].pool.count, buffers + BURST);
+    assert_int_equal(topology.lanes[0].pool.count, buffers + BURST);
 }
 
 /* The device may write into its buffer again once the frame was received. The other device gets a header
@@ -397,13 +397,13 @@ TEST(a_header_that_is_written_late_does_not_leave)
         for (unsigned i = 0; i < 40; i++) { /* around the rings */
             for (unsigned n = 0; n < counts[i % 4]; n++)
                 assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 100));
-            while (netdev_rx(fixtures[0].dev, 0, &batch, BURST) != 0) {
+            while (port_rx(fixtures[0].dev, 0, &batch, BURST) != 0) {
                 assert_false(batch.has_offloads);
                 for (unsigned n = 0; n < batch.count; n++)
                     memcpy(batch_frame(&batch, n) - fixtures[0].dev->rx_header, &late,
                            sizeof(late));
                 fixtures[1].dev->ops->room(fixtures[1].dev, 0, BURST); /* buffers come back */
-                assert_int_equal(netdev_tx(fixtures[1].dev, 0, &batch), batch.count);
+                assert_int_equal(port_tx(fixtures[1].dev, 0, &batch), batch.count);
             }
             assert_int_equal(fixtures[1].net->sent_count, counts[i % 4]);
             for (unsigned n = 0; n < counts[i % 4]; n++)
@@ -414,7 +414,7 @@ TEST(a_header_that_is_written_late_does_not_leave)
 }
 
 /* Such frames are not staged in the ring. */
-TEST(a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole)
+TEST(a_single_frame_leaves_alone_where_a_burst_was_dropped_whole)
 {
     struct header bad = tcp4(3000, 1460);
 
@@ -428,8 +428,8 @@ TEST(a_lone_frame_leaves_alone_where_a_burst_was_dropped_whole)
         memcpy(fixtures[0].net->header, &bad, sizeof(bad));
         for (unsigned i = 0; i < 5; i++)
             assert_true(sim_virtio_net_deliver(fixtures[0].net, frame, 3000));
-        const uint32_t taken = lane_run(assembly.port_lanes[0]); /* up to the rx ring's end */
-        assert_int_equal(taken + lane_run(assembly.port_lanes[0]), 5);
+        const uint32_t taken = lane_run(topology.port_lanes[0]); /* up to the rx ring's end */
+        assert_int_equal(taken + lane_run(topology.port_lanes[0]), 5);
         assert_dropped(5ull * burst, 0);
         pass((struct header){0}, 64);
         assert_arrived((struct header){0}, 64);
@@ -452,7 +452,7 @@ TEST(a_device_that_says_one_buffer_each_time_costs_no_frame)
 static void dirty_all_buffers(void)
 {
     memset(frame, 0x55, 1700);
-    for (unsigned i = 0; i < 2 * assembly.lanes[0].pool.capacity; i++) {
+    for (unsigned i = 0; i < 2 * topology.lanes[0].pool.capacity; i++) {
         pass((struct header){0}, 1700);
         sim_virtio_net_forget_sent(fixtures[1].net);
     }
@@ -487,11 +487,11 @@ TEST(an_unfinished_checksum_is_finished_where_the_partner_cannot)
 TEST(a_frame_to_be_cut_is_counted_where_the_partner_cannot)
 {
     pair(ALL, ALL);
-    fixtures[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_TSO4;
+    fixtures[1].dev->tx_offloads &= ~(uint32_t)PORT_OFFLOAD_TSO4;
     struct header header = tcp4(9000, 1460);
     pass(header, 9000);
     assert_dropped(0, 1);
-    fixtures[1].dev->tx_offloads &= ~(uint32_t)NETDEV_OFFLOAD_ECN;
+    fixtures[1].dev->tx_offloads &= ~(uint32_t)PORT_OFFLOAD_ECN;
     header = tcp6(9000, 1440);
     header.type |= ECN;
     pass(header, 9000);
@@ -510,8 +510,8 @@ static void shrink(uint64_t features)
     fixtures[1].net->features = features;
     assert_true(wanted_reset(fixtures[1].dev));
     fixtures[1].dev->ops->service(fixtures[1].dev, clock_ns());
-    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
-    assembly_refresh(&assembly);
+    assert_int_equal(fixtures[1].dev->state, PORT_UP);
+    topology_refresh(&topology);
 }
 
 static void service_until_settled(void)
@@ -527,7 +527,7 @@ TEST(a_partner_that_offers_less_after_a_reset_cuts_the_ports_offloads_by_a_comma
     service_until_settled();
     assert_int_equal(fixtures[0].net->offloads,
                      SIM_F(GUEST_CSUM) | SIM_F(GUEST_UFO) | SIM_F(GUEST_USO4) | SIM_F(GUEST_USO6));
-    assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[0].dev->state, PORT_UP);
     assert_int_equal(fixture_stats_of(&fixtures[0]).resets, 0);
     /* Frames in progress still follow the old negotiation. */
     const struct header header = tcp4(9000, 1460);
@@ -546,7 +546,7 @@ TEST(without_the_command_or_if_it_is_refused_the_port_is_reset)
         shrink((ALL | SIM_F(VERSION_1)) & ~SIM_F(CSUM));
         service_until_settled();
         assert_int_equal(machine_log_count("reset", "port=0 pci=00:01.0 reason=offloads"), 1);
-        assert_int_equal(fixtures[0].dev->state, NETDEV_UP);
+        assert_int_equal(fixtures[0].dev->state, PORT_UP);
         assert_int_equal(taken(0) & (SIM_F(GUEST_CSUM) | GUEST_SEGMENTS), 0);
     }
 }
@@ -572,7 +572,7 @@ TEST(another_wire_cuts_the_offloads_before_a_frame_takes_it)
     add(2, BASE, true);
     assemble(3, 48 * MIB);
     assert_true(fixture_took(0, SIM_F_GUEST_TSO4));
-    assembly_rewire(&assembly, "0-2", false);
+    topology_reconfigure(&topology, "0-2", false);
     service_until_settled();
     assert_int_equal(fixtures[0].net->commands, 1);
     assert_int_equal(fixtures[0].net->offloads, 0);
@@ -593,10 +593,10 @@ TEST(a_device_plugged_in_with_fewer_offers_cuts_its_partner)
     virtio_net_remove(fixtures[1].dev, "ejected");
     fixtures[1].net->features = BASE | SIM_F(VERSION_1) | SIM_F(CSUM);
     plug_in_second();
-    assert_true(assembly_plug(&assembly, 1, MIB));
+    assert_true(topology_hotplug(&topology, 1, MIB));
     service_until_settled();
     assert_int_equal(fixtures[0].net->offloads, SIM_F(GUEST_CSUM));
-    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, PORT_UP);
     const struct header header = {NEEDS_CSUM, 0, 0, 0, 34, 16};
     make(100, 0x0800, 34, 6);
     pass(header, 100);
@@ -609,23 +609,23 @@ TEST(a_new_device_that_is_refused_leaves_the_port_without_one)
     virtio_net_remove(fixtures[1].dev, "ejected");
     fixtures[1].net->modern.features_refused = true;
     plug_in_second();
-    assert_false(assembly_plug(&assembly, 1, MIB));
-    assert_int_equal(fixtures[1].dev->state, NETDEV_GONE);
+    assert_false(topology_hotplug(&topology, 1, MIB));
+    assert_int_equal(fixtures[1].dev->state, PORT_GONE);
     fixtures[1].net->modern.features_refused = false;
     plug_in_second();
-    assert_true(assembly_plug(&assembly, 1, MIB));
-    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
+    assert_true(topology_hotplug(&topology, 1, MIB));
+    assert_int_equal(fixtures[1].dev->state, PORT_UP);
 }
 
 TEST(a_port_that_reflects_accepts_what_it_can_send_itself)
 {
     add(0, ALL & ~SIM_F(HOST_TSO4), true);
-    memset(&assembly, 0, sizeof(assembly));
+    memset(&topology, 0, sizeof(topology));
     fixture_find_all(1);
-    assembly.port_count = 1;
-    assembly.memory = 30 * MIB;
-    assembly.ports[0] = fixtures[0].dev;
-    assembly_plan(&assembly, "", true);
+    topology.port_count = 1;
+    topology.memory = 30 * MIB;
+    topology.ports[0] = fixtures[0].dev;
+    topology_plan(&topology, "", true);
     assert_true(fixture_took(0, SIM_F_GUEST_TSO6));
     assert_false(fixture_took(0, SIM_F_GUEST_TSO4));
 }
@@ -636,9 +636,9 @@ TEST(buffers_are_large_only_where_such_frames_come_in)
 {
     again(state);
     pair(ALL, ALL & ~HOST_SEGMENTS & ~SIM_F(HOST_USO));
-    assert_true(assembly.lanes[0].pool.frame_max < 10000);
-    assert_true(assembly.lanes[1].pool.frame_max + 10 >= 65562);
-    assert_true(assembly.lanes[1].pool.capacity >= 128 + BURST);
+    assert_true(topology.lanes[0].pool.frame_max < 10000);
+    assert_true(topology.lanes[1].pool.frame_max + 10 >= 65562);
+    assert_true(topology.lanes[1].pool.capacity >= 128 + BURST);
 }
 
 TEST(where_memory_is_short_segments_are_refused_and_checksums_stay)
@@ -649,7 +649,7 @@ TEST(where_memory_is_short_segments_are_refused_and_checksums_stay)
     for (unsigned i = 0; i < 2; i++) {
         assert_true(fixture_took(i, SIM_F_GUEST_CSUM));
         assert_int_equal(taken(i) & GUEST_SEGMENTS, 0);
-        assert_int_equal(assembly.lanes[i].pool.capacity, 256 + 256 + BURST);
+        assert_int_equal(topology.lanes[i].pool.capacity, 256 + 256 + BURST);
     }
     assert_int_equal(machine_log_count("warn", "reason=memory detail=\"too little RAM for frames"),
                      2);
@@ -668,8 +668,8 @@ TEST(with_little_memory_and_no_mtu_frames_are_small)
     add(0, BASE, true);
     add(1, BASE, true);
     assemble(2, 4 * MIB);
-    assert_int_equal(assembly.lanes[0].pool.frame_max, 1600);
-    assert_int_equal(assembly.lanes[0].pool.capacity, 256 + 256 + BURST);
+    assert_int_equal(topology.lanes[0].pool.frame_max, 1600);
+    assert_int_equal(topology.lanes[0].pool.capacity, 256 + 256 + BURST);
 }
 
 /* The partner states an mtu of 1500: the pieces count, not the whole. */
@@ -689,5 +689,5 @@ TEST(an_mtu_counts_for_the_pieces_of_a_frame_that_is_cut)
     make(2000, 0x0800, 34, 6);
     pass((struct header){0}, 2000);
     assert_int_equal(fixtures[1].net->sent_count, 0);
-    assert_int_equal(assembly.lanes[0].drops[DROP_OVERSIZE], 3);
+    assert_int_equal(topology.lanes[0].drops[DROP_OVERSIZE], 3);
 }

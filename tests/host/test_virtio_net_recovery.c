@@ -62,7 +62,7 @@ TEST(a_status_that_says_broken_or_gone_resets_the_port)
     }
 }
 
-TEST(a_tx_ring_that_stalls_is_told_once_and_no_breach)
+TEST(a_tx_ring_that_stalls_is_told_once_and_no_device_error)
 {
     fixture_start_one(SIM_FEATURES_USUAL);
     one->net->transmit_at_once = false;
@@ -75,7 +75,7 @@ TEST(a_tx_ring_that_stalls_is_told_once_and_no_breach)
     serve(5 * CLOCK_NS_PER_S);
     assert_int_equal(machine_log_count("warn", "port=0 reason=stall queue=1 waiting=5"), 1);
     assert_int_equal(machine_log_count("reset", ""), 0);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
 
     /* It goes on, and a second stall is logged again. */
     assert_int_equal(sim_virtio_net_transmit(one->net, 4), 4);
@@ -152,7 +152,7 @@ TEST(a_jump_of_the_clock_is_neither_a_stall_nor_a_reset)
     one->dev->ops->service(one->dev, clock_ns());
     assert_string_equal(one->dev->reason, "resetting");
     serve(CLOCK_NS_PER_S);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
 }
 
 TEST(settings_survive_a_reset_without_waiting)
@@ -168,7 +168,7 @@ TEST(settings_survive_a_reset_without_waiting)
     one->net->answer = SIM_ANSWER_LATE;
     one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
     serve(STEP_NS);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     fixture_forward(one, 100); /* frames flow while the settings are on their way */
     serve(CLOCK_NS_PER_S);
     assert_false(one->net->promisc);
@@ -203,7 +203,7 @@ TEST(ten_resets_in_a_minute_retire_the_port_and_pauses_grow)
         for (unsigned i = 0; i < VIRTIO_NET_RESETS_MAX; i++) {
             break_the_rules();
             serve(STEP_NS);
-            assert_int_equal(one->dev->state, NETDEV_UP);
+            assert_int_equal(one->dev->state, PORT_UP);
         }
         break_the_rules();
         assert_string_equal(one->dev->reason, "retired");
@@ -212,7 +212,7 @@ TEST(ten_resets_in_a_minute_retire_the_port_and_pauses_grow)
         serve(pause - CLOCK_NS_PER_S);
         assert_string_equal(one->dev->reason, "retired");
         serve(2 * CLOCK_NS_PER_S);
-        assert_int_equal(one->dev->state, NETDEV_UP);
+        assert_int_equal(one->dev->state, PORT_UP);
         fixture_forward(one, 100);
         serve(60 * CLOCK_NS_PER_S);
     }
@@ -245,8 +245,8 @@ TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use)
     assert_int_equal(one->pool.count, idle); /* the device may still write to the others */
 
     /* Whoever sends there is not held up: it swallows and counts. */
-    assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
-    assert_int_equal(netdev_tx(one->dev, 0, &batch), 4);
+    assert_int_equal(port_room(one->dev, 0, BURST), BURST);
+    assert_int_equal(port_tx(one->dev, 0, &batch), 4);
     assert_int_equal(fixture_stats_of(one).tx_dropped, 24);
     assert_int_equal(one->pool.count, idle + 4);
 
@@ -254,7 +254,7 @@ TEST(a_reset_that_never_ends_keeps_the_buffers_out_of_use)
     one->net->reset_stuck = false;
     one->net->transmit_at_once = true;
     serve(62 * CLOCK_NS_PER_S);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_no_leak();
     fixture_forward(one, 100);
 }
@@ -295,7 +295,7 @@ TEST(pauses_grow_to_an_hour_and_begin_anew_after_a_good_one)
         one->net->reset_stuck = false;
         machine_clock_advance(3600 * CLOCK_NS_PER_S);
         serve(3 * CLOCK_NS_PER_S);
-        assert_int_equal(one->dev->state, NETDEV_UP);
+        assert_int_equal(one->dev->state, PORT_UP);
     }
 }
 
@@ -323,7 +323,7 @@ TEST_ON(a_queue_that_grows_at_a_reset_is_used_as_before, FIXTURE_MODERN_ALL)
     break_the_rules();
     one->net->queues[SIM_RX].size = 512;
     serve(STEP_NS);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_int_equal(one->net->queues[SIM_RX].size, 256);
     fixture_forward(one, 300);
     assert_no_leak();
@@ -336,7 +336,7 @@ TEST(features_that_shrink_at_a_reset_are_done_without)
     break_the_rules();
     one->net->features = fixture_taken(SIM_F(MAC));
     serve(CLOCK_NS_PER_S);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_int_equal(one->net->driver_features, fixture_taken(SIM_F(MAC)));
     fixture_forward(one, 300);
     assert_no_leak();
@@ -362,7 +362,7 @@ TEST(a_setting_that_is_made_while_others_are_given_again_spoils_none)
     one->net->answer_delay_ns = 50 * CLOCK_NS_PER_MS;
     break_the_rules();
     serve(3 * STEP_NS);
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     wanted_allmulti(one->dev, true);
     serve(CLOCK_NS_PER_S);
     assert_false(one->net->promisc);
@@ -380,14 +380,39 @@ TEST(the_address_of_a_port_is_the_same_after_a_reset)
         const struct mac_address before = one->dev->mac;
         break_the_rules();
         serve(STEP_NS);
-        assert_int_equal(one->dev->state, NETDEV_UP);
+        assert_int_equal(one->dev->state, PORT_UP);
         const struct mac_address after = one->dev->mac;
         assert_memory_equal(&before, &after, sizeof(before));
     }
 }
 
+/* Its device has what it had then, and is told to let go of it. */
+TEST(a_port_that_is_stopped_resets_its_device_and_swallows_what_comes)
+{
+    fixture_start_one(SIM_FEATURES_USUAL);
+    one->net->transmit_at_once = false;
+    struct batch batch;
+    fixture_deliver(one, 2);
+    assert_int_equal(fixture_receive(one, &batch), 2);
+    batch.count = 1;
+    assert_int_equal(fixture_transmit(one, &batch), 1);
+    one->dev->ops->stop(one->dev);
+    assert_int_equal(one->net->status, 0);
+    assert_int_equal(one->dev->state, PORT_DOWN);
+    assert_string_equal(one->dev->reason, "stopped");
+    assert_int_equal(fixture_stats_of(one).tx_dropped, 1);
+    const unsigned writes = one->net->status_write_count;
+    serve(STEP_NS);
+    assert_int_equal(one->net->status_write_count, writes);
+    batch.buffers[0] = batch.buffers[1];
+    assert_int_equal(fixture_transmit(one, &batch), 1);
+    assert_int_equal(fixture_stats_of(one).tx_dropped, 2);
+    one->dev->ops->stop(one->dev); /* once is enough */
+    assert_int_equal(one->net->status_write_count, writes);
+}
+
 /* The watch is due in the same moment, and a device that is being reset reads as status 0. */
-TEST(a_breach_in_a_setting_is_one_reset_and_not_two)
+TEST(a_device_error_in_a_setting_is_one_reset_and_not_two)
 {
     fixture_start_one(SIM_FEATURES_USUAL);
     assert_true(wanted_promisc(one->dev, true));
@@ -419,7 +444,7 @@ TEST(an_mtu_that_changes_at_a_reset_is_agreed_to_as_far_as_the_buffers_hold_it)
         break_the_rules();
         one->net->mtu = after[i].stated;
         serve(STEP_NS);
-        assert_int_equal(one->dev->state, NETDEV_UP);
+        assert_int_equal(one->dev->state, PORT_UP);
         assert_int_equal(one->dev->mtu, after[i].agreed);
         assert_int_equal((one->net->driver_features & SIM_F(MTU)) != 0, after[i].agreed != 0);
         assert_int_equal(machine_log_count("warn", "port=0 reason=mtu mtu="), after[i].agreed == 0);

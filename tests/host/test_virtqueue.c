@@ -66,7 +66,7 @@ static uint32_t pop_many(void **popped, uint32_t *lengths, uint32_t n)
     return count;
 }
 
-/* One chain, in both ways that there are, which must agree; NULL on a breach, or if there is none. */
+/* One chain, in both ways that there are, which must agree; NULL on a device error, or if there is none. */
 static void *pop(void)
 {
     void *cookie = NULL, *again = NULL;
@@ -521,7 +521,7 @@ TEST(pending_rejects_an_index_that_moves_too_far)
     assert_int_equal(queue.error, VIRTQUEUE_USED_IDX);
 }
 
-TEST(the_first_breach_is_the_one_that_is_told)
+TEST(the_first_device_error_is_the_one_that_is_told)
 {
     make(8, 1, false);
     virtqueue_fail(&queue, VIRTQUEUE_LENGTH_LONG, 4711);
@@ -584,7 +584,7 @@ TEST(indices_wrap_and_no_interrupt_is_asked_for)
     }
 }
 
-TEST(every_breach_has_a_name_of_its_own)
+TEST(every_device_error_has_a_name_of_its_own)
 {
     for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++) {
         assert_non_null(virtqueue_error_name((enum virtqueue_error)i));

@@ -134,7 +134,7 @@ TEST(descriptors_say_what_was_added_and_in_which_round)
 }
 
 /* Round after round. Until it is shown, its descriptor is the device's no more than it was. */
-TEST(a_lone_chain_is_laid_and_then_shown)
+TEST(a_single_chain_is_laid_and_then_shown)
 {
     static const uint8_t header[16];
     void *cookie;
@@ -160,7 +160,7 @@ TEST(a_lone_chain_is_laid_and_then_shown)
 }
 
 /* In each slot of several rounds. In the last one of the ring it goes the way of bursts. */
-TEST(a_lone_chain_is_told_from_none)
+TEST(a_single_chain_is_told_from_none)
 {
     make_packed(SIZE);
     offer(0, 1);
@@ -181,7 +181,7 @@ TEST(a_lone_chain_is_told_from_none)
 }
 
 /* Another id, a length that is not ordinary, or more than one: nothing is done then. */
-TEST(a_lone_chain_that_is_not_as_expected_is_left_to_others)
+TEST(a_single_chain_that_is_not_as_expected_is_left_to_others)
 {
     static const struct {
         uint16_t id;
@@ -331,7 +331,7 @@ TEST(flags_in_one_header_make_a_burst_odd)
 
 /* The chains that are out are taken. A used descriptor that was never available shows when none is
  * left. */
-TEST(more_than_is_out_is_a_breach_and_never_taken)
+TEST(more_than_is_out_is_a_device_error_and_never_taken)
 {
     void *cookies[SIZE];
 

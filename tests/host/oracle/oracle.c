@@ -39,12 +39,12 @@ static struct oracle_port *tx_of(struct oracle *oracle, const struct oracle_lane
     return &oracle->ports[oracle->reflects ? at : at ^ 1];
 }
 
-static uint64_t breaches_of(const struct virtio_net *net)
+static uint64_t errors_of(const struct virtio_net *net)
 {
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < VIRTQUEUE_ERRORS; i++)
-        sum += net->breaches[i];
+        sum += net->errors[i];
     return sum;
 }
 
@@ -151,7 +151,7 @@ static void check_offered(const struct virtio_net *net, struct oracle_ring *ring
 /* --- a stop has a reason, and it is the right one --- */
 
 /* All that was sound in front of it has been taken. */
-static void check_breach(const struct oracle_ring *ring)
+static void check_device_error(const struct oracle_ring *ring)
 {
     const struct oracle_said said = oracle_ring_said(ring);
 
@@ -185,7 +185,7 @@ static bool was_cut(const struct oracle_port *port)
     return port->cut && strcmp(port->net->recovery.reason, "offloads") == 0;
 }
 
-/* A queue is marked in the moment in which the breach is read, and nothing of it is read from then on. */
+/* A queue is marked in the moment in which the device error is read, and nothing of it is read from then on. */
 static void check_mark(const struct oracle_port *port, unsigned i)
 {
     const struct virtqueue *const queue = queue_of(port->net, i);
@@ -194,7 +194,7 @@ static void check_mark(const struct oracle_port *port, unsigned i)
         return;
     ensure(port->hostile);
     if (port->errors[i] == VIRTQUEUE_OK)
-        check_breach(&port->rings[i]);
+        check_device_error(&port->rings[i]);
     else
         ensure(queue->error == port->errors[i] && port->rings[i].taken_count == 0);
 }
@@ -203,17 +203,17 @@ static void check_stop(const struct oracle_port *port)
 {
     const struct virtio_net *net = port->net;
     const bool stopped = port->step == STEP_RUNNING && net->step != STEP_RUNNING;
-    const uint64_t breaches = breaches_of(net) - port->breaches;
+    const uint64_t errors = errors_of(net) - port->error_count;
 
     for (unsigned i = 0; i < ORACLE_QUEUES; i++)
         check_mark(port, i);
     if (!stopped) {
-        ensure(breaches == 0);
+        ensure(errors == 0);
         return;
     }
     ensure(port->hostile &&
-           (breaches == 1 || (breaches == 0 && (port->status_lies || was_cut(port)))));
-    ensure(breaches == 0 || told(net));
+           (errors == 1 || (errors == 0 && (port->status_faults || was_cut(port)))));
+    ensure(errors == 0 || told(net));
 }
 
 /* --- a frame that comes in leaves as it came, or is counted --- */
@@ -223,7 +223,7 @@ static uint64_t drops_of(struct oracle *oracle, const struct oracle_lane *watche
 {
     const struct lane *lane = watched->lane;
     const struct virtio_net *tx = tx_of(oracle, watched)->net;
-    uint64_t sum = tx->netdev.stats.tx_bad_offload + tx->netdev.stats.tx_no_offload;
+    uint64_t sum = tx->port.stats.tx_bad_offload + tx->port.stats.tx_no_offload;
 
     for (unsigned i = 0; i < DROP_REASONS; i++)
         sum += lane->drops[i];
@@ -270,7 +270,7 @@ static void check_lane(struct oracle *oracle, struct oracle_lane *lane)
 {
     const struct oracle_ring *rx = &oracle->ports[lane - oracle->lanes].rings[SIM_RX];
     const struct oracle_ring *tx = &tx_of(oracle, lane)->rings[SIM_TX];
-    const bool sends = tx_of(oracle, lane)->net->netdev.state == NETDEV_UP;
+    const bool sends = tx_of(oracle, lane)->net->port.state == PORT_UP;
     uint64_t drops = drops_of(oracle, lane) - lane->drops;
     unsigned sent = 0;
 
@@ -308,7 +308,7 @@ static void look_at_port(struct oracle_port *port)
     port->step = port->net->step;
     for (unsigned i = 0; i < ORACLE_QUEUES; i++)
         port->errors[i] = queue_of(port->net, i)->error;
-    port->breaches = breaches_of(port->net);
+    port->error_count = errors_of(port->net);
     for (unsigned i = 0; i < ORACLE_QUEUES; i++)
         oracle_ring_look(&port->rings[i]);
 }

@@ -30,10 +30,10 @@ struct oracle_port {
     struct oracle_ring rings[ORACLE_QUEUES];
     enum virtio_net_step step;                  /* at the last look */
     enum virtqueue_error errors[ORACLE_QUEUES]; /* likewise */
-    uint64_t breaches;
-    bool hostile;     /* or it keeps all rules, and must never be stopped */
-    bool status_lies; /* its status register may be the reason for a stop */
-    bool cut;         /* and so may be offloads that it did not let go of by a command */
+    uint64_t error_count;
+    bool hostile;       /* or it keeps all rules, and must never be stopped */
+    bool status_faults; /* its status register may be the reason for a stop */
+    bool cut;           /* and so may be offloads that it did not let go of by a command */
 };
 
 struct oracle_lane {

@@ -7,7 +7,7 @@
 
 #include "drivers/virtio/virtio_net_header.h"
 
-#define FRAME_MAX NETDEV_FRAME_SEGMENTS
+#define FRAME_MAX PORT_FRAME_SEGMENTS
 
 static struct virtio_net_hdr read_header(const struct virtio_net *net, const uint8_t *bytes)
 {
@@ -39,9 +39,9 @@ void oracle_header_check_sent(const struct virtio_net *to, const uint8_t *header
 
     if (is_zero(&sent))
         return;
-    ensure((to->netdev.tx_offloads & NETDEV_OFFLOAD_CSUM) && sent.num_buffers == 0);
+    ensure((to->port.tx_offloads & PORT_OFFLOAD_CSUM) && sent.num_buffers == 0);
     /* The frame is only read, as its checksum is not finished here. */
-    ensure(virtio_net_header_validate(&checked, &seen, UINT32_MAX, to->netdev.tx_offloads) ==
+    ensure(virtio_net_header_validate(&checked, &seen, UINT32_MAX, to->port.tx_offloads) ==
            HEADER_PASSES);
     ensure(memcmp(&checked, &sent, sizeof(sent)) == 0);
 }
@@ -55,8 +55,8 @@ bool oracle_header_passes(const struct virtio_net *from, const struct virtio_net
 
     ensure(length <= sizeof(copy));
     memcpy(copy, frame, length);
-    return virtio_net_header_validate(&header, &seen, from->netdev.rx_offloads,
-                                      to->netdev.tx_offloads) == HEADER_PASSES;
+    return virtio_net_header_validate(&header, &seen, from->port.rx_offloads,
+                                      to->port.tx_offloads) == HEADER_PASSES;
 }
 
 uint32_t oracle_header_piece(const struct virtio_net *to, const uint8_t *frame, uint32_t length)

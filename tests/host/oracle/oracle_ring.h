@@ -72,7 +72,7 @@ struct oracle_said oracle_ring_said(const struct oracle_ring *ring);
  * next, each in its place. */
 bool oracle_ring_is_spoiled(const struct oracle_ring *ring);
 
-/* The driver has taken the next chain, of which `said` was said, without a breach. */
+/* The driver has taken the next chain, of which `said` was said, without a device error. */
 void oracle_ring_take(struct oracle_ring *ring, const struct oracle_said *said);
 
 /* The driver has offered the next chain. Panics if it may not look like that. */

@@ -506,8 +506,8 @@ uint32_t sim_read_config(struct sim_virtio_net *net, uint16_t offset, unsigned w
 
 uint8_t sim_read_status(struct sim_virtio_net *net)
 {
-    if (net->status_lie != NULL)
-        return *net->status_lie;
+    if (net->status_fault != NULL)
+        return *net->status_fault;
     if (net->status == 0 && machine_clock_now() < net->reset_done_ns)
         return DRIVER_OK;
     if (net->status & DRIVER_OK)
@@ -537,7 +537,7 @@ uint16_t sim_read_queue_size(struct sim_virtio_net *net)
 static void reset(struct sim_virtio_net *net)
 {
     net->status = 0;
-    net->status_lie = NULL;
+    net->status_fault = NULL;
     net->resets++;
     net->reset_done_ns = machine_clock_now() + net->reset_delay_ns;
     net->driver_features = 0;

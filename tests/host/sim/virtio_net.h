@@ -152,15 +152,15 @@ struct sim_virtio_net {
     uint64_t answer_delay_ns;
 
     /* ways to go wrong that are no queue's */
-    bool reset_stuck;          /* the status never reads 0 again, and the device goes on */
-    bool gone;                 /* unplugged: all registers read as ones */
-    uint64_t reset_delay_ns;   /* or only after so long */
-    uint8_t status_set;        /* bits that read as set once DRIVER_OK is written */
-    uint8_t status_cleared;    /* bits that read as clear then */
-    const uint8_t *status_lie; /* what the status reads as instead, until the next reset */
-    bool page_refused;         /* the queue address register stays 0 */
-    bool vectors_refused;      /* vector registers stay at none */
-    bool scribbles;            /* the descriptor table is overwritten as soon as it is known */
+    bool reset_stuck;            /* the status never reads 0 again, and the device goes on */
+    bool gone;                   /* unplugged: all registers read as ones */
+    uint64_t reset_delay_ns;     /* or only after so long */
+    uint8_t status_set;          /* bits that read as set once DRIVER_OK is written */
+    uint8_t status_cleared;      /* bits that read as clear then */
+    const uint8_t *status_fault; /* what the status reads as instead, until the next reset */
+    bool page_refused;           /* the queue address register stays 0 */
+    bool vectors_refused;        /* vector registers stay at none */
+    bool scribbles;              /* the descriptor table is overwritten as soon as it is known */
 
     /* what the driver did */
     struct sim_pci_function *pci;

@@ -9,14 +9,14 @@
 #include "tests/host/fixture/wanted.h"
 #include "tests/host/sim/machine.h"
 
-struct breach_row {
+struct error_row {
     enum sim_fault fault;
     enum virtqueue_error error;
     const char *reason;
 };
 
 /* By whichever ring: */
-static const struct breach_row ring_breaches[] = {
+static const struct error_row ring_errors[] = {
     {SIM_USED_ID_SIZE, VIRTQUEUE_ID_RANGE, "used-id-range"},
     {SIM_USED_ID_HUGE, VIRTQUEUE_ID_RANGE, "used-id-range"},
     {SIM_USED_ID_HIGH_BITS, VIRTQUEUE_ID_RANGE, "used-id-range"},
@@ -28,20 +28,20 @@ static const struct breach_row ring_breaches[] = {
     {SIM_USED_IDX_FAR, VIRTQUEUE_USED_IDX, "used-idx"},
 };
 #define RING_BREACHES_ANY 5u
-#define RING_BREACHES_SPLIT (sizeof(ring_breaches) / sizeof(ring_breaches[0]))
+#define RING_BREACHES_SPLIT (sizeof(ring_errors) / sizeof(ring_errors[0]))
 
-static unsigned ring_breach_count(void)
+static unsigned ring_error_count(void)
 {
     return fixture_is_packed() ? RING_BREACHES_ANY : RING_BREACHES_SPLIT;
 }
 
-static const struct breach_row length_breaches[] = {
+static const struct error_row length_errors[] = {
     {SIM_LENGTH_ZERO, VIRTQUEUE_LENGTH_SHORT, "used-length-short"},
     {SIM_LENGTH_BELOW_HEADER, VIRTQUEUE_LENGTH_SHORT, "used-length-short"},
     {SIM_LENGTH_ABOVE_BUFFER, VIRTQUEUE_LENGTH_LONG, "used-length-long"},
     {SIM_LENGTH_MAX, VIRTQUEUE_LENGTH_LONG, "used-length-long"},
 };
-#define LENGTH_BREACHES (sizeof(length_breaches) / sizeof(length_breaches[0]))
+#define LENGTH_BREACHES (sizeof(length_errors) / sizeof(length_errors[0]))
 
 /* Two running ports, the first of which has done `n` frames; not all of its buffers are posted. */
 static void start_two(void **state, uint64_t features, unsigned n)
@@ -79,7 +79,7 @@ static void assert_no_leak(void)
 
 /* The first port is being reset, for this reason and once, and comes back as good as new within a
  * second; the second one is as before. */
-static void assert_reset(const struct breach_row *row, unsigned queue)
+static void assert_reset(const struct error_row *row, unsigned queue)
 {
     const struct virtio_net *net = (const struct virtio_net *)one->dev;
     struct batch batch;
@@ -93,18 +93,18 @@ static void assert_reset(const struct breach_row *row, unsigned queue)
     }
     assert_int_equal(machine_log_count("error", told), 1);
     assert_int_equal(machine_log_count("error", ""), 1);
-    assert_int_equal(net->breaches[row->error], 1);
+    assert_int_equal(net->errors[row->error], 1);
     assert_string_equal(one->dev->reason, "resetting");
     assert_int_equal(one->net->status, 0); /* so that it writes no more */
     assert_int_equal(fixture_receive(one, &batch), 0);
-    assert_int_equal(netdev_room(one->dev, 0, BURST), 0); /* who sends there waits */
-    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
+    assert_int_equal(port_room(one->dev, 0, BURST), 0); /* who sends there waits */
+    assert_int_equal(fixtures[1].dev->state, PORT_UP);
     fixture_forward(&fixtures[1], 200);
 
     const uint64_t before = machine_clock_now();
     one->net->answer = SIM_ANSWER_OK;
     one->dev->ops->service(one->dev, clock_ns());
-    assert_int_equal(one->dev->state, NETDEV_UP);
+    assert_int_equal(one->dev->state, PORT_UP);
     assert_true(machine_clock_now() - before < CLOCK_NS_PER_S);
     snprintf(told, sizeof(told), "port=0 pci=00:01.0 reason=%s state=done resets=1 ", row->reason);
     assert_int_equal(machine_log_count("reset", told), 1);
@@ -116,16 +116,15 @@ static void assert_reset(const struct breach_row *row, unsigned queue)
 
 TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = fixture_variants);
 
-TEST(a_breach_on_the_rx_ring_resets_that_port_by_name)
+TEST(a_device_error_on_the_rx_ring_resets_that_port_by_name)
 {
     static const uint64_t features[] = {SIM_FEATURES_USUAL, 0};
 
-    const unsigned rings = ring_breach_count();
+    const unsigned rings = ring_error_count();
 
     for (unsigned i = 0; i < 2 * (rings + LENGTH_BREACHES); i++) {
         unsigned at = i / 2;
-        const struct breach_row *row =
-            at < rings ? &ring_breaches[at] : &length_breaches[at - rings];
+        const struct error_row *row = at < rings ? &ring_errors[at] : &length_errors[at - rings];
         struct batch batch;
 
         start_two(state, features[i % 2], 64);
@@ -141,9 +140,9 @@ TEST(a_breach_on_the_rx_ring_resets_that_port_by_name)
     }
 }
 
-TEST(a_breach_on_the_tx_ring_resets_that_port_by_name)
+TEST(a_device_error_on_the_tx_ring_resets_that_port_by_name)
 {
-    for (unsigned i = 0; i < ring_breach_count(); i++) {
+    for (unsigned i = 0; i < ring_error_count(); i++) {
         struct batch batch;
         uint32_t before;
 
@@ -151,20 +150,20 @@ TEST(a_breach_on_the_tx_ring_resets_that_port_by_name)
         one->net->transmit_at_once = false;
         fixture_deliver(one, 10);
         assert_int_equal(fixture_receive(one, &batch), 10);
-        assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
+        assert_int_equal(port_room(one->dev, 0, BURST), BURST);
         assert_int_equal(fixture_transmit(one, &batch), 10);
-        if (ring_breaches[i].fault != SIM_USED_IDX_BACK) /* which nothing may come in front of */
+        if (ring_errors[i].fault != SIM_USED_IDX_BACK) /* which nothing may come in front of */
             sim_virtio_net_transmit(one->net, 3);
-        one->net->queues[SIM_TX].fault = ring_breaches[i].fault;
+        one->net->queues[SIM_TX].fault = ring_errors[i].fault;
         sim_virtio_net_transmit(one->net, 1);
         before = one->pool.count;
-        assert_int_equal(netdev_room(one->dev, 0, BURST), 0);
-        /* What came before the breach is back in the pool, and nothing else is. */
+        assert_int_equal(port_room(one->dev, 0, BURST), 0);
+        /* What came before the device error is back in the pool, and nothing else is. */
         assert_int_equal(one->pool.count - before,
-                         ring_breaches[i].error == VIRTQUEUE_USED_IDX ? 0 : 3);
+                         ring_errors[i].error == VIRTQUEUE_USED_IDX ? 0 : 3);
         for (uint32_t buffer = 0; buffer < one->pool.count; buffer++)
             assert_non_null(one->pool.free[buffer]);
-        assert_reset(&ring_breaches[i], SIM_TX);
+        assert_reset(&ring_errors[i], SIM_TX);
     }
 }
 
@@ -172,19 +171,19 @@ TEST(a_breach_on_the_tx_ring_resets_that_port_by_name)
  * given. */
 TEST_ON(a_descriptor_that_is_used_and_was_never_given_resets_the_port, FIXTURE_PACKED)
 {
-    static const struct breach_row row = {SIM_USED_FLAGS_AHEAD, VIRTQUEUE_USED_IDX, "used-idx"};
+    static const struct error_row row = {SIM_USED_FLAGS_AHEAD, VIRTQUEUE_USED_IDX, "used-idx"};
     struct batch batch;
 
     start_two(state, SIM_FEATURES_USUAL, 64);
     one->net->transmit_at_once = false;
     fixture_deliver(one, 10);
     assert_int_equal(fixture_receive(one, &batch), 10);
-    assert_int_equal(netdev_room(one->dev, 0, BURST), BURST);
+    assert_int_equal(port_room(one->dev, 0, BURST), BURST);
     assert_int_equal(fixture_transmit(one, &batch), 10);
     const uint32_t before = one->pool.count;
     one->net->queues[SIM_TX].fault = row.fault;
     sim_virtio_net_transmit(one->net, 1);
-    assert_int_equal(netdev_room(one->dev, 0, BURST), 0);
+    assert_int_equal(port_room(one->dev, 0, BURST), 0);
     assert_int_equal(one->pool.count - before, 10);
     assert_reset(&row, SIM_TX);
 }
@@ -205,7 +204,7 @@ TEST_ON(flags_of_another_round_say_nothing, FIXTURE_PACKED)
         for (uint32_t taken = 0; taken < batch.count; taken++)
             pool_put(&one->pool, batch.buffers[taken]);
         assert_int_equal(fixture_receive(one, &batch), 0);
-        assert_int_equal(one->dev->state, NETDEV_UP);
+        assert_int_equal(one->dev->state, PORT_UP);
         assert_int_equal(machine_log_count("error", ""), 0);
         assert_no_leak();
 
@@ -223,8 +222,8 @@ TEST_ON(flags_of_another_round_say_nothing, FIXTURE_PACKED)
 /* The ids of its further descriptors are in the ring, too, but belong to no chain. */
 TEST_ON(an_answer_for_the_second_part_of_a_command_resets_the_port, FIXTURE_PACKED)
 {
-    static const struct breach_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
-                                          "used-id-not-outstanding"};
+    static const struct error_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
+                                         "used-id-not-outstanding"};
 
     start_two(state, SIM_FEATURES_USUAL, 5);
     one->net->queues[SIM_CONTROL].fault = row.fault;
@@ -234,8 +233,8 @@ TEST_ON(an_answer_for_the_second_part_of_a_command_resets_the_port, FIXTURE_PACK
 
 TEST_ON(an_id_of_a_second_descriptor_resets_the_port, FIXTURE_LEGACY)
 {
-    static const struct breach_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
-                                          "used-id-not-outstanding"};
+    static const struct error_row row = {SIM_USED_ID_SECOND, VIRTQUEUE_ID_NOT_OUT,
+                                         "used-id-not-outstanding"};
     struct batch batch;
 
     start_two(state, 0, 5);
@@ -257,7 +256,7 @@ TEST(descriptors_overwritten_by_the_device_are_not_read_back)
     assert_int_equal(fixture_receive(one, &batch), BURST);
 }
 
-/* ---- from the breach to the reset ---- */
+/* ---- from the device error to the reset ---- */
 
 static const struct virtqueue *queue_of(unsigned queue)
 {
@@ -281,7 +280,7 @@ static void mend(unsigned queue)
     }
 }
 
-/* Nothing is read of a queue that has met a breach, nor is it armed; service alone goes on. */
+/* Nothing is read of a queue that has met a device error, nor is it armed; service alone goes on. */
 static void assert_left_alone(unsigned queue, unsigned direction)
 {
     const uint32_t used_idx = queue_of(queue)->used_idx, avail_idx = queue_of(queue)->avail_idx;
@@ -301,8 +300,7 @@ static void assert_left_alone(unsigned queue, unsigned direction)
 
 TEST(a_broken_rx_queue_yields_nothing_until_its_reset)
 {
-    static const struct breach_row row = {SIM_LENGTH_MAX, VIRTQUEUE_LENGTH_LONG,
-                                          "used-length-long"};
+    static const struct error_row row = {SIM_LENGTH_MAX, VIRTQUEUE_LENGTH_LONG, "used-length-long"};
     struct batch batch;
 
     start_two(state, SIM_FEATURES_USUAL, 5);
@@ -311,13 +309,13 @@ TEST(a_broken_rx_queue_yields_nothing_until_its_reset)
     assert_int_equal(fixture_receive(one, &batch), 0);
     mend(SIM_RX);
     assert_int_equal(fixture_receive(one, &batch), 0);
-    assert_left_alone(SIM_RX, NETDEV_RX);
+    assert_left_alone(SIM_RX, PORT_RX);
     assert_reset(&row, SIM_RX);
 }
 
 TEST(a_broken_tx_queue_has_no_room_and_takes_nothing_until_its_reset)
 {
-    static const struct breach_row row = {SIM_USED_ID_HUGE, VIRTQUEUE_ID_RANGE, "used-id-range"};
+    static const struct error_row row = {SIM_USED_ID_HUGE, VIRTQUEUE_ID_RANGE, "used-id-range"};
     struct batch batch, more;
 
     start_two(state, SIM_FEATURES_USUAL, 0);
@@ -329,12 +327,12 @@ TEST(a_broken_tx_queue_has_no_room_and_takes_nothing_until_its_reset)
     assert_int_equal(fixture_transmit(one, &batch), BURST); /* the ring is full */
     one->net->queues[SIM_TX].fault = row.fault;
     sim_virtio_net_transmit(one->net, 1);
-    assert_int_equal(netdev_room(one->dev, 0, 2), 0);
+    assert_int_equal(port_room(one->dev, 0, 2), 0);
     mend(SIM_TX);
     sim_virtio_net_transmit(one->net, 10);
-    assert_int_equal(netdev_room(one->dev, 0, 2), 0);
-    assert_int_equal(netdev_tx(one->dev, 0, &more), 0);
-    assert_left_alone(SIM_TX, NETDEV_TX);
+    assert_int_equal(port_room(one->dev, 0, 2), 0);
+    assert_int_equal(port_tx(one->dev, 0, &more), 0);
+    assert_left_alone(SIM_TX, PORT_TX);
     for (uint32_t i = 0; i < more.count; i++) /* they are ours still */
         pool_put(&one->pool, more.buffers[i]);
     assert_reset(&row, SIM_TX);
@@ -350,13 +348,13 @@ TEST(frames_in_the_tx_ring_are_lost_with_it_and_counted)
     assert_int_equal(fixture_receive(one, &batch), 20);
     fixture_deliver(one, 6);
     assert_int_equal(fixture_receive(one, &more), 6);
-    netdev_room(one->dev, 0, 20);
+    port_room(one->dev, 0, 20);
     assert_int_equal(fixture_transmit(one, &batch), 20);
     one->net->queues[SIM_RX].fault = SIM_LENGTH_MAX;
     fixture_deliver(one, 1);
     assert_int_equal(fixture_receive(one, &batch), 0);
 
-    /* A burst that was under way goes into the tx ring: that is not the one with the breach. */
+    /* A burst that was under way goes into the tx ring: that is not the one with the device error. */
     assert_int_equal(one->dev->ops->tx(one->dev, 0, &more), 6);
     assert_int_equal(fixture_stats_of(one).tx_packets, 31);
     fixture_notice(one);
@@ -369,7 +367,7 @@ TEST(frames_in_the_tx_ring_are_lost_with_it_and_counted)
 
 TEST(an_answer_with_a_bad_id_resets_the_port)
 {
-    static const struct breach_row row = {SIM_USED_ID_HUGE, VIRTQUEUE_ID_RANGE, "used-id-range"};
+    static const struct error_row row = {SIM_USED_ID_HUGE, VIRTQUEUE_ID_RANGE, "used-id-range"};
 
     start_two(state, SIM_FEATURES_USUAL, 5);
     one->net->answer = SIM_ANSWER_BAD_ID;
@@ -379,7 +377,7 @@ TEST(an_answer_with_a_bad_id_resets_the_port)
 
 TEST(an_answer_that_comes_twice_resets_the_port)
 {
-    static const struct breach_row row = {SIM_USED_ID_TWICE, VIRTQUEUE_USED_IDX, "used-idx"};
+    static const struct error_row row = {SIM_USED_ID_TWICE, VIRTQUEUE_USED_IDX, "used-idx"};
 
     start_two(state, SIM_FEATURES_USUAL, 5);
     one->net->answer = SIM_ANSWER_TWICE;
@@ -389,7 +387,7 @@ TEST(an_answer_that_comes_twice_resets_the_port)
 
 TEST(an_answer_is_not_taken_for_that_of_the_next_command)
 {
-    static const struct breach_row row = {SIM_USED_ID_TWICE, VIRTQUEUE_USED_IDX, "used-idx"};
+    static const struct error_row row = {SIM_USED_ID_TWICE, VIRTQUEUE_USED_IDX, "used-idx"};
 
     start_two(state, SIM_FEATURES_USUAL, 5);
     assert_true(wanted_promisc(one->dev, true));

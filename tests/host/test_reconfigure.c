@@ -1,5 +1,5 @@
 /*
- * Other wires while traffic runs: net/assembly.c and drivers/virtio/virtio_net_rewire.c. Each
+ * Other wires while traffic runs: net/topology.c and drivers/virtio/virtio_net_rewire.c. Each
  * buffer comes back to the pool of its lane, with any behaviour of the devices.
  */
 #include <machine/clock.h>
@@ -11,17 +11,17 @@
 #include "tests/host/sim/machine.h"
 
 #define WARM_UP_NS (20 * CLOCK_NS_PER_MS)
-#define DRAIN_NS (100 * CLOCK_NS_PER_MS) /* the promise of net/netdev.h */
+#define DRAIN_NS (100 * CLOCK_NS_PER_MS) /* the promise of net/port.h */
 #define MARGIN_NS (2 * CLOCK_NS_PER_MS)  /* housekeeping looks every now and then */
 
 static struct lane *lane_of(unsigned port)
 {
-    return &wires.assembly.lanes[port];
+    return &wires.topology.lanes[port];
 }
 
-static void rewire(const char *wire, bool reflect)
+static void reconfigure(const char *wire, bool reflect)
 {
-    assembly_rewire(&wires.assembly, wire, reflect);
+    topology_reconfigure(&wires.topology, wire, reflect);
 }
 
 static uint64_t dropped_in_all(void)
@@ -49,7 +49,7 @@ static void settle_with(unsigned twice)
     for (unsigned i = 0; i < 3000; i++)
         wires_round();
     for (unsigned i = 0; i < WIRE_PORTS; i++) {
-        assert_int_equal(fixtures[i].dev->state, NETDEV_UP);
+        assert_int_equal(fixtures[i].dev->state, PORT_UP);
         assert_in_range(virtqueue_outstanding(&wires_driver(i)->rx.queue), 256 - 2 * BURST, 256);
         taken += fixture_stats_of(&fixtures[i]).rx_packets;
         arrived += wires.flows[i].arrived;
@@ -66,7 +66,7 @@ static void settle(void)
 static int setup(void **state)
 {
     wires_setup(state);
-    wires.rewired = true;
+    wires.reconfigured = true;
     return 0;
 }
 
@@ -76,11 +76,11 @@ TEST_FIXTURE(.setup = setup, .teardown = fixture_teardown, .variants = fixture_v
 TEST(frames_leave_by_the_new_wire_and_none_is_lost)
 {
     wires_run(WARM_UP_NS);
-    rewire("0-2,1-3", false);
+    reconfigure("0-2,1-3", false);
     wires_run(WARM_UP_NS);
     const uint32_t crossed = wires.next[0][2];
     assert_true(crossed > 0 && wires.next[2][0] > 0 && wires.next[1][3] > 0);
-    rewire("", false);
+    reconfigure("", false);
     wires_run(WARM_UP_NS);
     settle();
     assert_int_equal(wires.next[0][2], crossed);
@@ -93,7 +93,7 @@ TEST(frames_leave_by_the_new_wire_and_none_is_lost)
 TEST(a_mode_may_be_changed_to_reflection_and_back)
 {
     wires_run(WARM_UP_NS);
-    rewire("", true);
+    reconfigure("", true);
     for (unsigned i = 0; i < WIRE_PORTS; i++) {
         assert_ptr_equal(lane_of(i)->forward, forward_reflect);
         assert_ptr_equal(lane_of(i)->tx, fixtures[i].dev);
@@ -103,7 +103,7 @@ TEST(a_mode_may_be_changed_to_reflection_and_back)
     for (unsigned i = 0; i < 100; i++)
         wires_round();
     assert_int_equal(machine_log_count("wires", "mode=reflect wires=none idle_ports=none"), 1);
-    rewire("0-1,2-3", false);
+    reconfigure("0-1,2-3", false);
     for (unsigned i = 0; i < WIRE_PORTS; i++)
         wires.flows[i].per_round = 2;
     wires_run(WARM_UP_NS);
@@ -114,7 +114,7 @@ TEST(a_mode_may_be_changed_to_reflection_and_back)
 TEST(a_wrong_pair_is_idle_after_a_warning_and_the_others_forward)
 {
     wires_run(WARM_UP_NS);
-    rewire("0-9,2-3", false);
+    reconfigure("0-9,2-3", false);
     assert_int_equal(machine_log_count("warn", "word=wire pair=0-9"), 1);
     assert_int_equal(machine_log_count("warn", "port=0 reason=idle"), 1);
     assert_int_equal(machine_log_count("wires", "wires=2-3 idle_ports=0,1"), 1);
@@ -132,14 +132,14 @@ TEST(what_lies_in_a_ring_leaves_by_the_old_wire_first)
     wires_run(MARGIN_NS);
     const uint32_t waiting = virtqueue_outstanding(&wires_driver(1)->tx.queue);
     assert_true(waiting > 0);
-    rewire("0-3,1-2", false);
+    reconfigure("0-3,1-2", false);
     assert_string_equal(fixtures[1].dev->reason, "draining");
     wires_run(DRAIN_NS / 2);
     assert_string_equal(fixtures[1].dev->reason, "draining");
     assert_int_equal(sim_virtio_net_transmit(wires_device(1), 256), waiting);
     wires_device(1)->transmit_at_once = true;
     wires_run(MARGIN_NS);
-    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, PORT_UP);
     assert_true(wires.next[0][1] > 0 && wires.next[2][1] > 0);
     wires_run(WARM_UP_NS);
     settle();
@@ -151,7 +151,7 @@ TEST(a_ring_that_does_not_drain_costs_a_reset_and_its_frames_are_counted)
     wires_device(1)->transmit_at_once = false;
     wires_run(MARGIN_NS);
     const uint32_t waiting = virtqueue_outstanding(&wires_driver(1)->tx.queue);
-    rewire("0-3,1-2", false);
+    reconfigure("0-3,1-2", false);
     wires_run(DRAIN_NS - MARGIN_NS);
     assert_int_equal(fixture_stats_of(&fixtures[1]).resets, 0);
     wires_device(1)->transmit_at_once = true;
@@ -169,7 +169,7 @@ TEST(a_port_that_is_being_reset_can_be_rewired)
     wires_run(MARGIN_NS);
     wires_device(1)->reset_delay_ns = 50 * CLOCK_NS_PER_MS;
     assert_true(wanted_reset(fixtures[1].dev));
-    rewire("0-3,1-2", false);
+    reconfigure("0-3,1-2", false);
     wires_run(MARGIN_NS);
     wires_assert_buffers();
     wires_device(1)->transmit_at_once = true;
@@ -178,11 +178,11 @@ TEST(a_port_that_is_being_reset_can_be_rewired)
     settle();
 }
 
-TEST(a_breach_while_a_ring_drains_resets_the_port)
+TEST(a_device_error_while_a_ring_drains_resets_the_port)
 {
     wires_device(1)->transmit_at_once = false;
     wires_run(MARGIN_NS);
-    rewire("0-3,1-2", false);
+    reconfigure("0-3,1-2", false);
     wires_device(1)->queues[SIM_TX].fault = SIM_USED_ID_HUGE;
     sim_virtio_net_transmit(wires_device(1), 1);
     wires_device(1)->transmit_at_once = true;
@@ -211,11 +211,12 @@ TEST(an_operators_reset_brings_a_retired_port_back)
     static const uint8_t failed = 0x87;
 
     for (unsigned i = 0; i < 100 && strcmp(fixtures[0].dev->reason, "retired") != 0; i++) {
-        wires_device(0)->status_lie = &failed;
+        wires_device(0)->status_fault = &failed;
         wires_run(2 * DRAIN_NS);
     }
     assert_string_equal(fixtures[0].dev->reason, "retired");
-    rewire("0-3,1-2", false); /* what lane 3 sends there is swallowed, into lane 3's own pool */
+    reconfigure("0-3,1-2",
+                false); /* what lane 3 sends there is swallowed, into lane 3's own pool */
     wires_run(WARM_UP_NS);
     wires_assert_buffers();
     assert_true(wanted_reset(fixtures[0].dev));
@@ -232,7 +233,7 @@ TEST(no_buffer_is_lost_in_many_rewirings)
     for (unsigned i = 0; i < 600; i++) {
         random = random * 1664525 + 1013904223;
         const unsigned port = random >> 8 & 3, what = random >> 12 & 7;
-        rewire(texts[(random >> 16) % 7], false);
+        reconfigure(texts[(random >> 16) % 7], false);
         wires_device(port)->transmit_at_once = what < 5;
         sim_virtio_net_transmit(wires_device(port), random >> 20 & 63);
         if (what == 7)
@@ -261,11 +262,11 @@ static void come_back_with_mtu(uint16_t mtu)
 {
     wires_device(1)->mtu = mtu;
     assert_true(wanted_reset(fixtures[1].dev));
-    for (unsigned i = 0; i < 100 && fixtures[1].dev->state != NETDEV_UP; i++) {
+    for (unsigned i = 0; i < 100 && fixtures[1].dev->state != PORT_UP; i++) {
         machine_clock_advance(CLOCK_NS_PER_MS);
         loop_round(&wires.loop);
     }
-    assert_int_equal(fixtures[1].dev->state, NETDEV_UP);
+    assert_int_equal(fixtures[1].dev->state, PORT_UP);
 }
 
 TEST(a_lane_goes_by_the_mtu_with_which_the_port_it_leads_to_has_come_back)

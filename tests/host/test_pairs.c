@@ -1,19 +1,19 @@
-/* Pairs of ports out of wire=, and shares of memory: net/wiring.c, net/allot.c. */
+/* Pairs of ports out of wire=, and shares of memory: net/pairs.c, net/topology_buffers.c. */
 #include <stdio.h>
 
-#include "net/allot.h"
+#include "net/topology_buffers.h"
 #include "net/forward.h"
 #include "tests/host/fixture/memory_port.h"
-#include "net/wiring.h"
+#include "net/pairs.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
 #define PORTS 6
 
 static struct memory_port memory_ports[PORTS];
-static struct netdev *ports[PORTS];
-static struct wiring wiring;
-static char text[WIRING_TEXT];
+static struct port *ports[PORTS];
+static struct pairs pairs;
+static char text[PAIRS_TEXT];
 
 static int setup(void **state)
 {
@@ -22,7 +22,7 @@ static int setup(void **state)
     for (unsigned i = 0; i < PORTS; i++) {
         struct mac_address mac = {{0x52, 0x54, 0, 0, 0xAB, (uint8_t)i}};
         memory_port_init(&memory_ports[i], i, mac);
-        ports[i] = &memory_ports[i].netdev;
+        ports[i] = &memory_ports[i].port;
         snprintf(ports[i]->address, sizeof(ports[i]->address), "00:%02x.0", 10 + i);
     }
     return 0;
@@ -32,26 +32,26 @@ TEST_FIXTURE(.setup = setup);
 
 static void assert_wires(const char *wires, const char *idle)
 {
-    wiring_wires_text(&wiring, text);
+    pairs_wires_text(&pairs, text);
     assert_string_equal(text, wires);
-    wiring_idle_text(&wiring, text);
+    pairs_idle_text(&pairs, text);
     assert_string_equal(text, idle);
 }
 
 TEST(without_words_ports_pair_in_order)
 {
-    wiring_plan(&wiring, ports, PORTS, "");
+    pairs_plan(&pairs, ports, PORTS, "");
     assert_wires("0-1,2-3,4-5", "none");
-    wiring_plan(&wiring, ports, 3, "");
+    pairs_plan(&pairs, ports, 3, "");
     assert_wires("0-1", "2");
-    wiring_plan(&wiring, ports, 0, "");
+    pairs_plan(&pairs, ports, 0, "");
     assert_wires("none", "none");
     assert_int_equal(machine_log_count("warn", ""), 0);
 }
 
 TEST(ends_are_numbers_pci_addresses_or_macs)
 {
-    wiring_plan(&wiring, ports, PORTS, "5-00:0a.0,52:54:00:00:AB:01-0000:00:0C.0");
+    pairs_plan(&pairs, ports, PORTS, "5-00:0a.0,52:54:00:00:AB:01-0000:00:0C.0");
     assert_wires("0-5,1-2", "3,4");
     assert_int_equal(machine_log_count("warn", ""), 0);
 }
@@ -78,7 +78,7 @@ TEST(a_wrong_pair_is_named_and_stays_idle)
 
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         machine_reset();
-        wiring_plan(&wiring, ports, PORTS, cases[i].words);
+        pairs_plan(&pairs, ports, PORTS, cases[i].words);
         assert_wires(cases[i].wires, cases[i].idle);
         assert_int_equal(machine_log_count("warn", cases[i].reason), 1);
         assert_int_equal(machine_log_count("warn", ""), 1);
@@ -87,10 +87,10 @@ TEST(a_wrong_pair_is_named_and_stays_idle)
 
 TEST(wrong_pairs_are_summed_up_after_eight)
 {
-    wiring_plan(&wiring, ports, PORTS, "0-9,1-9,2-9,3-9,4-9,5-9,6-9,7-9");
+    pairs_plan(&pairs, ports, PORTS, "0-9,1-9,2-9,3-9,4-9,5-9,6-9,7-9");
     assert_int_equal(machine_log_count("warn", ""), 8);
     machine_reset();
-    wiring_plan(&wiring, ports, PORTS, "0-9,1-9,2-9,3-9,4-9,5-9,6-9,7-9,8-9,0-1,x");
+    pairs_plan(&pairs, ports, PORTS, "0-9,1-9,2-9,3-9,4-9,5-9,6-9,7-9,8-9,0-1,x");
     assert_int_equal(machine_log_count("warn", " reason=\"no such port\""), 8);
     assert_int_equal(machine_log_count("warn", "reason=more-wrong-pairs count=2 first=8-9"), 1);
     assert_int_equal(machine_log_count("warn", ""), 9);
@@ -99,17 +99,17 @@ TEST(wrong_pairs_are_summed_up_after_eight)
 
 TEST(a_mac_of_two_ports_names_neither)
 {
-    memory_ports[4].netdev.mac = memory_ports[3].netdev.mac;
-    wiring_plan(&wiring, ports, PORTS, "0-52:54:00:00:ab:03");
+    memory_ports[4].port.mac = memory_ports[3].port.mac;
+    pairs_plan(&pairs, ports, PORTS, "0-52:54:00:00:ab:03");
     assert_wires("none", "0,1,2,3,4,5");
     assert_int_equal(machine_log_count("warn", "several ports"), 1);
 }
 
 TEST(a_failed_port_leaves_its_partner_idle_and_moves_nobody)
 {
-    ports[1]->state = NETDEV_DOWN;
-    wiring_plan(&wiring, ports, 5, "");
-    wiring_settle(&wiring, ports);
+    ports[1]->state = PORT_DOWN;
+    pairs_plan(&pairs, ports, 5, "");
+    pairs_settle(&pairs, ports);
     assert_wires("2-3", "0,1,4");
     assert_int_equal(machine_log_count("warn", "port=0 reason=idle detail=\"its partner, port 1"),
                      1);
@@ -119,11 +119,11 @@ TEST(a_failed_port_leaves_its_partner_idle_and_moves_nobody)
 
 TEST(loopback_has_neither_wires_nor_idle_ports)
 {
-    wiring_loopback(&wiring, 3);
-    wiring_settle(&wiring, ports);
+    pairs_loopback(&pairs, 3);
+    pairs_settle(&pairs, ports);
     assert_wires("none", "none");
     for (int i = 0; i < 3; i++)
-        assert_int_equal(wiring.partner[i], i);
+        assert_int_equal(pairs.partner[i], i);
 }
 
 /* ---- shares of memory ---- */
@@ -145,7 +145,7 @@ static void make_lanes(unsigned count, uint32_t rx_size, uint32_t tx_size)
 TEST(memory_for_all_fills_the_rings_and_keeps_a_burst)
 {
     make_lanes(4, 256, 128);
-    assert_int_equal(allot_pools(lane_list, 4, UINT64_MAX, rx_buffers), 0);
+    assert_int_equal(topology_make_pools(lane_list, 4, UINT64_MAX, rx_buffers), 0);
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(lanes[i].pool.capacity, 256 + 128 + BURST);
         assert_int_equal(rx_buffers[i], 256);
@@ -157,7 +157,7 @@ TEST(short_memory_is_shared_fairly_and_the_lack_is_told)
     const uint64_t memory = 4 * pool_bytes(100, 2048);
 
     make_lanes(4, 1024, 256);
-    uint64_t missing = allot_pools(lane_list, 4, memory, rx_buffers);
+    uint64_t missing = topology_make_pools(lane_list, 4, memory, rx_buffers);
     assert_int_equal(missing, 4 * pool_bytes(1024 + 256 + BURST, 2048) - memory);
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(lanes[i].pool.capacity, 100);
@@ -170,7 +170,7 @@ TEST(who_wishes_for_less_leaves_the_rest_to_the_others)
     make_lanes(2, 1024, 256);
     ports[0]->rx_size = 16; /* its lane is small: 16 + 256 + BURST */
     const uint64_t memory = pool_bytes(16 + 256 + BURST, 2048) + pool_bytes(500, 2048);
-    assert_true(allot_pools(lane_list, 2, memory, rx_buffers) > 0);
+    assert_true(topology_make_pools(lane_list, 2, memory, rx_buffers) > 0);
     assert_int_equal(lanes[0].pool.capacity, 16 + 256 + BURST);
     assert_int_equal(lanes[1].pool.capacity, 500);
 }
@@ -179,13 +179,13 @@ TEST(memory_in_pieces_makes_smaller_pools_than_its_sum_would)
 {
     make_lanes(2, 256, 256);
     machine_memory_limit(pool_bytes(300, 2048));
-    assert_int_equal(allot_pools(lane_list, 1, UINT64_MAX, rx_buffers), 0);
+    assert_int_equal(topology_make_pools(lane_list, 1, UINT64_MAX, rx_buffers), 0);
     assert_in_range(lanes[0].pool.capacity, 200, 300);
     assert_in_range(rx_buffers[0], BURST, lanes[0].pool.capacity - BURST);
     assert_int_equal(lanes[0].pool.count, lanes[0].pool.capacity);
     /* Nothing is left for the other one, not even the list of its buffers. */
     machine_memory_limit(0);
-    allot_pools(lane_list + 1, 1, UINT64_MAX, rx_buffers + 1);
+    topology_make_pools(lane_list + 1, 1, UINT64_MAX, rx_buffers + 1);
     assert_int_equal(lanes[1].pool.capacity, 0);
     assert_int_equal(rx_buffers[1], 0);
 }
@@ -193,17 +193,18 @@ TEST(memory_in_pieces_makes_smaller_pools_than_its_sum_would)
 TEST(no_memory_at_all_is_shared_without_harm)
 {
     make_lanes(2, 256, 256);
-    assert_true(allot_pools(lane_list, 2, 10, rx_buffers) > 0);
+    assert_true(topology_make_pools(lane_list, 2, 10, rx_buffers) > 0);
     assert_int_equal(rx_buffers[0] + rx_buffers[1], 0);
 }
 
 TEST(less_than_two_bursts_is_nothing)
 {
     make_lanes(2, 256, 256);
-    assert_true(allot_pools(lane_list, 2, 2 * pool_bytes(2 * BURST - 1, 2048), rx_buffers) > 0);
+    assert_true(topology_make_pools(lane_list, 2, 2 * pool_bytes(2 * BURST - 1, 2048), rx_buffers) >
+                0);
     assert_int_equal(rx_buffers[0], 0);
     assert_int_equal(lanes[0].pool.capacity, 0);
-    assert_true(allot_pools(lane_list, 2, 2 * pool_bytes(2 * BURST, 2048), rx_buffers) > 0);
+    assert_true(topology_make_pools(lane_list, 2, 2 * pool_bytes(2 * BURST, 2048), rx_buffers) > 0);
     assert_int_equal(rx_buffers[0], BURST);
     assert_int_equal(lanes[0].pool.capacity, 2 * BURST);
 }

@@ -1,5 +1,5 @@
 /* Shares memory between lanes. */
-#include "net/allot.h"
+#include "net/topology_buffers.h"
 
 #define BUFFERS_MIN (2 * BURST) /* one burst in the rx ring, one on its way */
 
@@ -10,19 +10,19 @@
 /* Before negotiation nobody knows how long the rings are; most are of 256. */
 #define RING_USUAL 256
 
-bool allot_has_chains(uint64_t share, uint32_t frame_max)
+bool topology_has_chains(uint64_t share, uint32_t frame_max)
 {
     /* One frame on its way in, one out with its table, and bursts of others beside them. */
-    return share >= pool_bytes(2 * netdev_chain_max(frame_max) + 3 * BURST, frame_max);
+    return share >= pool_bytes(2 * port_chain_max(frame_max) + 3 * BURST, frame_max);
 }
 
-uint32_t allot_frame_max(uint64_t share, bool segments)
+uint32_t topology_frame_max(uint64_t share, bool segments)
 {
-    if (segments && share >= pool_bytes(SEGMENT_BUFFERS_MIN, NETDEV_FRAME_SEGMENTS))
-        return NETDEV_FRAME_SEGMENTS;
-    if (share / 2 >= pool_bytes(2 * RING_USUAL + BURST, NETDEV_FRAME_JUMBO))
-        return NETDEV_FRAME_JUMBO;
-    return NETDEV_FRAME_USUAL;
+    if (segments && share >= pool_bytes(SEGMENT_BUFFERS_MIN, PORT_FRAME_SEGMENTS))
+        return PORT_FRAME_SEGMENTS;
+    if (share / 2 >= pool_bytes(2 * RING_USUAL + BURST, PORT_FRAME_JUMBO))
+        return PORT_FRAME_JUMBO;
+    return PORT_FRAME_USUAL;
 }
 
 static uint32_t wish_of(const struct lane *lane)
@@ -74,7 +74,7 @@ static uint32_t buffers_in(const struct lane *lane, uint64_t share)
 /* Makes a pool of `buffers`, or of less where memory lies in pieces too small for it. */
 static void make_pool(struct lane *lane, uint32_t buffers)
 {
-    const bool chains = lane->rx->rx_offloads & NETDEV_OFFLOAD_CHAINS;
+    const bool chains = lane->rx->rx_offloads & PORT_OFFLOAD_CHAINS;
 
     while (buffers >= BUFFERS_MIN &&
            !pool_create(&lane->pool, buffers, lane->rx->frame_max, chains))
@@ -88,13 +88,13 @@ static uint32_t rx_part(const struct lane *lane)
     const uint32_t spare = lane->pool.capacity - BURST;
     const uint32_t part = (uint32_t)(spare * rx_size / (rx_size + tx_size));
     const uint32_t least =
-        lane->pool.next != NULL ? BURST + netdev_chain_max(lane->pool.frame_max) : BURST;
+        lane->pool.next != NULL ? BURST + port_chain_max(lane->pool.frame_max) : BURST;
 
     return part >= least ? part : least < spare ? least : spare;
 }
 
-uint64_t allot_pools(struct lane *const *lanes, unsigned count, uint64_t memory,
-                     uint32_t *rx_buffers)
+uint64_t topology_make_pools(struct lane *const *lanes, unsigned count, uint64_t memory,
+                             uint32_t *rx_buffers)
 {
     uint64_t wishes = 0;
 

@@ -1,7 +1,7 @@
-/* Ports and lanes put together, on ports in memory: net/assembly.c. */
+/* Ports and lanes put together, on ports in memory: net/topology.c. */
 #include <string.h>
 
-#include "net/assembly.h"
+#include "net/topology.h"
 #include "net/forward.h"
 #include "tests/host/fixture/memory_port.h"
 #include "tests/host/fixture/test.h"
@@ -11,18 +11,18 @@
 #define FRAME 60
 
 static struct memory_port ports[PORTS];
-static struct assembly assembly;
+static struct topology topology;
 static uint8_t out[FRAME];
 
 static int setup(void **state)
 {
     (void)state;
     machine_reset();
-    memset(&assembly, 0, sizeof(assembly));
+    memset(&topology, 0, sizeof(topology));
     for (unsigned i = 0; i < PORTS; i++) {
         const struct mac_address mac = {{2, 0, 0, 0, 0, (uint8_t)i}};
         memory_port_init(&ports[i], i, mac);
-        assembly.ports[i] = &ports[i].netdev;
+        topology.ports[i] = &ports[i].port;
     }
     return 0;
 }
@@ -31,26 +31,26 @@ TEST_FIXTURE(.setup = setup);
 
 static void assemble(unsigned count, const char *wire, bool reflect)
 {
-    assembly.port_count = count;
-    assembly_plan(&assembly, wire, reflect);
-    assert_int_equal(assembly_allot(&assembly, UINT64_MAX), 0);
-    assembly_start(&assembly);
-    assembly_settle(&assembly);
+    topology.port_count = count;
+    topology_plan(&topology, wire, reflect);
+    assert_int_equal(topology_allot(&topology, UINT64_MAX), 0);
+    topology_start(&topology);
+    topology_settle(&topology);
 }
 
 static void run_all(void)
 {
-    for (unsigned i = 0; i < assembly.port_count; i++) {
-        if (assembly.port_lanes[i] != NULL)
-            lane_run(assembly.port_lanes[i]);
+    for (unsigned i = 0; i < topology.port_count; i++) {
+        if (topology.port_lanes[i] != NULL)
+            lane_run(topology.port_lanes[i]);
     }
 }
 
 static void send_from_each(void)
 {
-    for (unsigned i = 0; i < assembly.port_count; i++) {
+    for (unsigned i = 0; i < topology.port_count; i++) {
         const uint8_t frame[FRAME] = {4, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, (uint8_t)i};
-        if (ports[i].netdev.state == NETDEV_UP)
+        if (ports[i].port.state == PORT_UP)
             assert_true(memory_port_inject(&ports[i], frame, sizeof(frame)));
     }
     run_all();
@@ -71,9 +71,9 @@ TEST(pairs_forward_to_each_other_and_the_odd_port_swallows)
     assert_int_equal(source_of_frame_at(2), 3);
     assert_int_equal(source_of_frame_at(3), 2);
     assert_int_equal(source_of_frame_at(4), -1);
-    assert_int_equal(assembly.lanes[4].drops[DROP_IDLE], 1);
+    assert_int_equal(topology.lanes[4].drops[DROP_IDLE], 1);
     assert_int_equal(machine_log_count("port", ""), 5);
-    assert_int_equal(assembly_usable(&assembly), 5);
+    assert_int_equal(topology_usable(&topology), 5);
 }
 
 TEST(wire_words_choose_the_pairs)
@@ -96,28 +96,28 @@ TEST(reflection_leads_every_port_back_to_itself)
 
 TEST(a_port_that_failed_before_leaves_its_partner_idle)
 {
-    ports[1].netdev.state = NETDEV_DOWN;
+    ports[1].port.state = PORT_DOWN;
     assemble(4, "", false);
     send_from_each();
     assert_int_equal(source_of_frame_at(0), -1);
     assert_int_equal(source_of_frame_at(2), 3);
     assert_int_equal(source_of_frame_at(3), 2);
-    assert_int_equal(assembly.lanes[0].drops[DROP_IDLE], 1);
-    assert_null(assembly.port_lanes[1]);
-    assert_int_equal(assembly_usable(&assembly), 3);
+    assert_int_equal(topology.lanes[0].drops[DROP_IDLE], 1);
+    assert_null(topology.port_lanes[1]);
+    assert_int_equal(topology_usable(&topology), 3);
 }
 
 TEST(a_port_that_fails_at_the_start_leaves_its_partner_idle)
 {
-    assembly.port_count = 4;
-    assembly_plan(&assembly, "", false);
-    assembly_allot(&assembly, UINT64_MAX);
-    assembly_start(&assembly);
-    ports[1].netdev.state = NETDEV_DOWN;
-    assembly_settle(&assembly);
+    topology.port_count = 4;
+    topology_plan(&topology, "", false);
+    topology_allot(&topology, UINT64_MAX);
+    topology_start(&topology);
+    ports[1].port.state = PORT_DOWN;
+    topology_settle(&topology);
     send_from_each();
     assert_int_equal(memory_port_collect(&ports[1], out, sizeof(out)), 0);
-    assert_int_equal(assembly.lanes[0].drops[DROP_IDLE], 1);
+    assert_int_equal(topology.lanes[0].drops[DROP_IDLE], 1);
     assert_int_equal(source_of_frame_at(2), 3);
     assert_int_equal(machine_log_count("warn", "port=0 reason=idle"), 1);
 }
@@ -125,7 +125,7 @@ TEST(a_port_that_fails_at_the_start_leaves_its_partner_idle)
 TEST(no_ports_make_no_lanes)
 {
     assemble(0, "", false);
-    assert_int_equal(assembly_usable(&assembly), 0);
+    assert_int_equal(topology_usable(&topology), 0);
 }
 
 /* Buffers of one lane sit in its rx ring and in its partner's tx ring; none may stay behind. */
@@ -138,8 +138,8 @@ TEST(every_buffer_comes_back_to_its_own_lane)
         assert_int_equal(source_of_frame_at(0), 1);
     }
     for (unsigned i = 0; i < 2; i++) {
-        const struct pool *pool = &assembly.lanes[i].pool;
-        assert_int_equal(pool->capacity - pool->count, assembly.rx_buffers[i]);
+        const struct pool *pool = &topology.lanes[i].pool;
+        assert_int_equal(pool->capacity - pool->count, topology.rx_buffers[i]);
     }
 }
 
@@ -151,17 +151,17 @@ TEST(rewiring_leads_frames_elsewhere_and_buffers_back_to_their_own_lane)
     assemble(4, "", false);
     for (unsigned round = 0; round < 100; round++) {
         send_from_each();
-        assembly_rewire(&assembly, wires[round % 4], false);
+        topology_reconfigure(&topology, wires[round % 4], false);
         send_from_each();
-        assembly_rewire(&assembly, "", round % 2 == 0);
+        topology_reconfigure(&topology, "", round % 2 == 0);
         send_from_each();
         for (unsigned i = 0; i < 4; i++)
             while (memory_port_collect(&ports[i], out, sizeof(out)) != 0) {
             }
     }
     for (unsigned i = 0; i < 4; i++) {
-        const struct pool *pool = &assembly.lanes[i].pool;
-        assert_int_equal(pool->capacity - pool->count, assembly.rx_buffers[i]);
+        const struct pool *pool = &topology.lanes[i].pool;
+        assert_int_equal(pool->capacity - pool->count, topology.rx_buffers[i]);
     }
     assert_int_equal(machine_log_count("wires", "mode=wire wires=0-3 idle_ports=1,2"), 25);
     assert_int_equal(machine_log_count("warn", "port=1 reason=idle"), 25);
@@ -169,14 +169,14 @@ TEST(rewiring_leads_frames_elsewhere_and_buffers_back_to_their_own_lane)
 
 TEST(a_failed_port_stays_out_of_every_rewiring)
 {
-    ports[1].netdev.state = NETDEV_DOWN;
+    ports[1].port.state = PORT_DOWN;
     assemble(4, "", false);
-    assembly_rewire(&assembly, "0-1,2-3", false);
+    topology_reconfigure(&topology, "0-1,2-3", false);
     send_from_each();
     assert_int_equal(source_of_frame_at(0), -1);
     assert_int_equal(source_of_frame_at(2), 3);
-    assert_null(assembly.port_lanes[1]);
-    assembly_rewire(&assembly, "0-3", false);
+    assert_null(topology.port_lanes[1]);
+    topology_reconfigure(&topology, "0-3", false);
     send_from_each();
     assert_int_equal(source_of_frame_at(0), 3);
     assert_int_equal(source_of_frame_at(3), 2); /* from before */

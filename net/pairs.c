@@ -1,5 +1,5 @@
 /* Pairs of ports, from their order or from the text of wire=. */
-#include "net/wiring.h"
+#include "net/pairs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,49 +28,49 @@ static bool parse_port_number(const char *text, unsigned long long *number)
     return *end == '\0';
 }
 
-static bool port_is_named(const struct netdev *port, const char *name)
+static bool port_is_named(const struct port *port, const char *name)
 {
     const char *address = strncmp(name, "0000:", 5) == 0 ? name + 5 : name;
 
     return strcasecmp(address, port->address) == 0 ||
-           strcasecmp(name, netdev_mac_text(&port->mac).text) == 0;
+           strcasecmp(name, port_mac_text(&port->mac).text) == 0;
 }
 
-int wiring_find_port(struct netdev *const *ports, unsigned count, const char *name)
+int pairs_find_port(struct port *const *ports, unsigned count, const char *name)
 {
     unsigned long long number;
-    int found = WIRING_NOT_FOUND;
+    int found = PAIRS_NOT_FOUND;
 
     if (parse_port_number(name, &number))
-        return number < count ? (int)number : WIRING_NOT_FOUND;
+        return number < count ? (int)number : PAIRS_NOT_FOUND;
     for (unsigned i = 0; i < count; i++) {
         if (port_is_named(ports[i], name))
-            found = found == WIRING_NOT_FOUND ? (int)i : WIRING_AMBIGUOUS;
+            found = found == PAIRS_NOT_FOUND ? (int)i : PAIRS_AMBIGUOUS;
     }
     return found;
 }
 
-static const char *why_not(const struct wiring *wiring, int a, int b)
+static const char *why_not(const struct pairs *pairs, int a, int b)
 {
-    if (a == WIRING_NOT_FOUND || b == WIRING_NOT_FOUND)
+    if (a == PAIRS_NOT_FOUND || b == PAIRS_NOT_FOUND)
         return "no such port";
-    if (a == WIRING_AMBIGUOUS || b == WIRING_AMBIGUOUS)
+    if (a == PAIRS_AMBIGUOUS || b == PAIRS_AMBIGUOUS)
         return "several ports have this address";
     if (a == b)
         return "a port joined to itself";
-    if (wiring->partner[a] != WIRING_IDLE || wiring->partner[b] != WIRING_IDLE)
+    if (pairs->partner[a] != PAIRS_IDLE || pairs->partner[b] != PAIRS_IDLE)
         return "a port used twice";
     return NULL;
 }
 
-static void join(struct wiring *wiring, int a, int b)
+static void join(struct pairs *pairs, int a, int b)
 {
-    wiring->partner[a] = b;
-    wiring->partner[b] = a;
+    pairs->partner[a] = b;
+    pairs->partner[b] = a;
 }
 
 /* Joins the `length` bytes "A-B" at `text`. NULL, or why they are no pair. */
-static const char *plan_pair(struct wiring *wiring, struct netdev *const *ports, const char *text,
+static const char *plan_pair(struct pairs *pairs, struct port *const *ports, const char *text,
                              size_t length)
 {
     char pair[PAIR_MAX];
@@ -82,11 +82,11 @@ static const char *plan_pair(struct wiring *wiring, struct netdev *const *ports,
     if (dash == NULL)
         return "no '-' between two ends";
     *dash = '\0';
-    int a = wiring_find_port(ports, wiring->count, pair);
-    int b = wiring_find_port(ports, wiring->count, dash + 1);
-    const char *reason = why_not(wiring, a, b);
+    int a = pairs_find_port(ports, pairs->count, pair);
+    int b = pairs_find_port(ports, pairs->count, dash + 1);
+    const char *reason = why_not(pairs, a, b);
     if (reason == NULL)
-        join(wiring, a, b);
+        join(pairs, a, b);
     return reason;
 }
 
@@ -98,14 +98,14 @@ static void warn_more(unsigned count, const char *first)
                   log_quote(first).text);
 }
 
-static void plan_by_text(struct wiring *wiring, struct netdev *const *ports, const char *text)
+static void plan_by_text(struct pairs *pairs, struct port *const *ports, const char *text)
 {
     char pair[PAIR_MAX], first[PAIR_MAX] = "";
     unsigned wrong = 0;
 
     for (;; text++) {
         const size_t length = strcspn(text, ",");
-        const char *reason = plan_pair(wiring, ports, text, length);
+        const char *reason = plan_pair(pairs, ports, text, length);
 
         if (reason != NULL) {
             snprintf(pair, sizeof(pair), "%.*s", (int)length, text);
@@ -122,38 +122,37 @@ static void plan_by_text(struct wiring *wiring, struct netdev *const *ports, con
     warn_more(wrong > WARNINGS_MAX ? wrong - WARNINGS_MAX : 0, first);
 }
 
-void wiring_plan(struct wiring *wiring, struct netdev *const *ports, unsigned count,
-                 const char *text)
+void pairs_plan(struct pairs *pairs, struct port *const *ports, unsigned count, const char *text)
 {
-    wiring->count = count;
+    pairs->count = count;
     for (unsigned i = 0; i < count; i++)
-        wiring->partner[i] = WIRING_IDLE;
+        pairs->partner[i] = PAIRS_IDLE;
     if (text[0] != '\0') {
-        plan_by_text(wiring, ports, text);
+        plan_by_text(pairs, ports, text);
         return;
     }
     for (unsigned i = 0; i + 1 < count; i += 2)
-        join(wiring, (int)i, (int)i + 1);
+        join(pairs, (int)i, (int)i + 1);
 }
 
-void wiring_loopback(struct wiring *wiring, unsigned count)
+void pairs_loopback(struct pairs *pairs, unsigned count)
 {
-    wiring->count = count;
+    pairs->count = count;
     for (unsigned i = 0; i < count; i++)
-        wiring->partner[i] = (int)i;
+        pairs->partner[i] = (int)i;
 }
 
-static bool is_out(const struct netdev *port)
+static bool is_out(const struct port *port)
 {
-    return port->state == NETDEV_DOWN;
+    return port->state == PORT_DOWN;
 }
 
 /* A port that works but has nobody to send to. A failed one has had its `error` already. */
-static void warn_idle(const struct netdev *port, int partner)
+static void warn_idle(const struct port *port, int partner)
 {
     if (is_out(port))
         return;
-    if (partner == WIRING_IDLE)
+    if (partner == PAIRS_IDLE)
         log_event(LOG_WARN, "warn", "port=%u reason=idle detail=\"no partner\"", port->id);
     else
         log_event(LOG_WARN, "warn",
@@ -161,54 +160,54 @@ static void warn_idle(const struct netdev *port, int partner)
                   port->id, partner);
 }
 
-void wiring_settle(struct wiring *wiring, struct netdev *const *ports)
+void pairs_settle(struct pairs *pairs, struct port *const *ports)
 {
-    for (unsigned i = 0; i < wiring->count; i++) {
-        int partner = wiring->partner[i];
-        if (partner == WIRING_IDLE) {
-            warn_idle(ports[i], WIRING_IDLE);
+    for (unsigned i = 0; i < pairs->count; i++) {
+        int partner = pairs->partner[i];
+        if (partner == PAIRS_IDLE) {
+            warn_idle(ports[i], PAIRS_IDLE);
         } else if (is_out(ports[i]) || is_out(ports[partner])) {
             warn_idle(ports[i], partner);
-            wiring->partner[i] = WIRING_IDLE;
+            pairs->partner[i] = PAIRS_IDLE;
         }
     }
 }
 
 /* Appends to a list whose room was computed for the largest number of ports. */
-static void append(char text[WIRING_TEXT], const char *entry)
+static void append(char text[PAIRS_TEXT], const char *entry)
 {
     size_t used = strlen(text);
-    int length = snprintf(text + used, WIRING_TEXT - used, "%s%s", used != 0 ? "," : "", entry);
+    int length = snprintf(text + used, PAIRS_TEXT - used, "%s%s", used != 0 ? "," : "", entry);
 
-    ensure(length > 0 && (size_t)length < WIRING_TEXT - used);
+    ensure(length > 0 && (size_t)length < PAIRS_TEXT - used);
 }
 
-void wiring_wires_text(const struct wiring *wiring, char text[WIRING_TEXT])
+void pairs_wires_text(const struct pairs *pairs, char text[PAIRS_TEXT])
 {
     char entry[24];
 
     text[0] = '\0';
-    for (unsigned i = 0; i < wiring->count; i++) {
-        if (wiring->partner[i] <= (int)i)
+    for (unsigned i = 0; i < pairs->count; i++) {
+        if (pairs->partner[i] <= (int)i)
             continue; /* idle, or named from its partner's side */
-        snprintf(entry, sizeof(entry), "%u-%d", i, wiring->partner[i]);
+        snprintf(entry, sizeof(entry), "%u-%d", i, pairs->partner[i]);
         append(text, entry);
     }
     if (text[0] == '\0')
-        snprintf(text, WIRING_TEXT, "none");
+        snprintf(text, PAIRS_TEXT, "none");
 }
 
-void wiring_idle_text(const struct wiring *wiring, char text[WIRING_TEXT])
+void pairs_idle_text(const struct pairs *pairs, char text[PAIRS_TEXT])
 {
     char entry[24];
 
     text[0] = '\0';
-    for (unsigned i = 0; i < wiring->count; i++) {
-        if (wiring->partner[i] != WIRING_IDLE)
+    for (unsigned i = 0; i < pairs->count; i++) {
+        if (pairs->partner[i] != PAIRS_IDLE)
             continue;
         snprintf(entry, sizeof(entry), "%u", i);
         append(text, entry);
     }
     if (text[0] == '\0')
-        snprintf(text, WIRING_TEXT, "none");
+        snprintf(text, PAIRS_TEXT, "none");
 }

@@ -1,6 +1,6 @@
 /* Who gets how many buffers, when there is memory for all and when there is not. */
-#ifndef NET_ALLOT_H
-#define NET_ALLOT_H
+#ifndef NET_TOPOLOGY_BUFFERS_H
+#define NET_TOPOLOGY_BUFFERS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,14 +9,14 @@
 
 /*
  * For frames of how many bytes the buffers of a lane should be made, if `share` bytes are there for
- * its pool: NETDEV_FRAME_SEGMENTS if `segments` are wanted and 64 buffers for either ring can be
- * had, NETDEV_FRAME_JUMBO if usual rings can be filled with half of the share, else
- * NETDEV_FRAME_USUAL.
+ * its pool: PORT_FRAME_SEGMENTS if `segments` are wanted and 64 buffers for either ring can be
+ * had, PORT_FRAME_JUMBO if usual rings can be filled with half of the share, else
+ * PORT_FRAME_USUAL.
  */
-uint32_t allot_frame_max(uint64_t share, bool segments);
+uint32_t topology_frame_max(uint64_t share, bool segments);
 
 /* True if `share` bytes are enough for a pool whose frames may be chains of such buffers. */
-bool allot_has_chains(uint64_t share, uint32_t frame_max);
+bool topology_has_chains(uint64_t share, uint32_t frame_max);
 
 /*
  * Makes the pool of each of `count` lanes. A lane wishes for as many buffers as fill both rings,
@@ -26,7 +26,7 @@ bool allot_has_chains(uint64_t share, uint32_t frame_max);
  * to be had (its pool is empty then). Returns how many bytes of memory were missing for all wishes.
  * Start-up only.
  */
-uint64_t allot_pools(struct lane *const *lanes, unsigned count, uint64_t memory,
-                     uint32_t *rx_buffers);
+uint64_t topology_make_pools(struct lane *const *lanes, unsigned count, uint64_t memory,
+                             uint32_t *rx_buffers);
 
 #endif
