@@ -63,7 +63,7 @@ DRIVERS_SOURCES := \
 # net: packets, lanes and the loop that moves them
 NET_SOURCES := \
 	net/pool.c net/port.c net/lane.c $(sort $(wildcard net/apps/*.c)) net/forward.c \
-	net/pairs.c net/topology_buffers.c net/topology.c net/idle.c net/stats.c net/loop.c \
+	net/pairs.c net/core.c net/topology.c net/idle.c net/stats.c net/loop.c \
 	net/monitor_session.c net/monitor_show.c net/monitor_set.c net/monitor.c
 
 IMAGE_SOURCES := $(BOOT_SOURCES) $(KERNEL_SOURCES) $(DRIVERS_SOURCES) $(NET_SOURCES)

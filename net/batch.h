@@ -25,6 +25,8 @@
 #define ETHERNET_VLAN_SIZE 4
 #define ETHERNET_MTU 1500
 
+struct port;
+
 /*
  * A frame that is longer than its pool's frame_max is a chain (net/pool.h): the first buffer holds
  * frame_max bytes of it, and what hangs on that the rest, each as much as it can. There it goes on
@@ -36,6 +38,7 @@
  */
 struct batch {
     uint32_t count;
+    const struct port *in; /* by which the frames came in; set before anything else sees them */
     /* Some frame is shorter than an Ethernet header, or longer than the lane's tx may send. */
     bool needs_check;
     /* Some frame has work left on it, or lies in several buffers: PORT_OFFLOAD_… (net/port.h). Where

@@ -47,7 +47,7 @@ const char *drop_reason_name(enum drop_reason reason)
 void lane_drop(struct lane *lane, uint8_t *buffer, enum drop_reason reason)
 {
     lane->drops[reason]++;
-    pool_put(&lane->pool, buffer);
+    pool_put(lane->pool, buffer);
 }
 
 /* VLAN tags do not count against the mtu (802.1Q, 802.1ad); and of a frame that is to be cut the
@@ -98,15 +98,10 @@ static __attribute__((noinline)) uint32_t ask_for_room(struct lane *lane)
     return lane->tx->ops->room(lane->tx, lane->tx_queue, BURST);
 }
 
-/*
- * The same, but most rounds need not ask. The port is asked for certain when the pool runs low (where
- * memory is short), for then the buffers that it has sent must come back.
- */
+/* The same, but most rounds need not ask. */
 static inline uint32_t room_of(struct lane *lane)
 {
-    if (__builtin_expect(lane->pool.count < BURST || lane->tx->tx_ready < BURST, 0))
-        return ask_for_room(lane);
-    return BURST;
+    return __builtin_expect(lane->tx->tx_ready < BURST, 0) ? ask_for_room(lane) : BURST;
 }
 
 uint32_t lane_run(struct lane *lane)
@@ -119,6 +114,7 @@ uint32_t lane_run(struct lane *lane)
     const uint32_t taken = port_rx(lane->rx, lane->rx_queue, &batch, room);
     if (taken == 0)
         return 0;
+    batch.in = lane->rx;
     if (__builtin_expect(batch.needs_check, 0))
         admit_each(lane, &batch);
     lane->forward(lane, &batch);
@@ -130,11 +126,8 @@ uint32_t lane_run(struct lane *lane)
 bool lane_arm(struct lane *lane)
 {
     const bool has_room = room_of(lane) != 0;
-    bool work = false;
+    const bool work = !has_room && lane->tx->ops->arm(lane->tx, lane->tx_queue, PORT_TX);
 
-    /* Buffers that the rx ring may lack come back from the tx ring. */
-    if (!has_room || lane->pool.count < BURST)
-        work = lane->tx->ops->arm(lane->tx, lane->tx_queue, PORT_TX);
     return lane->rx->ops->arm(lane->rx, lane->rx_queue, has_room ? PORT_RX : 0) || work;
 }
 

@@ -1,6 +1,6 @@
 /*
- * A lane: one rx queue, a forwarding function, one tx queue, a pool and counters of its own. The
- * unit that a core runs; two lanes share nothing that is written.
+ * A lane: one rx queue, a forwarding function, one tx queue, and counters of its own. The unit that a
+ * core runs. The lanes of a core share its pools.
  */
 #ifndef NET_LANE_H
 #define NET_LANE_H
@@ -36,16 +36,16 @@ struct lane {
     unsigned rx_queue;
     unsigned tx_queue;
     uint32_t payload_max; /* bytes behind the Ethernet header that tx may send, tags not counted */
-    struct pool pool;
+    struct pool *pool;    /* of the core: what comes in lies in buffers of it */
     uint64_t drops[DROP_REASONS];
 } __attribute__((aligned(CACHE_LINE)));
 
-/* Makes the lane from `rx` to `tx` (queue 0 of each), with an empty pool. Start-up only. */
+/* Makes the lane from `rx` to `tx` (queue 0 of each), without a pool. Start-up only. */
 void lane_init(struct lane *lane, struct port *rx, struct port *tx, forward_fn *forward);
 
 /*
- * Lets the lane lead to `tx` with `forward` from now on; pool and counters stay. What it has sent is
- * with the port it led to before (net/port.h, start). Between two rounds.
+ * Lets the lane lead to `tx` with `forward` from now on; pool and counters stay. What it has sent leaves
+ * by the port it led to before. Between two rounds.
  */
 void lane_set_output(struct lane *lane, struct port *tx, forward_fn *forward);
 
@@ -59,8 +59,8 @@ uint32_t lane_run(struct lane *lane);
 
 /*
  * Before the core sleeps: asks for an interrupt as soon as the lane has something to do, which is
- * when a frame comes in; or, where a full tx ring keeps it from taking any, when that has room; or
- * both, where buffers are short. True if it has already: then no interrupt may come.
+ * when a frame comes in; or, where a full tx ring keeps it from taking any, when that has room. True if
+ * it has already: then no interrupt may come.
  */
 bool lane_arm(struct lane *lane);
 

@@ -103,10 +103,11 @@ void monitor_tell_lane(struct monitor *monitor, struct monitor_session *session)
         log_event(LOG_REPORT, "lanes", "port=%u function=none", session->next);
     else if (lane->forward == forward_idle)
         log_event(LOG_REPORT, "lanes", "port=%u function=idle buffers=%u", session->next,
-                  lane->pool.capacity);
+                  core_quota_of_lane(&monitor->topology->core, lane));
     else
         log_event(LOG_REPORT, "lanes", "port=%u function=%s buffers=%u to=%u mtu=%u", session->next,
-                  forward_name(lane->forward), lane->pool.capacity, lane->tx->id,
+                  forward_name(lane->forward), core_quota_of_lane(&monitor->topology->core, lane),
+                  lane->tx->id,
                   lane->tx->mtu); /* 0: it states none, whatever fits a buffer may leave */
 }
 
@@ -174,52 +175,52 @@ void monitor_tell_drops(struct monitor *monitor, struct monitor_session *session
               TIME_PARTS(view->since_ns));
 }
 
-/* ---- memory: item 0 is the machine's, item n + 1 the pool of port n's lane ---- */
+/* ---- memory: item 0 is the machine's, item n + 1 port n's, the last one the core's ---- */
 
 bool monitor_begin_pools(struct monitor *monitor, struct monitor_session *session)
 {
-    session->end = monitor->topology->port_count + 1;
+    session->end = monitor->topology->port_count + 2;
     return nothing_behind(session, 1);
 }
 
-/* Buffers of `pool` that lie in tx rings: of the port that its lane leads to or, for a moment after
- * a change of wires, led to. */
-static uint32_t in_tx_rings(const struct topology *topology, const struct pool *pool)
+/* The quotas of the rings that a lane joins, and what these hold. */
+static void tell_quotas(const struct topology *topology, const struct lane *lane,
+                        const struct core_account *core)
 {
-    uint32_t sum = 0;
+    const uint32_t quota = core_quota_of_lane(&topology->core, lane);
+    struct port_filling rx, tx;
 
-    for (unsigned i = 0; i < topology->port_count; i++) {
-        struct port_filling filling;
-        topology->ports[i]->ops->count(topology->ports[i], &filling);
-        if (filling.tx_pool == pool)
-            sum += filling.tx_buffers;
-    }
-    return sum;
-}
-
-static void tell_pool(const struct topology *topology, const struct lane *lane)
-{
-    const struct pool *pool = &lane->pool;
-    const uint32_t in_tx = in_tx_rings(topology, pool);
-    struct port_filling filling;
-
-    lane->rx->ops->count(lane->rx, &filling);
-    const int64_t missing =
-        (int64_t)pool->capacity - pool->count - filling.rx_buffers - (int64_t)in_tx;
+    lane->rx->ops->count(lane->rx, &rx);
+    lane->tx->ops->count(lane->tx, &tx);
+    const uint32_t held = rx.rx_buffers + tx.tx_buffers;
     log_event(LOG_REPORT, "memory",
               "port=%u buffers=%u frame_max=%u in_pool=%u in_rx_ring=%u in_tx_ring=%u missing=%lld",
-              lane->rx->id, pool->capacity, pool->frame_max, pool->count, filling.rx_buffers, in_tx,
-              (long long)missing);
+              lane->rx->id, quota, lane->pool != NULL ? lane->pool->frame_max : 0,
+              quota > held ? quota - held : 0, rx.rx_buffers, tx.tx_buffers,
+              (long long)core->missing);
+}
+
+static void tell_core(const struct core_account *core)
+{
+    log_event(LOG_REPORT, "memory",
+              "core=0 buffers=%u in_pools=%u in_rings=%u kept=%u missing=%lld", core->buffers,
+              core->in_pools, core->in_rings, core->kept, (long long)core->missing);
 }
 
 void monitor_tell_memory(struct monitor *monitor, struct monitor_session *session)
 {
-    const struct topology *topology = monitor->topology;
+    const struct topology *const topology = monitor->topology;
+    struct core_account core;
 
-    if (session->next == 0)
+    if (session->next == 0) {
         log_event(LOG_REPORT, "memory", "free=%llu", (unsigned long long)memory_available());
+        return;
+    }
+    core_count(&topology->core, topology->ports, topology->port_count, &core);
+    if (session->next > topology->port_count)
+        tell_core(&core);
     else if (topology->port_lanes[session->next - 1] != NULL)
-        tell_pool(topology, topology->port_lanes[session->next - 1]);
+        tell_quotas(topology, topology->port_lanes[session->next - 1], &core);
 }
 
 /* ---- the machine ---- */

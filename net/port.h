@@ -80,11 +80,10 @@ struct port_description {
 
 /* What lies in a port's rings: what `count` tells. */
 struct port_filling {
-    uint32_t rx_buffers;        /* that the device has, to receive into */
-    uint32_t tx_frames;         /* that have not come back from it, */
-    uint32_t tx_buffers;        /* and buffers: more where frames lie in several */
-    uint32_t tx_unsent;         /* frames that it has not sent yet; 0 where it is out of service */
-    const struct pool *tx_pool; /* where tx_buffers will return to; NULL: never started */
+    uint32_t rx_buffers; /* that the device has, to receive into */
+    uint32_t tx_frames;  /* that have not come back from it, */
+    uint32_t tx_buffers; /* and buffers: more where frames lie in several */
+    uint32_t tx_unsent;  /* frames that it has not sent yet; 0 where it is out of service */
 };
 
 /* Addresses of one kind, stations' or groups'. */
@@ -120,19 +119,19 @@ struct port_wanted {
                            * none in addition before it is negotiated with again */
 };
 
-/* What a lane wants of its rx queue. */
+/* An rx queue's quota of the core's buffers. */
 struct port_rx_setup {
-    struct pool *pool; /* where buffers come from; always the same one */
+    struct pool *pool; /* where buffers come from */
     uint32_t buffers;  /* to post to the device, at most rx_size */
 };
 
-/* What a lane wants of its tx queue. */
+/* A tx queue's quota. */
 struct port_tx_setup {
-    struct pool *pool;       /* where buffers return to */
-    const struct port *from; /* where its frames come in; NULL: they want nothing done to them */
+    struct pool *pool; /* any pool of the core: each buffer returns to its own */
+    uint32_t buffers; /* that it may hold: frames, at most tx_size, or more where they are chains */
 };
 
-/* What a port is started with. A direction without a lane has count 0. */
+/* What a port is started with. A direction that is not used has count 0. */
 struct port_setup {
     unsigned rx_queues;
     unsigned tx_queues;
@@ -161,16 +160,9 @@ struct port_ops {
     bool (*negotiate)(struct port *port, uint32_t offloads, uint32_t frame_max);
 
     /*
-     * From now on the port's lanes are as `setup` says. The first time, this brings the port into
-     * service: buffers posted, device running. It refuses, naming the number, more queues than the
-     * port has. Pools stay the lane's; what is posted is the device's. Returns false after an
-     * `error` event; the port is PORT_DOWN then.
-     *
-     * Later another pool may stand behind a tx queue. Frames that a tx ring still holds are another
-     * lane's then. They are sent and their buffers go back to the pool they came from before the
-     * first frame of the new lane gets room: for a tenth of a second at most. What is left then
-     * counts as tx_dropped, and the port is reset. So a buffer always comes back to the lane that it
-     * was taken from. What is wanted of the port is followed before any frame of the new lane.
+     * Brings the port into service: buffers posted, device running. It refuses, naming the number, more
+     * queues than the port has. Pools stay the caller's; what is posted is the device's. Returns false
+     * after an `error` event; the port is PORT_DOWN then.
      */
     bool (*start)(struct port *port, const struct port_setup *setup);
 
@@ -189,7 +181,7 @@ struct port_ops {
 
     /*
      * How many frames tx would take now, at most `n` (at most BURST). Buffers that the device is done
-     * with return to the queue's pool here, when descriptors or buffers run short. Data path.
+     * with return to their pools here, when the quota runs short. Data path.
      */
     uint32_t (*room)(struct port *port, unsigned queue, uint32_t n);
 

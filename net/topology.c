@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 
+#include <machine/clock.h>
 #include <machine/log.h>
 
-#include "net/topology_buffers.h"
 #include "net/forward.h"
 
 static bool is_usable(const struct port *port)
@@ -40,8 +40,10 @@ static uint32_t offloads_of_lane(const struct topology *topology, unsigned port)
 {
     const uint32_t offloads = offloads_towards(topology, port);
 
-    return topology->lanes[port].pool.next != NULL ? offloads
-                                                   : offloads & ~(uint32_t)PORT_OFFLOAD_CHAINS;
+    const struct pool *const pool = topology->lanes[port].pool;
+
+    return pool != NULL && pool->next != NULL ? offloads
+                                              : offloads & ~(uint32_t)PORT_OFFLOAD_CHAINS;
 }
 
 /* What a port is to be negotiated with. */
@@ -57,23 +59,22 @@ static bool may_chain(const struct topology *topology, const struct pool *pool,
     if (!(terms->offloads & PORT_OFFLOAD_SEGMENTS) || !(terms->offloads & PORT_OFFLOAD_CHAINS) ||
         topology->mergeable == MERGEABLE_OFF)
         return false;
-    if (pool->capacity != 0)
+    if (pool != NULL)
         return pool->next != NULL;
-    return topology_has_chains(share, terms->frame_max);
+    return core_has_chains(share, terms->frame_max);
 }
 
 static struct terms terms_of(const struct topology *topology, unsigned id, uint64_t share)
 {
-    const struct pool *const pool = &topology->lanes[id].pool;
+    const struct pool *const pool = topology->lanes[id].pool;
     struct terms terms = {.offloads =
                               offloads_towards(topology, id) & topology->ports[id]->rx_offloads};
     const bool whole =
         topology->mergeable != MERGEABLE_ON || !(terms.offloads & PORT_OFFLOAD_CHAINS);
 
     terms.frame_max =
-        pool->capacity != 0
-            ? pool->frame_max
-            : topology_frame_max(share, whole && (terms.offloads & PORT_OFFLOAD_SEGMENTS));
+        pool != NULL ? pool->frame_max
+                     : core_frame_max(share, whole && (terms.offloads & PORT_OFFLOAD_SEGMENTS));
     if (terms.frame_max >= PORT_FRAME_SEGMENTS || !may_chain(topology, pool, &terms, share))
         terms.offloads &= ~(uint32_t)PORT_OFFLOAD_CHAINS;
     return terms;
@@ -138,46 +139,34 @@ void topology_plan(struct topology *topology, const char *wire, bool reflect)
 uint64_t topology_allot(struct topology *topology, uint64_t memory)
 {
     struct lane *lanes[PORTS_MAX];
-    uint32_t rx_buffers[PORTS_MAX];
     unsigned count = 0;
 
     for (unsigned i = 0; i < topology->port_count; i++) {
         if (topology->port_lanes[i] != NULL)
             lanes[count++] = topology->port_lanes[i];
     }
-    if (count == 0)
-        return 0;
-    uint64_t missing = topology_make_pools(lanes, count, memory, rx_buffers);
-    for (unsigned i = 0; i < count; i++)
-        topology->rx_buffers[lanes[i]->rx->id] = rx_buffers[i];
-    return missing;
+    return core_make_pools(&topology->core, lanes, count, memory);
 }
 
-/* The lane that leads to `port`, whose buffers its tx ring will hold; its own if none does. */
-static struct lane *lane_towards(struct topology *topology, unsigned port)
-{
-    for (unsigned i = 0; i < topology->port_count; i++) {
-        if (topology->port_lanes[i] != NULL && topology->lanes[i].tx == topology->ports[port])
-            return &topology->lanes[i];
-    }
-    return &topology->lanes[port];
-}
-
-/* Brings the port to the lanes that start and end there. */
+/* Brings the port into service, or tells it where its frames lead by now. */
 static void start(struct topology *topology, unsigned id)
 {
-    struct lane *const lane = &topology->lanes[id], *const towards = lane_towards(topology, id);
+    struct lane *const lane = &topology->lanes[id];
     struct port *const port = topology->ports[id];
+    const struct core_quota *const quota = &topology->core.quotas[id];
     const struct port_setup setup = {
         .rx_queues = 1,
         .tx_queues = 1,
-        .rx = {{.pool = &lane->pool, .buffers = topology->rx_buffers[id]}},
-        .tx = {{.pool = &towards->pool, .from = towards->rx}},
+        .rx = {{.pool = lane->pool, .buffers = quota->rx}},
+        .tx = {{.pool = lane->pool, .buffers = quota->tx}},
     };
 
     port->wanted.payload_max = lane->payload_max;
     port->wanted.offloads = offloads_of_lane(topology, id);
-    port->ops->start(port, &setup);
+    if (port->state == PORT_STARTING)
+        port->ops->start(port, &setup);
+    else
+        port->ops->service(port, clock_ns()); /* before the first frame takes the new way */
 }
 
 void topology_start(struct topology *topology)
@@ -247,9 +236,9 @@ static void add_lane(struct topology *topology, unsigned id, uint64_t memory)
 {
     struct lane *lane = &topology->lanes[id];
 
-    if (lane->pool.capacity == 0) { /* else it had one before, and its port failed */
+    if (lane->pool == NULL) { /* else it had one before, and its port failed */
         lane_init(lane, topology->ports[id], topology->ports[id], forward_idle);
-        topology_make_pools(&lane, 1, memory, &topology->rx_buffers[id]);
+        core_make_pools(&topology->core, &lane, 1, memory);
     }
     topology->port_lanes[id] = lane;
 }

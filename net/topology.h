@@ -2,10 +2,6 @@
  * The topology: ports, which is wired to which, and the lanes between them. Put together at start-up,
  * in four steps, and changed later between two rounds by the same functions; what fails on the way
  * takes nobody else with it.
- *
- * A buffer belongs to the pool of one lane for ever. It may lie in the rx ring of that lane's port,
- * or in the tx ring of the port that the lane leads to; whatever happens to these ports, it comes
- * back to its own pool and to no other (net/port.h says what `start` does for that).
  */
 #ifndef NET_TOPOLOGY_H
 #define NET_TOPOLOGY_H
@@ -15,6 +11,7 @@
 
 #include <machine/settings.h>
 
+#include "net/core.h"
 #include "net/lane.h"
 #include "net/port.h"
 #include "net/pairs.h"
@@ -29,7 +26,7 @@ struct topology {
     struct pairs pairs;
     struct lane lanes[PORTS_MAX];       /* of the port of the same number */
     struct lane *port_lanes[PORTS_MAX]; /* the same; NULL: out of service, no lane */
-    uint32_t rx_buffers[PORTS_MAX];     /* that the lane may post */
+    struct core core;                   /* the one there is */
 };
 
 /*
@@ -41,7 +38,7 @@ struct topology {
 void topology_plan(struct topology *topology, const char *wire, bool reflect);
 
 /*
- * Step 2: makes the pools of all lanes out of `memory` bytes. Returns how many bytes were missing
+ * Step 2: makes the core's pools out of `memory` bytes. Returns how many bytes were missing
  * for full rings.
  */
 uint64_t topology_allot(struct topology *topology, uint64_t memory);

@@ -29,7 +29,6 @@ static const struct {
     [STEP_FOUND] = {"found", PORT_STARTING, GATE_SWALLOWS},
     [STEP_NEGOTIATED] = {"probed", PORT_STARTING, GATE_SWALLOWS},
     [STEP_RUNNING] = {"running", PORT_UP, GATE_OPEN},
-    [STEP_DRAINING] = {"draining", PORT_UP, GATE_WAITS},
     [STEP_HALTED] = {"halted", PORT_UP, GATE_WAITS},
     [STEP_RESETTING] = {"resetting", PORT_RESETTING, GATE_WAITS},
     [STEP_RETIRED] = {"retired", PORT_RESETTING, GATE_SWALLOWS},
@@ -55,8 +54,7 @@ static void enter(struct virtio_net *net, enum virtio_net_step step)
     port->state = steps[step].state;
     port->reason = steps[step].reason;
     port->link_up = port->state == PORT_UP && net->link_up;
-    port->can_reset = step == STEP_RUNNING || step == STEP_DRAINING || step == STEP_RETIRED;
-    net->tx.chained = net->tx.pool != NULL && net->tx.pool->next != NULL;
+    port->can_reset = step == STEP_RUNNING || step == STEP_RETIRED;
     virtio_net_set_gates(net, step == STEP_RUNNING ? GATE_OPEN : GATE_WAITS, tx_gate(net));
 }
 
@@ -264,10 +262,11 @@ static bool setup_is_valid(struct virtio_net *net, const struct port_setup *setu
             setup->rx_queues, setup->tx_queues, port->num_rx_queues, port->num_tx_queues);
     if (setup->rx_queues == 0)
         return true;
-    const uint32_t buffers = setup->rx[0].buffers, frame_max = setup->rx[0].pool->frame_max;
+    const uint32_t buffers = setup->rx[0].buffers;
     if (buffers == 0)
         return virtio_net_refuse(net,
                                  "reason=memory rx_buffers=0 remedy=\"more RAM, or fewer ports\"");
+    const uint32_t frame_max = setup->rx[0].pool->frame_max;
     if (frame_max < port->frame_max)
         return virtio_net_refuse(net, "reason=mtu-changed mtu=%u frame=%u accepted=%u", port->mtu,
                                  port->frame_max, frame_max);
@@ -297,7 +296,7 @@ static bool go_live(struct virtio_net *net)
     if (!virtio_net_enable_queues(net))
         return false;
     virtio_net_enable_interrupts(net);
-    net->tx.pool = net->setup.tx[0].pool;
+    virtio_net_set_tx_quota(net);
     if (net->setup.rx_queues != 0)
         virtio_net_fill_rx(net);
     /* Step 8: DRIVER_OK. Only now may the device be notified of the buffers. */
@@ -317,7 +316,7 @@ static bool go_live(struct virtio_net *net)
 #define PAUSE_FIRST_NS (60 * CLOCK_NS_PER_S)
 #define PAUSE_MAX_NS (3600 * CLOCK_NS_PER_S)
 
-/* A reset or a drain is given up after its time, but not before so many looks: if the whole machine
+/* A reset is given up after its time, but not before so many looks: if the whole machine
  * stood still in the meantime, the clock has jumped and the device has had no time. */
 #define POLLS_MIN 100
 
@@ -408,7 +407,7 @@ static bool handle_device_error(struct virtio_net *net)
 static void reset_as_wanted(struct virtio_net *net, uint64_t now)
 {
     net->port.wanted.changed &= ~PORT_WANT_RESET;
-    if (net->step == STEP_RUNNING || net->step == STEP_DRAINING) {
+    if (net->step == STEP_RUNNING) {
         begin_reset(net, "operator", false);
     } else if (net->step == STEP_RETIRED) {
         net->recovery.reason = "operator";
@@ -425,12 +424,12 @@ static void return_buffers_of(struct virtio_net_queue *queue)
         pool_put(queue->pool, ring->cookies[virtqueue_slot(ring, ring->used_idx)]);
 }
 
-/* The device writes no more. Its buffers go back to the lanes they belong to: those of the rx ring to
- * the port's own, those of the tx ring to the one that leads here. */
+/* The device writes no more. Its buffers go back to their pools. */
 static void return_buffers(struct virtio_net *net)
 {
     return_buffers_of(&net->rx);
     return_buffers_of(&net->tx);
+    net->tx.hung = 0;
 }
 
 static void finish_reset(struct virtio_net *net, uint64_t now)
@@ -463,38 +462,7 @@ static void look_for_end_of_reset(struct virtio_net *net, uint64_t now)
         retire(net, now, "reset-timeout");
 }
 
-/* ---- other lanes ---- */
-
-#define DRAIN_NS (100 * CLOCK_NS_PER_MS)
-
-/* All buffers that come out of a tx ring go to one pool. So the ring must be empty before another lane
- * sends there. Until then the port has no room and receives nothing. */
-static void drain(struct virtio_net *net, uint64_t now)
-{
-    struct virtio_net_recovery *recovery = &net->recovery;
-    const uint32_t left = virtio_net_reclaim_all(net);
-
-    if (handle_device_error(net))
-        return;
-    if (left == 0) {
-        net->tx.pool = net->setup.tx[0].pool;
-        enter(net, STEP_RUNNING);
-    } else if (++recovery->looks >= POLLS_MIN && now - recovery->started_ns > DRAIN_NS) {
-        begin_reset(net, "drain-timeout", false);
-    }
-}
-
-static void run_or_drain(struct virtio_net *net)
-{
-    if (net->tx.pool == net->setup.tx[0].pool) {
-        enter(net, STEP_RUNNING);
-        return;
-    }
-    enter(net, STEP_DRAINING);
-    net->recovery.started_ns = clock_ns();
-    net->recovery.looks = 0;
-    drain(net, net->recovery.started_ns);
-}
+/* ---- start ---- */
 
 /* Brings the data path to what is wanted of it. False: that takes a reset, which has begun. */
 static bool follow_limits(struct virtio_net *net)
@@ -506,27 +474,19 @@ static bool follow_limits(struct virtio_net *net)
     return reason == NULL;
 }
 
-/* Where the device is being reset or is retired, its ring is the old lane's until it comes back:
- * buffers return to tx.pool first, and only then tx.pool becomes what the setup says. */
 static bool start(struct port *port, const struct port_setup *setup)
 {
     struct virtio_net *net = virtio_net_of(port);
 
-    if (port->state == PORT_DOWN)
-        return false;
-    if (net->step == STEP_NEGOTIATED) {
-        if (!setup_is_valid(net, setup))
-            return fail(net);
-        net->setup = *setup;
-        if (setup->rx_queues != 0)
-            net->frame_room = setup->rx[0].pool->frame_max;
-        return go_live(net) || fail(net);
-    }
-    ensure(setup->rx[0].pool == net->setup.rx[0].pool);
+    if (net->step != STEP_NEGOTIATED)
+        return port->state !=
+               PORT_DOWN; /* a device that was replaced is negotiated with once more */
+    if (!setup_is_valid(net, setup))
+        return fail(net);
     net->setup = *setup;
-    if (net->step == STEP_RUNNING && follow_limits(net))
-        run_or_drain(net);
-    return true;
+    if (setup->rx_queues != 0)
+        net->frame_room = setup->rx[0].pool->frame_max;
+    return go_live(net) || fail(net);
 }
 
 /* ---- service ---- */
@@ -611,12 +571,6 @@ static void service(struct port *port, uint64_t now_ns)
     case STEP_RUNNING:
         serve_running(net, now_ns);
         break;
-    case STEP_DRAINING:
-        if (!handle_device_error(net)) {
-            virtio_net_look_at_queues(net, now_ns);
-            drain(net, now_ns);
-        }
-        break;
     case STEP_RESETTING:
         look_for_end_of_reset(net, now_ns);
         break;
@@ -635,7 +589,7 @@ void virtio_net_halt(struct port *port)
 {
     struct virtio_net *net = virtio_net_of(port);
 
-    if (net->step == STEP_RUNNING || net->step == STEP_DRAINING)
+    if (net->step == STEP_RUNNING)
         enter(net, STEP_HALTED);
 }
 
@@ -644,7 +598,7 @@ void virtio_net_resume(struct port *port)
     struct virtio_net *net = virtio_net_of(port);
 
     if (net->step == STEP_HALTED)
-        run_or_drain(net);
+        enter(net, STEP_RUNNING);
 }
 
 void virtio_net_remove(struct port *port, const char *reason)
@@ -658,8 +612,7 @@ void virtio_net_remove(struct port *port, const char *reason)
     port->stats.tx_dropped += lost;
     return_buffers(net);
     if (net->step == STEP_FAILED)
-        return; /* no lane leads here */
-    net->tx.pool = net->setup.tx[0].pool;
+        return;          /* no lane leads here */
     net->link_up = true; /* it has none: from now on frames count as drop_stopped */
     enter(net, STEP_UNPLUGGED);
 }

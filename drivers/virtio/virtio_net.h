@@ -38,13 +38,14 @@ enum virtio_net_gate {
 
 /* One direction. What a burst needs of it fills two cache lines. */
 struct virtio_net_queue {
-    struct pool *pool;  /* the lane's */
+    struct pool *pool;  /* rx: buffers come from it; tx: any of the core's */
     uint32_t posted;    /* rx: buffers that the device shall have */
     uint32_t low_water; /* rx: with so many left, the ring is refilled */
     uint32_t attend;    /* rx: with so many left, rx goes the long way: low_water, or always */
     uint32_t rung;      /* avail_idx of the queue when its doorbell was last rung */
     enum virtio_net_gate gate; /* rx: not open, nothing comes in */
-    bool chained;              /* rx: MRG_RXBUF was negotiated; tx: the pool has chains */
+    bool chained;              /* rx: MRG_RXBUF was negotiated */
+    uint32_t hung;             /* tx: buffers in the ring that hang on others */
     struct virtqueue queue;
 } __attribute__((aligned(CACHE_LINE)));
 
@@ -94,7 +95,7 @@ struct virtio_net_watch {
     struct virtio_net_progress tx;
 };
 
-/* What is known of the device's bad behaviour, and of resets and drains. Times are clock_ns. */
+/* What is known of the device's bad behaviour, and of resets. Times are clock_ns. */
 struct virtio_net_recovery {
     const char *reason;                       /* of the reset that is under way or was last */
     uint64_t started_ns;                      /* when that was begun */
@@ -119,8 +120,7 @@ enum virtio_net_step {
     STEP_FOUND,      /* what its device offers has been read */
     STEP_NEGOTIATED, /* and what is used of that is agreed */
     STEP_RUNNING,
-    STEP_DRAINING, /* sends what its tx ring holds, for another lane is to send there */
-    STEP_HALTED,   /* as draining, until somebody resumes it, or its device is taken away */
+    STEP_HALTED, /* neither receives nor takes frames, until it is resumed or its device is removed */
     STEP_RESETTING,
     STEP_RETIRED,   /* after too many resets, until it is tried again */
     STEP_UNPLUGGED, /* its device is gone */

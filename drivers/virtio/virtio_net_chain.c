@@ -192,12 +192,12 @@ uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uin
 /* ---- tx ---- */
 
 /* Where a frame lies, for the device of `net`: its header and what follows that in the first buffer,
- * and the rest, which begins where in the first one the header of its source began. */
-static uint32_t parts_of(const struct virtio_net *net, uint8_t *buffer, uint32_t length,
+ * and the rest, which begins where in the first one the header of `from` began. */
+static uint32_t parts_of(const struct virtio_net *net, const struct port *from,
+                         const struct pool *pool, uint8_t *buffer, uint32_t length,
                          struct virtqueue_part *parts)
 {
-    const struct pool *const pool = net->tx.pool;
-    const uint32_t earlier = net->setup.tx[0].from->rx_header;
+    const uint32_t earlier = from->rx_header;
     uint32_t left = length - pool->frame_max, count = 1;
 
     parts[0] = (struct virtqueue_part){
@@ -216,19 +216,20 @@ static uint32_t parts_of(const struct virtio_net *net, uint8_t *buffer, uint32_t
     return count;
 }
 
-void virtio_net_stage_chains(struct virtio_net *net, uint8_t *const *buffers,
-                             const uint32_t *lengths, uint32_t n)
+void virtio_net_stage_chains(struct virtio_net *net, const struct port *from,
+                             uint8_t *const *buffers, const uint32_t *lengths, uint32_t n)
 {
-    struct pool *const pool = net->tx.pool;
     struct virtqueue_part parts[CHAIN_MAX];
 
     for (uint32_t i = 0; i < n; i++) {
-        if (lengths[i] <= pool->frame_max)
-            continue;
-        const uint32_t count = parts_of(net, buffers[i], lengths[i], parts);
-        /* The table is a buffer of the chain: it comes back with the rest. */
-        uint8_t *const table = *pool_take(pool, 1);
-        pool_link(pool, buffers[i], table);
-        virtqueue_stage_indirect(&net->tx.queue, i, parts, count, table);
+        struct pool *const pool = pool_owner(net->tx.pool, buffers[i]);
+        if (lengths[i] > pool->frame_max) {
+            const uint32_t count = parts_of(net, from, pool, buffers[i], lengths[i], parts);
+            /* The table is a buffer of the chain: it comes back with the rest. */
+            uint8_t *const table = *pool_take(pool, 1);
+            pool_link(pool, buffers[i], table);
+            virtqueue_stage_indirect(&net->tx.queue, i, parts, count, table);
+        }
+        net->tx.hung += pool_hung(pool, buffers[i]);
     }
 }

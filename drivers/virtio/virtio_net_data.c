@@ -242,17 +242,38 @@ uint32_t virtio_net_rx(struct port *port, unsigned queue_number, struct batch *b
 
 /* ---- tx ---- */
 
-/* Finished buffers go back to their pool; returns how many there were. */
+_Static_assert(REFILL <= POOL_SETTLE_MAX, "the pool has room for them before they are settled");
+
+void virtio_net_set_tx_quota(struct virtio_net *net)
+{
+    const struct port_tx_setup *const setup = &net->setup.tx[0];
+
+    net->tx.pool = setup->pool;
+    net->tx.posted = setup->buffers;
+    virtqueue_set_limit(&net->tx.queue, setup->buffers);
+}
+
+/* Finished buffers go back to their pools; returns how many frames there were. */
 static inline __attribute__((always_inline)) uint32_t reclaim(struct virtio_net_queue *tx)
 {
     void **const free = (void **)&tx->pool->free[tx->pool->count];
     const uint32_t n = virtqueue_reclaim(&tx->queue, free, REFILL);
 
     tx->pool->count += n;
-    if (__builtin_expect(tx->chained, 0))
-        pool_put_rest(tx->pool, n);
+    if (__builtin_expect(!tx->pool->plain, 0))
+        tx->hung -= pool_settle(tx->pool, n);
     virtqueue_release(&tx->queue, n);
     return n;
+}
+
+/* What is left of the quota: frames, and where some are chains no more than buffers. */
+static inline uint32_t tx_free(const struct virtio_net_queue *tx)
+{
+    const uint32_t held = virtqueue_outstanding(&tx->queue) + tx->hung;
+
+    if (__builtin_expect(tx->hung != 0, 0))
+        return held < tx->posted ? tx->posted - held : 0;
+    return virtqueue_free(&tx->queue);
 }
 
 uint32_t virtio_net_reclaim_all(struct virtio_net *net)
@@ -268,7 +289,7 @@ uint32_t virtio_net_reclaim_all(struct virtio_net *net)
 
 static inline bool tx_is_short(const struct virtio_net_queue *tx, uint32_t n)
 {
-    return virtqueue_free(&tx->queue) < n || tx->pool->count < n;
+    return tx_free(tx) < n;
 }
 
 uint32_t virtio_net_room(struct port *port, unsigned queue_number, uint32_t n)
@@ -280,7 +301,7 @@ uint32_t virtio_net_room(struct port *port, unsigned queue_number, uint32_t n)
     if (__builtin_expect(tx->gate != GATE_OPEN, 0))
         return tx->gate == GATE_SWALLOWS ? n : 0;
     /*
-     * The used ring is looked at only when slots or buffers run short: a lone frame so does not draw
+     * The used ring is looked at only when the quota runs short: a lone frame so does not draw
      * the device's cache line over each time. And of many bursts no more are taken back than are
      * needed: the next buffers to be given out are then found where these were put. (But all of a
      * packed ring: that the device has used what it never got shows only when nothing is out.)
@@ -296,7 +317,7 @@ uint32_t virtio_net_room(struct port *port, unsigned queue_number, uint32_t n)
             return 0;
         }
     }
-    port->tx_ready = virtqueue_free(&tx->queue);
+    port->tx_ready = tx_free(tx);
     return virtqueue_smaller(port->tx_ready, n);
 }
 
@@ -325,10 +346,11 @@ static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
         const uint32_t *const lengths = batch->lengths + done;
         n = virtqueue_smaller(batch->count - done, virtqueue_room(queue));
         tx_count(net, n, virtqueue_put_any(queue, buffers, lengths, n));
-        if (net->tx.chained)
-            virtio_net_stage_chains(net, buffers, lengths, n);
+        if (!net->tx.pool->plain)
+            virtio_net_stage_chains(net, batch->in, buffers, lengths, n);
         wants_doorbell |= virtqueue_show(queue, n);
     }
+    net->port.tx_ready = virtqueue_smaller(net->port.tx_ready, tx_free(&net->tx));
     return wants_doorbell;
 }
 
@@ -337,12 +359,12 @@ static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
 static __attribute__((noinline, cold)) bool tx_add_each(struct virtio_net *net,
                                                         const struct batch *batch, uint32_t n)
 {
-    struct batch kept = {.count = 0};
+    struct batch kept = {.in = batch->in};
 
     for (uint32_t i = 0; i < n; i++) {
         if (!batch->has_offloads)
             virtqueue_clear_header(batch->buffers[i]);
-        else if (!virtio_net_finish(net, batch->buffers[i], batch->lengths[i]))
+        else if (!virtio_net_finish(net, batch->in, batch->buffers[i], batch->lengths[i]))
             continue;
         kept.buffers[kept.count] = batch->buffers[i];
         kept.lengths[kept.count++] = batch->lengths[i];
@@ -361,7 +383,7 @@ static inline __attribute__((always_inline)) bool tx_add(struct virtio_net *net,
     return virtqueue_show(queue, n);
 }
 
-/* The port sends nothing: buffers go back to the sender's pool. The ring's may be another one. */
+/* The port sends nothing: buffers go back to their pools. */
 static __attribute__((noinline, cold)) uint32_t tx_swallow(struct virtio_net *net,
                                                            const struct batch *batch)
 {
@@ -384,7 +406,7 @@ static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const 
                          0)) { /* nobody has asked for so much room */
         if (net->tx.gate == GATE_SWALLOWS)
             return tx_swallow(net, batch);
-        port->tx_ready = net->tx.gate == GATE_OPEN ? virtqueue_free(&net->tx.queue) : 0;
+        port->tx_ready = net->tx.gate == GATE_OPEN ? tx_free(&net->tx) : 0;
     }
     const uint32_t n = virtqueue_smaller(batch->count, port->tx_ready);
     if (n == 0)

@@ -6,21 +6,12 @@
 static uint32_t count_tx_buffers(const struct virtio_net *net)
 {
     const struct virtqueue *const queue = &net->tx.queue;
-    uint32_t count = virtqueue_outstanding(queue);
-
-    if (net->tx.pool == NULL || net->tx.pool->next == NULL)
-        return count;
-    for (uint32_t idx = queue->used_idx; idx != queue->avail_idx; idx++) {
-        const uint8_t *buffer = queue->cookies[virtqueue_slot(queue, idx)];
-        while ((buffer = pool_next(net->tx.pool, buffer)) != NULL)
-            count++;
-    }
-    return count;
+    return virtqueue_outstanding(queue) + net->tx.hung;
 }
 
 static uint32_t count_unsent(const struct virtio_net *net)
 {
-    if (net->step != STEP_RUNNING && net->step != STEP_DRAINING)
+    if (net->step != STEP_RUNNING)
         return 0;
     return net->tx.queue.error == VIRTQUEUE_OK ? virtqueue_unfinished(&net->tx.queue) : 0;
 }
@@ -79,6 +70,5 @@ void virtio_net_count(const struct port *port, struct port_filling *filling)
         .tx_frames = virtqueue_outstanding(&net->tx.queue),
         .tx_buffers = count_tx_buffers(net),
         .tx_unsent = count_unsent(net),
-        .tx_pool = net->tx.pool,
     };
 }

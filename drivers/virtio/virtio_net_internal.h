@@ -71,6 +71,9 @@ bool virtio_net_renew_control(struct virtio_net *net);
  * have), without a doorbell. Before DRIVER_OK. */
 void virtio_net_fill_rx(struct virtio_net *net);
 
+/* Lets the tx ring have the quota of buffers that net->setup says. Before DRIVER_OK. */
+void virtio_net_set_tx_quota(struct virtio_net *net);
+
 /* True if the rx ring is to be refilled, and can be. */
 bool virtio_net_wants_refill(const struct virtio_net_queue *rx);
 
@@ -83,7 +86,7 @@ void virtio_net_set_gates(struct virtio_net *net, enum virtio_net_gate rx, enum 
 /* Rings the doorbell of a queue, and records for which chains. Data path. */
 void virtio_net_ring(const struct virtio_net *net, struct virtio_net_queue *queue);
 
-/* Buffers of all chains that the device has sent go back to the pool they came from; returns how many
+/* Buffers of all chains that the device has sent go back to their pools; returns how many
  * chains it still has. A device error stays in tx.queue.error. */
 uint32_t virtio_net_reclaim_all(struct virtio_net *net);
 
@@ -104,18 +107,20 @@ uint32_t virtio_net_tx(struct port *port, unsigned queue, const struct batch *ba
  */
 uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uint32_t n);
 
-/* Of the `n` frames that virtqueue_put has staged into the tx ring and not shown yet: those that are
- * chains are staged as such. Takes a buffer out of the pool for each. */
-void virtio_net_stage_chains(struct virtio_net *net, uint8_t *const *buffers,
-                             const uint32_t *lengths, uint32_t n);
+/* Of the `n` frames, received by `from`, that virtqueue_put has staged into the tx ring and not shown
+ * yet: those that are chains are staged as such. Takes a buffer out of the pool for each. */
+void virtio_net_stage_chains(struct virtio_net *net, const struct port *from,
+                             uint8_t *const *buffers, const uint32_t *lengths, uint32_t n);
 
 /* ---- virtio_net_offload.c ---- */
 
 /*
- * Makes a frame of a batch that has_offloads fit to be sent: what the partner may do stays in the
- * header, what it cannot is done here. False: it may not leave; it was dropped and counted.
+ * Makes a frame of a batch that has_offloads, received by `from`, fit to be sent: what the partner may
+ * do stays in the header, what it cannot is done here. False: it may not leave; it was dropped and
+ * counted.
  */
-bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length);
+bool virtio_net_finish(struct virtio_net *net, const struct port *from, uint8_t *buffer,
+                       uint32_t length);
 
 /* The function of net/port.h of the same name. */
 uint32_t virtio_net_segment_length(const struct port *port, const uint8_t *frame, uint32_t length);

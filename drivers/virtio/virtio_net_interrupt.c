@@ -47,8 +47,7 @@ static bool is_busy(const struct virtio_net *net)
 
     if (net->step == STEP_RUNNING)
         return net->settings.due != 0 || changed != 0;
-    return net->step == STEP_RESETTING || net->step == STEP_DRAINING ||
-           (changed & PORT_WANT_RESET) != 0;
+    return net->step == STEP_RESETTING || (changed & PORT_WANT_RESET) != 0;
 }
 
 /* True if a doorbell may have been lost: virtio_net_watch.c looks for it. */

@@ -49,11 +49,11 @@ static enum virtio_net_verdict validate(const struct virtio_net *net, struct vir
     return virtio_net_header_validate(header, frame, given, possible);
 }
 
-bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
+bool virtio_net_finish(struct virtio_net *net, const struct port *from, uint8_t *buffer,
+                       uint32_t length)
 {
-    static const struct port nobody;
-    const struct port *const from = net->setup.tx[0].from != NULL ? net->setup.tx[0].from : &nobody;
-    const struct virtio_net_frame frame = frame_of(buffer, length, net->tx.pool->frame_max);
+    struct pool *const pool = pool_owner(net->tx.pool, buffer);
+    const struct virtio_net_frame frame = frame_of(buffer, length, pool->frame_max);
     struct virtio_net_hdr header = read_header(from, frame.start);
 
     switch (validate(net, &header, &frame, from->rx_offloads)) {
@@ -68,7 +68,7 @@ bool virtio_net_finish(struct virtio_net *net, uint8_t *buffer, uint32_t length)
         return true;
     }
     net->port.stats.tx_dropped++;
-    pool_put(net->tx.pool, buffer);
+    pool_put(pool, buffer);
     return false;
 }
 

@@ -79,6 +79,7 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         .slots = (uint32_t *)(cookies + shape->size) + shape->size,
         .size = shape->size,
         .capacity = shape->size / chain,
+        .limit = shape->size / chain,
         .mask = shape->size / chain - 1,
         .chain = chain,
         .index = shape->index,

@@ -105,7 +105,8 @@ struct virtqueue {
      * neighbour is itself odd. */
     uint64_t below, above;
 
-    uint32_t capacity;             /* slots: size ÷ chain */
+    uint32_t capacity;             /* slots: size ÷ chain, */
+    uint32_t limit;                /* and how many of them may be filled */
     enum virtqueue_error error;    /* the first one */
     bool split_ids_match_slots;    /* chains of one, and slot i has descriptor i so far */
     bool packed_ids_match_slots;   /* slot i has id i so far */
@@ -191,9 +192,15 @@ static inline uint32_t virtqueue_outstanding(const struct virtqueue *queue)
     return queue->avail_idx - queue->used_idx;
 }
 
+/* Lets at most `limit` slots be filled; none may be filled now. */
+static inline void virtqueue_set_limit(struct virtqueue *queue, uint32_t limit)
+{
+    queue->limit = limit < queue->capacity ? limit : queue->capacity;
+}
+
 static inline uint32_t virtqueue_free(const struct virtqueue *queue)
 {
-    return queue->capacity - virtqueue_outstanding(queue);
+    return queue->limit - virtqueue_outstanding(queue);
 }
 
 /* The slot that either index stands for. */

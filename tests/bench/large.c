@@ -6,7 +6,7 @@
  *
  * BUFFERS is whole, or the bytes that a buffer of a chain has (9022 or 1600); LENGTH is that of a frame,
  * BURST the number that the device delivers at once. What the lane runs is counted by valgrind, as
- * tests/bench/native.py tells it; prints the bytes of memory that the lane's pool has.
+ * tests/bench/native.py tells it; prints the bytes of memory that the pool has.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,7 +120,7 @@ int main(int count, char **words)
     make_frame(plan.length);
     measured_part(&plan); /* each ring has gone round */
     measured_part(&plan);
-    const struct pool *const pool = &topology.lanes[0].pool;
+    const struct pool *const pool = topology.lanes[0].pool;
     printf("frame_max=%u pool_bytes=%zu\n", pool->frame_max,
            pool_bytes(pool->capacity, pool->frame_max));
     return 0;

@@ -154,7 +154,7 @@ def readme_cells(rows, ring):
 LARGE_BUFFERS = ("whole", "9022", "1600")
 LARGE_LENGTHS = {64: 32, 1514: 32, 65549: 4}  # and how many at once
 LARGE_FRAMES = 1024
-LARGE_COLUMNS = ("buffers of", *(f"frame of {length}" for length in LARGE_LENGTHS), "a lane's pool")
+LARGE_COLUMNS = ("buffers of", *(f"frame of {length}" for length in LARGE_LENGTHS), "the pool of both ports")
 
 
 def measure_large(program):

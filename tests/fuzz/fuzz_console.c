@@ -143,7 +143,7 @@ static void count_buffers(void)
     user_type(1, "memory");
     for (unsigned i = 0; i < 10; i++)
         monitor_service(&monitor);
-    ensure(machine_log_count("memory", " missing=0") == PORTS);
+    ensure(machine_log_count("memory", " missing=0") == PORTS + 1);
 }
 
 static void end_shown_line(const char *event)

@@ -29,6 +29,7 @@ struct frame {
 static const struct mac_address own = {{2, 0, 0, 0, 0, 1}}, other = {{2, 0, 0, 0, 0, 2}};
 static struct memory_port ports[2];
 static struct lane lane;
+static struct pool pool;
 static struct frame expected[FRAMES_MAX];
 static uint64_t expected_drops[DROP_REASONS];
 
@@ -44,10 +45,11 @@ static void start(uint8_t choice)
     memory_port_init(&ports[1], 1, other);
     ports[1].port.mtu = mtus[choice / 4 % 8];
     lane_init(&lane, &ports[0].port, &ports[1].port, functions[choice % 4]);
-    ensure(pool_create(&lane.pool, FRAMES_MAX + MEMORY_PORT_RING + BURST, FRAME_MAX, false));
+    ensure(pool_create(&pool, FRAMES_MAX + MEMORY_PORT_RING + BURST, FRAME_MAX, false));
+    lane.pool = &pool;
     ports[0].port.wanted.payload_max = lane.payload_max;
-    setup.rx[0] = (struct port_rx_setup){.pool = &lane.pool, .buffers = FRAMES_MAX};
-    setup.tx[0] = (struct port_tx_setup){.pool = &lane.pool};
+    setup.rx[0] = (struct port_rx_setup){.pool = &pool, .buffers = FRAMES_MAX};
+    setup.tx[0] = (struct port_tx_setup){.pool = &pool, .buffers = MEMORY_PORT_RING};
     ensure(ports[0].port.ops->start(&ports[0].port, &setup));
     setup.rx[0].buffers = 0;
     ensure(ports[1].port.ops->start(&ports[1].port, &setup));
@@ -135,7 +137,7 @@ static void pass_frames(struct input *input)
     collect(count);
     for (unsigned i = 0; i < DROP_REASONS; i++)
         ensure(lane.drops[i] == expected_drops[i]);
-    ensure(lane.pool.count + FRAMES_MAX == lane.pool.capacity); /* as many are posted again */
+    ensure(pool.count + FRAMES_MAX == pool.capacity); /* as many are posted again */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -354,7 +354,7 @@ static void check_buffers(const struct virtio_net *net, const struct lane *lane)
     const uint32_t in_rings =
         virtqueue_outstanding(&net->rx.queue) + virtqueue_outstanding(&net->tx.queue);
 
-    ensure(lane->pool.count + in_rings == lane->pool.capacity);
+    ensure(lane->pool->count + in_rings == lane->pool->capacity);
 }
 
 /* One frame comes in: an ordinary one, or one that asks for something. */
@@ -406,17 +406,20 @@ static void start(struct port *dev, struct input *input)
     const uint8_t choice = input_8(input);
     const uint8_t *wanted = queues[choice & 7];
     struct lane lane;
+    struct pool pool;
     struct port_setup setup = {.rx_queues = wanted[0], .tx_queues = wanted[1]};
 
     lane_init(&lane, dev, dev, forward_reflect);
-    if (!pool_create(&lane.pool, choice & 8 ? TX_POOL : dev->rx_size + dev->tx_size + BURST,
+    if (!pool_create(&pool, choice & 8 ? TX_POOL : dev->rx_size + dev->tx_size + BURST,
                      dev->frame_max, dev->rx_offloads & PORT_OFFLOAD_CHAINS))
         return;
-    setup.rx[0] = (struct port_rx_setup){.pool = &lane.pool,
-                                         .buffers = choice & 8 ? choice >> 4 : dev->rx_size};
+    lane.pool = &pool;
+    setup.rx[0] =
+        (struct port_rx_setup){.pool = &pool, .buffers = choice & 8 ? choice >> 4 : dev->rx_size};
     dev->wanted.payload_max = 1500;
     dev->wanted.offloads = liar.offloads ? dev->tx_offloads : 0;
-    setup.tx[0] = (struct port_tx_setup){.pool = &lane.pool, .from = dev};
+    setup.tx[0] =
+        (struct port_tx_setup){.pool = &pool, .buffers = choice & 8 ? TX_POOL / 4 : dev->tx_size};
     const bool started = dev->ops->start(dev, &setup);
     ensure(started == (dev->state == PORT_UP));
     ask_everything(dev, input_8(input));

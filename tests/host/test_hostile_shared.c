@@ -216,11 +216,12 @@ TEST(finished_tx_chains_are_read_once_whatever_their_length)
     unwatch();
     assert_true(seen.writes > BURST); /* it does see what it is there to see */
     assert_int_equal(sim_virtio_net_transmit(one->net, BURST), BURST);
-    pool_take(&one->pool, one->pool.count); /* so that the used ring is looked at */
+    const uint32_t before = one->pool.count;
+    virtqueue_set_limit(&((struct virtio_net *)one->dev)->tx.queue, BURST); /* so it is looked at */
     watch_queue(SIM_TX, true);
     assert_int_equal(one->dev->ops->room(one->dev, 0, BURST), BURST);
     unwatch();
-    assert_int_equal(one->pool.count, BURST);
+    assert_int_equal(one->pool.count, before + BURST);
     assert_in_range(words_read(), 2 * BURST, 2 * BURST + fixture_is_packed());
     assert_int_equal(seen.index_reads, fixture_is_packed() ? 0 : 1); /* no more are needed */
 }

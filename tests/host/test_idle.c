@@ -15,6 +15,7 @@ static struct memory_port memory_ports[2];
 static struct port *ports[2];
 static struct lane lanes[2];
 static struct lane *port_lanes[2];
+static struct pool pool; /* for all */
 static struct loop loop;
 
 /* Two ports on a wire, under a loop that may sleep. */
@@ -28,9 +29,10 @@ static int setup(void **state)
         ports[i] = &memory_ports[i].port;
         ports[i]->can_interrupt = true;
     }
+    assert_true(pool_create(&pool, 2 * BUFFERS, 1600, false));
     for (unsigned i = 0; i < 2; i++) {
         lane_init(&lanes[i], ports[i], ports[1 - i], forward_wire);
-        assert_true(pool_create(&lanes[i].pool, BUFFERS, 1600, false));
+        lanes[i].pool = &pool;
         port_lanes[i] = &lanes[i];
     }
     for (unsigned i = 0; i < 2; i++) {
@@ -38,8 +40,8 @@ static int setup(void **state)
         const struct port_setup wire = {
             .rx_queues = 1,
             .tx_queues = 1,
-            .rx = {{.pool = &lanes[i].pool, .buffers = MEMORY_PORT_RING}},
-            .tx = {{.pool = &lanes[1 - i].pool}},
+            .rx = {{.pool = &pool, .buffers = MEMORY_PORT_RING}},
+            .tx = {{.pool = &pool, .buffers = MEMORY_PORT_RING}},
         };
         assert_true(ports[i]->ops->start(ports[i], &wire));
     }

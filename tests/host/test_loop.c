@@ -16,6 +16,7 @@ static struct memory_port memory_ports[PORTS_MAX];
 static struct port *ports[PORTS_MAX];
 static struct lane lanes[PORTS_MAX];
 static struct lane *port_lanes[PORTS_MAX];
+static struct pool pool; /* for all */
 static struct loop loop;
 
 /* The port at the other end of the wire: 0 with 1, 2 with 3, … */
@@ -33,9 +34,10 @@ static void start_wires(unsigned count)
         memory_port_init(&memory_ports[i], i, mac);
         ports[i] = &memory_ports[i].port;
     }
+    assert_true(pool_create(&pool, count * BUFFERS, 1600, false));
     for (unsigned i = 0; i < count; i++) {
         lane_init(&lanes[i], ports[i], ports[partner(i)], forward_wire);
-        assert_true(pool_create(&lanes[i].pool, BUFFERS, 1600, false));
+        lanes[i].pool = &pool;
         port_lanes[i] = &lanes[i];
     }
     for (unsigned i = 0; i < count; i++) {
@@ -43,8 +45,8 @@ static void start_wires(unsigned count)
         const struct port_setup wire = {
             .rx_queues = 1,
             .tx_queues = 1,
-            .rx = {{.pool = &lanes[i].pool, .buffers = MEMORY_PORT_RING}},
-            .tx = {{.pool = &lanes[partner(i)].pool}},
+            .rx = {{.pool = &pool, .buffers = MEMORY_PORT_RING}},
+            .tx = {{.pool = &pool, .buffers = MEMORY_PORT_RING}},
         };
         assert_true(ports[i]->ops->start(ports[i], &wire));
     }

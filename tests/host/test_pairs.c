@@ -1,7 +1,6 @@
-/* Pairs of ports out of wire=, and shares of memory: net/pairs.c, net/topology_buffers.c. */
+/* Pairs of ports out of wire=: net/pairs.c. */
 #include <stdio.h>
 
-#include "net/topology_buffers.h"
 #include "net/forward.h"
 #include "tests/host/fixture/memory_port.h"
 #include "net/pairs.h"
@@ -124,87 +123,4 @@ TEST(loopback_has_neither_wires_nor_idle_ports)
     assert_wires("none", "none");
     for (int i = 0; i < 3; i++)
         assert_int_equal(pairs.partner[i], i);
-}
-
-/* ---- shares of memory ---- */
-
-static struct lane lanes[PORTS];
-static struct lane *lane_list[PORTS];
-static uint32_t rx_buffers[PORTS];
-
-static void make_lanes(unsigned count, uint32_t rx_size, uint32_t tx_size)
-{
-    for (unsigned i = 0; i < count; i++) {
-        ports[i]->rx_size = rx_size;
-        ports[i]->tx_size = tx_size;
-        lane_init(&lanes[i], ports[i], ports[i ^ 1], forward_wire);
-        lane_list[i] = &lanes[i];
-    }
-}
-
-TEST(memory_for_all_fills_the_rings_and_keeps_a_burst)
-{
-    make_lanes(4, 256, 128);
-    assert_int_equal(topology_make_pools(lane_list, 4, UINT64_MAX, rx_buffers), 0);
-    for (unsigned i = 0; i < 4; i++) {
-        assert_int_equal(lanes[i].pool.capacity, 256 + 128 + BURST);
-        assert_int_equal(rx_buffers[i], 256);
-    }
-}
-
-TEST(short_memory_is_shared_fairly_and_the_lack_is_told)
-{
-    const uint64_t memory = 4 * pool_bytes(100, 2048);
-
-    make_lanes(4, 1024, 256);
-    uint64_t missing = topology_make_pools(lane_list, 4, memory, rx_buffers);
-    assert_int_equal(missing, 4 * pool_bytes(1024 + 256 + BURST, 2048) - memory);
-    for (unsigned i = 0; i < 4; i++) {
-        assert_int_equal(lanes[i].pool.capacity, 100);
-        assert_int_equal(rx_buffers[i], (100 - BURST) * 1024 / (1024 + 256));
-    }
-}
-
-TEST(who_wishes_for_less_leaves_the_rest_to_the_others)
-{
-    make_lanes(2, 1024, 256);
-    ports[0]->rx_size = 16; /* its lane is small: 16 + 256 + BURST */
-    const uint64_t memory = pool_bytes(16 + 256 + BURST, 2048) + pool_bytes(500, 2048);
-    assert_true(topology_make_pools(lane_list, 2, memory, rx_buffers) > 0);
-    assert_int_equal(lanes[0].pool.capacity, 16 + 256 + BURST);
-    assert_int_equal(lanes[1].pool.capacity, 500);
-}
-
-TEST(memory_in_pieces_makes_smaller_pools_than_its_sum_would)
-{
-    make_lanes(2, 256, 256);
-    machine_memory_limit(pool_bytes(300, 2048));
-    assert_int_equal(topology_make_pools(lane_list, 1, UINT64_MAX, rx_buffers), 0);
-    assert_in_range(lanes[0].pool.capacity, 200, 300);
-    assert_in_range(rx_buffers[0], BURST, lanes[0].pool.capacity - BURST);
-    assert_int_equal(lanes[0].pool.count, lanes[0].pool.capacity);
-    /* Nothing is left for the other one, not even the list of its buffers. */
-    machine_memory_limit(0);
-    topology_make_pools(lane_list + 1, 1, UINT64_MAX, rx_buffers + 1);
-    assert_int_equal(lanes[1].pool.capacity, 0);
-    assert_int_equal(rx_buffers[1], 0);
-}
-
-TEST(no_memory_at_all_is_shared_without_harm)
-{
-    make_lanes(2, 256, 256);
-    assert_true(topology_make_pools(lane_list, 2, 10, rx_buffers) > 0);
-    assert_int_equal(rx_buffers[0] + rx_buffers[1], 0);
-}
-
-TEST(less_than_two_bursts_is_nothing)
-{
-    make_lanes(2, 256, 256);
-    assert_true(topology_make_pools(lane_list, 2, 2 * pool_bytes(2 * BURST - 1, 2048), rx_buffers) >
-                0);
-    assert_int_equal(rx_buffers[0], 0);
-    assert_int_equal(lanes[0].pool.capacity, 0);
-    assert_true(topology_make_pools(lane_list, 2, 2 * pool_bytes(2 * BURST, 2048), rx_buffers) > 0);
-    assert_int_equal(rx_buffers[0], BURST);
-    assert_int_equal(lanes[0].pool.capacity, 2 * BURST);
 }

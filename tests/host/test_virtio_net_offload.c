@@ -355,7 +355,7 @@ TEST(good_and_bad_frames_of_one_burst_are_told_apart)
     struct port_stats stats;
 
     pair(ALL, ALL);
-    const uint32_t buffers = topology.lanes[0].pool.count;
+    const uint32_t buffers = topology.lanes[0].pool->count;
     for (unsigned i = 0; i < BURST; i++) {
         struct header header = tcp4(3000, 1460);
         if (i % 3 == 1)
@@ -376,7 +376,7 @@ TEST(good_and_bad_frames_of_one_burst_are_told_apart)
     assert_int_equal(stats.tx_bad_offload, 11);
     (void)virtio_net_reclaim_all((struct virtio_net *)fixtures[1].dev);
     /* The rx ring is refilled when two bursts are missing. */
-    assert_int_equal(topology.lanes[0].pool.count, buffers + BURST);
+    assert_int_equal(topology.lanes[0].pool->count, buffers + BURST);
 }
 
 /* The device may write into its buffer again once the frame was received. The other device gets a header
@@ -452,7 +452,7 @@ TEST(a_device_that_says_one_buffer_each_time_costs_no_frame)
 static void dirty_all_buffers(void)
 {
     memset(frame, 0x55, 1700);
-    for (unsigned i = 0; i < 2 * topology.lanes[0].pool.capacity; i++) {
+    for (unsigned i = 0; i < 2 * topology.lanes[0].pool->capacity; i++) {
         pass((struct header){0}, 1700);
         sim_virtio_net_forget_sent(fixtures[1].net);
     }
@@ -636,9 +636,9 @@ TEST(buffers_are_large_only_where_such_frames_come_in)
 {
     again(state);
     pair(ALL, ALL & ~HOST_SEGMENTS & ~SIM_F(HOST_USO));
-    assert_true(topology.lanes[0].pool.frame_max < 10000);
-    assert_true(topology.lanes[1].pool.frame_max + 10 >= 65562);
-    assert_true(topology.lanes[1].pool.capacity >= 128 + BURST);
+    assert_true(topology.lanes[0].pool->frame_max < 10000);
+    assert_true(topology.lanes[1].pool->frame_max + 10 >= 65562);
+    assert_true(topology.lanes[1].pool->capacity >= 128 + BURST);
 }
 
 TEST(where_memory_is_short_segments_are_refused_and_checksums_stay)
@@ -649,7 +649,7 @@ TEST(where_memory_is_short_segments_are_refused_and_checksums_stay)
     for (unsigned i = 0; i < 2; i++) {
         assert_true(fixture_took(i, SIM_F_GUEST_CSUM));
         assert_int_equal(taken(i) & GUEST_SEGMENTS, 0);
-        assert_int_equal(topology.lanes[i].pool.capacity, 256 + 256 + BURST);
+        assert_int_equal(topology.core.quotas[i].rx, 256);
     }
     assert_int_equal(machine_log_count("warn", "reason=memory detail=\"too little RAM for frames"),
                      2);
@@ -668,8 +668,8 @@ TEST(with_little_memory_and_no_mtu_frames_are_small)
     add(0, BASE, true);
     add(1, BASE, true);
     assemble(2, 4 * MIB);
-    assert_int_equal(topology.lanes[0].pool.frame_max, 1600);
-    assert_int_equal(topology.lanes[0].pool.capacity, 256 + 256 + BURST);
+    assert_int_equal(topology.lanes[0].pool->frame_max, 1600);
+    assert_int_equal(topology.core.quotas[0].rx, 256);
 }
 
 /* The partner states an mtu of 1500: the pieces count, not the whole. */

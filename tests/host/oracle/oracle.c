@@ -12,7 +12,7 @@
 #include "tests/host/sim/virtio_net.h"
 
 #define VLAN_TAGS_ROOM 8 /* bytes that may come on top of a payload */
-#define BUFFERS_MAX 256
+#define BUFFERS_MAX 1024
 
 /* --- books --- */
 
@@ -51,7 +51,7 @@ static uint64_t errors_of(const struct virtio_net *net)
 /* A new pool's buffers are contiguous, and the lowest one is taken first. */
 void oracle_note_lane(struct oracle_lane *lane, struct lane *watched)
 {
-    const struct pool *pool = &watched->pool;
+    const struct pool *pool = watched->pool;
 
     ensure(pool->count == pool->capacity && pool->capacity <= BUFFERS_MAX);
     lane->lane = watched;
@@ -64,7 +64,7 @@ static uint32_t number_of(const struct oracle_lane *lane, const uint8_t *buffer)
     const size_t offset = (size_t)(buffer - lane->buffers);
 
     ensure(buffer >= lane->buffers && offset % lane->stride == 0);
-    ensure(offset / lane->stride < lane->lane->pool.capacity);
+    ensure(offset / lane->stride < lane->lane->pool->capacity);
     return (uint32_t)(offset / lane->stride);
 }
 
@@ -78,27 +78,41 @@ static void see(const struct oracle_lane *lane, bool seen[BUFFERS_MAX], const ui
     seen[number] = true;
 }
 
+static bool is_of(const struct oracle_lane *lane, const uint8_t *buffer)
+{
+    return buffer >= lane->buffers &&
+           buffer < lane->buffers + lane->lane->pool->capacity * lane->stride;
+}
+
+/* Counts the buffers of the lane's pool in a ring. */
 static uint32_t see_ring(const struct oracle_lane *lane, bool seen[BUFFERS_MAX],
                          const struct virtqueue *queue)
 {
-    for (uint32_t idx = queue->used_idx; idx != queue->avail_idx; idx++)
-        see(lane, seen, queue->cookies[virtqueue_slot(queue, idx)]);
-    return virtqueue_outstanding(queue);
+    uint32_t count = 0;
+
+    for (uint32_t idx = queue->used_idx; idx != queue->avail_idx; idx++) {
+        const uint8_t *const buffer = queue->cookies[virtqueue_slot(queue, idx)];
+        if (!is_of(lane, buffer))
+            continue;
+        see(lane, seen, buffer);
+        count++;
+    }
+    return count;
 }
 
-static void check_buffers(struct oracle *oracle, const struct oracle_lane *lane)
+static void check_buffers(const struct oracle *oracle, const struct oracle_lane *lane)
 {
-    const struct pool *pool = &lane->lane->pool;
-    const struct virtio_net *rx = oracle->ports[lane - oracle->lanes].net;
-    const struct virtio_net *tx = tx_of(oracle, lane)->net;
+    const struct pool *pool = lane->lane->pool;
     bool seen[BUFFERS_MAX] = {false};
     uint32_t count = pool->count;
 
     ensure(pool->count <= pool->capacity);
     for (uint32_t i = 0; i < pool->count; i++)
         see(lane, seen, pool->free[i]);
-    count += see_ring(lane, seen, &rx->rx.queue);
-    count += see_ring(lane, seen, &tx->tx.queue);
+    for (unsigned i = 0; i < ORACLE_PORTS; i++) {
+        count += see_ring(lane, seen, &oracle->ports[i].net->rx.queue);
+        count += see_ring(lane, seen, &oracle->ports[i].net->tx.queue);
+    }
     ensure(count == pool->capacity);
 }
 
@@ -121,10 +135,10 @@ static void check_load(const struct virtio_net *net, const struct oracle_ring *r
 {
     number_of(owner, load->buffer);
     if (ring->index == SIM_RX) {
-        ensure(load->length == owner->lane->pool.frame_max);
+        ensure(load->length == owner->lane->pool->frame_max);
         return;
     }
-    ensure(load->length >= ETHERNET_HEADER_SIZE && load->length <= owner->lane->pool.frame_max);
+    ensure(load->length >= ETHERNET_HEADER_SIZE && load->length <= owner->lane->pool->frame_max);
     const uint8_t *frame = load->buffer + PACKET_HEADROOM;
     oracle_header_check_sent(net, frame - ring->header, frame, load->length);
 }
