@@ -102,13 +102,15 @@ def test_pci_shows_what_the_machine_has(quiet):
 def test_memory_accounts_for_every_buffer(boot):
     guest = boot(words="stats=0")
     cross(guest, 0, 1, capture.frames(1000, seed=5))
-    free, *pools = named(guest.ask("memory"), "memory")
+    free, *ports, core = named(guest.ask("memory"), "memory")
     assert free.integer("free") > 0
-    assert len(pools) == 2
-    for pool in pools:
-        parts = [pool.integer(key) for key in ("in_pool", "in_rx_ring", "in_tx_ring")]
-        assert sum(parts) == pool.integer("buffers")
-        assert pool["missing"] == "0"
+    assert len(ports) == 2
+    for port in ports:
+        parts = [port.integer(key) for key in ("in_pool", "in_rx_ring", "in_tx_ring")]
+        assert sum(parts) == port.integer("buffers")
+        assert port["missing"] == "0"
+    assert core.integer("in_pools") + core.integer("in_rings") == core.integer("buffers")
+    assert core["core"] == core["kept"] == core["missing"] == "0"
 
 
 def test_uptime_and_version(quiet):
