@@ -37,7 +37,7 @@ BOOT_SOURCES := \
 
 # kernel: what the machine offers
 KERNEL_SOURCES := \
-	kernel/main.c kernel/config.c kernel/settings.c \
+	kernel/main.c kernel/option.c kernel/config.c kernel/settings.c \
 	kernel/image.c kernel/memory.c kernel/paging.c \
 	kernel/trap.S kernel/trap.c kernel/interrupt.c kernel/pic.c kernel/lapic.c \
 	kernel/panic.c kernel/backtrace.c kernel/fault_injection.c \
@@ -267,7 +267,7 @@ HOST_INCLUDES := -Itests/host/sim -I. -Ikernel
 SIMULATION := $(filter-out tests/host/sim/uart.c,$(wildcard tests/host/sim/*.c tests/host/sim/boot/*.c))
 
 # Without the parts that are instructions of a bare machine.
-KERNEL_ON_HOST := boot/boot_info.c $(addprefix kernel/,memory.c paging.c backtrace.c config.c \
+KERNEL_ON_HOST := boot/boot_info.c $(addprefix kernel/,option.c memory.c paging.c backtrace.c config.c \
 	clock.c calibrate.c hypervisor.c acpi.c power.c button.c uart.c json.c tty.c editor.c console.c log.c log_ring.c)
 BENCH_PARTS := $(DRIVERS_SOURCES) $(NET_SOURCES)
 HOST_PARTS := $(BENCH_PARTS) $(KERNEL_ON_HOST) tests/host/sim/uart.c \
