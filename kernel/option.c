@@ -22,36 +22,14 @@
 #define SWITCH_ACCEPTED "on|off"
 
 /* The bounds of the section that OPTION_TABLE fills. Weak: a test may have no tables. */
-extern struct option_table *const __start_option_tables[] __attribute__((weak));
-extern struct option_table *const __stop_option_tables[] __attribute__((weak));
+extern unsigned *const __start_option_tables[] __attribute__((weak));
+extern unsigned *const __stop_option_tables[] __attribute__((weak));
 
 /* ---- tables ---- */
 
-static size_t table_count(void)
+static struct option_table *option_table_at(size_t number)
 {
-    return (size_t)(__stop_option_tables - __start_option_tables);
-}
-
-/* Tables of the same place come in the order in which they are linked. */
-static bool comes_before(size_t one, size_t other)
-{
-    const unsigned one_place = __start_option_tables[one]->place - 1; /* 0 becomes the last */
-    const unsigned other_place = __start_option_tables[other]->place - 1;
-
-    return one_place != other_place ? one_place < other_place : one < other;
-}
-
-/* The table that `number` others come before; NULL behind the last. */
-static struct option_table *table_at(size_t number)
-{
-    for (size_t i = 0; i < table_count(); i++) {
-        size_t before = 0;
-        for (size_t other = 0; other < table_count(); other++)
-            before += comes_before(other, i);
-        if (before == number)
-            return __start_option_tables[i];
-    }
-    return NULL;
+    return table_at(__start_option_tables, __stop_option_tables, number);
 }
 
 /* An option and where it was found; .option is NULL if it was not. */
@@ -65,7 +43,7 @@ static struct found find_number(unsigned number)
 {
     struct option_table *table;
 
-    for (size_t i = 0; (table = table_at(i)) != NULL; i++) {
+    for (size_t i = 0; (table = option_table_at(i)) != NULL; i++) {
         if (table->values == NULL)
             continue;
         if (number < table->count)
@@ -79,16 +57,13 @@ static struct found find_number(unsigned number)
 static struct found find_word(const char *word)
 {
     const size_t length = strcspn(word, "=");
+    struct found found;
 
-    for (size_t i = 0; word[length] == '=' && i < table_count(); i++) {
-        struct option_table *const table = __start_option_tables[i];
-        for (unsigned n = 0; table->values != NULL && n < table->count; n++) {
-            const char *const key = table->options[n].key;
-            if (strlen(key) == length && memcmp(key, word, length) == 0)
-                return (struct found){table, &table->options[n]};
-        }
-    }
-    return (struct found){0};
+    for (unsigned i = 0; (found = find_number(i)).option != NULL; i++)
+        if (word[length] == '=' && strlen(found.option->key) == length &&
+            memcmp(found.option->key, word, length) == 0)
+            break;
+    return found;
 }
 
 const struct option *option_at(unsigned number)
@@ -681,9 +656,9 @@ static size_t write_piece(const char *text, char piece[PIECE_MAX])
     for (; text[taken] != '\0' && used + sizeof("\\x00") <= PIECE_MAX; taken++) {
         const unsigned char byte = (unsigned char)text[taken];
         const bool printable = byte >= ' ' && byte <= '~';
-        const bool escaped = byte == '"' || byte == '\\';
-        used += (size_t)sprintf(piece + used, printable ? "%s%c" : "%s\\x%02x", escaped ? "\\" : "",
-                                byte);
+        const char *const escape = byte == '"' || byte == '\\' ? "\\" : "";
+        used += (size_t)snprintf(piece + used, PIECE_MAX - used, printable ? "%s%c" : "%s\\x%02x",
+                                 escape, byte);
     }
     return taken;
 }

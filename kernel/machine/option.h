@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <machine/table.h>
+
 /* The longest command line and the longest single word, in bytes without the NUL. */
 #define OPTION_LINE_MAX (64 * 1024)
 
@@ -69,17 +71,15 @@ struct option {
 };
 
 struct option_table {
-    const struct option *options;
+    unsigned place; /* in lists; machine/table.h */
     unsigned count; /* 64 at most */
-    unsigned place; /* among the tables, in lists; those of 0 come last */
+    const struct option *options;
     void *values;   /* the owner's; NULL: the table is not in use */
     uint64_t given; /* the mechanism's: options that the command line has set */
 };
 
 /* Makes a table known, once the file that defines it is linked. */
-#define OPTION_TABLE(table)                                                                        \
-    static struct option_table *const table##_entry                                                \
-        __attribute__((section("option_tables"), used)) = &(table)
+#define OPTION_TABLE(table) TABLE_IN("option_tables", table)
 
 /* ---- one option ---- */
 
