@@ -37,7 +37,7 @@ BOOT_SOURCES := \
 
 # kernel: what the machine offers
 KERNEL_SOURCES := \
-	kernel/main.c kernel/config.c kernel/settings.c \
+	kernel/main.c kernel/table.c kernel/option.c kernel/config.c kernel/settings.c \
 	kernel/image.c kernel/memory.c kernel/paging.c \
 	kernel/trap.S kernel/trap.c kernel/interrupt.c kernel/pic.c kernel/lapic.c \
 	kernel/panic.c kernel/backtrace.c kernel/fault_injection.c \
@@ -64,7 +64,7 @@ DRIVERS_SOURCES := \
 NET_SOURCES := \
 	net/pool.c net/port.c net/lane.c $(sort $(wildcard net/apps/*.c)) net/forward.c \
 	net/pairs.c net/core.c net/topology.c net/idle.c net/stats.c net/loop.c \
-	net/monitor_session.c net/monitor_show.c net/monitor_set.c net/monitor.c
+	net/command.c net/monitor_session.c net/monitor_phrases.c net/monitor_show.c net/monitor_set.c net/monitor.c
 
 IMAGE_SOURCES := $(BOOT_SOURCES) $(KERNEL_SOURCES) $(DRIVERS_SOURCES) $(NET_SOURCES)
 
@@ -267,7 +267,7 @@ HOST_INCLUDES := -Itests/host/sim -I. -Ikernel
 SIMULATION := $(filter-out tests/host/sim/uart.c,$(wildcard tests/host/sim/*.c tests/host/sim/boot/*.c))
 
 # Without the parts that are instructions of a bare machine.
-KERNEL_ON_HOST := boot/boot_info.c $(addprefix kernel/,memory.c paging.c backtrace.c config.c \
+KERNEL_ON_HOST := boot/boot_info.c $(addprefix kernel/,table.c option.c memory.c paging.c backtrace.c config.c \
 	clock.c calibrate.c hypervisor.c acpi.c power.c button.c uart.c json.c tty.c editor.c console.c log.c log_ring.c)
 BENCH_PARTS := $(DRIVERS_SOURCES) $(NET_SOURCES)
 HOST_PARTS := $(BENCH_PARTS) $(KERNEL_ON_HOST) tests/host/sim/uart.c \

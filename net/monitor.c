@@ -6,78 +6,11 @@
 
 #include <machine/clock.h>
 #include <machine/log.h>
+#include <machine/option.h>
 
 #include "net/monitor_internal.h"
 
-#define BLANKS " \t"
-
-static const struct monitor_command commands[] = {
-    {"help", "[COMMAND]", "what can be typed", monitor_begin_help, monitor_tell_help},
-    {"ports", "[PORT]", "driver, transport, features, rings, link", monitor_begin_ports,
-     monitor_tell_port},
-    {"stats", "[PORT] [clear]", "counters and rates; clear: shown from here on, on this channel",
-     monitor_begin_stats, monitor_tell_stats},
-    {"lanes", "[PORT]", "where the frames of a port go", monitor_begin_ports, monitor_tell_lane},
-    {"drops", "[PORT]", "discarded frames, by reason", monitor_begin_ports, monitor_tell_drops},
-    {"pci", "", "every PCI function", monitor_begin_pci, monitor_tell_pci},
-    {"memory", "", "bytes free, and where buffers are", monitor_begin_pools, monitor_tell_memory},
-    {"uptime", "", "time since the start", monitor_begin_once, monitor_tell_uptime},
-    {"version", "", "what was built", monitor_begin_once, monitor_tell_version},
-    {"log", "error|warn|info|debug", "which events are shown", monitor_begin_log, NULL},
-    {"set", "[KEY=VALUE]", "a word of the command line that may change while running",
-     monitor_begin_set, NULL},
-    {"mode", "[wire|reflect]", "what is done with frames", monitor_begin_mode, NULL},
-    {"wire", "[A-B,...|auto]", "which ports are joined; auto: 0-1, 2-3, ...", monitor_begin_wire,
-     NULL},
-    {"reset", "PORT", "take a port out of service and back", monitor_begin_reset, NULL},
-    {"json", "on|off", "events on this channel as JSON objects", monitor_begin_json, NULL},
-    {"reboot", "", "end in order, and start again", monitor_begin_reboot, NULL},
-    {"poweroff", "", "end in order, and switch off", monitor_begin_poweroff, NULL},
-};
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
-
-/* What Tab completes to. */
-static const char *const phrases[] = {
-    "help",
-    "ports",
-    "stats",
-    "stats clear",
-    "lanes",
-    "drops",
-    "pci",
-    "memory",
-    "uptime",
-    "version",
-    "log error",
-    "log warn",
-    "log info",
-    "log debug",
-    "set stats=",
-    "set log=error",
-    "set log=warn",
-    "set log=info",
-    "set log=debug",
-    "set promisc=on",
-    "set promisc=off",
-    "set allmulti=on",
-    "set allmulti=off",
-    "set panic=reboot",
-    "set panic=halt",
-    "set panic=poweroff",
-    "set mac=",
-    "set idle=adaptive",
-    "set idle=poll",
-    "mode wire",
-    "mode reflect",
-    "wire ",
-    "wire auto",
-    "reset ",
-    "json on",
-    "json off",
-    "reboot",
-    "poweroff",
-    NULL,
-};
+#define BLANKS " \t" /* that may stand in a line that was typed */
 
 static void serve(void *monitor)
 {
@@ -87,54 +20,34 @@ static void serve(void *monitor)
 void monitor_init(struct monitor *monitor, struct topology *topology, struct loop *loop,
                   const struct monitor_machine *machine)
 {
-    *monitor = (struct monitor){
-        .commands = commands,
-        .command_count = COMMANDS,
-        .topology = topology,
-        .loop = loop,
-        .machine = *machine,
-    };
+    *monitor = (struct monitor){.topology = topology, .loop = loop, .machine = *machine};
     for (unsigned i = 0; i < CONSOLE_CHANNELS; i++)
-        monitor->sessions[i].channel = i;
+        monitor->sessions[i].call.channel = i;
     loop->serve = serve;
     loop->server = monitor;
-    console_set_phrases(phrases);
-}
-
-/* The command called `name`, or NULL. */
-static const struct monitor_command *find_command(const char *name)
-{
-    for (unsigned i = 0; i < COMMANDS; i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
-    return NULL;
+    monitor_show_init(monitor);
+    monitor_set_init(monitor);
+    console_set_phrases(monitor_phrases());
 }
 
 /* Cuts session->line into words; those beyond the last place are not needed to find it wrong. */
 static void split(struct monitor_session *session)
 {
-    char *at = session->line + strspn(session->line, BLANKS);
+    char *line = session->line, *word;
 
-    session->word_count = 0;
-    while (*at != '\0' && session->word_count < MONITOR_WORDS_MAX) {
-        session->words[session->word_count++] = at;
-        at += strcspn(at, BLANKS);
-        if (*at != '\0')
-            *at++ = '\0';
-        at += strspn(at, BLANKS);
-    }
+    session->call.word_count = 0;
+    while (session->call.word_count < COMMAND_WORDS_MAX && (word = option_next_word(&line)) != NULL)
+        session->call.words[session->call.word_count++] = word;
 }
 
 static void refuse_command(const char *word)
 {
     char names[LOG_QUOTE_MAX] = "";
-    size_t used = 0;
+    const struct command *command;
 
-    for (unsigned i = 0; i < COMMANDS; i++) {
-        int length = snprintf(names + used, sizeof(names) - used, "%s%s", i != 0 ? " " : "",
-                              commands[i].name);
-        ensure(length > 0 && (size_t)length < sizeof(names) - used);
-        used += (size_t)length;
+    for (unsigned i = 0; (command = command_at(i)) != NULL; i++) {
+        const size_t used = strlen(names);
+        snprintf(names + used, sizeof(names) - used, "%s%s", i != 0 ? " " : "", command->words);
     }
     log_event(LOG_REPORT, "error", "reason=unknown-command word=%s accepted=\"%s\"",
               log_quote(word).text, names);
@@ -163,7 +76,7 @@ static void refuse_byte(char *line, char *bad)
 }
 
 /* Takes the line that was typed. */
-static void begin(struct monitor *monitor, struct monitor_session *session)
+static void begin(struct monitor_session *session)
 {
     if (strlen(session->line) == CONSOLE_LINE_MAX - 1) {
         log_event(LOG_REPORT, "error", "reason=line-too-long accepted=\"up to %d characters\"",
@@ -176,26 +89,25 @@ static void begin(struct monitor *monitor, struct monitor_session *session)
         return;
     }
     split(session);
-    if (session->word_count == 0)
+    if (session->call.word_count == 0)
         return;
-    session->command = find_command(session->words[0]);
-    session->next = session->end = 0;
-    if (session->command == NULL)
-        refuse_command(session->words[0]);
-    else if (!session->command->begin(monitor, session))
-        session->command = NULL;
+    session->call.next = session->call.end = 0;
+    if (!command_find(&session->call))
+        refuse_command(session->call.words[0]);
+    else if (!session->call.command->run(&session->call))
+        session->call.command = NULL;
 }
 
 /* One event of the answer, or its end. */
-static void go_on(struct monitor *monitor, struct monitor_session *session)
+static void go_on(struct command_call *call)
 {
-    if (session->next < session->end) {
-        session->command->tell(monitor, session);
-        session->next++;
+    if (call->next < call->end) {
+        call->command->tell(call);
+        call->next++;
         return;
     }
-    log_event(LOG_REPORT, "done", "command=%s", session->command->name);
-    session->command = NULL;
+    log_event(LOG_REPORT, "done", "command=%s", log_quote(call->command->words).text);
+    call->command = NULL;
 }
 
 void monitor_service(struct monitor *monitor)
@@ -206,11 +118,11 @@ void monitor_service(struct monitor *monitor)
         if (!console_has_room(i))
             continue;
         console_address(i);
-        if (session->command == NULL && console_take_line(i, session->line))
-            begin(monitor, session);
-        if (session->command != NULL) {
+        if (session->call.command == NULL && console_take_line(i, session->line))
+            begin(session);
+        if (session->call.command != NULL) {
             console_address(i); /* an order's effects are everybody's */
-            go_on(monitor, session);
+            go_on(&session->call);
         }
         console_address_all();
     }

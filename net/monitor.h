@@ -14,6 +14,7 @@
 
 #include <machine/console.h>
 
+#include "net/command.h"
 #include "net/topology.h"
 #include "net/loop.h"
 #include "net/stats.h"
@@ -26,8 +27,6 @@ struct monitor_machine {
         unsigned index); /* … and what queues the `pci` event of one, if it is there */
 };
 
-#define MONITOR_WORDS_MAX 4 /* a command and its arguments */
-
 /* One channel's last look at a port's counters, and where those that it is shown begin. */
 struct monitor_view {
     uint64_t since_ns;
@@ -36,24 +35,16 @@ struct monitor_view {
     struct stats_counters last;
 };
 
-struct monitor_command;
-
 /* One channel. */
 struct monitor_session {
-    unsigned channel;
-    const struct monitor_command *command; /* that is being answered; NULL: none */
     char line[CONSOLE_LINE_MAX];
-    unsigned word_count;
-    char *words[MONITOR_WORDS_MAX]; /* in line */
-    unsigned next;                  /* what the next event of the answer is about … */
-    unsigned end;                   /* … and the first that is not asked for */
+    struct command_call
+        call; /* that is being answered, its words in `line`; .command is NULL: none */
     bool clear;
     struct monitor_view views[PORTS_MAX];
 };
 
 struct monitor {
-    const struct monitor_command *commands; /* the table */
-    unsigned command_count;
     struct topology *topology; /* the caller's */
     struct loop *loop;
     struct monitor_machine machine;

@@ -9,18 +9,6 @@
 #include "net/monitor_internal.h"
 #include "net/pairs.h"
 
-/* The only argument of a command that has one; NULL, after an error, if there are none or more. */
-static const char *only_argument(const struct monitor_session *session)
-{
-    const char *word = monitor_argument(session, 1), *more = monitor_argument(session, 2);
-
-    if (word == NULL || more != NULL) {
-        monitor_refuse(session, word == NULL ? "" : more, session->command->arguments);
-        return NULL;
-    }
-    return word;
-}
-
 /* ---- set, log ---- */
 
 /* A port that is not there yet gets it when it comes. */
@@ -43,14 +31,14 @@ static void want_filter(struct monitor *monitor, const struct settings *now)
         port_want_filter(monitor->topology->ports[i], now->promisc, now->allmulti);
 }
 
-static bool change(struct monitor *monitor, const struct monitor_session *session,
-                   const char *setting)
+static bool change(const struct command_call *call, const char *setting)
 {
+    struct monitor *const monitor = call->owner;
     struct settings now;
     const char *accepted = settings_change(setting, &now);
 
     if (accepted != NULL)
-        return monitor_refuse(session, monitor_argument(session, 1), accepted);
+        return command_refuse(call, command_argument(call, 1), accepted);
     console_address_all();
     if (strncmp(setting, "stats=", 6) == 0)
         loop_set_stats(monitor->loop, now.stats_seconds);
@@ -63,25 +51,25 @@ static bool change(struct monitor *monitor, const struct monitor_session *sessio
     return true;
 }
 
-bool monitor_begin_set(struct monitor *monitor, struct monitor_session *session)
+static bool run_set(struct command_call *call)
 {
-    if (session->word_count == 1) {
+    if (call->word_count == 1) {
         settings_report();
         return true;
     }
-    const char *word = only_argument(session);
-    return word != NULL && change(monitor, session, word);
+    const char *word = command_only_argument(call);
+    return word != NULL && change(call, word);
 }
 
-bool monitor_begin_log(struct monitor *monitor, struct monitor_session *session)
+static bool run_log(struct command_call *call)
 {
-    const char *word = only_argument(session);
+    const char *word = command_only_argument(call);
     char setting[16]; /* a level has no more than 5 letters; what is longer is wrong anyway */
 
     if (word == NULL)
         return false;
     snprintf(setting, sizeof(setting), "log=%.8s", word);
-    return change(monitor, session, setting);
+    return change(call, setting);
 }
 
 /* ---- mode, wire ---- */
@@ -92,18 +80,20 @@ static void reconfigure(struct monitor *monitor, const char *wire, bool reflect)
     topology_reconfigure(monitor->topology, wire, reflect);
 }
 
-bool monitor_begin_mode(struct monitor *monitor, struct monitor_session *session)
+static bool run_mode(struct command_call *call)
 {
-    if (session->word_count == 1) {
+    struct monitor *const monitor = call->owner;
+
+    if (call->word_count == 1) {
         topology_report_wires(monitor->topology);
         return true;
     }
-    const char *word = only_argument(session);
+    const char *word = command_only_argument(call);
     if (word == NULL)
         return false;
     const bool reflect = strcmp(word, "reflect") == 0;
     if (!reflect && strcmp(word, "wire") != 0)
-        return monitor_refuse(session, word, session->command->arguments);
+        return command_refuse(call, word, call->command->arguments);
     reconfigure(monitor, monitor->topology->wire, reflect);
     return true;
 }
@@ -125,70 +115,92 @@ static bool wires_are_good(const struct monitor *monitor, const char *text)
     return joined == wanted;
 }
 
-bool monitor_begin_wire(struct monitor *monitor, struct monitor_session *session)
+static bool run_wire(struct command_call *call)
 {
-    if (session->word_count == 1) {
+    struct monitor *const monitor = call->owner;
+
+    if (call->word_count == 1) {
         topology_report_wires(monitor->topology);
         return true;
     }
-    const char *word = only_argument(session);
+    const char *word = command_only_argument(call);
     if (word == NULL)
         return false;
     const char *text = strcmp(word, "auto") == 0 ? "" : word;
     if (text[0] != '\0' && !wires_are_good(monitor, text))
-        return monitor_refuse(session, word, "A-B,C-D, each port once; nothing was changed");
+        return command_refuse(call, word, "A-B,C-D, each port once; nothing was changed");
     reconfigure(monitor, text, false);
     return true;
 }
 
 /* ---- ports, channel, machine ---- */
 
-bool monitor_begin_reset(struct monitor *monitor, struct monitor_session *session)
+static bool run_reset(struct command_call *call)
 {
-    const char *word = only_argument(session);
+    struct monitor *const monitor = call->owner;
+
+    const char *word = command_only_argument(call);
     unsigned number;
 
     if (word == NULL)
         return false;
     if (!monitor_port(monitor, word, &number))
-        return monitor_refuse(session, word, MONITOR_PORT_ACCEPTED);
+        return command_refuse(call, word, MONITOR_PORT_ACCEPTED);
     struct port *port = monitor->topology->ports[number];
     return port_want_reset(port) ||
-           monitor_refuse(session, word, "a port that is in service, or retired");
+           command_refuse(call, word, "a port that is in service, or retired");
 }
 
-bool monitor_begin_json(struct monitor *monitor, struct monitor_session *session)
+static bool run_json(struct command_call *call)
 {
-    const char *word = only_argument(session);
+    const char *word = command_only_argument(call);
 
-    (void)monitor;
     if (word == NULL)
         return false;
     const bool on = strcmp(word, "on") == 0;
     if (!on && strcmp(word, "off") != 0)
-        return monitor_refuse(session, word, session->command->arguments);
-    console_set_json(session->channel, on);
+        return command_refuse(call, word, call->command->arguments);
+    console_set_json(call->channel, on);
     return true;
 }
 
-static bool end_by(const struct monitor_session *session, enum power_action action)
+static bool end_by(const struct command_call *call, enum power_action action)
 {
-    const char *word = monitor_argument(session, 1);
-
-    if (word != NULL)
-        return monitor_refuse(session, word, "nothing behind it");
+    if (!command_nothing_behind(call, 1))
+        return false;
     power_request(action, "operator");
     return true;
 }
 
-bool monitor_begin_reboot(struct monitor *monitor, struct monitor_session *session)
+static bool run_reboot(struct command_call *call)
 {
-    (void)monitor;
-    return end_by(session, POWER_REBOOT);
+    return end_by(call, POWER_REBOOT);
 }
 
-bool monitor_begin_poweroff(struct monitor *monitor, struct monitor_session *session)
+static bool run_poweroff(struct command_call *call)
 {
-    (void)monitor;
-    return end_by(session, POWER_OFF);
+    return end_by(call, POWER_OFF);
+}
+
+/* ---- the table ---- */
+
+static const struct command commands[] = {
+    {"log", "error|warn|info|debug", "which events are shown", run_log, NULL},
+    {"set", "[KEY=VALUE]", "a word of the command line that may change while running", run_set,
+     NULL},
+    {"mode", "[wire|reflect]", "what is done with frames", run_mode, NULL},
+    {"wire", "[A-B,...|auto]", "which ports are joined; auto: 0-1, 2-3, ...", run_wire, NULL},
+    {"reset", "PORT", "take a port out of service and back", run_reset, NULL},
+    {"json", "on|off", "events on this channel as JSON objects", run_json, NULL},
+    {"reboot", "", "end in order, and start again", run_reboot, NULL},
+    {"poweroff", "", "end in order, and switch off", run_poweroff, NULL},
+};
+
+static struct command_table set = {
+    .place = 2, .count = sizeof(commands) / sizeof(commands[0]), .commands = commands};
+COMMAND_TABLE(set);
+
+void monitor_set_init(struct monitor *monitor)
+{
+    set.owner = monitor;
 }

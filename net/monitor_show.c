@@ -16,69 +16,75 @@
     (unsigned long long)((ns) / CLOCK_NS_PER_S),                                                   \
         (unsigned long long)((ns) / CLOCK_NS_PER_US % US_PER_S)
 
-static bool nothing_behind(const struct monitor_session *session, unsigned number)
+static struct monitor *monitor_of(const struct command_call *call)
 {
-    const char *word = monitor_argument(session, number);
-    const char *accepted = session->command->arguments;
-
-    return word == NULL ||
-           monitor_refuse(session, word, accepted[0] != '\0' ? accepted : "nothing behind it");
+    return call->owner;
 }
 
 /* ---- help ---- */
 
-bool monitor_begin_help(struct monitor *monitor, struct monitor_session *session)
+/* True if `name` is a command, or the first word of several. */
+static bool is_called(const struct command *command, const char *name)
 {
-    const char *name = monitor_argument(session, 1);
+    const size_t length = strlen(name);
 
-    while (monitor_command(monitor, session->end) != NULL)
-        session->end++;
-    if (name == NULL)
-        return true;
-    for (; session->next < session->end; session->next++) {
-        if (strcmp(monitor_command(monitor, session->next)->name, name) != 0)
-            continue;
-        session->end = session->next + 1;
-        return nothing_behind(session, 2);
-    }
-    return monitor_refuse(session, name, "a command that help alone shows");
+    return length != 0 && strncmp(command->words, name, length) == 0 &&
+           (command->words[length] == '\0' || command->words[length] == ' ');
 }
 
-void monitor_tell_help(struct monitor *monitor, struct monitor_session *session)
+static bool run_help(struct command_call *call)
 {
-    const struct monitor_command *command = monitor_command(monitor, session->next);
+    const char *name = command_argument(call, 1);
 
-    log_event(LOG_REPORT, "help", "command=%s arguments=%s purpose=%s", command->name,
-              log_quote(command->arguments).text, log_quote(command->purpose).text);
+    while (name != NULL && command_at(call->next) != NULL &&
+           !is_called(command_at(call->next), name))
+        call->next++;
+    call->end = call->next;
+    while (command_at(call->end) != NULL &&
+           (name == NULL || is_called(command_at(call->end), name)))
+        call->end++;
+    if (call->next == call->end)
+        return command_refuse(call, name, "a command that help alone shows");
+    return command_nothing_behind(call, 2);
+}
+
+static void tell_help(struct command_call *call)
+{
+    const struct command *command = command_at(call->next);
+
+    log_event(LOG_REPORT, "help", "command=%s arguments=%s purpose=%s",
+              log_quote(command->words).text, log_quote(command->arguments).text,
+              log_quote(command->help).text);
 }
 
 /* ---- by port ---- */
 
 /* Item `number`, if the word means a port, else all of them. */
-static bool begin_port(struct monitor *monitor, struct monitor_session *session, const char *word,
-                       const char *accepted)
+static bool choose_port(struct command_call *call, const char *word, const char *accepted)
 {
+    const struct monitor *const monitor = monitor_of(call);
     unsigned port;
 
-    session->end = monitor->topology->port_count;
+    call->end = monitor->topology->port_count;
     if (word == NULL)
         return true;
     if (!monitor_port(monitor, word, &port))
-        return monitor_refuse(session, word, accepted);
-    session->next = port;
-    session->end = port + 1;
+        return command_refuse(call, word, accepted);
+    call->next = port;
+    call->end = port + 1;
     return true;
 }
 
-bool monitor_begin_ports(struct monitor *monitor, struct monitor_session *session)
+static bool run_ports(struct command_call *call)
 {
-    return nothing_behind(session, 2) &&
-           begin_port(monitor, session, monitor_argument(session, 1), MONITOR_PORT_ACCEPTED);
+    return command_nothing_behind(call, 2) &&
+           choose_port(call, command_argument(call, 1), MONITOR_PORT_ACCEPTED);
 }
 
-void monitor_tell_port(struct monitor *monitor, struct monitor_session *session)
+static void tell_port(struct command_call *call)
 {
-    const struct port *port = monitor->topology->ports[session->next];
+    const struct monitor *const monitor = monitor_of(call);
+    const struct port *port = monitor->topology->ports[call->next];
     struct port_description is;
     struct port_filling filling;
 
@@ -95,17 +101,18 @@ void monitor_tell_port(struct monitor *monitor, struct monitor_session *session)
               is.features_text);
 }
 
-void monitor_tell_lane(struct monitor *monitor, struct monitor_session *session)
+static void tell_lane(struct command_call *call)
 {
-    const struct lane *lane = monitor->topology->port_lanes[session->next];
+    const struct monitor *const monitor = monitor_of(call);
+    const struct lane *lane = monitor->topology->port_lanes[call->next];
 
     if (lane == NULL)
-        log_event(LOG_REPORT, "lanes", "port=%u function=none", session->next);
+        log_event(LOG_REPORT, "lanes", "port=%u function=none", call->next);
     else if (lane->forward == forward_idle)
-        log_event(LOG_REPORT, "lanes", "port=%u function=idle buffers=%u", session->next,
+        log_event(LOG_REPORT, "lanes", "port=%u function=idle buffers=%u", call->next,
                   core_quota_of_lane(&monitor->topology->core, lane));
     else
-        log_event(LOG_REPORT, "lanes", "port=%u function=%s buffers=%u to=%u mtu=%u", session->next,
+        log_event(LOG_REPORT, "lanes", "port=%u function=%s buffers=%u to=%u mtu=%u", call->next,
                   forward_name(lane->forward), core_quota_of_lane(&monitor->topology->core, lane),
                   lane->tx->id,
                   lane->tx->mtu); /* 0: it states none, whatever fits a buffer may leave */
@@ -113,29 +120,39 @@ void monitor_tell_lane(struct monitor *monitor, struct monitor_session *session)
 
 /* ---- counters ---- */
 
-bool monitor_begin_stats(struct monitor *monitor, struct monitor_session *session)
+static struct monitor_session *session_of(const struct command_call *call)
 {
-    const char *port = monitor_argument(session, 1);
+    return &monitor_of(call)->sessions[call->channel];
+}
+
+static struct monitor_view *view_of(const struct command_call *call)
+{
+    return &session_of(call)->views[call->next];
+}
+
+static bool run_stats(struct command_call *call)
+{
+    const char *port = command_argument(call, 1);
     unsigned behind = port != NULL ? 2 : 1;
 
     if (port != NULL && strcmp(port, "clear") == 0) {
         port = NULL;
         behind = 1;
     }
-    const char *clear = monitor_argument(session, behind);
-    session->clear = clear != NULL;
+    const char *clear = command_argument(call, behind);
+    session_of(call)->clear = clear != NULL;
     if (clear != NULL && strcmp(clear, "clear") != 0)
-        return monitor_refuse(session, clear, session->command->arguments);
-    return nothing_behind(session, behind + 1) &&
-           begin_port(monitor, session, port, MONITOR_PORT_ACCEPTED ", or clear");
+        return command_refuse(call, clear, call->command->arguments);
+    return command_nothing_behind(call, behind + 1) &&
+           choose_port(call, port, MONITOR_PORT_ACCEPTED ", or clear");
 }
 
 /* The counters of the item, as this channel sees them, into look->now and last. */
-static void look_at(const struct monitor *monitor, const struct monitor_session *session,
-                    struct stats_look *look)
+static void look_at(const struct command_call *call, struct stats_look *look)
 {
-    const unsigned port = session->next;
-    const struct monitor_view *view = &session->views[port];
+    const struct monitor *const monitor = monitor_of(call);
+    const unsigned port = call->next;
+    const struct monitor_view *view = view_of(call);
 
     look->port = port;
     stats_read(&look->now, monitor->topology->ports[port], monitor->topology->port_lanes[port]);
@@ -145,42 +162,43 @@ static void look_at(const struct monitor *monitor, const struct monitor_session 
     look->interval_ns = clock_ns() - view->looked_ns;
 }
 
-void monitor_tell_stats(struct monitor *monitor, struct monitor_session *session)
+static void tell_stats(struct command_call *call)
 {
-    struct monitor_view *view = &session->views[session->next];
+    const struct monitor *const monitor = monitor_of(call);
+    struct monitor_view *const view = view_of(call);
     struct stats_look look;
     char tail[48];
 
-    look_at(monitor, session, &look);
+    look_at(call, &look);
     snprintf(tail, sizeof(tail), " since=%llu.%06llu", TIME_PARTS(view->since_ns));
     stats_event(&look, tail);
     view->looked_ns += look.interval_ns;
-    stats_read(&view->last, monitor->topology->ports[session->next],
-               monitor->topology->port_lanes[session->next]);
-    if (session->clear) {
+    stats_read(&view->last, monitor->topology->ports[call->next],
+               monitor->topology->port_lanes[call->next]);
+    if (session_of(call)->clear) {
         view->base = view->last;
         view->since_ns = view->looked_ns;
     }
 }
 
-void monitor_tell_drops(struct monitor *monitor, struct monitor_session *session)
+static void tell_drops(struct command_call *call)
 {
-    const struct monitor_view *view = &session->views[session->next];
+    const struct monitor_view *const view = view_of(call);
     struct stats_look look;
     char text[STATS_DROPS_TEXT];
 
-    look_at(monitor, session, &look);
+    look_at(call, &look);
     stats_drops_text(&look.now, text);
-    log_event(LOG_REPORT, "drops", "port=%u%s since=%llu.%06llu", session->next, text,
+    log_event(LOG_REPORT, "drops", "port=%u%s since=%llu.%06llu", call->next, text,
               TIME_PARTS(view->since_ns));
 }
 
 /* ---- memory: item 0 is the machine's, item n + 1 port n's, the last one the core's ---- */
 
-bool monitor_begin_pools(struct monitor *monitor, struct monitor_session *session)
+static bool run_pools(struct command_call *call)
 {
-    session->end = monitor->topology->port_count + 2;
-    return nothing_behind(session, 1);
+    call->end = monitor_of(call)->topology->port_count + 2;
+    return command_nothing_behind(call, 1);
 }
 
 /* The quotas of the rings that a lane joins, and what these hold. */
@@ -207,55 +225,78 @@ static void tell_core(const struct core_account *core)
               core->in_pools, core->in_rings, core->kept, (long long)core->missing);
 }
 
-void monitor_tell_memory(struct monitor *monitor, struct monitor_session *session)
+static void tell_memory(struct command_call *call)
 {
-    const struct topology *const topology = monitor->topology;
+    const struct topology *const topology = monitor_of(call)->topology;
     struct core_account core;
 
-    if (session->next == 0) {
+    if (call->next == 0) {
         log_event(LOG_REPORT, "memory", "free=%llu", (unsigned long long)memory_available());
         return;
     }
     core_count(&topology->core, topology->ports, topology->port_count, &core);
-    if (session->next > topology->port_count)
+    if (call->next > topology->port_count)
         tell_core(&core);
-    else if (topology->port_lanes[session->next - 1] != NULL)
-        tell_quotas(topology, topology->port_lanes[session->next - 1], &core);
+    else if (topology->port_lanes[call->next - 1] != NULL)
+        tell_quotas(topology, topology->port_lanes[call->next - 1], &core);
 }
 
 /* ---- the machine ---- */
 
-bool monitor_begin_pci(struct monitor *monitor, struct monitor_session *session)
+static bool run_pci(struct command_call *call)
 {
-    session->end = monitor->machine.pci_count();
-    return nothing_behind(session, 1);
+    call->end = monitor_of(call)->machine.pci_count();
+    return command_nothing_behind(call, 1);
 }
 
-void monitor_tell_pci(struct monitor *monitor, struct monitor_session *session)
+static void tell_pci(struct command_call *call)
 {
-    monitor->machine.pci_report(session->next);
+    monitor_of(call)->machine.pci_report(call->next);
 }
 
-bool monitor_begin_once(struct monitor *monitor, struct monitor_session *session)
+static bool run_once(struct command_call *call)
 {
-    (void)monitor;
-    session->end = 1;
-    return nothing_behind(session, 1);
+    call->end = 1;
+    return command_nothing_behind(call, 1);
 }
 
-void monitor_tell_uptime(struct monitor *monitor, struct monitor_session *session)
+static void tell_uptime(struct command_call *call)
 {
     const uint64_t ns = clock_ns();
     const unsigned long long minutes = ns / CLOCK_NS_PER_S / 60;
 
-    (void)monitor;
-    (void)session;
+    (void)call;
     log_event(LOG_REPORT, "uptime", "seconds=%llu.%06llu days=%llu hours=%llu minutes=%llu",
               TIME_PARTS(ns), minutes / 60 / 24, minutes / 60 % 24, minutes % 60);
 }
 
-void monitor_tell_version(struct monitor *monitor, struct monitor_session *session)
+static void tell_version(struct command_call *call)
 {
-    (void)session;
+    const struct monitor *const monitor = monitor_of(call);
+
     log_event(LOG_REPORT, "version", "version=%s", monitor->machine.version);
+}
+
+/* ---- the table ---- */
+
+static const struct command commands[] = {
+    {"help", "[COMMAND]", "what can be typed", run_help, tell_help},
+    {"ports", "[PORT]", "driver, transport, features, rings, link", run_ports, tell_port},
+    {"stats", "[PORT] [clear]", "counters and rates; clear: shown from here on, on this channel",
+     run_stats, tell_stats},
+    {"lanes", "[PORT]", "where the frames of a port go", run_ports, tell_lane},
+    {"drops", "[PORT]", "discarded frames, by reason", run_ports, tell_drops},
+    {"pci", "", "every PCI function", run_pci, tell_pci},
+    {"memory", "", "bytes free, and where buffers are", run_pools, tell_memory},
+    {"uptime", "", "time since the start", run_once, tell_uptime},
+    {"version", "", "what was built", run_once, tell_version},
+};
+
+static struct command_table show = {
+    .place = 1, .count = sizeof(commands) / sizeof(commands[0]), .commands = commands};
+COMMAND_TABLE(show);
+
+void monitor_show_init(struct monitor *monitor)
+{
+    show.owner = monitor;
 }

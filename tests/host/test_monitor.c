@@ -125,6 +125,55 @@ TEST(every_command_is_in_help_and_has_a_phrase)
     expect_done("help");
 }
 
+/* Commands of another module, as it would bring them along. */
+static unsigned others;
+
+static bool run_other(struct command_call *call)
+{
+    assert_ptr_equal(call->owner, &others);
+    others++;
+    call->end = 2;
+    return command_nothing_behind(call, 2);
+}
+
+static void tell_other(struct command_call *call)
+{
+    log_event(LOG_REPORT, "other", "item=%u argument=%s", call->next, call->words[1]);
+}
+
+static const struct command other_commands[] = {
+    {"other", "[clear]", "one word", run_other, tell_other},
+    {"other entries", "NUMBER", "two words", run_other, tell_other},
+};
+
+static struct command_table other = {.count = 2, .commands = other_commands};
+COMMAND_TABLE(other);
+
+TEST(a_table_of_commands_elsewhere_is_found_and_comes_last)
+{
+    ask("other");
+    expect("error", "reason=unknown-command word=other", 1);
+    other.owner = &others;
+    setup(state);
+    ask("other entries 7");
+    expect("other", "item=0 argument=7", 1);
+    expect("other", "item=1 argument=7", 1);
+    expect("done", "command=\"other entries\"", 1);
+    ask("other entries 7 x");
+    expect_refused("\"other entries\"", "x");
+    ask("other clear");
+    expect("other", "argument=clear", 2);
+    assert_int_equal(others, 3);
+    ask("help other");
+    expect("help", "command=other arguments=[clear] purpose=\"one word\"", 1);
+    expect("help", "", 2);
+    ask("othe");
+    expect("error", "reboot poweroff other other entries\"", 1);
+    assert_true(user_knows_phrase("other clear"));
+    assert_true(user_knows_phrase("other entries "));
+    other.owner = NULL;
+}
+
 TEST(an_unknown_command_is_named_with_those_there_are)
 {
     ask("prots 0");

@@ -367,19 +367,28 @@ SEAM bool log_pending(void)
     return false;
 }
 
+static bool is_event(const char *line, const char *event)
+{
+    const size_t length = strlen(event);
+
+    return strncmp(line, event, length) == 0 && line[length] == ' ';
+}
+
 size_t machine_log_count(const char *event, const char *fragment)
 {
-    size_t length = strlen(event);
     size_t count = 0;
 
-    for (size_t i = 0; i < machine.line_count; i++) {
-        const char *line = machine.lines[i];
-
-        if (strncmp(line, event, length) == 0 && line[length] == ' ' &&
-            strstr(line, fragment) != NULL)
-            count++;
-    }
+    for (size_t i = 0; i < machine.line_count; i++)
+        count += is_event(machine.lines[i], event) && strstr(machine.lines[i], fragment) != NULL;
     return count;
+}
+
+const char *machine_log_line(const char *event, size_t number)
+{
+    for (size_t i = 0; i < machine.line_count; i++)
+        if (is_event(machine.lines[i], event) && number-- == 0)
+            return machine.lines[i];
+    return NULL;
 }
 
 void machine_log_forget(void)

@@ -83,6 +83,9 @@ unsigned machine_waits(void);
 /* How many lines of event `event` hold `fragment` ("" or a part of the line). */
 size_t machine_log_count(const char *event, const char *fragment);
 
+/* The event called `event` that `number` others of that name come before; NULL if there are no more. */
+const char *machine_log_line(const char *event, size_t number);
+
 /* All lines to stderr, for a test that is about to fail. */
 void machine_log_print(void);
 
