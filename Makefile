@@ -60,9 +60,10 @@ DRIVERS_SOURCES := \
 	drivers/virtio/virtio_net_describe.c drivers/virtio/virtio_net.c \
 	drivers/pci/pci_assign.c drivers/pci/pci_hotplug.c drivers/probe.c
 
-# net: packets, lanes and the loop that moves them
-NET_SOURCES := \
-	net/pool.c net/port.c net/lane.c $(sort $(wildcard net/apps/*.c)) net/forward.c \
+# net: packets, lanes and the loop that moves them. Whatever is in net/apps is an app.
+APP_SOURCES := $(sort $(wildcard net/apps/*.c))
+NET_SOURCES := $(APP_SOURCES) \
+	net/pool.c net/port.c net/lane.c net/app.c \
 	net/pairs.c net/core.c net/topology.c net/idle.c net/stats.c net/loop.c \
 	net/command.c net/monitor_session.c net/monitor_phrases.c net/monitor_show.c net/monitor_set.c net/monitor.c
 
@@ -267,9 +268,9 @@ HOST_INCLUDES := -Itests/host/sim -I. -Ikernel
 SIMULATION := $(filter-out tests/host/sim/uart.c,$(wildcard tests/host/sim/*.c tests/host/sim/boot/*.c))
 
 # Without the parts that are instructions of a bare machine.
-KERNEL_ON_HOST := boot/boot_info.c $(addprefix kernel/,table.c option.c memory.c paging.c backtrace.c config.c \
+KERNEL_ON_HOST := boot/boot_info.c $(addprefix kernel/,memory.c paging.c backtrace.c config.c \
 	clock.c calibrate.c hypervisor.c acpi.c power.c button.c uart.c json.c tty.c editor.c console.c log.c log_ring.c)
-BENCH_PARTS := $(DRIVERS_SOURCES) $(NET_SOURCES)
+BENCH_PARTS := $(DRIVERS_SOURCES) $(NET_SOURCES) kernel/table.c kernel/option.c
 HOST_PARTS := $(BENCH_PARTS) $(KERNEL_ON_HOST) tests/host/sim/uart.c \
 	$(wildcard tests/host/fixture/*.c tests/host/oracle/*.c)
 FUZZ_PARTS := $(HOST_PARTS)
@@ -331,7 +332,7 @@ $(OUT)/$(1)/parts.a: $($(2)_PARTS:%=$(OUT)/$(1)/obj/%.o)
 	@rm -f $$@
 	$$(Q)$$(AR) rcsT $$@ $$^
 
-$($(2)_PROGRAMS): $(SIMULATION:%=$(OUT)/$(1)/obj/%.o) $(OUT)/$(1)/parts.a
+$($(2)_PROGRAMS): $(patsubst %,$(OUT)/$(1)/obj/%.o,$(SIMULATION) $(APP_SOURCES)) $(OUT)/$(1)/parts.a
 	$$(say) $(2)LD $$@
 	$$(Q)$$($(2)_CC) $$($(2)_LINK) $$(filter %.o,$$^) $$(filter %.a,$$^) $$($(2)_LIBS) -o $$@
 

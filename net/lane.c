@@ -10,17 +10,17 @@ static uint32_t payload_max_towards(const struct port *tx)
     return tx->mtu != 0 ? tx->mtu : UINT32_MAX - ETHERNET_HEADER_SIZE;
 }
 
-void lane_set_output(struct lane *lane, struct port *tx, forward_fn *forward)
+void lane_set_output(struct lane *lane, struct port *tx, const struct app *app)
 {
-    lane->forward = forward;
+    lane->app = app;
     lane->tx = tx;
     lane->payload_max = payload_max_towards(tx);
 }
 
-void lane_init(struct lane *lane, struct port *rx, struct port *tx, forward_fn *forward)
+void lane_init(struct lane *lane, struct port *rx, struct port *tx, const struct app *app)
 {
     *lane = (struct lane){.rx = rx};
-    lane_set_output(lane, tx, forward);
+    lane_set_output(lane, tx, app);
 }
 
 void lane_follow_mtu(struct lane *lane)
@@ -117,7 +117,8 @@ uint32_t lane_run(struct lane *lane)
     batch.in = lane->rx;
     if (__builtin_expect(batch.needs_check, 0))
         admit_each(lane, &batch);
-    lane->forward(lane, &batch);
+    if (lane->app->burst != NULL)
+        lane->app->burst(lane, &batch);
     uint32_t sent = port_tx(lane->tx, lane->tx_queue, &batch);
     ensure(sent == batch.count); /* tx_room has promised it, and nobody else sends there */
     return taken;

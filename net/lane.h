@@ -1,5 +1,5 @@
 /*
- * A lane: one rx queue, a forwarding function, one tx queue, and counters of its own. The unit that a
+ * A lane: one rx queue, an app, one tx queue, and counters of its own. The unit that a
  * core runs. The lanes of a core share its pools.
  */
 #ifndef NET_LANE_H
@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "net/app.h"
 #include "net/port.h"
 #include "net/batch.h"
 #include "net/pool.h"
@@ -20,17 +21,8 @@ enum drop_reason {
     DROP_REASONS
 };
 
-struct lane;
-
-/*
- * A forwarding function: looks at, changes or discards the frames of `batch` (there may be none) in
- * place, and leaves in it those that are to be sent. What it discards it gives to lane_drop. Every
- * frame has at least ETHERNET_HEADER_SIZE bytes. Data path: no log, no allocation, no wait.
- */
-typedef void forward_fn(struct lane *lane, struct batch *batch);
-
 struct lane {
-    forward_fn *forward;
+    const struct app *app;
     struct port *rx;
     struct port *tx;
     unsigned rx_queue;
@@ -41,19 +33,19 @@ struct lane {
 } __attribute__((aligned(CACHE_LINE)));
 
 /* Makes the lane from `rx` to `tx` (queue 0 of each), without a pool. Start-up only. */
-void lane_init(struct lane *lane, struct port *rx, struct port *tx, forward_fn *forward);
+void lane_init(struct lane *lane, struct port *rx, struct port *tx, const struct app *app);
 
 /*
- * Lets the lane lead to `tx` with `forward` from now on; pool and counters stay. What it has sent leaves
+ * Lets the lane lead to `tx` with `app` from now on; pool and counters stay. What it has sent leaves
  * by the port it led to before. Between two rounds.
  */
-void lane_set_output(struct lane *lane, struct port *tx, forward_fn *forward);
+void lane_set_output(struct lane *lane, struct port *tx, const struct app *app);
 
 /* If the port that the lane leads to has another mtu now, the lane and its own port go by it from now
  * on. Between two rounds, before the next one. */
 void lane_follow_mtu(struct lane *lane);
 
-/* One round: at most a burst in, through the function, out. Returns how many frames came in. Data
+/* One round: at most a burst in, through the app, out. Returns how many frames came in. Data
  * path. */
 uint32_t lane_run(struct lane *lane);
 

@@ -6,7 +6,6 @@
 #include <machine/log.h>
 #include <machine/memory.h>
 
-#include "net/forward.h"
 #include "net/monitor_internal.h"
 
 #define US_PER_S (CLOCK_NS_PER_S / CLOCK_NS_PER_US)
@@ -108,13 +107,12 @@ static void tell_lane(struct command_call *call)
 
     if (lane == NULL)
         log_event(LOG_REPORT, "lanes", "port=%u function=none", call->next);
-    else if (lane->forward == forward_idle)
-        log_event(LOG_REPORT, "lanes", "port=%u function=idle buffers=%u", call->next,
-                  core_quota_of_lane(&monitor->topology->core, lane));
+    else if (lane->app->group_ports == 0)
+        log_event(LOG_REPORT, "lanes", "port=%u function=%s buffers=%u", call->next,
+                  lane->app->name, core_quota_of_lane(&monitor->topology->core, lane));
     else
         log_event(LOG_REPORT, "lanes", "port=%u function=%s buffers=%u to=%u mtu=%u", call->next,
-                  forward_name(lane->forward), core_quota_of_lane(&monitor->topology->core, lane),
-                  lane->tx->id,
+                  lane->app->name, core_quota_of_lane(&monitor->topology->core, lane), lane->tx->id,
                   lane->tx->mtu); /* 0: it states none, whatever fits a buffer may leave */
 }
 

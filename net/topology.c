@@ -6,7 +6,7 @@
 #include <machine/clock.h>
 #include <machine/log.h>
 
-#include "net/forward.h"
+#include "net/app.h"
 
 static bool is_usable(const struct port *port)
 {
@@ -116,10 +116,10 @@ static void set_lane_output(struct topology *topology, unsigned port)
     const int partner = topology->pairs.partner[port];
 
     if (partner == PAIRS_IDLE || !is_usable(topology->ports[partner]))
-        lane_set_output(lane, lane->rx, forward_idle);
+        lane_set_output(lane, lane->rx, app_for(0));
     else
         lane_set_output(lane, topology->ports[partner],
-                        topology->reflect ? forward_reflect : forward_wire);
+                        app_for(topology->reflect ? APP_SINGLE : APP_PAIR));
 }
 
 void topology_plan(struct topology *topology, const char *wire, bool reflect)
@@ -130,7 +130,7 @@ void topology_plan(struct topology *topology, const char *wire, bool reflect)
         struct port *const port = topology->ports[i];
         if (!is_usable(port))
             continue;
-        lane_init(&topology->lanes[i], port, port, forward_idle);
+        lane_init(&topology->lanes[i], port, port, app_for(0));
         set_lane_output(topology, i);
         topology->port_lanes[i] = &topology->lanes[i];
     }
@@ -237,7 +237,7 @@ static void add_lane(struct topology *topology, unsigned id, uint64_t memory)
     struct lane *lane = &topology->lanes[id];
 
     if (lane->pool == NULL) { /* else it had one before, and its port failed */
-        lane_init(lane, topology->ports[id], topology->ports[id], forward_idle);
+        lane_init(lane, topology->ports[id], topology->ports[id], app_for(0));
         core_make_pools(&topology->core, &lane, 1, memory);
     }
     topology->port_lanes[id] = lane;

@@ -30,8 +30,8 @@ struct topology {
 };
 
 /*
- * Step 1, ports found: pairs them by `wire` (net/pairs.h has its form) with forward_wire between
- * them, or with `reflect` leads every port back to itself with forward_reflect. Then negotiates with
+ * Step 1, ports found: pairs them by `wire` (net/pairs.h has its form) with the
+ * app for pairs, or with `reflect` leads every port back to itself with the app for single ports. Then negotiates with
  * those that are PORT_STARTING: a port gets no more offloads than the one that its lane leads to can
  * send on, and frames as large as topology->memory allows.
  */

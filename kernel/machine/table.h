@@ -12,7 +12,7 @@
 #define TABLE_IN(section_name, table)                                                              \
     _Static_assert(__builtin_offsetof(__typeof__(table), place) == 0, "a table begins with it");   \
     static unsigned *const table##_entry __attribute__((section(section_name), used)) =            \
-        &(table).place
+        (unsigned *)&(table).place
 
 /*
  * The table in [start, stop) that `number` others come before, in the order of their places, and of

@@ -1,8 +1,10 @@
-/* mode=wire: every frame leaves as it came. */
-#include "net/forward.h"
+/* Every frame leaves as it came, by the other port of its pair. */
+#include "net/app.h"
 
-void forward_wire(struct lane *lane, struct batch *batch)
-{
-    (void)lane;
-    (void)batch;
-}
+static const struct app wire = {
+    .place = 1,
+    .name = "wire",
+    .help = "frames of one port leave by the other, as they are",
+    .group_ports = APP_PAIR,
+};
+APP(wire);

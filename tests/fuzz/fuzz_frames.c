@@ -12,7 +12,7 @@
 
 #include <machine/panic.h>
 
-#include "net/forward.h"
+#include "net/lane.h"
 #include "net/lane.h"
 #include "tests/fuzz/input.h"
 #include "tests/host/fixture/memory_port.h"
@@ -35,8 +35,7 @@ static uint64_t expected_drops[DROP_REASONS];
 
 static void start(uint8_t choice)
 {
-    static forward_fn *const functions[] = {forward_wire, forward_reflect, forward_idle,
-                                            forward_wire};
+    static const char *const apps[] = {"wire", "reflect", "idle", "wire"};
     static const uint16_t mtus[] = {0, 68, 576, 1500, 1504, 2034, 64, 46};
     struct port_setup setup = {.rx_queues = 1, .tx_queues = 1};
 
@@ -44,7 +43,7 @@ static void start(uint8_t choice)
     memory_port_init(&ports[0], 0, own);
     memory_port_init(&ports[1], 1, other);
     ports[1].port.mtu = mtus[choice / 4 % 8];
-    lane_init(&lane, &ports[0].port, &ports[1].port, functions[choice % 4]);
+    lane_init(&lane, &ports[0].port, &ports[1].port, app_find(apps[choice % 4]));
     ensure(pool_create(&pool, FRAMES_MAX + MEMORY_PORT_RING + BURST, FRAME_MAX, false));
     lane.pool = &pool;
     ports[0].port.wanted.payload_max = lane.payload_max;
@@ -88,7 +87,7 @@ static int drop_of(const struct frame *frame)
         return DROP_RUNT;
     if (ports[1].port.mtu != 0 && frame->length - 14 - tags_of(frame) > ports[1].port.mtu)
         return DROP_OVERSIZE;
-    return lane.forward == forward_idle ? DROP_IDLE : -1;
+    return lane.app == app_find("idle") ? DROP_IDLE : -1;
 }
 
 static void reflect(struct frame *frame)
@@ -128,7 +127,7 @@ static void pass_frames(struct input *input)
             expected_drops[drop]++;
             continue;
         }
-        if (lane.forward == forward_reflect)
+        if (lane.app == app_find("reflect"))
             reflect(frame);
         count++;
     }

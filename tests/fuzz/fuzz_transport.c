@@ -19,7 +19,7 @@
 
 #include "drivers/virtio/virtio_net.h"
 #include "net/lane.h"
-#include "net/forward.h"
+#include "net/lane.h"
 #include "tests/fuzz/input.h"
 #include "tests/host/fixture/adversary_frame.h"
 #include "tests/host/oracle/oracle_header.h"
@@ -409,7 +409,7 @@ static void start(struct port *dev, struct input *input)
     struct pool pool;
     struct port_setup setup = {.rx_queues = wanted[0], .tx_queues = wanted[1]};
 
-    lane_init(&lane, dev, dev, forward_reflect);
+    lane_init(&lane, dev, dev, app_find("reflect"));
     if (!pool_create(&pool, choice & 8 ? TX_POOL : dev->rx_size + dev->tx_size + BURST,
                      dev->frame_max, dev->rx_offloads & PORT_OFFLOAD_CHAINS))
         return;

@@ -1,6 +1,6 @@
 /* Pools of a core, and quotas: net/core.c, and the circle of pools in net/pool.c. */
 #include "net/core.h"
-#include "net/forward.h"
+#include "net/lane.h"
 #include "tests/host/fixture/memory_port.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
@@ -34,7 +34,7 @@ static int setup(void **state)
         set_rings(i, 256, 128, SIZE);
     }
     for (unsigned i = 0; i < PORTS; i++) {
-        lane_init(&lanes[i], ports[i], ports[i ^ 1], forward_wire);
+        lane_init(&lanes[i], ports[i], ports[i ^ 1], app_find("wire"));
         lane_list[i] = &lanes[i];
     }
     return 0;

@@ -1,7 +1,7 @@
 /* When the loop sleeps and what wakes it: net/idle.c, and the sleeping half of net/loop.c. */
 #include <machine/clock.h>
 
-#include "net/forward.h"
+#include "net/lane.h"
 #include "net/loop.h"
 #include "tests/host/fixture/memory_port.h"
 #include "tests/host/fixture/test.h"
@@ -31,7 +31,7 @@ static int setup(void **state)
     }
     assert_true(pool_create(&pool, 2 * BUFFERS, 1600, false));
     for (unsigned i = 0; i < 2; i++) {
-        lane_init(&lanes[i], ports[i], ports[1 - i], forward_wire);
+        lane_init(&lanes[i], ports[i], ports[1 - i], app_find("wire"));
         lanes[i].pool = &pool;
         port_lanes[i] = &lanes[i];
     }

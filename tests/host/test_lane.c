@@ -1,7 +1,7 @@
-/* Lanes and forwarding functions on ports in memory: net/lane.c, net/forward.c, net/pool.c. */
+/* Lanes and apps on ports in memory: net/lane.c, net/apps, net/pool.c. */
 #include <string.h>
 
-#include "net/forward.h"
+#include "net/lane.h"
 #include "tests/host/fixture/memory_port.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
@@ -17,9 +17,9 @@ static struct pool pool;
 static struct lane lane; /* from a to b, or from a back to a */
 static uint8_t out[FRAME_BYTES];
 
-static void start_lane(struct memory_port *to, forward_fn *function)
+static void start_lane(struct memory_port *to, const struct app *app)
 {
-    lane_init(&lane, &a.port, &to->port, function);
+    lane_init(&lane, &a.port, &to->port, app);
     assert_true(pool_create(&pool, BUFFERS, FRAME_BYTES, false));
     lane.pool = &pool;
     const struct port_setup receive = {
@@ -81,7 +81,7 @@ static void assert_no_leak(void)
 
 TEST(wire_passes_every_size_unchanged_and_in_order)
 {
-    start_lane(&b, forward_wire);
+    start_lane(&b, app_find("wire"));
     for (uint32_t length = 14; length <= FRAME_BYTES; length += 113) {
         inject(length, length);
         lane_run(&lane);
@@ -94,7 +94,7 @@ TEST(wire_passes_every_size_unchanged_and_in_order)
 
 TEST(a_round_takes_at_most_one_burst)
 {
-    start_lane(&b, forward_wire);
+    start_lane(&b, app_find("wire"));
     for (unsigned i = 0; i < 2 * BURST + 1; i++)
         inject(60, i);
     lane_run(&lane);
@@ -109,7 +109,7 @@ TEST(a_full_tx_ring_leaves_frames_in_the_rx_ring_and_loses_none)
 {
     unsigned sent = 0;
 
-    start_lane(&b, forward_wire);
+    start_lane(&b, app_find("wire"));
     for (unsigned round = 0; round < 20; round++) {
         uint8_t frame[60];
         make_frame(frame, sizeof(frame), sent);
@@ -128,7 +128,7 @@ TEST(a_full_tx_ring_leaves_frames_in_the_rx_ring_and_loses_none)
 
 TEST(runts_are_dropped_by_name_and_the_rest_closes_up)
 {
-    start_lane(&b, forward_wire);
+    start_lane(&b, app_find("wire"));
     inject(13, 0);
     inject(14, 1);
     inject(0, 2);
@@ -146,7 +146,7 @@ TEST(frames_above_the_mtu_of_tx_are_dropped_tags_not_counted)
     uint8_t tagged[1522];
 
     b.port.mtu = 1500;
-    start_lane(&b, forward_wire);
+    start_lane(&b, app_find("wire"));
     inject(1514, 0);
     inject(1515, 1);
     make_frame(tagged, sizeof(tagged), 2);
@@ -170,7 +170,7 @@ TEST(tags_that_are_cut_off_are_no_tags)
     uint8_t frame[17];
 
     b.port.mtu = 1;
-    start_lane(&b, forward_wire);
+    start_lane(&b, app_find("wire"));
     make_frame(frame, sizeof(frame), 1);
     memcpy(frame + 12, "\x81\x00\x00\x02\x08", 5); /* the type behind the tag is missing */
     assert_true(memory_port_inject(&a, frame, sizeof(frame)));
@@ -184,7 +184,7 @@ TEST(reflect_swaps_the_addresses_and_nothing_else)
 {
     uint8_t frame[60];
 
-    start_lane(&a, forward_reflect);
+    start_lane(&a, app_find("reflect"));
     inject(60, 5);
     lane_run(&lane);
     make_frame(frame, sizeof(frame), 5);
@@ -199,7 +199,7 @@ TEST(reflect_answers_group_addresses_from_its_own)
 {
     uint8_t frame[60];
 
-    start_lane(&a, forward_reflect);
+    start_lane(&a, app_find("reflect"));
     make_frame(frame, sizeof(frame), 5);
     memset(frame, 0xff, 6);
     assert_true(memory_port_inject(&a, frame, sizeof(frame)));
@@ -216,7 +216,7 @@ TEST(reflect_answers_group_addresses_from_its_own)
 
 TEST(an_idle_port_swallows_and_counts)
 {
-    start_lane(&a, forward_idle);
+    start_lane(&a, app_find("idle"));
     for (unsigned i = 0; i < 3 * MEMORY_PORT_RING; i++) {
         inject(60, i);
         lane_run(&lane);

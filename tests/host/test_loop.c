@@ -4,7 +4,7 @@
 #include <machine/clock.h>
 #include <machine/power.h>
 
-#include "net/forward.h"
+#include "net/lane.h"
 #include "net/loop.h"
 #include "tests/host/fixture/memory_port.h"
 #include "tests/host/fixture/test.h"
@@ -36,7 +36,7 @@ static void start_wires(unsigned count)
     }
     assert_true(pool_create(&pool, count * BUFFERS, 1600, false));
     for (unsigned i = 0; i < count; i++) {
-        lane_init(&lanes[i], ports[i], ports[partner(i)], forward_wire);
+        lane_init(&lanes[i], ports[i], ports[partner(i)], app_find("wire"));
         lanes[i].pool = &pool;
         port_lanes[i] = &lanes[i];
     }

@@ -1,7 +1,7 @@
 /* Pairs of ports out of wire=: net/pairs.c. */
 #include <stdio.h>
 
-#include "net/forward.h"
+#include "net/lane.h"
 #include "tests/host/fixture/memory_port.h"
 #include "net/pairs.h"
 #include "tests/host/fixture/test.h"

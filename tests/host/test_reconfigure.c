@@ -4,7 +4,7 @@
  */
 #include <machine/clock.h>
 
-#include "net/forward.h"
+#include "net/lane.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/fixture/wire_fixture.h"
 #include "tests/host/fixture/wanted.h"
@@ -94,7 +94,7 @@ TEST(a_mode_may_be_changed_to_reflection_and_back)
     wires_run(WARM_UP_NS);
     reconfigure("", true);
     for (unsigned i = 0; i < WIRE_PORTS; i++) {
-        assert_ptr_equal(lane_of(i)->forward, forward_reflect);
+        assert_ptr_equal(lane_of(i)->app, app_find("reflect"));
         assert_ptr_equal(lane_of(i)->tx, fixtures[i].dev);
         wires.flows[i].per_round =
             0; /* the fixture doesn't know frames whose addresses are swapped */

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "net/topology.h"
-#include "net/forward.h"
+#include "net/lane.h"
 #include "tests/host/fixture/memory_port.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
