@@ -113,6 +113,7 @@ static void read_boot_data(uint32_t protocol, uint64_t start)
               " hypervisor=%s",
               BAREWIRE_VERSION, boot_protocol_name((enum boot_protocol)protocol),
               boot_info_ram(&boot_info) / MIB, clock, clock_hz(), hypervisor_name().text);
+    _Static_assert(BOOT_CMDLINE_MAX - 1 == OPTION_LINE_MAX, "settings fit on a command line");
     topology_options_begin(&topology);
     option_read_line(boot_info.cmdline);
     warn_of_boot_losses();
