@@ -37,13 +37,13 @@ BOOT_SOURCES := \
 
 # kernel: what the machine offers
 KERNEL_SOURCES := \
-	kernel/main.c kernel/table.c kernel/option.c kernel/config.c kernel/settings.c \
+	kernel/main.c kernel/table.c kernel/option.c \
 	kernel/image.c kernel/memory.c kernel/paging.c \
 	kernel/trap.S kernel/trap.c kernel/interrupt.c kernel/pic.c kernel/lapic.c \
-	kernel/panic.c kernel/backtrace.c kernel/fault_injection.c \
+	kernel/panic.c kernel/panic_action.c kernel/backtrace.c kernel/fault_injection.c \
 	kernel/clock.c kernel/calibrate.c kernel/hypervisor.c kernel/acpi.c kernel/power.c kernel/button.c \
 	kernel/uart.c kernel/json.c kernel/tty.c kernel/editor.c kernel/console.c \
-	kernel/log.c kernel/log_ring.c \
+	kernel/log.c kernel/log_level.c kernel/log_ring.c \
 	kernel/syscalls.c kernel/string.c
 
 # drivers: PCI and virtio
@@ -57,14 +57,15 @@ DRIVERS_SOURCES := \
 	drivers/virtio/virtio_net_header.c drivers/virtio/virtio_net_offload.c drivers/virtio/virtio_net_chain.c \
 	drivers/virtio/virtio_net_interrupt.c \
 	drivers/virtio/virtio_net_settings.c drivers/virtio/virtio_net_watch.c drivers/virtio/virtio_net_refuse.c \
-	drivers/virtio/virtio_net_describe.c drivers/virtio/virtio_net.c \
+	drivers/virtio/virtio_net_describe.c drivers/virtio/virtio_net_options.c drivers/virtio/virtio_net.c \
 	drivers/pci/pci_assign.c drivers/pci/pci_hotplug.c drivers/probe.c
 
 # net: packets, lanes and the loop that moves them. Whatever is in net/apps is an app.
 APP_SOURCES := $(sort $(wildcard net/apps/*.c))
 NET_SOURCES := $(APP_SOURCES) \
 	net/pool.c net/port.c net/lane.c net/app.c \
-	net/pairs.c net/core.c net/topology.c net/idle.c net/stats.c net/loop.c \
+	net/pairs.c net/core.c net/topology.c net/topology_options.c net/port_options.c \
+	net/idle.c net/stats.c net/loop.c net/loop_options.c \
 	net/command.c net/monitor_session.c net/monitor_phrases.c net/monitor_show.c net/monitor_set.c net/monitor.c
 
 IMAGE_SOURCES := $(BOOT_SOURCES) $(KERNEL_SOURCES) $(DRIVERS_SOURCES) $(NET_SOURCES)
@@ -268,8 +269,8 @@ HOST_INCLUDES := -Itests/host/sim -I. -Ikernel
 SIMULATION := $(filter-out tests/host/sim/uart.c,$(wildcard tests/host/sim/*.c tests/host/sim/boot/*.c))
 
 # Without the parts that are instructions of a bare machine.
-KERNEL_ON_HOST := boot/boot_info.c $(addprefix kernel/,memory.c paging.c backtrace.c config.c \
-	clock.c calibrate.c hypervisor.c acpi.c power.c button.c uart.c json.c tty.c editor.c console.c log.c log_ring.c)
+KERNEL_ON_HOST := boot/boot_info.c $(addprefix kernel/,memory.c paging.c backtrace.c panic_action.c fault_injection.c \
+	clock.c calibrate.c hypervisor.c acpi.c power.c button.c uart.c json.c tty.c editor.c console.c log.c log_level.c log_ring.c)
 BENCH_PARTS := $(DRIVERS_SOURCES) $(NET_SOURCES) kernel/table.c kernel/option.c
 HOST_PARTS := $(BENCH_PARTS) $(KERNEL_ON_HOST) tests/host/sim/uart.c \
 	$(wildcard tests/host/fixture/*.c tests/host/oracle/*.c)
@@ -343,11 +344,13 @@ $(eval $(call flavour,fuzz,FUZZ))
 $(eval $(call flavour,coverage,COV))
 $(eval $(call flavour,bench,BENCH))
 
-# $(call own,FOLDER): which objects of their own the programs there have
+# $(call own,FOLDER): which objects of their own the programs there have. The simulation has a log, too, so
+# that those which test the kernel's name it.
 define own
 $(TESTS_ON_HOST:%=$(OUT)/$(1)/%): $(OUT)/$(1)/%: $(OUT)/$(1)/obj/tests/host/%.c.o
 $(FUZZ_TARGETS:%=$(OUT)/$(1)/replay_%): $(OUT)/$(1)/replay_%: $(OUT)/$(1)/obj/tests/fuzz/fuzz_%.c.o \
 	$(OUT)/$(1)/obj/tests/fuzz/replay.c.o
+$(OUT)/$(1)/test_log $(OUT)/$(1)/test_console: $(OUT)/$(1)/obj/kernel/log.c.o
 endef
 $(eval $(call own,host))
 $(eval $(call own,coverage))

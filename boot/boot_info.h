@@ -13,7 +13,7 @@
 
 #define BOOT_MEMORY_MAX 128 /* ranges of RAM kept; more are counted in memory_lost */
 #define BOOT_MODULES_MAX 8
-#define BOOT_CMDLINE_MAX 4096 /* bytes, with the NUL; a longer one is cut and marked */
+#define BOOT_CMDLINE_MAX (64 * 1024 + 1) /* bytes, with the NUL; a longer one is cut and marked */
 
 enum boot_protocol { BOOT_MULTIBOOT1, BOOT_MULTIBOOT2, BOOT_PVH };
 

@@ -10,6 +10,7 @@
 #include <machine/io.h>
 #include <machine/log.h>
 #include <machine/memory.h>
+#include <machine/option.h>
 
 #define VENDOR_INTEL 0x8086
 #define DEVICE_6300ESB_WDT 0x25ab
@@ -109,4 +110,31 @@ struct watchdog *i6300esb_start(const struct pci_device *pci, unsigned seconds)
     log_event(LOG_INFO, "watchdog", "pci=%s driver=i6300esb timeout_s=%u", pci_address(pci).text,
               seconds);
     return &the_one.watchdog;
+}
+
+/* ---- watchdog= ---- */
+
+static unsigned timeout_s;
+
+static const struct option option = {
+    .key = "watchdog",
+    .help = "the timeout of a watchdog card",
+    .accepted = "seconds",
+    .argument = "SECONDS",
+    .type = OPTION_NUMBER,
+    .flags = OPTION_ZERO_IS_OFF,
+    .max = I6300ESB_SECONDS_MAX,
+    .initial = 30,
+};
+
+static struct option_table watchdog_word = {
+    .place = 9, .count = 1, .options = &option, .values = &timeout_s};
+OPTION_TABLE(watchdog_word);
+
+struct watchdog *i6300esb_find(const struct pci_device *functions, size_t count)
+{
+    for (size_t i = 0; i < count && timeout_s != 0; i++)
+        if (i6300esb_matches(&functions[i])) /* libvirt gives a machine no more than one */
+            return i6300esb_start(&functions[i], timeout_s);
+    return NULL;
 }

@@ -20,4 +20,8 @@ bool i6300esb_matches(const struct pci_device *pci);
  */
 struct watchdog *i6300esb_start(const struct pci_device *pci, unsigned seconds);
 
+/* Starts the first one among `functions` by the word watchdog=. NULL: there is none, or it is left
+ * alone, or cannot be used. */
+struct watchdog *i6300esb_find(const struct pci_device *functions, size_t count);
+
 #endif

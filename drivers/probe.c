@@ -8,6 +8,7 @@
 #include <machine/panic.h>
 
 #include "drivers/pci/pci_assign.h"
+#include "net/port_options.h"
 
 /* ---- at the start ---- */
 
@@ -28,25 +29,14 @@ static void warn_of_card(const struct pci_device *pci)
               pci_address(pci).text, pci->vendor, pci->device_id);
 }
 
-static struct virtio_net_options options_of(const struct ports *ports)
-{
-    return (struct virtio_net_options){
-        .transport = ports->transport,
-        .offloads = ports->offloads,
-        .rx_ring = ports->rx_ring,
-        .tx_ring = ports->tx_ring,
-    };
-}
-
 static void add_port(struct ports *ports, const struct pci_device *pci)
 {
     const unsigned id = ports->topology->port_count;
 
     if (!has_room(ports, pci))
         return;
-    const struct virtio_net_options options = options_of(ports);
     ports->of_port[id] = pci;
-    ports->topology->ports[id] = virtio_net_probe(pci, id, &options);
+    ports->topology->ports[id] = virtio_net_probe(pci, id, virtio_net_options());
     ports->topology->port_count++;
 }
 
@@ -171,22 +161,10 @@ static struct pci_device *keep(struct ports *ports, struct pci_device *entry,
     return entry;
 }
 
-/* Gives a port that comes later its address and filter, by the words of the command line or as they were
- * set since. VLANs and further addresses are for ports that are there at the start. */
-static void apply_wanted(const struct ports *ports, struct port *port)
-{
-    const struct mac_address *mac = &ports->macs[port->id];
-
-    if (port_mac_is_station(mac))
-        port_want_mac(port, *mac);
-    port_want_filter(port, ports->promisc, ports->allmulti);
-}
-
 /* A refilled slot gets its old port, another one the next number. Nothing is being opened if there is
  * no room. */
 static void begin_hotplug(struct ports *ports, const struct pci_device *pci)
 {
-    const struct virtio_net_options options = options_of(ports);
     const unsigned id = ports->topology->port_count;
 
     ports->opening = port_of(ports, pci);
@@ -194,8 +172,8 @@ static void begin_hotplug(struct ports *ports, const struct pci_device *pci)
         virtio_net_replace(ports->opening, pci);
     } else if (has_room(ports, pci)) {
         ports->of_port[id] = pci;
-        ports->opening =
-            virtio_net_probe_begin(&ports->spares[--ports->spare_count], pci, id, &options);
+        ports->opening = virtio_net_probe_begin(&ports->spares[--ports->spare_count], pci, id,
+                                                virtio_net_options());
     }
 }
 
@@ -209,7 +187,7 @@ static bool end_hotplug(struct ports *ports)
     ports->opening = NULL;
     if (is_new) {
         topology->ports[port->id] = port;
-        apply_wanted(ports, port);
+        port_options_apply(port);
     } else if (port->state != PORT_STARTING) {
         return false; /* as it was before */
     }

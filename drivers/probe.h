@@ -8,8 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <machine/settings.h>
-
 #include "drivers/pci/pci.h"
 #include "drivers/pci/pci_hotplug.h"
 #include "drivers/virtio/virtio_net.h"
@@ -19,13 +17,8 @@
 #define PORTS_FUNCTIONS_MAX 256
 
 struct ports {
-    struct topology *topology;          /* the caller's: where ports are put in */
-    enum settings_transport transport;  /* the caller's wish, as the next six */
-    bool promisc, allmulti;             /* for a port that comes later */
-    bool offloads;                      /* may be taken */
-    uint32_t rx_ring, tx_ring;          /* descriptors, as in virtio_net_options */
-    struct mac_address macs[PORTS_MAX]; /* … by number; zero: the device's own */
-    struct virtio_net *spares;          /* for such ports, as nothing comes from the heap later */
+    struct topology *topology; /* the caller's: where ports are put in */
+    struct virtio_net *spares; /* for ports that come later, as nothing comes from the heap then */
     unsigned spare_count;
     size_t function_count;
     struct pci_device functions[PORTS_FUNCTIONS_MAX];

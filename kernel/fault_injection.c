@@ -6,8 +6,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
+#include <machine/option.h>
 #include <machine/panic.h>
 
 #define FAULT_FUNCTION __attribute__((noinline, noclone)) static void
@@ -79,35 +79,26 @@ FAULT_FUNCTION fault_nested(void)
     panic("%s", (const char *)hidden(8));
 }
 
-static const struct {
-    const char *name;
-    void (*commit)(void);
-} faults[] = {
-    {"text", fault_text},     {"null", fault_null},     {"stack", fault_stack},
-    {"exec", fault_exec},     {"divide", fault_divide}, {"opcode", fault_opcode},
-    {"nested", fault_nested}, {"hang", fault_hang},
+/* In the order of the word's choices. */
+static void (*const faults[])(void) = {fault_text,   fault_null,   fault_stack,  fault_exec,
+                                       fault_divide, fault_opcode, fault_nested, fault_hang};
+
+static unsigned wanted; /* 1 for the first of them; 0: none */
+
+static const struct option option = {
+    .key = "fault",
+    .help = "debug: break a rule on purpose",
+    .type = OPTION_CHOICE,
+    .choices = "text|null|stack|exec|divide|opcode|nested|hang",
+    .min = 1,
 };
 
-#define FAULT_COUNT (sizeof(faults) / sizeof(faults[0]))
+static struct option_table fault_word = {
+    .place = 12, .count = 1, .options = &option, .values = &wanted};
+OPTION_TABLE(fault_word);
 
-bool fault_known(const char *name)
+void fault_inject(void)
 {
-    for (size_t i = 0; i < FAULT_COUNT; i++) {
-        if (strcmp(faults[i].name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-const char *fault_list(void)
-{
-    return "text|null|stack|exec|divide|opcode|nested|hang";
-}
-
-void fault_inject(const char *name)
-{
-    for (size_t i = 0; i < FAULT_COUNT; i++) {
-        if (strcmp(faults[i].name, name) == 0)
-            faults[i].commit();
-    }
+    if (wanted != 0)
+        faults[wanted - 1]();
 }

@@ -22,18 +22,6 @@ static const char cut_mark[] = "...";
 #define CUT_MARK_LENGTH (sizeof(cut_mark) - 1)
 #define TEXT_MAX (LOG_LINE_MAX - LINE_END_LENGTH)
 
-static enum log_level level_max = LOG_INFO;
-
-void log_set_level(enum log_level level)
-{
-    level_max = level;
-}
-
-bool log_enabled(enum log_level level)
-{
-    return level <= level_max;
-}
-
 /* Turns the length that snprintf wanted into the length that it wrote into `room` bytes with the
  * NUL. */
 static size_t written(int wanted, size_t room)

@@ -5,6 +5,7 @@
 #include <machine/clock.h>
 #include <machine/log.h>
 #include <machine/memory.h>
+#include <machine/option.h>
 #include <machine/panic.h>
 
 #include "boot/boot_info.h"
@@ -13,7 +14,6 @@
 #include "drivers/probe.h"
 #include "kernel/acpi.h"
 #include "kernel/clock.h"
-#include "kernel/config.h"
 #include "kernel/console.h"
 #include "kernel/fault_injection.h"
 #include "kernel/hypervisor.h"
@@ -24,12 +24,14 @@
 #include "kernel/paging.h"
 #include "kernel/panic.h"
 #include "kernel/power.h"
-#include "kernel/settings.h"
 #include "kernel/syscalls.h"
 #include "kernel/trap.h"
-#include "net/topology.h"
 #include "net/loop.h"
+#include "net/loop_options.h"
 #include "net/monitor.h"
+#include "net/port_options.h"
+#include "net/topology.h"
+#include "net/topology_options.h"
 #include "version.h"
 
 #define KIB 1024
@@ -47,11 +49,7 @@
 #define MEMORY_RESERVE (256 * 1024)
 #define MEMORY_RESERVE_PORT MIB
 
-/* Warnings about words for ports that there are not; the rest are summed up in one more. */
-#define MISSING_PORT_WARNINGS 8
-
 static struct boot_info boot_info;
-static struct config config;
 static struct ports ports;
 static struct topology topology;
 static struct loop loop;
@@ -115,9 +113,9 @@ static void read_boot_data(uint32_t protocol, uint64_t start)
               " hypervisor=%s",
               BAREWIRE_VERSION, boot_protocol_name((enum boot_protocol)protocol),
               boot_info_ram(&boot_info) / MIB, clock, clock_hz(), hypervisor_name().text);
-    config_parse(&config, boot_info.cmdline);
-    log_set_level(config.log);
-    panic_set_action(config.panic);
+    _Static_assert(BOOT_CMDLINE_MAX - 1 == OPTION_LINE_MAX, "settings fit on a command line");
+    topology_options_begin(&topology);
+    option_read_line(boot_info.cmdline);
     warn_of_boot_losses();
     acpi_init(&boot_info, &acpi);
     report_acpi(&acpi);
@@ -137,7 +135,7 @@ static void start_allocator(void)
 {
     const uint64_t modules = modules_mib();
 
-    if (!memory_init(&boot_info, config.buffers_high))
+    if (!memory_init(&boot_info))
         panic("too little RAM: %" PRIu64 " KiB free beside the kernel and %" PRIu64
               " MiB of modules, needed %llu KiB; give the machine %" PRIu64
               " MiB or more (QEMU: -m %" PRIu64 ")",
@@ -173,17 +171,6 @@ static void init_memory(void)
               memory_available());
 }
 
-/* The settings of the command line that ports need before negotiation. */
-static void apply_options(void)
-{
-    ports.transport = config.transport;
-    ports.offloads = config.offload;
-    _Static_assert(CONFIG_RING_MAX == VIRTQ_SIZE_MAX, "any ring that is allowed can be asked for");
-    ports.rx_ring = config.rx_ring;
-    ports.tx_ring = config.tx_ring;
-    topology.mergeable = config.mergeable;
-}
-
 /* How much of the free memory may go into buffers. */
 static uint64_t memory_for_buffers(void)
 {
@@ -203,76 +190,6 @@ static void allot_memory(void)
         log_event(LOG_WARN, "warn",
                   "reason=memory detail=\"too little RAM for full rings\" enough_mib=%" PRIu64,
                   (boot_info_ram(&boot_info) + missing) / MIB + 2);
-}
-
-static struct mac_address mac_of(const struct config_mac *word)
-{
-    struct mac_address mac;
-
-    memcpy(mac.bytes, word->address, sizeof(mac.bytes));
-    return mac;
-}
-
-/* What the command line wants of a port. The port's device is brought to it once it runs. */
-static void apply_wanted(struct port *port)
-{
-    for (size_t i = 0; i < config.mac_count; i++) {
-        if (config.macs[i].port == port->id)
-            port_want_mac(port, mac_of(&config.macs[i]));
-    }
-    port_want_filter(port, config.promisc, config.allmulti);
-    for (size_t i = 0; i < config.accept_count; i++) {
-        if (config.accepts[i].port == port->id)
-            port_want_address(port, mac_of(&config.accepts[i]));
-    }
-    for (size_t i = 0; i < config.vlan_count; i++) {
-        if (config.vlans[i].port == port->id)
-            port_want_vlan(port, (uint16_t)config.vlans[i].id);
-    }
-}
-
-/* Words about ports that there are not: after the first few they are only counted. */
-struct missing_ports {
-    unsigned count;
-    const char *word; /* of the first that is only counted */
-    unsigned port;
-};
-
-static void warn_of_missing_port(struct missing_ports *missing, const char *word, unsigned port)
-{
-    if (port < topology.port_count)
-        return;
-    if (missing->count < MISSING_PORT_WARNINGS) {
-        log_event(LOG_WARN, "warn", "word=%s port=%u reason=\"no such port\" ports=%u", word, port,
-                  topology.port_count);
-    } else if (missing->count == MISSING_PORT_WARNINGS) {
-        missing->word = word;
-        missing->port = port;
-    }
-    missing->count++;
-}
-
-static void warn_of_missing_ports(void)
-{
-    struct missing_ports missing = {0};
-
-    for (size_t i = 0; i < config.mac_count; i++)
-        warn_of_missing_port(&missing, "mac", config.macs[i].port);
-    for (size_t i = 0; i < config.accept_count; i++)
-        warn_of_missing_port(&missing, "accept", config.accepts[i].port);
-    for (size_t i = 0; i < config.vlan_count; i++)
-        warn_of_missing_port(&missing, "vlan", config.vlans[i].port);
-    if (missing.count > MISSING_PORT_WARNINGS)
-        log_event(LOG_WARN, "warn", "word=%s port=%u reason=more-missing-ports count=%u ports=%u",
-                  missing.word, missing.port, missing.count - MISSING_PORT_WARNINGS,
-                  topology.port_count);
-}
-
-static void apply_all_wanted(void)
-{
-    for (unsigned i = 0; i < topology.port_count; i++)
-        apply_wanted(topology.ports[i]);
-    warn_of_missing_ports();
 }
 
 /* Until every device is as the command line wants it, or has refused. A command is given up after a
@@ -317,19 +234,15 @@ static bool warn_of_cards_out_of_reach(void)
 
 static void bring_up_ports(void)
 {
-    const bool reflect = config.mode == MODE_REFLECT;
-
-    _Static_assert(sizeof(config.wire) <= sizeof(topology.wire), "any wire= must fit");
-    apply_options();
     ports_find(&ports, &topology);
-    apply_all_wanted();
+    port_options_begin(topology.ports, &topology.port_count);
     topology.memory = memory_for_buffers();
-    topology_plan(&topology, config.wire, reflect);
+    topology_plan(&topology, topology.wire, topology.reflect);
     allot_memory();
     topology_start(&topology);
     settle_ports();
     topology_settle(&topology);
-    if (!warn_of_cards_out_of_reach() && topology_usable(&topology) < (reflect ? 1 : 2))
+    if (!warn_of_cards_out_of_reach() && topology_usable(&topology) < (topology.reflect ? 1 : 2))
         log_event(LOG_WARN, "warn",
                   "reason=too-few-ports usable=%u remedy=\"QEMU: -netdev tap,id=nN,ifname=TAP,"
                   "script=no,downscript=no -device virtio-net-pci,netdev=nN for each port\"",
@@ -344,7 +257,7 @@ static void report_ready(void)
     pairs_idle_text(&topology.pairs, idle);
     log_event(LOG_REPORT, "ready",
               "mode=%s ports=%u cores=1 boot_us=%" PRIu64 " wires=%s idle_ports=%s",
-              config.mode == MODE_REFLECT ? "reflect" : "wire", topology.port_count,
+              topology.reflect ? "reflect" : "wire", topology.port_count,
               clock_ns() / CLOCK_NS_PER_US, wires, idle);
 }
 
@@ -367,29 +280,14 @@ static void start_monitor(void)
         .pci_report = report_pci,
     };
 
-    settings_init(&config);
     monitor_init(&monitor, &topology, &loop, &machine);
 }
 
 static void look_at_ports(void)
 {
-    ports.promisc = config.promisc; /* the monitor may have changed them */
-    ports.allmulti = config.allmulti;
-    for (size_t i = 0; i < config.mac_count; i++)
-        ports.macs[config.macs[i].port] = mac_of(&config.macs[i]);
     topology_refresh(&topology); /* a device may have come back with fewer offloads, or more */
     if (ports_look(&ports))
         loop_set_ports(&loop, topology.ports, topology.port_lanes, topology.port_count);
-}
-
-/* The first one counts; libvirt gives a machine no more. */
-static struct watchdog *start_watchdog(void)
-{
-    for (size_t i = 0; i < ports.function_count && config.watchdog_seconds != 0; i++) {
-        if (i6300esb_matches(&ports.functions[i]))
-            return i6300esb_start(&ports.functions[i], config.watchdog_seconds);
-    }
-    return NULL;
 }
 
 _Noreturn void boot_main(uint32_t protocol, uint64_t start)
@@ -400,16 +298,14 @@ _Noreturn void boot_main(uint32_t protocol, uint64_t start)
     init_memory();                   /* allocator, final page tables */
     bring_up_ports();                /* PCI, virtio-net, pairs, buffers */
     heap_seal();                     /* a later allocation is our bug */
-    loop_init(&loop, topology.ports, topology.port_lanes, topology.port_count,
-              config.stats_seconds);
-    loop_watch(&loop, start_watchdog());
+    loop_init(&loop, topology.ports, topology.port_lanes, topology.port_count, 0);
+    loop_watch(&loop, i6300esb_find(ports.functions, ports.function_count));
     start_monitor(); /* from here on what is typed is answered */
-    idle_set_adaptive(&loop.idle, !config.idle_poll);
+    loop_options_begin(&loop);
     report_ready();
-    if (config.fault != NULL)
-        fault_inject(config.fault); /* debug: shows that the panic report works */
-    while (loop_run(&loop))         /* a tenth of a second of rounds, until the end is requested */
-        look_at_ports();            /* have devices come, are they to go? */
+    fault_inject();         /* debug: shows that the panic report works */
+    while (loop_run(&loop)) /* a tenth of a second of rounds, until the end is requested */
+        look_at_ports();    /* have devices come, are they to go? */
     const uint32_t unsent = loop_close(&loop); /* what is in flight leaves, last stats */
     topology_stop(&topology);                  /* no device writes into memory any more */
     power_execute(unsent);                     /* bye, off or reset */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <machine/memory.h>
+#include <machine/option.h>
 #include <machine/panic.h>
 
 #include "kernel/image.h"
@@ -29,8 +30,9 @@ static struct {
     struct free_range free[FREE_MAX]; /* sorted, disjoint, none empty */
     size_t count;
     uint64_t reach; /* nothing at or above it is given out */
-    bool from_top;
 } memory;
+
+static bool from_top; /* buffers=high: memory is taken from the top of RAM */
 
 static void free_delete(size_t index)
 {
@@ -85,12 +87,11 @@ static void add_ram(const struct boot_range *ram)
         memory.free[memory.count++] = range;
 }
 
-bool memory_init(const struct boot_info *info, bool from_top)
+bool memory_init(const struct boot_info *info)
 {
     struct image_layout layout;
 
     memset(&memory, 0, sizeof(memory));
-    memory.from_top = from_top;
     memory.reach = MEMORY_EARLY_REACH;
     for (size_t i = 0; i < info->memory_count; i++)
         add_ram(&info->memory[i]);
@@ -136,7 +137,7 @@ static uint64_t place(size_t index, uint64_t size, uint64_t alignment)
 
     if (end <= start || end - start < size)
         return 0;
-    if (memory.from_top) {
+    if (from_top) {
         at = (end - size) & ~(alignment - 1);
         return at >= start ? at : 0;
     }
@@ -156,7 +157,7 @@ void *memory_alloc(size_t size, size_t alignment)
         alignment = MEMORY_LINE;
 
     for (size_t i = 0; i < memory.count; i++) {
-        size_t index = memory.from_top ? memory.count - 1 - i : i;
+        size_t index = from_top ? memory.count - 1 - i : i;
         uint64_t at = place(index, size, alignment);
         if (at != 0) {
             free_cut(index, at, at + size);
@@ -165,3 +166,16 @@ void *memory_alloc(size_t size, size_t alignment)
     }
     return NULL;
 }
+
+/* ---- buffers= ---- */
+
+static const struct option option = {
+    .key = "buffers",
+    .help = "debug: the end of RAM that packet buffers come from",
+    .type = OPTION_SWITCH,
+    .choices = "low|high",
+};
+
+static struct option_table buffers_word = {
+    .place = 11, .count = 1, .options = &option, .values = &from_top};
+OPTION_TABLE(buffers_word);

@@ -14,12 +14,12 @@
 
 /*
  * Makes memory_alloc work out of `info`'s RAM, without the first MiB, the kernel's image and the
- * modules. `from_top` takes from the top of RAM instead of from the bottom. False: less than
+ * modules, from the end of RAM that the word buffers= names. False: less than
  * MEMORY_NEEDED is free, and the machine cannot start. Until memory_set_reach says more, only memory
  * below 4 GiB is given out: that is what the page tables of the start map. Everything needed of the
  * boot loader's structures and of the firmware's must have been copied before.
  */
-bool memory_init(const struct boot_info *info, bool from_top);
+bool memory_init(const struct boot_info *info);
 
 /* From now on memory_alloc may give out memory below physical address `end`. */
 void memory_set_reach(uint64_t end);

@@ -19,6 +19,7 @@
 #include "kernel/log_ring.h"
 #include "kernel/image.h"
 #include "kernel/page.h"
+#include "kernel/panic_action.h"
 #include "kernel/power.h"
 #include "kernel/uart.h"
 
@@ -30,7 +31,6 @@
 
 #define LLX(value) ((unsigned long long)(value))
 
-static enum panic_action panic_action = PANIC_REBOOT;
 static volatile unsigned panic_depth;
 static char panic_reason[PANIC_REASON_MAX];
 
@@ -40,28 +40,11 @@ static struct {
     size_t length;
 } nested_line;
 
-void panic_set_action(enum panic_action action)
-{
-    panic_action = action;
-}
-
-const char *panic_action_name(enum panic_action action)
-{
-    switch (action) {
-    case PANIC_HALT:
-        return "halt";
-    case PANIC_POWEROFF:
-        return "poweroff";
-    default:
-        return "reboot";
-    }
-}
-
 _Noreturn static void act(void)
 {
     power_tell_panic();
     power_debug_exit(PANIC_EXIT_VALUE);
-    switch (panic_action) {
+    switch (panic_action()) {
     case PANIC_HALT:
         power_halt();
     case PANIC_POWEROFF:
@@ -73,7 +56,7 @@ _Noreturn static void act(void)
 
 _Noreturn static void act_last(void)
 {
-    if (panic_action == PANIC_REBOOT)
+    if (panic_action() == PANIC_REBOOT)
         cpu_triple_fault();
     cpu_halt();
 }
@@ -153,7 +136,7 @@ _Noreturn static void report_nested(const struct trap_frame *frame)
 
     nested_begin("bye");
     nested_add(" reason=panic action=");
-    nested_add(panic_action_name(panic_action));
+    nested_add(panic_action_name());
     nested_add("\r\n");
     nested_write();
     act();
@@ -257,7 +240,7 @@ _Noreturn static void report_rest(const struct trap_frame *frame)
     report_registers(frame);
     backtrace_report(frame);
     report_history();
-    log_event(LOG_REPORT, "bye", "reason=panic action=%s", panic_action_name(panic_action));
+    log_event(LOG_REPORT, "bye", "reason=panic action=%s", panic_action_name());
     act();
 }
 

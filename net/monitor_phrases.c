@@ -9,13 +9,6 @@
 #define PHRASES_MAX 256
 #define TEXT_MAX 6144
 
-/* Words that are not in a table of options yet. */
-static const char *const settings[] = {
-    "stats=",     "log=error",      "log=warn",    "log=info",      "log=debug",
-    "promisc=on", "promisc=off",    "allmulti=on", "allmulti=off",  "panic=reboot",
-    "panic=halt", "panic=poweroff", "mac=",        "idle=adaptive", "idle=poll",
-};
-
 static struct {
     const char *list[PHRASES_MAX + 1];
     unsigned count;
@@ -91,8 +84,6 @@ const char *const *monitor_phrases(void)
     for (unsigned i = 0; (option = option_at(i)) != NULL; i++)
         if (option->flags & OPTION_LIVE)
             add_option(option);
-    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-        add("set ", settings[i], "", 0);
     phrases.list[phrases.count] = NULL;
     return phrases.list;
 }

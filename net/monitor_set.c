@@ -3,62 +3,38 @@
 #include <string.h>
 
 #include <machine/log.h>
+#include <machine/option.h>
 #include <machine/power.h>
-#include <machine/settings.h>
 
 #include "net/monitor_internal.h"
 #include "net/pairs.h"
 
 /* ---- set, log ---- */
 
-/* A port that is not there yet gets it when it comes. */
-static void want_mac(struct monitor *monitor, const struct settings *now)
+static bool change(const struct command_call *call, const char *word)
 {
-    struct mac_address mac;
-
-    memcpy(mac.bytes, now->mac, sizeof(mac.bytes));
-    if (now->mac_port >= monitor->topology->port_count) {
-        log_event(LOG_WARN, "warn", "word=mac port=%u reason=\"no such port yet\" ports=%u",
-                  now->mac_port, monitor->topology->port_count);
-        return;
-    }
-    port_want_mac(monitor->topology->ports[now->mac_port], mac);
-}
-
-static void want_filter(struct monitor *monitor, const struct settings *now)
-{
-    for (unsigned i = 0; i < monitor->topology->port_count; i++)
-        port_want_filter(monitor->topology->ports[i], now->promisc, now->allmulti);
-}
-
-static bool change(const struct command_call *call, const char *setting)
-{
-    struct monitor *const monitor = call->owner;
-    struct settings now;
-    const char *accepted = settings_change(setting, &now);
-
-    if (accepted != NULL)
-        return command_refuse(call, command_argument(call, 1), accepted);
     console_address_all();
-    if (strncmp(setting, "stats=", 6) == 0)
-        loop_set_stats(monitor->loop, now.stats_seconds);
-    if (strncmp(setting, "idle=", 5) == 0)
-        idle_set_adaptive(&monitor->loop->idle, now.idle_adaptive);
-    if (strncmp(setting, "mac=", 4) == 0)
-        want_mac(monitor, &now);
-    if (strncmp(setting, "promisc=", 8) == 0 || strncmp(setting, "allmulti=", 9) == 0)
-        want_filter(monitor, &now);
-    return true;
+    const char *const accepted = option_change(word);
+    if (accepted == NULL)
+        return true;
+    console_address(call->channel);
+    return command_refuse(call, command_argument(call, 1), accepted);
 }
 
 static bool run_set(struct command_call *call)
 {
     if (call->word_count == 1) {
-        settings_report();
+        call->end = 1;
         return true;
     }
     const char *word = command_only_argument(call);
     return word != NULL && change(call, word);
+}
+
+static void tell_settings(struct command_call *call)
+{
+    if (option_report(call->next))
+        call->end++;
 }
 
 static bool run_log(struct command_call *call)
@@ -187,7 +163,7 @@ static bool run_poweroff(struct command_call *call)
 static const struct command commands[] = {
     {"log", "error|warn|info|debug", "which events are shown", run_log, NULL},
     {"set", "[KEY=VALUE]", "a word of the command line that may change while running", run_set,
-     NULL},
+     tell_settings},
     {"mode", "[wire|reflect]", "what is done with frames", run_mode, NULL},
     {"wire", "[A-B,...|auto]", "which ports are joined; auto: 0-1, 2-3, ...", run_wire, NULL},
     {"reset", "PORT", "take a port out of service and back", run_reset, NULL},

@@ -5,6 +5,7 @@
 #include <machine/clock.h>
 #include <machine/log.h>
 #include <machine/memory.h>
+#include <machine/option.h>
 
 #include "net/monitor_internal.h"
 
@@ -31,29 +32,67 @@ static bool is_called(const struct command *command, const char *name)
            (command->words[length] == '\0' || command->words[length] == ' ');
 }
 
+static unsigned command_count(void)
+{
+    unsigned count = 0;
+
+    while (command_at(count) != NULL)
+        count++;
+    return count;
+}
+
+/* Items: commands, and behind them options. `name` is a command, "KEY=", or "=" for all words. */
+static bool is_asked_for(unsigned item, const char *name)
+{
+    const unsigned commands = command_count();
+    const size_t length = strcspn(name, "=");
+
+    if (item < commands)
+        return is_called(command_at(item), name);
+    const char *const key = option_at(item - commands)->key;
+    return strcmp(name + length, "=") == 0 &&
+           (length == 0 || (strlen(key) == length && memcmp(key, name, length) == 0));
+}
+
 static bool run_help(struct command_call *call)
 {
     const char *name = command_argument(call, 1);
+    const unsigned commands = command_count();
+    unsigned items = commands;
 
-    while (name != NULL && command_at(call->next) != NULL &&
-           !is_called(command_at(call->next), name))
+    call->end = commands;
+    if (name == NULL)
+        return true;
+    while (option_at(items - commands) != NULL)
+        items++;
+    while (call->next < items && !is_asked_for(call->next, name))
         call->next++;
     call->end = call->next;
-    while (command_at(call->end) != NULL &&
-           (name == NULL || is_called(command_at(call->end), name)))
+    while (call->end < items && is_asked_for(call->end, name))
         call->end++;
     if (call->next == call->end)
-        return command_refuse(call, name, "a command that help alone shows");
+        return command_refuse(call, name,
+                              "a command that help alone shows, or a word that help = shows");
     return command_nothing_behind(call, 2);
+}
+
+static void tell_word(const struct option *option)
+{
+    log_event(LOG_REPORT, "help", "word=%s accepted=%s running=%s purpose=%s", option->key,
+              log_quote(option_accepted(option)).text, option->flags & OPTION_LIVE ? "yes" : "no",
+              log_quote(option->help).text);
 }
 
 static void tell_help(struct command_call *call)
 {
-    const struct command *command = command_at(call->next);
+    const struct command *const command = command_at(call->next);
 
-    log_event(LOG_REPORT, "help", "command=%s arguments=%s purpose=%s",
-              log_quote(command->words).text, log_quote(command->arguments).text,
-              log_quote(command->help).text);
+    if (command == NULL)
+        tell_word(option_at(call->next - command_count()));
+    else
+        log_event(LOG_REPORT, "help", "command=%s arguments=%s purpose=%s",
+                  log_quote(command->words).text, log_quote(command->arguments).text,
+                  log_quote(command->help).text);
 }
 
 /* ---- by port ---- */
@@ -278,7 +317,8 @@ static void tell_version(struct command_call *call)
 /* ---- the table ---- */
 
 static const struct command commands[] = {
-    {"help", "[COMMAND]", "what can be typed", run_help, tell_help},
+    {"help", "[COMMAND|WORD=]", "what can be typed; =: words of the command line", run_help,
+     tell_help},
     {"ports", "[PORT]", "driver, transport, features, rings, link", run_ports, tell_port},
     {"stats", "[PORT] [clear]", "counters and rates; clear: shown from here on, on this channel",
      run_stats, tell_stats},

@@ -9,20 +9,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <machine/settings.h>
-
 #include "net/core.h"
 #include "net/lane.h"
 #include "net/port.h"
 #include "net/pairs.h"
 
+/* Whether frames of 64 KiB span several buffers. */
+enum topology_mergeable {
+    MERGEABLE_AUTO, /* only where memory is too short for a buffer each: that costs less */
+    MERGEABLE_ON,   /* wherever both ports can */
+    MERGEABLE_OFF
+};
+
 struct topology {
     unsigned port_count;
-    struct port *ports[PORTS_MAX];     /* by number; the caller's */
-    char wire[PAIRS_WORD];             /* by which they are wired */
-    bool reflect;                      /* every port leads back to itself */
-    uint64_t memory;                   /* bytes that step 2 will have; the caller's */
-    enum settings_mergeable mergeable; /* the caller's */
+    struct port *ports[PORTS_MAX]; /* by number; the caller's */
+    char wire[PAIRS_WORD];         /* by which they are wired */
+    bool reflect;                  /* every port leads back to itself */
+    uint64_t memory;               /* bytes that step 2 will have; the caller's */
+    enum topology_mergeable mergeable;
     struct pairs pairs;
     struct lane lanes[PORTS_MAX];       /* of the port of the same number */
     struct lane *port_lanes[PORTS_MAX]; /* the same; NULL: out of service, no lane */

@@ -12,8 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <machine/settings.h>
-
 #include "drivers/pci/pci.h"
 #include "drivers/virtio/virtio.h"
 #include "drivers/virtio/virtio_net_control.h"
@@ -106,13 +104,19 @@ struct virtio_net_recovery {
     uint64_t retry_ns;                        /* when it ends */
 };
 
+/* Which transport a device may be driven by. */
+enum virtio_net_transport { TRANSPORT_AUTO, TRANSPORT_LEGACY, TRANSPORT_MODERN };
+
 /* What is asked of a port before it is negotiated with. */
 struct virtio_net_options {
-    enum settings_transport transport; /* AUTO: modern, else legacy */
+    enum virtio_net_transport transport; /* AUTO: modern, else legacy */
     bool
         offloads; /* frames may leave it and come in with work left to do, where the others allow it */
     uint32_t rx_ring, tx_ring; /* descriptors, a power of two each; 0: VIRTIO_NET_RING_USUAL */
 };
+
+/* By the words in force. */
+const struct virtio_net_options *virtio_net_options(void);
 
 /* Where a port is in its life. port.reason has the same words. */
 enum virtio_net_step {

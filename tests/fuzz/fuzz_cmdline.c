@@ -1,25 +1,23 @@
 /* The command line: the input is the text. */
 #include "tests/fuzz/target.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include <machine/option.h>
 #include <machine/panic.h>
 
-#include "boot/boot_info.h"
-#include "kernel/config.h"
+#include "drivers/i6300esb.h"
+#include "drivers/virtio/virtio_net.h"
 #include "kernel/fault_injection.h"
+#include "net/loop_options.h"
+#include "net/port_options.h"
+#include "net/topology_options.h"
+#include "tests/host/fixture/settings.h"
 #include "tests/host/sim/machine.h"
 
-/* The kernel's faults are not the host's. */
-bool fault_known(const char *name)
-{
-    return strcmp(name, "text") == 0 || strcmp(name, "stack") == 0;
-}
-
-const char *fault_list(void)
-{
-    return "text|stack";
-}
+static struct topology topology;
+static struct loop loop;
 
 /* Words as anybody would count them. */
 static size_t words_of(const char *text)
@@ -33,34 +31,57 @@ static size_t words_of(const char *text)
     return words;
 }
 
-static void check(const struct config *config)
+/* Each table comes with its file, and the file with what is called of it. */
+static void begin(void)
 {
-    ensure(config->mode == MODE_WIRE || config->mode == MODE_REFLECT);
-    ensure(memchr(config->wire, '\0', sizeof(config->wire)) != NULL);
-    ensure(config->stats_seconds <= 86400 && config->log >= LOG_ERROR && config->log <= LOG_DEBUG);
-    ensure(config->panic <= PANIC_POWEROFF && config->mac_count <= CONFIG_MACS_MAX);
-    for (size_t i = 0; i < config->mac_count; i++) {
-        const struct config_mac *mac = &config->macs[i];
-        ensure(mac->port < CONFIG_MACS_MAX && !(mac->address[0] & 1));
-        for (size_t before = 0; before < i; before++)
-            ensure(config->macs[before].port != mac->port);
+    machine_reset();
+    topology_options_begin(&topology);
+    loop_init(&loop, NULL, NULL, 0, 0);
+    loop_options_begin(&loop);
+    ensure(i6300esb_find(NULL, 0) == NULL);
+    fault_inject(); /* no word has asked for one yet */
+}
+
+static void check(void)
+{
+    const struct virtio_net_options *const options = virtio_net_options();
+    struct port port = {0};
+
+    ensure(memchr(topology.wire, '\0', sizeof(topology.wire)) != NULL);
+    ensure(topology.mergeable <= MERGEABLE_OFF && options->transport <= TRANSPORT_MODERN);
+    ensure((options->rx_ring & (options->rx_ring - 1)) == 0 && options->tx_ring <= 32768);
+    for (port.id = 0; port.id < PORTS_MAX; port.id++) {
+        memset(&port.wanted, 0, sizeof(port.wanted));
+        port_options_apply(&port);
+        ensure(!(port.wanted.mac.bytes[0] & 1));
     }
+}
+
+/* The settings are a command line that brings no warning and leads to themselves. */
+static void check_settings(void)
+{
+    char *const words = strdup(settings_words());
+
+    begin();
+    machine_command_line(words);
+    ensure(machine_log_count("warn", "word=") == 0);
+    ensure(strcmp(settings_words(), words) == 0);
+    free(words);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char text[BOOT_CMDLINE_MAX];
-    struct config config;
+    static char text[OPTION_LINE_MAX + 1];
 
     if (size >= sizeof(text))
         size = sizeof(text) - 1;
     memcpy(text, data, size);
     text[size] = '\0';
-    machine_reset();
-    memset(&config, 0xa5, sizeof(config));
-    config_parse(&config, text);
-    check(&config);
+    begin();
+    machine_command_line(text);
     /* A word costs one line at most, and no line is longer than the console takes (machine.c). */
     ensure(machine_log_count("warn", "") <= words_of(text));
+    check();
+    check_settings();
     return 0;
 }

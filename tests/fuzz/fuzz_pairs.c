@@ -9,7 +9,6 @@
 
 #include <machine/panic.h>
 
-#include "kernel/config.h"
 #include "tests/host/fixture/memory_port.h"
 #include "net/pairs.h"
 #include "tests/fuzz/input.h"
@@ -60,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input input = {data, size};
     const unsigned count = input_8(&input) % (PORTS_MAX + 1);
     const uint8_t failed = input_8(&input), alike = input_8(&input);
-    char text[CONFIG_WIRE_MAX] = "";
+    char text[PAIRS_WORD] = "";
     struct pairs pairs;
 
     machine_reset();

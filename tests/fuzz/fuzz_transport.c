@@ -429,8 +429,8 @@ static void start(struct port *dev, struct input *input)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum settings_transport choices[] = {TRANSPORT_AUTO, TRANSPORT_MODERN,
-                                                      TRANSPORT_LEGACY, TRANSPORT_AUTO};
+    static const enum virtio_net_transport choices[] = {TRANSPORT_AUTO, TRANSPORT_MODERN,
+                                                        TRANSPORT_LEGACY, TRANSPORT_AUTO};
     struct input input = {data, size};
     struct pci_device pci;
 

@@ -13,7 +13,7 @@
 #include "tests/host/fixture/test.h"
 
 #define BASE 0x10000ULL
-#define SIZE 0x10000
+#define SIZE 0x20000
 #define TABLE (BASE + 0x1000) /* where the tests put what a structure points to */
 #define TEXT (BASE + 0x8000)
 

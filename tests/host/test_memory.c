@@ -8,6 +8,7 @@
 #include "kernel/image.h"
 #include "kernel/memory.h"
 #include "tests/host/fixture/test.h"
+#include "tests/host/sim/machine.h"
 
 #define KIB 1024ULL
 #define MIB (1024 * KIB)
@@ -49,6 +50,12 @@ static struct boot_info info;
 static void ram_add(uint64_t base, uint64_t end)
 {
     info.memory[info.memory_count++] = (struct boot_range){base, end - base};
+}
+
+static bool init(const char *words)
+{
+    machine_command_line(words);
+    return memory_init(&info);
 }
 
 static void map_fresh(uint64_t start, uint64_t end)
@@ -104,7 +111,7 @@ TEST(pieces_are_zeroed_aligned_and_apart)
 {
     ram_add(LOW_BASE, 16 * MIB);
     dirty(LOW_BASE, 16 * MIB);
-    memory_init(&info, false);
+    init("");
 
     uint64_t end_before = 0;
     for (size_t alignment = 1; alignment <= 64 * KIB; alignment *= 2) {
@@ -125,7 +132,7 @@ TEST(pieces_are_zeroed_aligned_and_apart)
 TEST(what_alignment_skips_is_given_out_later)
 {
     ram_add(LOW_BASE, 16 * MIB);
-    memory_init(&info, false);
+    init("");
 
     uint64_t before = memory_available();
     assert_non_null(memory_alloc(64, 64));
@@ -139,7 +146,7 @@ TEST(first_mib_is_never_given_out)
 {
     ram_add(0, 0x9fc00);
     ram_add(MIB, 16 * MIB);
-    memory_init(&info, false);
+    init("");
 
     assert_int_equal(memory_available(), 16 * MIB - IMAGE_END);
     assert_int_equal(drain_avoiding(PAGE, 0, MIB), (16 * MIB - IMAGE_END) / PAGE);
@@ -149,7 +156,7 @@ TEST(first_mib_is_never_given_out)
 TEST(image_is_never_given_out)
 {
     ram_add(MIB, 16 * MIB);
-    memory_init(&info, true);
+    init("buffers=high");
 
     assert_true(drain_avoiding(64 * KIB, IMAGE_START, IMAGE_END) > 0);
 }
@@ -160,7 +167,7 @@ TEST(modules_are_never_given_out)
 
     ram_add(MIB, 16 * MIB);
     info.modules[info.module_count++] = (struct boot_range){module, length};
-    memory_init(&info, false);
+    init("");
 
     /* Widened to whole pages. */
     uint64_t start = module / PAGE * PAGE, end = (module + length + PAGE - 1) / PAGE * PAGE;
@@ -172,7 +179,7 @@ TEST(modules_are_never_given_out)
 TEST(partial_pages_of_the_map_are_left_alone)
 {
     ram_add(2 * MIB + 1, 20 * MIB - 1);
-    memory_init(&info, false);
+    init("");
 
     assert_int_equal(memory_available(), 18 * MIB - 2 * PAGE);
     assert_int_equal(address_of(memory_alloc(PAGE, 1)), 2 * MIB + PAGE);
@@ -182,7 +189,7 @@ TEST(ram_above_the_reach_waits_until_it_is_raised)
 {
     ram_add(LOW_BASE, 16 * MIB);
     ram_add(HIGH_BASE, HIGH_END);
-    memory_init(&info, true);
+    init("buffers=high");
 
     assert_int_equal(memory_available(), 16 * MIB - IMAGE_END);
     assert_int_equal(address_of(memory_alloc(PAGE, PAGE)), 16 * MIB - PAGE);
@@ -196,7 +203,7 @@ TEST(from_top_goes_down_to_the_last_piece)
 {
     ram_add(LOW_BASE, 16 * MIB);
     ram_add(HIGH_BASE, HIGH_BASE + 8 * MIB);
-    memory_init(&info, true);
+    init("buffers=high");
     memory_set_reach(1ULL << 47);
 
     for (unsigned i = 1; i <= 8; i++)
@@ -207,7 +214,7 @@ TEST(from_top_goes_down_to_the_last_piece)
 TEST(a_piece_too_large_is_null_and_costs_nothing)
 {
     ram_add(LOW_BASE, 16 * MIB);
-    memory_init(&info, false);
+    init("");
 
     uint64_t before = memory_available();
     assert_null(memory_alloc(15 * MIB, 64));
@@ -220,7 +227,7 @@ TEST(a_piece_too_large_is_null_and_costs_nothing)
 TEST(size_zero_and_odd_alignments_are_our_own_bugs)
 {
     ram_add(LOW_BASE, 16 * MIB);
-    memory_init(&info, false);
+    init("");
 
     assert_panics(memory_alloc(0, 64));
     assert_panics(memory_alloc(64, 0));
@@ -230,14 +237,14 @@ TEST(size_zero_and_odd_alignments_are_our_own_bugs)
 TEST(too_little_ram_is_refused)
 {
     ram_add(MIB, 2 * MIB);
-    assert_false(memory_init(&info, false));
+    assert_false(init(""));
     assert_int_equal(memory_available(), 424 * KIB);
 }
 
 TEST(a_machine_without_ram_below_4_gib_is_refused)
 {
     ram_add(HIGH_BASE, HIGH_END);
-    assert_false(memory_init(&info, false));
+    assert_false(init(""));
     assert_int_equal(memory_available(), 0);
 }
 
@@ -247,7 +254,7 @@ TEST(a_full_list_of_ranges_gives_up_the_smaller_rest)
     uint64_t step = 256 * KIB;
     for (uint64_t i = 0; i < BOOT_MEMORY_MAX; i++)
         ram_add(4 * MIB + i * step, 4 * MIB + (i + 1) * step - PAGE);
-    memory_init(&info, false);
+    init("");
 
     /* Each of these splits a range in the middle, far more often than the list has room for. */
     uint64_t given = 0, before = memory_available();

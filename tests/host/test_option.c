@@ -5,6 +5,7 @@
 
 #include <machine/option.h>
 
+#include "tests/host/fixture/settings.h"
 #include "tests/host/fixture/test.h"
 #include "tests/host/sim/machine.h"
 
@@ -425,40 +426,13 @@ TEST(live_words_change_and_others_are_refused_with_those_that_may)
     assert_int_equal(machine_log_count("warn", ""), 0);
 }
 
-/* Puts all words= of the settings together as a program would. */
-static void read_settings(char *line, size_t size)
-{
-    unsigned events = 0;
-
-    machine_log_forget();
-    while (option_report(events))
-        events++;
-    line[0] = '\0';
-    for (unsigned i = 0; i <= events; i++) {
-        const char *text = machine_log_line("settings", i);
-        assert_non_null(text);
-        text = strstr(text, "words=\"");
-        assert_non_null(text);
-        size_t used = strlen(line);
-        for (text += 7; *text != '"'; text++) {
-            text += *text == '\\';
-            assert_true(used + 1 < size);
-            line[used++] = *text;
-        }
-        line[used] = '\0';
-    }
-    assert_null(machine_log_line("settings", events + 1));
-}
-
 /* What `line` sets is set again by the settings. */
 static void expect_same_again(const char *line, const char *words)
 {
-    static char settings[OPTION_LINE_MAX + 1];
-
     memset(&now, 0, sizeof(now));
     parse(line, 0);
     const __typeof__(now) before = now;
-    read_settings(settings, sizeof(settings));
+    const char *const settings = settings_words();
     if (words != NULL)
         assert_string_equal(settings, words);
     memset(&now, 0, sizeof(now));

@@ -516,8 +516,7 @@ TEST(new_slots_get_the_next_numbers_and_addresses_of_their_own)
 TEST(a_late_port_gets_the_filter_that_was_asked_for)
 {
     start(1);
-    ports.promisc = false;
-    ports.allmulti = true;
+    machine_command_line("promisc=off allmulti=on");
     plug(2);
     look(2);
     rounds(100);
@@ -530,7 +529,7 @@ TEST(a_late_port_gets_the_address_that_was_asked_for_its_number)
     static const struct mac_address wanted = {{2, 0, 0, 0, 0, 9}};
 
     start(1);
-    ports.macs[2] = wanted;
+    machine_command_line("mac=2/02:00:00:00:00:09");
     plug(2);
     look(2);
     rounds(100);
@@ -683,7 +682,7 @@ static void plug_modern(uint8_t slot)
 TEST(rings_of_a_card_that_comes_are_as_the_words_say)
 {
     start(2);
-    ports.tx_ring = 64;
+    machine_command_line("tx_ring=64");
     plug_modern(4);
     look(2);
     assert_int_equal(topology.port_count, 3);

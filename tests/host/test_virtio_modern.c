@@ -40,7 +40,7 @@ static void remove_window(void)
     set_capability(SIM_WINDOW, TYPE, 1, 0x77);
 }
 
-static void probe(enum settings_transport choice)
+static void probe(enum virtio_net_transport choice)
 {
     assert_int_equal(pci_scan(devices, FIXTURES_MAX), 1);
     one->dev = virtio_net_probe(&devices[0], 0, &(struct virtio_net_options){.transport = choice});
@@ -81,7 +81,7 @@ TEST_FIXTURE(.setup = fixture_setup, .teardown = fixture_teardown, .variants = f
 TEST(modern_is_preferred_and_the_word_forces_either)
 {
     static const struct {
-        enum settings_transport choice;
+        enum virtio_net_transport choice;
         const char *name;
     } rows[] = {
         {TRANSPORT_AUTO, "modern"}, {TRANSPORT_LEGACY, "legacy"}, {TRANSPORT_MODERN, "modern"}};

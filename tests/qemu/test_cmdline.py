@@ -98,10 +98,43 @@ def test_stats_0_is_silent_and_default_is_every_ten_seconds(boot):
 
 
 def test_command_line_beyond_the_limit_is_cut_and_said_so(boot):
-    guest = boot(words="stats=1 " + "x" * 6000)
+    guest = boot(words="stats=1 " + "x" * 70_000)
     assert guest.wait("warn", lambda event: "command" in event.line or "cut" in event.line)
     guest.stats(0)
     works(guest)
+
+
+def test_long_command_line_is_read_to_its_end(boot):
+    guest = boot(words="x" * 60_000 + " stats=1")
+    assert not guest.find("warn", reason="command-line-cut")
+    assert guest.wait("warn", reason="unknown-word")["word"].startswith("xxx")
+    guest.stats(0)
+    works(guest)
+
+
+def test_settings_are_the_command_line_of_the_same_machine(boot):
+    words = 'mode=wire stats=0 allmulti="on" mac=1:52:54:00:77:00:01 rx_ring=128 panic=halt idle=poll'
+    first = boot(ports=4, words=words)
+    for order in ("wire 0-2,1-3", "set promisc=off", "set mac=0/52:54:00:77:00:00", "log warn"):
+        assert first.ask(order)[-1].name == "done"
+
+    def settings(guest):
+        *told, done = guest.ask("set")
+        assert done.name == "done" and {event.name for event in told} == {"settings"}
+        return told[0], "".join(event["words"] for event in told)
+
+    keys, line = settings(first)
+    second = boot(ports=4, words=line)
+    assert not second.find("warn")
+    again, same = settings(second)
+    assert same == line and "wire=0-2,1-3" in line and "mac=0/52:54:00:77:00:00" in line
+    assert [again[key] for key in ("stats", "log", "promisc", "allmulti", "panic", "idle")] == [
+        keys[key] for key in ("stats", "log", "promisc", "allmulti", "panic", "idle")]
+    for command in ("ports", "lanes"):
+        ours, theirs = (
+            [(e.fields.get("mac"), e.fields.get("rx_size"), e.fields.get("to")) for e in
+             guest.ask(command)[:-1]] for guest in (first, second))
+        assert ours == theirs
 
 
 def test_words_with_quotes_and_foreign_bytes_are_shown_safely(boot):

@@ -22,15 +22,12 @@ static struct {
     int addressed;
     const char *const *phrases;
     unsigned expected;
-    char changed[64];
-    struct settings settings;
 } user;
 
 void user_reset(void)
 {
     memset(&user, 0, sizeof(user));
     user.addressed = USER_ALL;
-    user.settings.promisc = true;
 }
 
 void user_type(unsigned channel, const char *line)
@@ -60,11 +57,6 @@ bool user_knows_phrase(const char *phrase)
         if (strcmp(*at, phrase) == 0)
             return true;
     return false;
-}
-
-const char *user_changed(void)
-{
-    return user.changed;
 }
 
 /* ---- machine/console.h ---- */
@@ -110,31 +102,4 @@ SEAM void console_set_json(unsigned channel, bool on)
 SEAM void console_set_phrases(const char *const *phrases)
 {
     user.phrases = phrases;
-}
-
-/* ---- machine/settings.h ---- */
-
-SEAM const char *settings_change(const char *word, struct settings *settings)
-{
-    if (strncmp(word, "stats=", 6) == 0)
-        user.settings.stats_seconds = (unsigned)strtoul(word + 6, NULL, 10);
-    else if (strncmp(word, "promisc=", 8) == 0)
-        user.settings.promisc = strcmp(word + 8, "on") == 0;
-    else if (strncmp(word, "allmulti=", 9) == 0)
-        user.settings.allmulti = strcmp(word + 9, "on") == 0;
-    else if (strncmp(word, "idle=", 5) == 0)
-        user.settings.idle_adaptive = strcmp(word + 5, "adaptive") == 0;
-    else if (strncmp(word, "mac=", 4) == 0) {
-        user.settings.mac_port = (unsigned)strtoul(word + 4, NULL, 10);
-        memcpy(user.settings.mac, (uint8_t[]){2, 0, 0, 0, 0, 9}, 6);
-    } else if (strcmp(word, "good=1") != 0 && strcmp(word, "log=warn") != 0)
-        return "good=1";
-    snprintf(user.changed, sizeof(user.changed), "%s", word);
-    *settings = user.settings;
-    return NULL;
-}
-
-SEAM void settings_report(void)
-{
-    log_event(LOG_REPORT, "settings", "good=1");
 }

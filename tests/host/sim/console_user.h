@@ -1,14 +1,11 @@
 /*
- * The operator of the machine on the host: what is typed on the console, whom events are addressed
- * to, and which settings were changed. The other side of machine/console.h and machine/settings.h;
- * machine_reset resets it too.
+ * The operator of the machine on the host: what is typed on the console, and whom events are addressed
+ * to. The other side of machine/console.h; machine_reset resets it too.
  */
 #ifndef TESTS_HOST_SIM_CONSOLE_USER_H
 #define TESTS_HOST_SIM_CONSOLE_USER_H
 
 #include <stdbool.h>
-
-#include <machine/settings.h>
 
 #define USER_ALL (-1)
 
@@ -28,10 +25,6 @@ unsigned user_expected(void);
 
 /* True if Tab completes `phrase`. */
 bool user_knows_phrase(const char *phrase);
-
-/* The last word that settings_change accepted, or "". It accepts "good=1"; stats=, promisc=,
- * allmulti= and idle=, whose values it reads; and mac=PORT, always as 02:00:00:00:00:09. */
-const char *user_changed(void);
 
 void user_reset(void);
 

@@ -13,6 +13,7 @@
 #include <machine/interrupt.h>
 #include <machine/io.h>
 #include <machine/memory.h>
+#include <machine/option.h>
 #include <machine/panic.h>
 #include <machine/power.h>
 
@@ -75,6 +76,14 @@ const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
+void machine_command_line(const char *words)
+{
+    char *const line = strdup(words);
+
+    option_read_line(line);
+    free(line);
+}
+
 void machine_reset(void)
 {
     if (machine.arena == NULL) {
@@ -108,6 +117,7 @@ void machine_reset(void)
     memset(machine.line_open, 0, sizeof(machine.line_open));
     machine.power_requested = false;
     machine.panic_expected = false;
+    option_reset();
     sim_bus_reset();
     user_reset();
 }
@@ -428,6 +438,7 @@ jmp_buf *machine_panic_expect(void)
 bool machine_panic_missed(void)
 {
     machine.panic_expected = false;
+    option_reset();
     return false;
 }
 
@@ -445,6 +456,7 @@ SEAM _Noreturn void panic(const char *format, ...)
     va_end(arguments);
     if (machine.panic_expected) {
         machine.panic_expected = false;
+        option_reset();
         longjmp(machine.panic_return, 1);
     }
     fprintf(stderr, "machine: panic: %s\n", machine.panic_text);

@@ -24,9 +24,12 @@
 
 /*
  * A new machine: memory all free and zero, clock at 0, log empty and at LOG_DEBUG, no device on
- * the bus. All earlier allocations are invalid.
+ * the bus, each option as without a word. All earlier allocations are invalid.
  */
 void machine_reset(void);
+
+/* Reads the command line `words`, which is kept nowhere. */
+void machine_command_line(const char *words);
 
 /* --- memory --- */
 
