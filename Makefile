@@ -49,7 +49,7 @@ KERNEL_SOURCES := \
 # drivers: PCI and virtio
 DRIVERS_SOURCES := \
 	drivers/pci/pci.c drivers/pci/pci_scan.c drivers/pci/pci_interrupt.c drivers/i6300esb.c \
-	drivers/virtio/virtqueue.c drivers/virtio/virtqueue_packed.c drivers/virtio/virtqueue_watch.c \
+	drivers/virtio/virtqueue.c drivers/virtio/virtqueue_watch.c \
 	drivers/virtio/virtio.c drivers/virtio/virtio_pci_region.c \
 	drivers/virtio/virtio_pci_legacy.c drivers/virtio/virtio_pci_modern.c \
 	drivers/virtio/virtio_net_features.c drivers/virtio/virtio_net_negotiate.c drivers/virtio/virtio_net_queues.c \

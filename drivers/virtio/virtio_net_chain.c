@@ -22,7 +22,7 @@ struct gathered {
     uint32_t count;
     void *buffers[CHAIN_MAX];
     uint32_t
-        lengths[CHAIN_MAX]; /* as virtqueue_pop has it: less a header, which only the first has */
+        lengths[CHAIN_MAX]; /* as virtqueue_take has it: less a header, which only the first has */
 };
 
 /* §5.1.6.4: in how many buffers the frame lies that begins in this one, as the device says. */
@@ -51,9 +51,9 @@ static void gather(struct gathered *frame, void *const *buffers, const uint32_t 
 static bool gather_rest(struct virtio_net_queue *rx, struct gathered *frame, uint32_t count)
 {
     while (frame->count < count) {
-        const uint32_t missing = virtqueue_smaller(count - frame->count, VIRTQUEUE_BURST);
-        const struct virtqueue_burst burst = virtqueue_pop(
-            &rx->queue, &frame->buffers[frame->count], &frame->lengths[frame->count], missing);
+        const struct virtqueue_burst burst =
+            virtqueue_take(&rx->queue, &frame->buffers[frame->count], &frame->lengths[frame->count],
+                           count - frame->count, VIRTQUEUE_LENGTHS);
         if (burst.count == 0) {
             virtqueue_fail(&rx->queue, VIRTQUEUE_NUM_BUFFERS, count);
             return false;
@@ -176,7 +176,7 @@ uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uin
     /* Each frame may want a buffer more, for its table: a burst of them is kept for that. */
     n = virtqueue_smaller(n, rx->pool->count);
     const struct virtqueue_burst burst =
-        virtqueue_pop(&rx->queue, (void **)batch->buffers, batch->lengths, n);
+        virtqueue_take(&rx->queue, (void **)batch->buffers, batch->lengths, n, VIRTQUEUE_LENGTHS);
     virtqueue_release(&rx->queue, burst.count);
     batch->count = burst.count;
     for (uint32_t i = 0; i < burst.count && !burst.needs_check; i++)

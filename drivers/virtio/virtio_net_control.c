@@ -6,6 +6,8 @@
 #include <machine/clock.h>
 #include <machine/panic.h>
 
+#include "drivers/virtio/virtqueue_burst.h"
+
 /* As for a reset: where the whole machine stood still, the device has had no time. */
 #define POLLS_MIN 100
 
@@ -42,13 +44,19 @@ bool virtio_net_control_look(struct virtio_net_control *control)
     return false;
 }
 
+/* True if the device has finished the command that is out. A device error stays in queue->error. */
+static bool is_answered(struct virtqueue *queue)
+{
+    void *cookie;
+
+    return virtqueue_take(queue, &cookie, NULL, 1, VIRTQUEUE_IDS).count != 0;
+}
+
 enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control *control)
 {
     struct virtqueue *queue = &control->queue;
-    void *cookie;
-    uint32_t length;
 
-    if (virtqueue_pop_any(queue, &cookie, &length, 1).count == 0) {
+    if (!is_answered(queue)) {
         if (queue->error != VIRTQUEUE_OK)
             return CONTROL_BROKEN;
         control->silent = is_overdue(control);
@@ -57,7 +65,7 @@ enum virtio_net_control_result virtio_net_control_poll(struct virtio_net_control
     virtqueue_release(queue, control->slots);
     virtqueue_suppress_interrupts(queue);
     control->pending = false;
-    (void)virtqueue_pop_any(queue, &cookie, &length, 1); /* nothing is out now */
+    (void)is_answered(queue); /* nothing is out now */
     if (queue->error != VIRTQUEUE_OK)
         return CONTROL_BROKEN;
     return *(volatile uint8_t *)&control->buffer->ack == VIRTIO_NET_OK ? CONTROL_OK
@@ -72,13 +80,11 @@ static enum virtio_net_control_result send(struct virtio_net_control *control,
     struct virtqueue *queue = &control->queue;
     struct virtio_net_control_buffer *buffer = control->buffer;
     struct virtqueue_part parts[VIRTIO_NET_CONTROL_CHAIN];
-    uint32_t length;
-    void *cookie;
 
     if (control->silent)
         return CONTROL_SILENT;
     /* Nothing is out: an answer now is a device error, not ours. */
-    (void)virtqueue_pop_any(queue, &cookie, &length, 1);
+    (void)is_answered(queue);
     if (queue->error != VIRTQUEUE_OK)
         return CONTROL_BROKEN;
     ensure(count + 2 <= VIRTIO_NET_CONTROL_CHAIN);

@@ -13,7 +13,6 @@ _Static_assert(PACKET_HEADROOM >= VIRTQUEUE_HEADER_ROOM,
 _Static_assert(PACKET_HEADROOM / CACHE_LINE ==
                    (PACKET_HEADROOM - VIRTQUEUE_HEADER_ROOM) / CACHE_LINE,
                "header and Ethernet header share a cache line");
-_Static_assert(VIRTQUEUE_BURST == BURST, "a queue gives back what a batch can hold");
 
 /* Buffers that go to the rx ring, and come back from the tx ring, at a time: two bursts, so that what
  * that costs besides, a full fence among it, is paid half as often. */
@@ -181,7 +180,7 @@ static __attribute__((noinline)) uint32_t rx_take(struct virtio_net *net, struct
     if (rx->chained)
         return rx_take_chained(net, batch, n);
     struct virtqueue_burst burst =
-        virtqueue_pop_frames(&rx->queue, (void **)batch->buffers, batch->lengths, n);
+        virtqueue_take(&rx->queue, (void **)batch->buffers, batch->lengths, n, VIRTQUEUE_HEADERS);
     if (__builtin_expect(burst.needs_check, 0))
         burst = rx_validate(rx, batch, burst.count);
     batch->count = burst.count;
@@ -196,17 +195,23 @@ static __attribute__((noinline)) uint32_t rx_take(struct virtio_net *net, struct
     return burst.count;
 }
 
-/* A round that finds nothing or a single frame; `packed` is as the queue is, by a constant. */
-static inline __attribute__((always_inline)) uint32_t
-rx_single(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
+/*
+ * Short, as most rounds of most lanes find nothing, and many a single frame. Where the pool was too
+ * poor to refill the ring, nothing may ever come in until that is done.
+ */
+uint32_t virtio_net_rx(struct port *port, unsigned queue_number, struct batch *batch, uint32_t n)
 {
-    struct virtio_net_queue *const rx = &net->rx;
-    void **const cookie = (void **)batch->buffers;
+    struct virtio_net *net = virtio_net_of(port);
+    struct virtio_net_queue *rx = &net->rx;
+    enum virtqueue_found found;
+    void *buffer;
     uint32_t length;
-    const enum virtqueue_found found =
-        packed ? virtqueue_packed_pop_single(&rx->queue, cookie, &length)
-               : virtqueue_pop_single(&rx->queue, cookie, &length);
 
+    (void)queue_number; /* there is one */
+    if (__builtin_expect(virtqueue_outstanding(&rx->queue) <= rx->attend, 0))
+        return rx_take(net, batch, n);
+    found = rx->queue.packed ? virtqueue_take_single(&rx->queue, &buffer, &length, true)
+                             : virtqueue_take_single(&rx->queue, &buffer, &length, false);
     if (found == VIRTQUEUE_NONE)
         return batch->count = 0;
     if (found == VIRTQUEUE_OTHER || n == 0)
@@ -216,28 +221,10 @@ rx_single(struct virtio_net *net, struct batch *batch, uint32_t n, bool packed)
     net->port.stats.rx_bytes += length;
     batch->count = 1;
     batch->needs_check = false;
-    batch->has_offloads = virtqueue_header_flags(*cookie) != 0;
+    batch->has_offloads = virtqueue_header_flags(buffer) != 0;
+    batch->buffers[0] = buffer;
     batch->lengths[0] = length;
     return 1;
-}
-
-/*
- * Short, as most rounds of most lanes find nothing, and many a single frame. Where the pool was too
- * poor to refill the ring, nothing may ever come in until that is done.
- */
-uint32_t virtio_net_rx(struct port *port, unsigned queue_number, struct batch *batch, uint32_t n)
-{
-    struct virtio_net *net = virtio_net_of(port);
-    struct virtio_net_queue *rx = &net->rx;
-
-    (void)queue_number; /* there is one */
-    if (__builtin_expect(virtqueue_outstanding(&rx->queue) <= rx->attend, 0))
-        return rx_take(net, batch, n);
-    if (rx->queue.split_ids_match_slots)
-        return rx_single(net, batch, n, false);
-    if (rx->queue.packed_ids_match_slots)
-        return rx_single(net, batch, n, true);
-    return virtqueue_has_finished(&rx->queue) ? rx_take(net, batch, n) : (batch->count = 0);
 }
 
 /* ---- tx ---- */
@@ -257,7 +244,7 @@ void virtio_net_set_tx_quota(struct virtio_net *net)
 static inline __attribute__((always_inline)) uint32_t reclaim(struct virtio_net_queue *tx)
 {
     void **const free = (void **)&tx->pool->free[tx->pool->count];
-    const uint32_t n = virtqueue_reclaim(&tx->queue, free, REFILL);
+    const uint32_t n = virtqueue_take(&tx->queue, free, NULL, REFILL, VIRTQUEUE_IDS).count;
 
     tx->pool->count += n;
     if (__builtin_expect(!tx->pool->plain, 0))
@@ -345,10 +332,10 @@ static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
         uint8_t *const *const buffers = batch->buffers + done;
         const uint32_t *const lengths = batch->lengths + done;
         n = virtqueue_smaller(batch->count - done, virtqueue_room(queue));
-        tx_count(net, n, virtqueue_put_any(queue, buffers, lengths, n));
+        tx_count(net, n, virtqueue_stage_plain(queue, buffers, lengths, 0, n));
         if (!net->tx.pool->plain)
             virtio_net_stage_chains(net, batch->in, buffers, lengths, n);
-        wants_doorbell |= virtqueue_show(queue, n);
+        wants_doorbell |= virtqueue_publish(queue, n);
     }
     net->port.tx_ready = virtqueue_smaller(net->port.tx_ready, tx_free(&net->tx));
     return wants_doorbell;
@@ -372,17 +359,6 @@ static __attribute__((noinline, cold)) bool tx_add_each(struct virtio_net *net,
     return tx_add_around(net, &kept);
 }
 
-/* Gives the device the first `n` frames of a batch, which lie side by side in the ring, with nothing left
- * to do on them. Returns whether it wants to be notified. */
-static inline __attribute__((always_inline)) bool tx_add(struct virtio_net *net,
-                                                         const struct batch *batch, uint32_t n)
-{
-    struct virtqueue *const queue = &net->tx.queue;
-
-    tx_count(net, n, virtqueue_put(queue, batch->buffers, batch->lengths, n));
-    return virtqueue_show(queue, n);
-}
-
 /* The port sends nothing: buffers go back to their pools. */
 static __attribute__((noinline, cold)) uint32_t tx_swallow(struct virtio_net *net,
                                                            const struct batch *batch)
@@ -400,7 +376,7 @@ static __attribute__((noinline, cold)) uint32_t tx_swallow(struct virtio_net *ne
 static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const struct batch *batch)
 {
     struct port *const port = &net->port;
-    const struct virtqueue *const queue = &net->tx.queue;
+    struct virtqueue *const queue = &net->tx.queue;
 
     if (__builtin_expect(batch->count > port->tx_ready,
                          0)) { /* nobody has asked for so much room */
@@ -412,41 +388,24 @@ static __attribute__((noinline)) uint32_t tx_give(struct virtio_net *net, const 
     if (n == 0)
         return 0;
     const bool is_rare = batch->has_offloads || n > virtqueue_side_by_side(queue, queue->avail_idx);
-    const bool wants_doorbell =
-        __builtin_expect(is_rare, 0) ? tx_add_each(net, batch, n) : tx_add(net, batch, n);
-    return wants_doorbell ? tx_kick(net, n) : n;
-}
-
-/* A single frame with nothing left to do on it. `packed` is as the queue is, by a constant. */
-static inline __attribute__((always_inline)) uint32_t
-tx_single(struct virtio_net *net, const struct batch *batch, bool packed)
-{
-    struct virtqueue *const queue = &net->tx.queue;
-    uint8_t *const buffer = batch->buffers[0];
-    const uint32_t length = batch->lengths[0];
-
-    virtqueue_clear_header(buffer);
-    if (packed)
-        virtqueue_packed_put_single(queue, buffer, length);
-    else
-        virtqueue_put_single(queue, buffer, length);
-    tx_count(net, 1, length);
-    return (packed ? virtqueue_packed_publish(queue, 1) : virtqueue_publish(queue, 1))
-               ? tx_kick(net, 1)
-               : 1;
+    if (__builtin_expect(is_rare, 0))
+        return tx_add_each(net, batch, n) ? tx_kick(net, n) : n;
+    tx_count(net, n, virtqueue_stage(queue, batch->buffers, batch->lengths, n));
+    return virtqueue_publish(queue, n) ? tx_kick(net, n) : n;
 }
 
 uint32_t virtio_net_tx(struct port *port, unsigned queue_number, const struct batch *batch)
 {
     struct virtio_net *net = virtio_net_of(port);
-    const struct virtqueue *const queue = &net->tx.queue;
+    struct virtqueue *const queue = &net->tx.queue;
+    uint8_t *const buffer = batch->buffers[0];
+    const uint32_t length = batch->lengths[0];
 
     (void)queue_number;
-    if (batch->count == 1 && port->tx_ready != 0 && !batch->has_offloads) {
-        if (queue->split_ids_match_slots)
-            return tx_single(net, batch, false);
-        if (queue->packed_ids_match_slots)
-            return tx_single(net, batch, true);
-    }
-    return tx_give(net, batch);
+    if (batch->count != 1 || port->tx_ready == 0 || batch->has_offloads || !queue->ids_match_slots)
+        return tx_give(net, batch);
+    tx_count(net, 1, length);
+    const bool wants_doorbell = queue->packed ? virtqueue_add_single(queue, buffer, length, true)
+                                              : virtqueue_add_single(queue, buffer, length, false);
+    return wants_doorbell ? tx_kick(net, 1) : 1;
 }

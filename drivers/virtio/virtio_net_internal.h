@@ -107,8 +107,9 @@ uint32_t virtio_net_tx(struct port *port, unsigned queue, const struct batch *ba
  */
 uint32_t virtio_net_take_merged(struct virtio_net *net, struct batch *batch, uint32_t n);
 
-/* Of the `n` frames, received by `from`, that virtqueue_put has staged into the tx ring and not shown
- * yet: those that are chains are staged as such. Takes a buffer out of the pool for each. */
+/* Of the `n` frames, received by `from`, that virtqueue_stage_plain has staged into the tx ring and
+ * that are not published yet: those that are chains are staged as such. Takes a buffer out of the pool
+ * for each. */
 void virtio_net_stage_chains(struct virtio_net *net, const struct port *from,
                              uint8_t *const *buffers, const uint32_t *lengths, uint32_t n);
 

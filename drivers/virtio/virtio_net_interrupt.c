@@ -5,6 +5,7 @@
 #include <machine/log.h>
 
 #include "drivers/virtio/virtio_net_internal.h"
+#include "drivers/virtio/virtqueue_burst.h"
 #include "drivers/virtio/virtqueue_watch.h"
 
 /* Entry 0 of the MSI-X table for all; the control queue is polled. */

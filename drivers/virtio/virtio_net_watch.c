@@ -103,8 +103,7 @@ static bool status_is_bad(const struct virtio_net *net)
 static void audit(const struct virtio_net *net, struct virtio_net_queue *queue,
                   struct virtio_net_progress *progress)
 {
-    const bool may_hold_back =
-        queue == &net->tx && virtqueue_free(&queue->queue) >= VIRTQUEUE_BURST;
+    const bool may_hold_back = queue == &net->tx && virtqueue_free(&queue->queue) >= BURST;
     const struct virtqueue_finding finding = virtqueue_audit(&queue->queue, may_hold_back);
 
     progress->wrong = finding.error != VIRTQUEUE_OK ? progress->wrong + 1 : 0;

@@ -1,4 +1,4 @@
-/* A queue's making, and the split ring's bursts. */
+/* A queue's making, and the plain loops: for chains of several descriptors, and for what is rare. */
 #include "drivers/virtio/virtqueue.h"
 
 #include <string.h>
@@ -6,12 +6,23 @@
 #include <machine/panic.h>
 
 #include "drivers/virtio/virtqueue_burst.h"
-#include "drivers/virtio/virtqueue_packed.h"
-#include "drivers/virtio/virtqueue_pair.h"
 
 bool virtqueue_size_valid(uint32_t size)
 {
     return size >= 1 && size <= VIRTQ_SIZE_MAX && (size & (size - 1)) == 0;
+}
+
+static struct virtqueue_layout packed_layout(uint32_t size)
+{
+    struct virtqueue_layout layout = {.desc = 0};
+
+    /* §2.8.10.1: the two event suppression structures want an alignment of 4. Each has a cache line of
+     * its own, since one side writes it and the other one reads. */
+    layout.avail = size * sizeof(struct pvirtq_desc);
+    layout.avail = (layout.avail + 63) & ~(size_t)63;
+    layout.used = layout.avail + 64;
+    layout.total = layout.used + 64;
+    return layout;
 }
 
 struct virtqueue_layout virtqueue_layout(uint32_t size, bool packed)
@@ -20,7 +31,7 @@ struct virtqueue_layout virtqueue_layout(uint32_t size, bool packed)
     struct virtqueue_layout layout = {.desc = 0};
 
     if (packed)
-        return virtqueue_packed_layout(size);
+        return packed_layout(size);
     /* §2.7.2: descriptors and available ring (with used_event) together, then, on the next page,
      * the used ring (with avail_event); each of the two parts is padded to whole pages. */
     layout.avail = size * sizeof(struct virtq_desc);
@@ -85,8 +96,7 @@ void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape
         .index = shape->index,
         .packed = shape->packed,
         .event_idx = shape->event_idx,
-        .split_ids_match_slots = !shape->packed && chain == 1,
-        .packed_ids_match_slots = shape->packed,
+        .ids_match_slots = chain == 1,
     };
     make_slots(queue);
     for (uint32_t slot = 0; shape->packed && slot < queue->capacity; slot++)
@@ -137,108 +147,110 @@ const char *virtqueue_error_name(enum virtqueue_error error)
 
 uint32_t virtqueue_unfinished(const struct virtqueue *queue)
 {
-    if (queue->packed)
-        return virtqueue_packed_unfinished(queue);
-    return (uint16_t)(queue->avail_idx -
-                      atomic_load_explicit(&queue->used->idx, memory_order_relaxed));
+    uint32_t idx = queue->used_idx;
+
+    if (!queue->packed)
+        return (uint16_t)(virtqueue_outstanding(queue) - virtqueue_split_finished(queue));
+    while (idx != queue->avail_idx && virtqueue_packed_is_used(queue, idx))
+        idx++;
+    return queue->avail_idx - idx;
 }
 
 /* ---- adding ---- */
 
-/* One buffer, `ahead` slots behind the next one. `length` is of what follows the header. */
-static void split_put(struct virtqueue *queue, const uint8_t *buffer, uint32_t length,
-                      uint16_t flags, uint32_t ahead)
+/*
+ * Writes descriptor `part` of the chain that is staged `ahead` slots behind the next one. A packed
+ * ring's very first one publishes the burst, so its id and flags go to publish_word.
+ */
+static void write_descriptor(struct virtqueue *queue, uint32_t ahead, uint32_t part, uint64_t addr,
+                             uint32_t length, uint32_t flags)
 {
-    const uint32_t id = queue->ids[virtqueue_slot(queue, queue->avail_idx + ahead)];
-    const uint32_t header = queue->header;
-    const uint64_t addr = io_physical(buffer) + queue->start;
-    struct virtq_desc *const desc = &queue->desc[id];
+    const uint32_t idx = queue->avail_idx + ahead;
+    const uint32_t id = queue->ids[virtqueue_slot(queue, idx)];
 
-    if (queue->chain == 1) {
-        virtqueue_describe(desc, addr, virtqueue_split_rest(header + length, flags, 0));
+    if (!queue->packed) {
+        const uint32_t next = flags & VIRTQ_DESC_F_NEXT ? id + part + 1 : 0;
+        const uint64_t word = virtqueue_split_word(flags, next);
+        virtqueue_describe(&queue->desc[id + part], addr, word << 32 | length);
         return;
     }
-    virtqueue_describe(desc, addr,
-                       virtqueue_split_rest(header, VIRTQ_DESC_F_NEXT | flags, (uint16_t)(id + 1)));
-    virtqueue_describe(desc + 1, addr + header, virtqueue_split_rest(length, flags, 0));
+    struct pvirtq_desc *const desc = &queue->packed_desc[virtqueue_slot(queue, idx + part)];
+    const uint32_t word = virtqueue_packed_word(queue, idx + part, id, flags);
+    desc->addr = addr;
+    desc->len = length;
+    if (ahead + part == 0)
+        queue->publish_word = word;
+    else /* relaxed: the device does not look at it yet */
+        atomic_store_explicit((_Atomic uint32_t *)&desc->id, word, memory_order_relaxed);
 }
 
-__attribute__((noinline)) uint64_t virtqueue_put_more(struct virtqueue *queue,
-                                                      uint8_t *const *buffers,
-                                                      const uint32_t *lengths, uint32_t done,
-                                                      uint32_t n)
+/* One buffer, `ahead` slots behind the next one. `length` is of what follows the header. */
+static void stage_buffer(struct virtqueue *queue, const uint8_t *buffer, uint32_t length,
+                         uint32_t flags, uint32_t ahead)
+{
+    const uint32_t header = queue->header;
+    const uint64_t addr = io_physical(buffer) + queue->start;
+
+    if (queue->chain == 1) {
+        write_descriptor(queue, ahead, 0, addr, header + length, flags);
+        return;
+    }
+    write_descriptor(queue, ahead, 0, addr, header, VIRTQ_DESC_F_NEXT | flags);
+    write_descriptor(queue, ahead, 1, addr + header, length, flags);
+}
+
+__attribute__((noinline)) uint64_t virtqueue_stage_plain(struct virtqueue *queue,
+                                                         uint8_t *const *buffers,
+                                                         const uint32_t *lengths, uint32_t done,
+                                                         uint32_t n)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
-    const uint16_t flags = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
+    const uint32_t flags = lengths == NULL ? VIRTQ_DESC_F_WRITE : 0;
     uint64_t bytes = 0;
 
     for (uint32_t i = done; i < n; i++) {
         const uint32_t length = lengths == NULL ? queue->room : lengths[i];
         queue->cookies[slot + i] = buffers[i];
-        if (queue->packed)
-            virtqueue_packed_put(queue, buffers[i], length, flags, i);
-        else
-            split_put(queue, buffers[i], length, flags, i);
+        stage_buffer(queue, buffers[i], length, flags, i);
         bytes += length;
     }
     return bytes;
 }
 
-uint64_t virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
-                           const uint32_t *lengths, uint32_t n)
-{
-    return virtqueue_put_more(queue, buffers, lengths, 0, n);
-}
-
 bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *parts,
                          unsigned count, void *cookie, uint32_t *slots)
 {
-    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
-
     *slots = queue->packed ? count : 1;
     ensure(count >= 1 && *slots <= virtqueue_free(queue));
-    if (queue->packed)
-        return virtqueue_packed_add_parts(queue, parts, count, cookie);
-    ensure(count <= queue->chain);
-    queue->cookies[slot] = cookie;
-    for (unsigned i = 0; i < count; i++) {
-        const uint32_t id = queue->ids[slot] + i;
-        const uint16_t link = i + 1 < count ? VIRTQ_DESC_F_NEXT : 0;
-        const uint16_t flags = (parts[i].write ? VIRTQ_DESC_F_WRITE : 0) | link;
-        virtqueue_describe(
-            &queue->desc[id], io_physical(parts[i].start),
-            virtqueue_split_rest(parts[i].length, flags, link != 0 ? (uint16_t)(id + 1) : 0));
-    }
-    return virtqueue_publish(queue, 1);
+    ensure(queue->packed || count <= queue->chain);
+    /* The ids of a packed chain's further slots are not given to the device: it cannot return them. */
+    for (uint32_t i = 0; i < *slots; i++)
+        queue->cookies[virtqueue_slot(queue, queue->avail_idx + i)] = i == 0 ? cookie : NULL;
+    for (uint32_t i = 0; i < count; i++)
+        write_descriptor(queue, 0, i, io_physical(parts[i].start), parts[i].length,
+                         (parts[i].write ? VIRTQ_DESC_F_WRITE : 0) |
+                             (i + 1 < count ? VIRTQ_DESC_F_NEXT : 0));
+    return virtqueue_publish(queue, *slots);
 }
 
-/* A split ring's table is linked as the ring itself would be; its descriptor must not be (§2.7.5.3.1).
- * Where the header has a descriptor of its own the table takes the place of both. */
-static void split_stage_indirect(struct virtqueue *queue, uint32_t ahead,
-                                 const struct virtqueue_part *parts, uint32_t count,
-                                 struct virtq_desc *table)
-{
-    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx + ahead);
-
-    for (uint32_t i = 0; i < count; i++) {
-        const bool last = i + 1 == count;
-        virtqueue_describe(&table[i], io_physical(parts[i].start),
-                           virtqueue_split_rest(parts[i].length, last ? 0 : VIRTQ_DESC_F_NEXT,
-                                                last ? 0 : (uint16_t)(i + 1)));
-    }
-    virtqueue_describe(
-        &queue->desc[queue->ids[slot]], io_physical(table),
-        virtqueue_split_rest(count * (uint32_t)sizeof(*table), VIRTQ_DESC_F_INDIRECT, 0));
-}
-
+/*
+ * A split ring's table is linked as the ring itself would be, and its descriptor must not be
+ * (§2.7.5.3.1). In a packed one neither ids nor flags but WRITE count (§2.8.7). Where the header has a
+ * descriptor of its own the table takes the place of both.
+ */
 void virtqueue_stage_indirect(struct virtqueue *queue, uint32_t ahead,
                               const struct virtqueue_part *parts, uint32_t count, void *table)
 {
+    struct virtq_desc *const descs = table;
+
     queue->indirect = true;
-    if (queue->packed)
-        virtqueue_packed_stage_indirect(queue, ahead, parts, count, table);
-    else
-        split_stage_indirect(queue, ahead, parts, count, table);
+    for (uint32_t i = 0; i < count; i++) {
+        const bool linked = !queue->packed && i + 1 < count;
+        const uint64_t word = linked ? virtqueue_split_word(VIRTQ_DESC_F_NEXT, i + 1) : 0;
+        virtqueue_describe(&descs[i], io_physical(parts[i].start), word << 32 | parts[i].length);
+    }
+    write_descriptor(queue, ahead, 0, io_physical(table), count * (uint32_t)sizeof(*descs),
+                     VIRTQ_DESC_F_INDIRECT);
 }
 
 /* ---- taking back ---- */
@@ -249,7 +261,7 @@ static void exchange(struct virtqueue *queue, uint32_t slot, uint32_t other)
     void *const cookie = queue->cookies[slot];
     const uint32_t id = queue->ids[slot];
 
-    queue->split_ids_match_slots = queue->packed_ids_match_slots = false;
+    queue->ids_match_slots = false;
     queue->cookies[slot] = queue->cookies[other];
     queue->cookies[other] = cookie;
     fill_slot(queue, slot, queue->ids[other]);
@@ -282,70 +294,55 @@ static bool bring_forward(struct virtqueue *queue, uint32_t id, uint32_t ahead)
     return true;
 }
 
+/*
+ * With nothing out, a packed ring's next slot holds what the round before has left there: used or
+ * available then, and neither by the wrap counter of this round. A device that makes it used answers
+ * what was not asked.
+ */
+static void check_idle(struct virtqueue *queue)
+{
+    const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
+
+    if (virtqueue_packed_is_used(queue, queue->used_idx))
+        virtqueue_fail(queue, VIRTQUEUE_USED_IDX,
+                       virtqueue_packed_load(&queue->packed_desc[slot]) >> 16);
+}
+
 /* What the device says of the chain `i` slots behind used_idx: each word is read once, since the device
  * may change it at any time. False if it has not finished it. */
-static bool said(const struct virtqueue *queue, uint32_t i, uint32_t *id, uint32_t *length)
+static bool read_used(const struct virtqueue *queue, uint32_t i, uint32_t *id, uint32_t *length)
 {
-    if (queue->packed)
-        return virtqueue_packed_said_at(queue, queue->used_idx + i, id, length);
-    const uint64_t word =
-        *(const virtqueue_used_word *)&queue->used->ring[(queue->used_idx + i) & (queue->size - 1)];
-    *id = (uint32_t)word;
-    *length = (uint32_t)(word >> 32);
-    return true;
+    const uint32_t idx = queue->used_idx + i;
+    const uint64_t said =
+        queue->packed ? virtqueue_packed_read(&queue->packed_desc[virtqueue_slot(queue, idx)])
+                      : virtqueue_split_read(&queue->used->ring[idx & (queue->size - 1)]);
+
+    *id = queue->packed ? (uint16_t)said : (uint32_t)said;
+    *length = (uint32_t)(said >> 32);
+    return !queue->packed ||
+           (said & VIRTQUEUE_PACKED_FLAGS) == virtqueue_packed_used(queue, idx, 0);
 }
 
-/* Goes on by fours, as far as ids match slots. */
-static struct virtqueue_burst pop_more_fours(const struct virtqueue *queue, void **cookies,
-                                             uint32_t *lengths, uint32_t n,
-                                             struct virtqueue_burst burst)
-{
-    const uint32_t idx = queue->used_idx + burst.count, fours = VIRTQUEUE_FOURS(n - burst.count);
-
-    if (fours == 0 || !virtqueue_ids_match_slots(queue))
-        return burst;
-    cookies += burst.count;
-    lengths += burst.count;
-    const struct virtqueue_burst more =
-        queue->packed
-            ? virtqueue_pop_fours(queue, cookies, lengths, idx, fours, LOOK_AT_LENGTH, true)
-            : virtqueue_pop_fours(queue, cookies, lengths, idx, fours, LOOK_AT_LENGTH, false);
-    return (struct virtqueue_burst){
-        .bytes = burst.bytes + more.bytes,
-        .count = burst.count + more.count,
-        .needs_check = burst.needs_check || more.needs_check,
-    };
-}
-
-__attribute__((noinline)) struct virtqueue_burst virtqueue_pop_more(struct virtqueue *queue,
-                                                                    void **cookies,
-                                                                    uint32_t *lengths, uint32_t n,
-                                                                    struct virtqueue_burst burst)
+__attribute__((noinline)) struct virtqueue_burst
+virtqueue_take_plain(struct virtqueue *queue, void **cookies, uint32_t *lengths, uint32_t n,
+                     enum virtqueue_look look, struct virtqueue_burst burst)
 {
     const uint32_t slot = virtqueue_slot(queue, queue->used_idx);
     uint32_t id, length;
 
-    if (queue->packed && virtqueue_packed_is_idle(queue))
-        return burst;
-    if (lengths != NULL)
-        burst = pop_more_fours(queue, cookies, lengths, n, burst);
+    if (queue->packed && virtqueue_outstanding(queue) == 0)
+        check_idle(queue);
     for (uint32_t i = burst.count; i < n; i++) {
-        if (!said(queue, i, &id, &length) || !bring_forward(queue, id, i))
+        if (!read_used(queue, i, &id, &length) || !bring_forward(queue, id, i))
             break;
         cookies[i] = queue->cookies[slot + i];
         burst.count++;
-        if (lengths == NULL)
+        if (look == VIRTQUEUE_IDS)
             continue;
         lengths[i] = length - queue->header;
         burst.bytes += lengths[i];
-        burst.needs_check |= virtqueue_needs_check(queue, lengths[i]);
+        burst.needs_check |= virtqueue_needs_check(queue, lengths[i]) ||
+                             (look == VIRTQUEUE_HEADERS && virtqueue_header_flags(cookies[i]) != 0);
     }
     return burst;
-}
-
-struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **cookies, uint32_t *lengths,
-                                         uint32_t n)
-{
-    return virtqueue_pop_more(queue, cookies, lengths, virtqueue_at_most(queue, n),
-                              (struct virtqueue_burst){0});
 }

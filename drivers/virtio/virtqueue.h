@@ -5,8 +5,8 @@
  * The device may write anything anywhere into the shared part at any time, so nothing of ours is
  * ever read back from it: which chains are out, with which buffer, and how far both rings have been
  * followed is kept in private memory. What the device writes is checked where it is read, here and
- * in virtqueue.c and virtqueue_packed.c; a queue that finds a device error stays
- * broken until it is made anew.
+ * in virtqueue.c and virtqueue_burst.h; a queue that finds a device error stays broken until it is made
+ * anew.
  *
  * What is added goes into slots, one after the other and round and round. A device that finishes
  * chains in the order in which it got them (most do) takes them from the slots in the same order:
@@ -34,16 +34,13 @@
 #include "drivers/virtio/virtio_spec.h"
 #include "net/batch.h"
 
-/* 64 bits of a used ring, where elements are aligned to 4 bytes only, and of the bytes in front of a
- * frame. */
-typedef const volatile uint64_t __attribute__((aligned(4), may_alias)) virtqueue_used_word;
+/* 64 bits, and 32 bits, of the bytes in front of a frame. */
 typedef uint64_t __attribute__((may_alias)) virtqueue_aligned_word;
 typedef const uint32_t __attribute__((may_alias)) virtqueue_flags_word;
 
 /* The bytes in front of a frame: the device's header (§5.1.6), and what fills it up to two words. */
 #define VIRTQUEUE_HEADER_ROOM 16
 
-#define VIRTQUEUE_BURST 32    /* chains that virtqueue_pop takes back at a time */
 #define VIRTQUEUE_PARTS_MAX 4 /* of a chain that is added in parts */
 
 /* Where the parts lie: offsets in bytes from the start of the ring's memory. Of a packed ring: the
@@ -94,7 +91,7 @@ struct virtqueue {
     uint32_t avail_idx; /* next slot to be filled; the low 16 bits are a split ring's */
     uint32_t used_idx;  /* next slot to come back; likewise */
 
-    /* how a buffer of the owner's is shown to the device; set by virtqueue_set_buffers */
+    /* how a buffer of the owner's is described to the device; set by virtqueue_set_buffers */
     uint32_t start;    /* bytes into the buffer at which the device's header begins */
     uint32_t header;   /* bytes of that header */
     uint32_t room;     /* bytes behind it that the device may write; 0: it is to read */
@@ -108,8 +105,7 @@ struct virtqueue {
     uint32_t capacity;             /* slots: size ÷ chain, */
     uint32_t limit;                /* and how many of them may be filled */
     enum virtqueue_error error;    /* the first one */
-    bool split_ids_match_slots;    /* chains of one, and slot i has descriptor i so far */
-    bool packed_ids_match_slots;   /* slot i has id i so far */
+    bool ids_match_slots;          /* chains of one, and slot i has id i so far */
     bool packed;                   /* VIRTIO_F_RING_PACKED was negotiated */
     bool event_idx;                /* VIRTIO_F_EVENT_IDX was negotiated */
     uint32_t suppressed_at;        /* used_idx when used_event was last moved */
@@ -156,7 +152,7 @@ size_t virtqueue_private_bytes(uint32_t size);
 void virtqueue_init(struct virtqueue *queue, const struct virtqueue_shape *shape, void *ring,
                     void *private);
 
-/* How the buffers of virtqueue_put_any look: bytes, as in struct virtqueue. Before the first one. */
+/* How the buffers of virtqueue_stage look: bytes, as in struct virtqueue. Before the first one. */
 struct virtqueue_buffers {
     uint32_t start;
     uint32_t header;
@@ -240,35 +236,6 @@ static inline void virtqueue_describe(void *desc, uint64_t addr, uint64_t rest)
     memcpy((uint8_t *)desc + sizeof(addr), &rest, sizeof(rest));
 }
 
-/* `rest` of a split ring's descriptor. */
-static inline uint64_t virtqueue_split_rest(uint32_t length, uint16_t flags, uint16_t next)
-{
-    return (uint64_t)next << 48 | (uint64_t)flags << 32 | length;
-}
-
-/* Shows the device the chains in the next `n` slots of a split ring, and returns whether it wants to
- * be notified (§2.7.13). */
-static inline bool virtqueue_publish(struct virtqueue *queue, uint32_t n)
-{
-    const uint32_t idx = queue->avail_idx + n;
-
-    queue->avail_idx = idx;
-    /* Release: descriptors and ring entries before the index. Partner: the device's read of
-     * avail.idx before it reads them (§2.7.13.3 "Updating idx"). */
-    atomic_store_explicit(&queue->avail->idx, (uint16_t)idx, memory_order_release);
-
-    /* Full fence: our index before our look at the suppression word. Partner: the device enables
-     * notifications, fences, and looks at avail.idx again; without both fences each side could miss
-     * the other's step, and the frames would lie there unseen (§2.7.13.4). */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (queue->event_idx) {
-        const uint16_t event = atomic_load_explicit(queue->avail_event, memory_order_relaxed);
-        return (uint16_t)(idx - event - 1) < (uint16_t)n; /* §2.7.10: passed it? */
-    }
-    return !(atomic_load_explicit(&queue->used->flags, memory_order_relaxed) &
-             VIRTQ_USED_F_NO_NOTIFY);
-}
-
 /* The first four bytes of a header of the longer form. Both forms have flags and gso_type in them: in an
  * ordinary header they are 0. */
 static inline uint32_t virtqueue_header_flags(const uint8_t *buffer)
@@ -287,28 +254,11 @@ static inline void virtqueue_clear_header(uint8_t *buffer)
 }
 
 /*
- * Stages `n` buffers (1 to virtqueue_room) in the next slots, each with as many bytes behind the
- * header as `lengths` says, or, where the device is to write (`lengths` NULL), with queue->room.
- * Returns the sum of `lengths`. The device does not see them before virtqueue_show of all `n`. Data path.
+ * Continues a virtqueue_stage that has staged the first `done` of the `n` buffers. Works for every queue,
+ * and leaves headers as they are. Returns the sum of the other lengths.
  */
-uint64_t virtqueue_put_any(struct virtqueue *queue, uint8_t *const *buffers,
-                           const uint32_t *lengths, uint32_t n);
-
-/* Continues a virtqueue_put_any that has staged the first `done` of the `n` buffers. Returns the sum of
- * the other lengths. */
-uint64_t virtqueue_put_more(struct virtqueue *queue, uint8_t *const *buffers,
-                            const uint32_t *lengths, uint32_t done, uint32_t n);
-
-/* virtqueue_put of a single buffer to be read, in a split queue whose ids match its slots. */
-static inline void virtqueue_put_single(struct virtqueue *queue, uint8_t *buffer, uint32_t length)
-{
-    const uint32_t slot = virtqueue_slot(queue, queue->avail_idx);
-    const uint64_t addr = io_physical(buffer) + queue->start;
-
-    virtqueue_describe(&queue->desc[slot], addr,
-                       virtqueue_split_rest(queue->header + length, 0, 0));
-    queue->cookies[slot] = buffer;
-}
+uint64_t virtqueue_stage_plain(struct virtqueue *queue, uint8_t *const *buffers,
+                               const uint32_t *lengths, uint32_t done, uint32_t n);
 
 /* A piece of memory for the device to read or write. */
 struct virtqueue_part {
@@ -326,7 +276,7 @@ bool virtqueue_add_parts(struct virtqueue *queue, const struct virtqueue_part *p
                          unsigned count, void *cookie, uint32_t *slots);
 
 /*
- * The chain that virtqueue_put has staged `ahead` slots behind the next one, and that is not shown yet,
+ * The chain that virtqueue_stage has staged `ahead` slots behind the next one, and that is not published yet,
  * becomes one of `count` parts, all to be read, by an indirect descriptor (§2.7.5.3, §2.8.7). `table` has
  * 16 bytes for each part, and is the device's with them. INDIRECT_DESC was negotiated, and the queue has
  * at least `count` descriptors. Data path.
@@ -336,131 +286,32 @@ void virtqueue_stage_indirect(struct virtqueue *queue, uint32_t ahead,
 
 /* ---- taking back ---- */
 
-/* What virtqueue_pop has found. */
+/* What a look at chains is for: their ids, their lengths besides, and the headers of their frames besides.
+ * For the last one cookies are buffers, aligned to 8 bytes, whose header ends at PACKET_HEADROOM. */
+enum virtqueue_look { VIRTQUEUE_IDS, VIRTQUEUE_LENGTHS, VIRTQUEUE_HEADERS };
+
+/* What virtqueue_take has found. */
 struct virtqueue_burst {
     uint64_t bytes;   /* the sum of their lengths */
     uint32_t count;   /* chains */
-    bool needs_check; /* virtqueue_needs_check for some length */
+    bool needs_check; /* virtqueue_needs_check for some length, or some header has flags */
 };
 
-/* What is shorter than the shortest wraps to something very long. */
+/* A length below the shortest wraps and fails the same comparison. */
 static inline bool virtqueue_needs_check(const struct virtqueue *queue, uint32_t length)
 {
     return length - queue->shortest > queue->span;
 }
 
-/* How many chains a split ring's device has finished. 0 if none, or on a device error. */
-static inline uint32_t virtqueue_pending(struct virtqueue *queue)
-{
-    /* Read first: what is read behind the acquire is read again. */
-    const uint32_t used_idx = queue->used_idx, outstanding = virtqueue_outstanding(queue);
-    /* Acquire: the index before the entries and buffers behind it. Partner: the device's release of
-     * used.idx after it has written them (§2.7.8.2). */
-    const uint16_t idx = atomic_load_explicit(&queue->used->idx, memory_order_acquire);
-    const uint32_t pending = (uint16_t)(idx - used_idx);
-
-    if (__builtin_expect(pending > outstanding, 0)) {
-        virtqueue_fail(queue, VIRTQUEUE_USED_IDX, idx);
-        return 0;
-    }
-    return pending;
-}
-
-/* In a packed ring: what id and flags of the descriptor in slot `slot`, which is to come back as
- * number `idx`, are once the device has finished it (§2.8.1); and the bits of them that count. */
-#define VIRTQUEUE_PACKED_MASK                                                                      \
-    ((uint32_t)(VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED) << 16 | UINT16_MAX)
-#define VIRTQUEUE_PACKED_FLAGS (VIRTQUEUE_PACKED_MASK & ~(uint32_t)UINT16_MAX)
-
-static inline uint32_t virtqueue_packed_used(const struct virtqueue *queue, uint32_t idx,
-                                             uint32_t id)
-{
-    /* Both bits are the wrap counter: 1 in the first round of the ring, then 0, and so on. */
-    return (idx & queue->capacity ? 0 : VIRTQUEUE_PACKED_FLAGS) | id;
-}
-
-/* Acquire: id and flags before the length and the buffer. Partner: the device's release of flags,
- * after it has written the rest (§2.8.9). One load of both: neither changes without the other. */
-static inline uint32_t virtqueue_packed_load(const struct pvirtq_desc *desc)
-{
-    return atomic_load_explicit((const _Atomic uint32_t *)&desc->id, memory_order_acquire);
-}
-
-/* True if the device has finished what is in the slot of `idx`, whichever id that has. */
-static inline bool virtqueue_packed_is_used(const struct virtqueue *queue, uint32_t idx)
-{
-    const uint32_t word = virtqueue_packed_load(&queue->packed_desc[virtqueue_slot(queue, idx)]);
-
-    return (word & VIRTQUEUE_PACKED_FLAGS) == virtqueue_packed_used(queue, idx, 0);
-}
-
-/* True if the device has finished something; or has broken a rule, as virtqueue_pop will tell. */
-static inline bool virtqueue_has_finished(const struct virtqueue *queue)
-{
-    if (queue->packed)
-        return virtqueue_packed_is_used(queue, queue->used_idx);
-    return atomic_load_explicit(&queue->used->idx, memory_order_relaxed) !=
-           (uint16_t)queue->used_idx;
-}
-
 /*
- * Looks at the next finished chains: as many as lie side by side, at most `n` (at most
- * VIRTQUEUE_BURST). Stores the cookie of each and, unless `lengths` is NULL, how many bytes the device
- * claims to have written behind the header, unchecked but for needs_check. They stay in their slots
- * until virtqueue_release: a caller that does not like the length of one takes only those before it. A
- * device error may be the reason that they are fewer: look at queue->error. Data path.
+ * Continues a virtqueue_take that has found `burst` so far, up to `n` chains (virtqueue_takeable). Works
+ * for every queue.
  */
-struct virtqueue_burst virtqueue_pop_any(struct virtqueue *queue, void **cookies, uint32_t *lengths,
-                                         uint32_t n);
+struct virtqueue_burst virtqueue_take_plain(struct virtqueue *queue, void **cookies,
+                                            uint32_t *lengths, uint32_t n, enum virtqueue_look look,
+                                            struct virtqueue_burst burst);
 
-/* Of `n` chains, how many there may be to take back at once: those that lie side by side, and that the
- * device has finished; in a packed ring, where each descriptor tells for itself, those that it has. */
-static inline uint32_t virtqueue_at_most(struct virtqueue *queue, uint32_t n)
-{
-    n = virtqueue_smaller(n, virtqueue_side_by_side(queue, queue->used_idx));
-    return virtqueue_smaller(n, queue->packed ? virtqueue_outstanding(queue)
-                                              : virtqueue_pending(queue));
-}
-
-/* Goes on with a virtqueue_pop_any that has taken `burst` so far: to at most `n` chains, as
- * virtqueue_at_most says. */
-struct virtqueue_burst virtqueue_pop_more(struct virtqueue *queue, void **cookies,
-                                          uint32_t *lengths, uint32_t n,
-                                          struct virtqueue_burst burst);
-
-/* What virtqueue_pop_single has found. */
-enum virtqueue_found {
-    VIRTQUEUE_NONE,   /* the device has finished nothing */
-    VIRTQUEUE_SINGLE, /* one chain, with an ordinary length */
-    VIRTQUEUE_OTHER, /* more, or something else: nothing has been done, and it is for virtqueue_pop */
-};
-
-/*
- * virtqueue_pop of a split queue whose ids match its slots, for the two commonest cases: nothing, and
- * a single chain, the expected one, with an ordinary length. At least one chain is outstanding.
- */
-static inline enum virtqueue_found virtqueue_pop_single(struct virtqueue *queue, void **cookie,
-                                                        uint32_t *length)
-{
-    const uint32_t used_idx = queue->used_idx, slot = virtqueue_slot(queue, used_idx);
-    const uint32_t header = queue->header;
-    const volatile struct virtq_used_elem *const used = &queue->used->ring[slot];
-
-    /* Acquire: as in virtqueue_pending. */
-    const uint16_t idx = atomic_load_explicit(&queue->used->idx, memory_order_acquire);
-    if (idx == (uint16_t)used_idx)
-        return VIRTQUEUE_NONE;
-    if (idx != (uint16_t)(used_idx + 1) || used->id != slot)
-        return VIRTQUEUE_OTHER;
-    const uint32_t behind_header = used->len - header;
-    if (__builtin_expect(virtqueue_needs_check(queue, behind_header), 0))
-        return VIRTQUEUE_OTHER;
-    *cookie = queue->cookies[slot];
-    *length = behind_header;
-    return VIRTQUEUE_SINGLE;
-}
-
-/* The first `n` slots that virtqueue_pop has told of are free, and their buffers are the caller's. */
+/* The first `n` slots that virtqueue_take has found are free, and their buffers are the caller's. */
 static inline void virtqueue_release(struct virtqueue *queue, uint32_t n)
 {
     queue->used_idx += n;

@@ -2,7 +2,6 @@
 #include "drivers/virtio/virtqueue_watch.h"
 
 #include "drivers/virtio/virtqueue_packed.h"
-#include "drivers/virtio/virtqueue_packed_burst.h"
 
 /* ---- doorbells ---- */
 
@@ -51,7 +50,7 @@ static uint32_t word_written(const struct virtqueue *queue, uint32_t idx)
     const uint32_t id = queue->ids[virtqueue_slot(queue, idx)];
     const uint32_t write = queue->room != 0 ? (uint32_t)VIRTQ_DESC_F_WRITE << 16 : 0;
 
-    return virtqueue_packed_available(queue, idx, id) | write;
+    return virtqueue_packed_word(queue, idx, id, 0) | write;
 }
 
 /* True if the address in a slot is as we wrote it. Where a table was staged its address is not kept. */
@@ -74,7 +73,7 @@ static bool length_is_kept(const struct virtqueue *queue, uint32_t slot)
  * ring are those of earlier chains until the slots are filled anew: only flags can be compared. */
 static struct virtqueue_finding check_out(const struct virtqueue *queue, uint32_t idx)
 {
-    const bool straight = queue->packed_ids_match_slots;
+    const bool straight = queue->ids_match_slots;
     const uint32_t slot = virtqueue_slot(queue, idx), written = word_written(queue, idx);
     const uint32_t word = virtqueue_packed_load(&queue->packed_desc[slot]);
     const uint32_t may_differ =

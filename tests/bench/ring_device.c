@@ -50,7 +50,8 @@ static struct pvirtq_desc *packed_available(const struct ring_device *device, ui
     struct pvirtq_desc *const desc = &device->packed_desc[at & (device->size - 1)];
     const uint16_t wanted = at & device->size ? VIRTQ_DESC_F_USED : VIRTQ_DESC_F_AVAIL;
 
-    /* Acquire: flags before the rest. Partner: the driver's release in virtqueue_packed.c. */
+    /* Acquire: flags before the rest. Partner: the driver's release in
+     * virtqueue_packed_publish. */
     const uint16_t flags =
         atomic_load_explicit((_Atomic uint16_t *)&desc->flags, memory_order_acquire);
     return (flags & both_flags) == wanted ? desc : NULL;
@@ -96,7 +97,7 @@ static uint8_t *take(struct ring_device *device, uint32_t written)
 }
 
 /* Release: entries and buffers before the index. Partner: the driver's acquire in
- * virtqueue_pending. */
+ * virtqueue_split_finished. */
 static void show(struct ring_device *device)
 {
     atomic_store_explicit(&device->used->idx, device->next, memory_order_release);

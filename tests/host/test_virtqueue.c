@@ -59,11 +59,20 @@ static bool offer(uint32_t n)
 /* Takes back up to `n` adjacent chains, as the driver does; returns their number. */
 static uint32_t pop_many(void **popped, uint32_t *lengths, uint32_t n)
 {
-    const uint32_t count = lengths != NULL ? virtqueue_pop(&queue, popped, lengths, n).count
-                                           : virtqueue_reclaim(&queue, popped, n);
+    const uint32_t count = lengths != NULL
+                               ? virtqueue_take(&queue, popped, lengths, n, VIRTQUEUE_LENGTHS).count
+                               : virtqueue_take(&queue, popped, NULL, n, VIRTQUEUE_IDS).count;
 
     virtqueue_release(&queue, count);
     return count;
+}
+
+/* By the plain loop alone. */
+static struct virtqueue_burst take_plain(void **popped, uint32_t *lengths, uint32_t n,
+                                         enum virtqueue_look look)
+{
+    return virtqueue_take_plain(&queue, popped, lengths, virtqueue_takeable(&queue, n), look,
+                                (struct virtqueue_burst){0});
 }
 
 /* One chain, in both ways that there are, which must agree; NULL on a device error, or if there is none. */
@@ -72,8 +81,9 @@ static void *pop(void)
     void *cookie = NULL, *again = NULL;
     uint32_t length;
 
-    const struct virtqueue_burst one = virtqueue_pop(&queue, &cookie, &length, 1);
-    assert_int_equal(virtqueue_pop_any(&queue, &again, NULL, 1).count, one.count);
+    const struct virtqueue_burst one =
+        virtqueue_take(&queue, &cookie, &length, 1, VIRTQUEUE_LENGTHS);
+    assert_int_equal(take_plain(&again, NULL, 1, VIRTQUEUE_IDS).count, one.count);
     if (one.count == 0)
         return NULL;
     assert_ptr_equal(cookie, again);
@@ -146,7 +156,7 @@ TEST(a_new_queue_has_all_chains_free_and_interrupts_off)
     make(8, 1, false);
     assert_int_equal(virtqueue_free(&queue), 8);
     assert_int_equal(virtqueue_outstanding(&queue), 0);
-    assert_int_equal(virtqueue_pending(&queue), 0);
+    assert_int_equal(virtqueue_split_pending(&queue), 0);
     assert_int_equal(queue.avail->flags, 1);
     assert_int_equal(queue.index, 5);
 
@@ -270,10 +280,10 @@ TEST(chains_come_back_in_the_order_of_the_device)
     offer(4);
     for (uint16_t i = 0; i < 4; i++)
         use(i, order[i], 100u + i);
-    assert_int_equal(virtqueue_pending(&queue), 4);
+    assert_int_equal(virtqueue_split_pending(&queue), 4);
     for (unsigned i = 0; i < 4; i++)
         assert_ptr_equal(pop(), buffers[order[i]]);
-    assert_int_equal(virtqueue_pending(&queue), 0);
+    assert_int_equal(virtqueue_split_pending(&queue), 0);
     assert_int_equal(virtqueue_outstanding(&queue), 0);
     assert_int_equal(queue.error, VIRTQUEUE_OK);
     /* They are made available again in that order. */
@@ -305,7 +315,7 @@ TEST(a_burst_ends_where_the_slots_end)
     offer(3);
     for (uint16_t i = 3; i < 7; i++)
         use(i, 2u * (i % 4), 10);
-    assert_int_equal(virtqueue_pending(&queue), 4);
+    assert_int_equal(virtqueue_split_pending(&queue), 4);
     assert_int_equal(pop_many(popped, NULL, 0), 0);
     assert_int_equal(pop_many(popped, NULL, 8), 1);
     assert_int_equal(pop_many(popped, NULL, 2), 2);
@@ -319,12 +329,12 @@ static const struct virtqueue_buffers ethernet = {
 /* Every number of chains at once, so that four at a time and the rest are each seen. */
 TEST(bursts_of_every_length_bring_tokens_and_lengths)
 {
-    void *popped[VIRTQUEUE_BURST];
-    uint32_t lengths[VIRTQUEUE_BURST];
+    void *popped[BURST];
+    uint32_t lengths[BURST];
 
     make(64, 1, false);
     virtqueue_set_buffers(&queue, &ethernet);
-    for (uint16_t n = 1, at = 0; n <= VIRTQUEUE_BURST; at = (uint16_t)(at + n++)) {
+    for (uint16_t n = 1, at = 0; n <= BURST; at = (uint16_t)(at + n++)) {
         uint32_t bytes = 0;
         offer(n);
         for (uint16_t i = 0; i < n; i++) {
@@ -332,7 +342,7 @@ TEST(bursts_of_every_length_bring_tokens_and_lengths)
             bytes += 90u + i;
         }
         const struct virtqueue_burst burst =
-            virtqueue_pop(&queue, popped, lengths, VIRTQUEUE_BURST);
+            virtqueue_take(&queue, popped, lengths, BURST, VIRTQUEUE_LENGTHS);
         const uint32_t count = at % 64u + n <= 64 ? n : 64 - at % 64u;
         assert_int_equal(burst.count, count);
         assert_false(burst.needs_check);
@@ -342,7 +352,7 @@ TEST(bursts_of_every_length_bring_tokens_and_lengths)
             bytes -= 90 + i;
         }
         virtqueue_release(&queue, count);
-        virtqueue_release(&queue, virtqueue_pending(&queue)); /* what lay behind the end */
+        virtqueue_release(&queue, virtqueue_split_pending(&queue)); /* what lay behind the end */
         assert_true(count < n || (bytes == 0 && burst.bytes > 0));
     }
     assert_int_equal(queue.error, VIRTQUEUE_OK);
@@ -365,10 +375,11 @@ TEST(one_odd_length_makes_a_burst_odd)
             offer(7);
             for (uint16_t i = 0; i < 7; i++)
                 use(i, i, i == odd ? rows[row].length : 24);
-            assert_int_equal(virtqueue_pop_any(&queue, popped, lengths, 7).needs_check,
+            assert_int_equal(take_plain(popped, lengths, 7, VIRTQUEUE_LENGTHS).needs_check,
                              rows[row].needs_check);
-            assert_int_equal(virtqueue_pop(&queue, popped, lengths, 7).needs_check,
-                             rows[row].needs_check);
+            assert_int_equal(
+                virtqueue_take(&queue, popped, lengths, 7, VIRTQUEUE_LENGTHS).needs_check,
+                rows[row].needs_check);
             assert_int_equal(lengths[odd], rows[row].length - 10);
         }
     }
@@ -389,12 +400,14 @@ TEST(flags_in_one_header_make_a_burst_odd)
             for (uint16_t i = 0; i < 11; i++)
                 use(i, i, 24);
             buffers[odd][at] = 1;
-            const struct virtqueue_burst burst = virtqueue_pop_frames(&queue, popped, lengths, 11);
+            const struct virtqueue_burst burst =
+                virtqueue_take(&queue, popped, lengths, 11, VIRTQUEUE_HEADERS);
             buffers[odd][at] = 0;
             assert_int_equal(burst.count, 11);
             assert_int_equal(burst.bytes, 11 * 14);
             assert_int_equal(burst.needs_check, at >= first && at < first + 4);
-            assert_false(virtqueue_pop(&queue, popped, lengths, 11).needs_check);
+            assert_false(
+                virtqueue_take(&queue, popped, lengths, 11, VIRTQUEUE_LENGTHS).needs_check);
         }
     }
 }
@@ -409,7 +422,8 @@ TEST(an_odd_length_in_front_of_chains_in_another_order_makes_a_burst_odd)
     offer(8);
     for (uint16_t i = 0; i < 8; i++)
         use(i, i < 4 ? i : 11u - i, i == 1 ? 23 : 24);
-    const struct virtqueue_burst burst = virtqueue_pop(&queue, popped, lengths, 8);
+    const struct virtqueue_burst burst =
+        virtqueue_take(&queue, popped, lengths, 8, VIRTQUEUE_LENGTHS);
     assert_int_equal(burst.count, 8);
     assert_int_equal(burst.bytes, 8 * 14 - 1);
     assert_true(burst.needs_check);
@@ -443,7 +457,7 @@ TEST(a_shuffled_burst_keeps_tokens_and_lengths_together)
     uint32_t lengths[8];
 
     make(8, 1, false);
-    assert_true(queue.split_ids_match_slots);
+    assert_true(queue.ids_match_slots);
     offer(7);
     for (uint16_t i = 0; i < 7; i++)
         use(i, order[i], 100u + order[i]);
@@ -452,7 +466,7 @@ TEST(a_shuffled_burst_keeps_tokens_and_lengths_together)
         assert_ptr_equal(popped[i], buffers[order[i]]);
         assert_int_equal(lengths[i], 100 + order[i]);
     }
-    assert_false(queue.split_ids_match_slots);
+    assert_false(queue.ids_match_slots);
 }
 
 /* Three of eight chains out, one used element: the pop must fail for `reason`. */
@@ -460,7 +474,7 @@ static void assert_pop_breaks(uint32_t id, enum virtqueue_error reason)
 {
     offer(3);
     use(0, id, 10);
-    assert_int_equal(virtqueue_pending(&queue), 1);
+    assert_int_equal(virtqueue_split_pending(&queue), 1);
     assert_null(pop());
     assert_int_equal(queue.error, reason);
     assert_int_equal(queue.error_value, id);
@@ -497,7 +511,7 @@ TEST(pop_rejects_the_same_id_twice)
     offer(3);
     use(0, 1, 10);
     use(1, 1, 10);
-    assert_int_equal(virtqueue_pending(&queue), 2);
+    assert_int_equal(virtqueue_split_pending(&queue), 2);
     assert_ptr_equal(pop(), buffers[1]);
     assert_null(pop());
     assert_int_equal(queue.error, VIRTQUEUE_ID_NOT_OUT);
@@ -511,13 +525,13 @@ TEST(pending_rejects_an_index_that_moves_too_far)
         make(8, 1, false);
         offer(3);
         queue.used->idx = steps[i];
-        assert_int_equal(virtqueue_pending(&queue), 0);
+        assert_int_equal(virtqueue_split_pending(&queue), 0);
         assert_int_equal(queue.error, VIRTQUEUE_USED_IDX);
         assert_int_equal(queue.error_value, steps[i]);
     }
     make(8, 1, false);
     queue.used->idx = 1; /* nothing is out at all */
-    assert_int_equal(virtqueue_pending(&queue), 0);
+    assert_int_equal(virtqueue_split_pending(&queue), 0);
     assert_int_equal(queue.error, VIRTQUEUE_USED_IDX);
 }
 
@@ -565,7 +579,7 @@ static void go_round(uint32_t size, uint16_t chain, bool backwards)
         }
         /* §2.7.8.2: the device interrupts if the entry that used_event names is among these. */
         assert_false((uint16_t)(at - *queue.used_event - 1) < (uint16_t)(at - before));
-        assert_int_equal(virtqueue_pending(&queue), chains);
+        assert_int_equal(virtqueue_split_pending(&queue), chains);
         for (uint32_t i = 0; i < chains; i++)
             assert_non_null(pop());
         virtqueue_suppress_interrupts(&queue);

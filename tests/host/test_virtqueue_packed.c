@@ -82,8 +82,10 @@ static void use(uint16_t id, uint32_t length)
 static struct virtqueue_burst pop(void **cookies, uint32_t *lengths, uint32_t n)
 {
     const struct virtqueue_burst burst =
-        lengths != NULL ? virtqueue_pop(&queue, cookies, lengths, n)
-                        : (struct virtqueue_burst){.count = virtqueue_reclaim(&queue, cookies, n)};
+        lengths != NULL
+            ? virtqueue_take(&queue, cookies, lengths, n, VIRTQUEUE_LENGTHS)
+            : (struct virtqueue_burst){
+                  .count = virtqueue_take(&queue, cookies, NULL, n, VIRTQUEUE_IDS).count};
 
     virtqueue_release(&queue, burst.count);
     return burst;
@@ -96,7 +98,7 @@ TEST(a_new_ring_is_empty_and_wants_no_interrupt)
     make_packed(SIZE);
     assert_int_equal(virtqueue_free(&queue), SIZE);
     assert_false(virtqueue_has_finished(&queue));
-    assert_int_equal(virtqueue_pop_any(&queue, &cookie, NULL, 1).count, 0);
+    assert_int_equal(virtqueue_take(&queue, &cookie, NULL, 1, VIRTQUEUE_IDS).count, 0);
     assert_int_equal(queue.driver_event->flags, 1); /* §2.8.14: disabled */
     virtqueue_arm(&queue);
     assert_int_equal(queue.driver_event->flags, 0);
@@ -133,8 +135,8 @@ TEST(descriptors_say_what_was_added_and_in_which_round)
     assert_int_equal(queue.packed_desc[0].flags, AVAIL | WRITE);
 }
 
-/* Round after round. Until it is shown, its descriptor is the device's no more than it was. */
-TEST(a_single_chain_is_laid_and_then_shown)
+/* Round after round, by the short way: all of the descriptor is written. */
+TEST(a_single_chain_is_staged_and_published)
 {
     static const uint8_t header[16];
     void *cookie;
@@ -142,13 +144,11 @@ TEST(a_single_chain_is_laid_and_then_shown)
     make_packed(2);
     for (uint16_t n = 0; n < 8; n++) {
         const struct pvirtq_desc *const desc = &queue.packed_desc[n % 2];
-        const uint16_t before = desc->flags;
-        memcpy(buffers[n], header, sizeof(header));
-        virtqueue_packed_put_single(&queue, buffers[n], 60u + n);
-        assert_int_equal(desc->flags, before);
-        assert_int_equal(queue.avail_idx, n);
+        memset(buffers[n], 0xff, PACKET_HEADROOM);
         queue.device_event->flags = n % 2;
-        assert_int_equal(virtqueue_packed_publish(&queue, 1), n % 2 == 0);
+        assert_int_equal(virtqueue_add_single(&queue, buffers[n], 60u + n, true), n % 2 == 0);
+        assert_int_equal(queue.avail_idx, n + 1);
+        assert_memory_equal(buffers[n] + PACKET_HEADROOM - sizeof(header), header, sizeof(header));
         assert_int_equal(desc->addr, io_physical(buffers[n]) + START);
         assert_int_equal(desc->len, HEADER + 60 + n);
         assert_int_equal(desc->flags, n / 2 % 2 == 0 ? AVAIL : USED);
@@ -159,7 +159,31 @@ TEST(a_single_chain_is_laid_and_then_shown)
     }
 }
 
-/* In each slot of several rounds. In the last one of the ring it goes the way of bursts. */
+/* What is staged is the device's no more than before, however many they are. */
+TEST(a_burst_is_not_seen_before_it_is_published)
+{
+    static const uint32_t lengths[SIZE] = {60, 60, 60, 60, 60};
+    uint8_t *given[SIZE];
+
+    for (uint32_t n = 1; n <= 5; n++) {
+        for (uint32_t round = 0; round < 2; round++) {
+            make_packed(SIZE);
+            queue.avail_idx = queue.used_idx = round * SIZE;
+            for (uint32_t i = 0; i < n; i++)
+                given[i] = buffers[i];
+            (void)virtqueue_stage(&queue, given, lengths, n);
+            assert_int_not_equal(queue.packed_desc[0].flags & (AVAIL | USED),
+                                 round == 0 ? AVAIL : USED);
+            (void)virtqueue_publish(&queue, n);
+            for (uint32_t i = 0; i < n; i++) {
+                assert_int_equal(queue.packed_desc[i].flags, round == 0 ? AVAIL : USED);
+                assert_int_equal(queue.packed_desc[i].id, i);
+            }
+        }
+    }
+}
+
+/* In each slot of several rounds, the last one of the ring too. */
 TEST(a_single_chain_is_told_from_none)
 {
     make_packed(SIZE);
@@ -168,12 +192,9 @@ TEST(a_single_chain_is_told_from_none)
         void *cookie = NULL;
         uint32_t length = 0;
         offer(n + 1, 1); /* there is one that is not finished */
-        assert_int_equal(virtqueue_packed_pop_single(&queue, &cookie, &length), VIRTQUEUE_NONE);
+        assert_int_equal(virtqueue_take_single(&queue, &cookie, &length, true), VIRTQUEUE_NONE);
         use((uint16_t)(n % SIZE), HEADER + 20 + n % 10);
-        assert_int_equal(virtqueue_packed_pop_single(&queue, &cookie, &length),
-                         n % SIZE == SIZE - 1 ? VIRTQUEUE_OTHER : VIRTQUEUE_SINGLE);
-        if (n % SIZE == SIZE - 1)
-            assert_int_equal(virtqueue_pop(&queue, &cookie, &length, 1).count, 1);
+        assert_int_equal(virtqueue_take_single(&queue, &cookie, &length, true), VIRTQUEUE_SINGLE);
         virtqueue_release(&queue, 1);
         assert_ptr_equal(cookie, buffers[n % 64]);
         assert_int_equal(length, 20 + n % 10);
@@ -197,7 +218,7 @@ TEST(a_single_chain_that_is_not_as_expected_is_left_to_others)
         offer(0, 3);
         for (uint16_t n = 0; n < rows[i].count; n++)
             use(rows[i].id + n, rows[i].length);
-        assert_int_equal(virtqueue_packed_pop_single(&queue, &cookie, &length), VIRTQUEUE_OTHER);
+        assert_int_equal(virtqueue_take_single(&queue, &cookie, &length, true), VIRTQUEUE_OTHER);
         assert_null(cookie);
         assert_int_equal(virtqueue_outstanding(&queue), 3);
         assert_int_equal(queue.error, VIRTQUEUE_OK);
@@ -207,8 +228,8 @@ TEST(a_single_chain_that_is_not_as_expected_is_left_to_others)
 /* Bursts of every length, so that four at a time and the rest are each seen, round after round. */
 TEST(bursts_of_every_length_come_back_whole)
 {
-    void *cookies[VIRTQUEUE_BURST];
-    uint32_t lengths[VIRTQUEUE_BURST];
+    void *cookies[BURST];
+    uint32_t lengths[BURST];
 
     make_packed(32);
     for (uint32_t n = 1; n <= 32; n++) {
@@ -218,7 +239,7 @@ TEST(bursts_of_every_length_come_back_whole)
         for (uint32_t i = 0; i < n; i++)
             use((uint16_t)((at + i) % 32), HEADER + 14 + i % 20);
         while (found < n) {
-            const struct virtqueue_burst burst = pop(cookies, lengths, VIRTQUEUE_BURST);
+            const struct virtqueue_burst burst = pop(cookies, lengths, BURST);
             assert_true(burst.count > 0 && !burst.needs_check);
             for (uint32_t i = 0; i < burst.count; i++, found++) {
                 assert_ptr_equal(cookies[i], buffers[(at + found) % 64]);
@@ -322,10 +343,10 @@ TEST(flags_in_one_header_make_a_burst_odd)
         for (uint16_t j = 0; j < 7; j++)
             use(j, HEADER + 14);
         *flags = 1;
-        assert_false(virtqueue_pop(&queue, cookies, lengths, SIZE).needs_check);
-        assert_true(virtqueue_pop_frames(&queue, cookies, lengths, SIZE).needs_check);
+        assert_false(virtqueue_take(&queue, cookies, lengths, SIZE, VIRTQUEUE_LENGTHS).needs_check);
+        assert_true(virtqueue_take(&queue, cookies, lengths, SIZE, VIRTQUEUE_HEADERS).needs_check);
         *flags = 0;
-        assert_false(virtqueue_pop_frames(&queue, cookies, lengths, SIZE).needs_check);
+        assert_false(virtqueue_take(&queue, cookies, lengths, SIZE, VIRTQUEUE_HEADERS).needs_check);
     }
 }
 
@@ -407,7 +428,7 @@ TEST(a_chain_of_parts_fills_as_many_slots)
         }
         use((uint16_t)(first % SIZE), 1); /* one for the whole chain; the device skips the others */
         device_at += 2;
-        assert_int_equal(virtqueue_pop(&queue, &cookie, &length, 1).count, 1);
+        assert_int_equal(virtqueue_take(&queue, &cookie, &length, 1, VIRTQUEUE_LENGTHS).count, 1);
         assert_ptr_equal(cookie, memory);
         virtqueue_release(&queue, slots);
     }
@@ -427,7 +448,7 @@ TEST(a_chain_is_not_known_by_its_further_descriptors)
         make_packed(SIZE);
         virtqueue_add_parts(&queue, parts, 3, memory, &slots);
         use((uint16_t)(1 + i), 1);
-        assert_int_equal(virtqueue_reclaim(&queue, &cookie, 1), 0);
+        assert_int_equal(virtqueue_take(&queue, &cookie, NULL, 1, VIRTQUEUE_IDS).count, 0);
         assert_int_equal(queue.error, VIRTQUEUE_ID_NOT_OUT);
         assert_int_equal(queue.error_value, 1 + i);
     }

@@ -239,7 +239,7 @@ static bool run(void)
         }
         virtqueue_disarm(&queue);
         /* The rounds that follow find what is there; what is not, is for the next look. */
-        const uint32_t n = virtqueue_pending(&queue);
+        const uint32_t n = virtqueue_split_pending(&queue);
         virtqueue_release(&queue, n);
         taken += n;
     }
