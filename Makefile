@@ -123,6 +123,11 @@ elf: $(OUT)/barewire.elf ## The kernel: build/barewire.elf (symbols for gdb: bar
 # gcc sees the copying loop in memcpy and would replace it by a call of memcpy.
 FILE_FLAGS_kernel/string.c := -fno-builtin -fno-tree-loop-distribute-patterns
 
+# No frame goes through these: small is better than fast.
+COLD_SOURCES := $(filter-out kernel/string.c, \
+	$(filter boot/% kernel/% net/monitor% net/%_options.c,$(IMAGE_SOURCES)))
+$(foreach source,$(COLD_SOURCES),$(eval FILE_FLAGS_$(source) := -Os))
+
 $(OUT)/obj/%.c.o: %.c $(NEWLIB_KEY) $(OUT)/flags $(OUT)/include/version.h
 	@mkdir -p $(@D)
 	$(say) CC $<

@@ -10,8 +10,9 @@
 
 #include <machine/panic.h>
 
-/* Many times the need of start-up's small objects; rings and packets come from memory_alloc. */
-#define HEAP_SIZE (256 * 1024)
+/* Twice the need of PORTS_MAX ports; rings and packets come from memory_alloc. With more the image would not
+ * fit into 2 MiB, and could not say there that it needs 4. */
+#define HEAP_SIZE (160 * 1024)
 
 static char heap[HEAP_SIZE] __attribute__((aligned(16)));
 static size_t heap_end; /* the heap is in use up to this offset */
