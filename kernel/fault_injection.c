@@ -102,5 +102,6 @@ void fault_inject(void)
     if (wanted == 0)
         return;
     faults[wanted - 1]();
-    panic("the injected fault did no harm"); /* and no jump instead of the call: backtraces show us */
+    panic(
+        "the injected fault did no harm"); /* and no jump instead of the call: backtraces show us */
 }

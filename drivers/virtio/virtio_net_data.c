@@ -342,9 +342,10 @@ static bool tx_add_around(struct virtio_net *net, const struct batch *batch)
 }
 
 /* The rare cases, frame by frame: something is left to do on one, or the end of the ring lies within
- * the burst. Those that may not leave are dropped and counted. */
-static __attribute__((noinline, cold)) bool tx_add_each(struct virtio_net *net,
-                                                        const struct batch *batch, uint32_t n)
+ * the burst. Those that may not leave are dropped and counted. Not marked
+ * cold: gcc would take mfence for its fence, which needs SSE2. */
+static __attribute__((noinline)) bool tx_add_each(struct virtio_net *net, const struct batch *batch,
+                                                  uint32_t n)
 {
     struct batch kept = {.in = batch->in};
 

@@ -367,9 +367,8 @@ def test_figures_of_a_machine_that_has_ended_are_called_old(machine, running, en
     else:
         fake.say(ending, reason="asked-for")
         top.wait_line(rf"^top: the machine has ended \({ending} asked-for\): these figures are")
-    text = scrape(url)
-    assert value_of(text, "barewire_up") == 0
-    assert value_of(text, "barewire_answer_age_seconds") > 0
+    assert settle(lambda: value_of(scrape(url), "barewire_up") == 0)
+    assert value_of(scrape(url), "barewire_answer_age_seconds") > 0
     fake.mute = False
     fake.wait_rounds(2)
     assert settle(lambda: value_of(scrape(url), "barewire_up") == 1)
